@@ -1,0 +1,105 @@
+# The one door to this repository: `./just` lists the recipes (the wrapper installs `just` where it is missing).
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# One set of flags for every recipe: go keeps compiled packages by their flags, and two sets would compile everything twice.
+export CGO_ENABLED := "0"
+export GOFLAGS := "-trimpath -buildvcs=false"
+
+# sudo and cron drop the places where Go and the network tools live.
+export PATH := env_var("PATH") + ":/usr/local/go/bin:/usr/sbin:/sbin"
+
+version := `git describe --tags --always --dirty 2>/dev/null || echo dev`
+just := just_executable()
+
+# What the machine must have: command=Debian package. Everything else is inside the binary.
+machine := "runc=runc ip=iproute2 /etc/ssl/certs/ca-certificates.crt=ca-certificates"
+
+# The compiler of the eBPF programs; only `generate` needs it, the objects are committed.
+compiler := "clang=clang llvm-strip=llvm /usr/include/bpf/bpf_helpers.h=libbpf-dev"
+
+# The packages whose benchmarks are kept in docs/benchmarks.md.
+benched := "./events/... ./projections/... ./reconcilers/... ./bus/... ./dataplane/..."
+
+# Not SA1019 (deprecated): people's manifests name deprecated kinds and fields, and honouring them is our work.
+checks := "inherit,-SA1019"
+
+[private]
+default:
+    @"{{ just }}" --list --unsorted --list-heading $'./just RECIPE\n'
+
+# A cluster, a web app of three pods behind a service, and why it runs: the whole thing in one command
+demo: _root build
+    @bash examples/hello/demo.sh
+
+# Start a cluster on this machine in the foreground (flags go to `stave up`)
+up *flags: _root build
+    bin/stave up {{ flags }}
+
+# Stop the cluster; nothing stays running, mounted or pinned (--purge removes its data too)
+down *flags: _root
+    @[ -x bin/stave ] || { echo "just down: bin/stave is not built; ./just build makes it" >&2; exit 1; }
+    bin/stave down {{ flags }}
+
+# Build bin/stave, one static binary with everything inside but runc
+build: _setup _shim
+    go build -ldflags "-s -w -X main.version={{ version }}" -o bin/stave ./cmd/stave
+
+# The gate: lint and every test, with real containers, in 20 minutes on 2 cores with cold caches
+test: _root lint
+    go test -p 2 -timeout 15m ./...
+
+# The long forms of the tests: more seeds, more rounds, hours if asked (arguments: packages)
+soak *packages="./...": _root _setup _shim
+    STAVE_SOAK=1 go test -p 1 -count=1 -timeout 60m -v {{ packages }}
+
+# A pretended cluster with seeded faults, seed after seed until a judge finds something (-seed N -n N -actions N -trace)
+sim *flags: _setup
+    @go build -o bin/sim ./reconcilers/sim/cmd
+    @exec bin/sim {{ flags }}
+
+# The figures of docs/benchmarks.md, measured here and now
+bench: _root build
+    @bash docs/benchmarks.sh {{ benched }}
+
+# go vet, staticcheck, and the house's own rules (cmd/house)
+lint: _setup _shim
+    go vet ./...
+    go run ./cmd/house
+    go tool staticcheck -checks {{ checks }} ./...
+
+# Compile the eBPF programs anew; commit the objects together with their sources
+generate: _setup (_install compiler)
+    go generate ./dataplane/ebpf
+
+# Everything that the recipes above need from this machine
+_setup: (_install machine)
+    @go version 2>/dev/null | grep -qE 'go1\.(2[1-9]|[3-9][0-9])' || { echo "just: Go 1.21 or newer is needed, which fetches the release that go.mod names: https://go.dev/dl" >&2; exit 1; }
+
+# Made before anything is compiled, because the binary embeds it.
+_shim:
+    go generate ./node/shim/...
+
+_root:
+    @[ "$(id -u)" = 0 ] || { echo "just: this runs real containers and needs root: sudo ./just …" >&2; exit 1; }
+
+# Installs what is missing of "command=package …" with apt-get, or names it.
+_install wanted:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    missing=()
+    for pair in {{ wanted }}; do
+        probe=${pair%%=*}
+        [ -e "$probe" ] || command -v "$probe" >/dev/null 2>&1 || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} -gt 0 ] || exit 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        echo "just: this machine lacks: ${missing[*]}" >&2
+        echo "just: install it as root, on Debian with: apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    echo "just: installing ${missing[*]} with apt-get"
+    # The lists of a fresh machine are absent, those of an old one name files that are gone: both ask for one update.
+    install() { apt-get -qq -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "${missing[@]}" >/dev/null; }
+    install 2>/dev/null || { apt-get -qq update && install; }
