@@ -1,0 +1,109 @@
+package events
+
+import (
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Object is a typed Kubernetes object.
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Kind says what a resource is called and how its objects look.
+// Adding one is a row here; docs/adding-a-kind.md tells the rest.
+type Kind struct {
+	Resource   Resource
+	Group      string // API group, "" for core
+	Version    string
+	Name       string // "Deployment"
+	Singular   string // "deployment"
+	Short      []string
+	Namespaced bool
+	Derived    bool // a fold of other objects: nobody writes it, it is never an event
+	New        func() Object
+}
+
+// Kinds are all kinds in the order in which `get all` and discovery list them.
+var Kinds = []Kind{
+	{Namespaces, "", "v1", "Namespace", "namespace", []string{"ns"}, false, false, func() Object { return &corev1.Namespace{} }},
+	{Nodes, "", "v1", "Node", "node", []string{"no"}, false, false, func() Object { return &corev1.Node{} }},
+	{ConfigMaps, "", "v1", "ConfigMap", "configmap", []string{"cm"}, true, false, func() Object { return &corev1.ConfigMap{} }},
+	{Pods, "", "v1", "Pod", "pod", []string{"po"}, true, false, func() Object { return &corev1.Pod{} }},
+	{Services, "", "v1", "Service", "service", []string{"svc"}, true, false, func() Object { return &corev1.Service{} }},
+	{Deployments, "apps", "v1", "Deployment", "deployment", []string{"deploy"}, true, false, func() Object { return &appsv1.Deployment{} }},
+	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
+	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, true, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
+	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, true, func() Object { return &discoveryv1.EndpointSlice{} }},
+}
+
+// Plural is the resource without its group: "deployments".
+func (k Kind) Plural() string { p, _, _ := strings.Cut(string(k.Resource), "."); return p }
+
+// GVK is the kind's identity in a manifest.
+func (k Kind) GVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Name}
+}
+
+// APIVersion is the manifest's apiVersion: "apps/v1", "v1".
+func (k Kind) APIVersion() string { return k.GVK().GroupVersion().String() }
+
+// Printed is how kubectl names the kind in result lines: "deployment.apps", "pod".
+func (k Kind) Printed() string {
+	if k.Group == "" {
+		return k.Singular
+	}
+	return k.Singular + "." + k.Group
+}
+
+// KindOf finds a kind by its resource.
+func KindOf(r Resource) (Kind, bool) {
+	for _, k := range Kinds {
+		if k.Resource == r {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// KindFor finds a kind by the apiVersion and kind of a manifest.
+func KindFor(apiVersion, kind string) (Kind, bool) {
+	for _, k := range Kinds {
+		if k.Name == kind && k.APIVersion() == apiVersion {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// KindNamed finds a kind by what a person types: plural, singular, short name,
+// kind, or plural/singular with group ("deployments.apps", "deployment.v1.apps").
+func KindNamed(typed string) (Kind, bool) {
+	want := strings.ToLower(typed)
+	for _, k := range Kinds {
+		for _, name := range k.names() {
+			if name == want {
+				return k, true
+			}
+		}
+	}
+	return Kind{}, false
+}
+
+func (k Kind) names() []string {
+	out := append([]string{k.Plural(), k.Singular}, k.Short...)
+	for _, n := range []string{k.Plural(), k.Singular} {
+		if k.Group != "" {
+			out = append(out, n+"."+k.Group)
+		}
+		out = append(out, strings.TrimSuffix(n+"."+k.Version+"."+k.Group, "."))
+	}
+	return out
+}

@@ -1,0 +1,35 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stave-run/stave/events"
+)
+
+func TestCoverage(t *testing.T) {
+	for _, k := range events.Kinds {
+		list := Coverage(k.Resource)
+		if k.Derived {
+			continue // nobody writes it
+		}
+		if len(list) == 0 {
+			t.Errorf("%s: nothing is said about its fields", k.Name)
+		}
+		if !slices.IsSortedFunc(list, func(a, b Field) int { return strings.Compare(a.Path, b.Path) }) {
+			t.Errorf("%s: not in order: %v", k.Name, list)
+		}
+	}
+	for path, want := range map[string]Field{
+		"spec.containers.image":                {},
+		"spec.containers.resources.limits.cpu": {},
+		"spec.initContainers":                  {Refused: true, Said: "it cannot be honoured yet, and containers would start without what it prepares"},
+		"spec.hostPID":                         {Said: "the pod keeps process ids of its own", Unless: "false"},
+	} {
+		want.Path = path
+		if i := slices.IndexFunc(Coverage(events.Pods), func(f Field) bool { return f.Path == path }); i < 0 || Coverage(events.Pods)[i] != want {
+			t.Errorf("%s: got %v, want %+v", path, i, want)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Decode reads a file of manifests: YAML with any number of documents, or JSON
+// values one after the other; Lists are taken apart. Every problem of the file
+// is returned, in the order of its lines; the documents that have none too.
+func Decode(name string, data []byte) ([]Doc, []*Problem) {
+	d := decoder{problems: problems{file: name}, shapes: shapes{}}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	switch first := bytes.TrimLeft(data, " \t\r\n"); {
+	case len(data) > MaxBytes:
+		d.add(position{}, "", "split the file", "%d MiB, at most %d are read", len(data)>>20, MaxBytes>>20)
+	case !utf8.Valid(data):
+		d.add(badByte(data), "", "save the file as UTF-8", "not UTF-8")
+	case len(first) > 0 && first[0] == '{' && jsonLike(first):
+		for _, n := range readJSON(&d.problems, data) {
+			d.document(n)
+		}
+	default:
+		d.yaml(string(data))
+	}
+	return d.docs, d.done()
+}
+
+// jsonLike tells JSON from a YAML flow mapping ({a: b}) by the quote of its first key.
+func jsonLike(b []byte) bool {
+	rest := bytes.TrimLeft(b[1:], " \t\r\n")
+	return len(rest) == 0 || rest[0] == '"' || rest[0] == '}'
+}
+
+func badByte(data []byte) position {
+	at := position{1, 1}
+	for len(data) > 0 {
+		r, n := utf8.DecodeRune(data)
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		at.column += n
+		if r == '\n' {
+			at = position{at.line + 1, 1}
+		}
+		data = data[n:]
+	}
+	return at
+}
+
+// decoder is one Decode under way.
+type decoder struct {
+	problems
+	shapes shapes
+	docs   []Doc
+	count  int
+}
+
+func (d *decoder) yaml(src string) {
+	for _, doc := range splitYAML(src) {
+		if len(doc.text) > MaxDocument {
+			d.add(position{doc.line + 1, 1}, "", "split it", "a document of %d KiB, at most %d are read", len(doc.text)>>10, MaxDocument>>10)
+			continue
+		}
+		if blank(doc.text) {
+			continue // the parser is spared the nothing between two separators
+		}
+		if n := readYAML(&d.problems, doc.text, doc.line); n != nil {
+			d.document(n)
+		}
+	}
+}
+
+func blank(src string) bool {
+	for l := range strings.Lines(src) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// done puts the problems in the order of the file and bounds them.
+func (d *decoder) done() []*Problem {
+	slices.SortStableFunc(d.all, func(a, b *Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	if more := len(d.all) - MaxProblems; more > 0 {
+		d.all = d.all[:MaxProblems]
+		d.add(position{}, "", "", "and %d problems more", more)
+	}
+	return d.all
+}
+
+// document decodes one value of the file: an object, or a List of them.
+func (d *decoder) document(n *node) {
+	if n.kind != mapping {
+		d.add(n.at, "", "begin with apiVersion: and kind:", "a manifest is a map, this is %s", kindWords[n.kind])
+		return
+	}
+	if items := n.get("items"); isList(n.str("kind")) && items != nil && items.kind == sequence {
+		for _, item := range items.items {
+			d.document(item)
+		}
+		return
+	}
+	if d.count++; d.count > MaxDocuments {
+		if d.count == MaxDocuments+1 {
+			d.add(n.at, "", "split the file", "more than %d objects", MaxDocuments)
+		}
+		return
+	}
+	before := len(d.all)
+	kind, ok := d.header(n)
+	if !ok {
+		return
+	}
+	object := kind.New()
+	d.check(n, object, kind)
+	if len(d.all) > before {
+		return
+	}
+	if err := json.Unmarshal(n.json(nil), object); err != nil {
+		// The strict check has looked at every value; what is left are rules of a
+		// type's own decoder about several values together.
+		d.add(n.at, "", "", "%v", err)
+		return
+	}
+	object.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	d.docs = append(d.docs, Doc{Object: object, Kind: kind, file: d.file, written: n})
+}
+
+// isList tells List, and what `get -o yaml` prints for one kind: PodList.
+func isList(kind string) bool {
+	name, ok := strings.CutSuffix(kind, "List")
+	if name == "" {
+		return ok
+	}
+	return ok && slices.ContainsFunc(events.Kinds, func(k events.Kind) bool { return k.Name == name })
+}
+
+// header finds the document's kind.
+func (d *decoder) header(n *node) (events.Kind, bool) {
+	version, kind := n.str("apiVersion"), n.str("kind")
+	if version != "" && kind != "" {
+		if k, ok := events.KindFor(version, kind); ok {
+			return k, d.writable(n, k)
+		}
+		d.unknownKind(n, version, kind)
+		return events.Kind{}, false
+	}
+	for _, field := range []string{"apiVersion", "kind"} {
+		switch e, ok := n.find(field); {
+		case !ok || e.value.kind == null:
+			d.add(n.at, field, missingHeader(field, kind), "missing")
+		case e.value.kind != text || e.value.text == "":
+			d.add(e.value.at, field, "", "wants a string, this is %s", kindWords[e.value.kind])
+		}
+	}
+	return events.Kind{}, false
+}
+
+func missingHeader(field, kind string) string {
+	if field == "apiVersion" {
+		for _, k := range events.Kinds {
+			if k.Name == kind {
+				return "add apiVersion: " + k.APIVersion()
+			}
+		}
+		return "add apiVersion: v1, or the kind's own"
+	}
+	return "add kind: with one of " + strings.Join(kindNames(), ", ")
+}
+
+func (d *decoder) writable(n *node, k events.Kind) bool {
+	if !k.Derived {
+		return true
+	}
+	e, _ := n.find("kind")
+	d.add(e.value.at, "kind", "write a Service with a selector", "%s are made from services and pods, nobody writes them", k.Plural())
+	return false
+}
+
+func (d *decoder) unknownKind(n *node, version, kind string) {
+	for _, k := range events.Kinds {
+		if k.Name == kind {
+			e, _ := n.find("apiVersion")
+			d.add(e.value.at, "apiVersion", "write apiVersion: "+k.APIVersion(), "no %s in %s", kind, version)
+			return
+		}
+	}
+	e, _ := n.find("kind")
+	fix := "there are " + strings.Join(kindNames(), ", ")
+	if near := nearest(kind, kindNames()); near != "" {
+		fix = "did you mean " + near + "?"
+	}
+	d.add(e.value.at, "kind", fix, "no kind %q in version %q here", kind, version)
+}
+
+func kindNames() []string {
+	var out []string
+	for _, k := range events.Kinds {
+		if !k.Derived {
+			out = append(out, k.Name)
+		}
+	}
+	return out
+}

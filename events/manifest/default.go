@@ -1,0 +1,115 @@
+package manifest
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Default fills in what Kubernetes would: the object is changed in place.
+// Cluster IPs and node ports are not defaults; admission gives them out.
+func Default(o events.Object) {
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		defaultNamespace(o)
+	case *corev1.Pod:
+		defaultPod(&o.Spec)
+		pointTo(&o.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks) // Kubernetes leaves templates without
+	case *corev1.Service:
+		defaultService(o)
+	case *appsv1.Deployment:
+		defaultDeployment(o)
+	case *appsv1.ReplicaSet:
+		defaultReplicaSet(o)
+	}
+}
+
+// setTo gives an unset value its default.
+func setTo[T comparable](v *T, to T) {
+	var unset T
+	if *v == unset {
+		*v = to
+	}
+}
+
+// pointTo gives an unset optional value its default.
+func pointTo[T any](v **T, to T) {
+	if *v == nil {
+		*v = &to
+	}
+}
+
+// nameLabel is how Kubernetes lets selectors find a namespace by name.
+const nameLabel = "kubernetes.io/metadata.name"
+
+func defaultNamespace(n *corev1.Namespace) {
+	if n.Name != "" {
+		if n.Labels == nil {
+			n.Labels = map[string]string{}
+		}
+		n.Labels[nameLabel] = n.Name
+	}
+	if len(n.Spec.Finalizers) == 0 {
+		n.Spec.Finalizers = []corev1.FinalizerName{corev1.FinalizerKubernetes}
+	}
+}
+
+func defaultDeployment(d *appsv1.Deployment) {
+	s := &d.Spec
+	pointTo(&s.Replicas, 1)
+	pointTo(&s.RevisionHistoryLimit, 10)
+	pointTo(&s.ProgressDeadlineSeconds, 600)
+	setTo(&s.Strategy.Type, appsv1.RollingUpdateDeploymentStrategyType)
+	if s.Strategy.Type == appsv1.RollingUpdateDeploymentStrategyType {
+		pointTo(&s.Strategy.RollingUpdate, appsv1.RollingUpdateDeployment{})
+		pointTo(&s.Strategy.RollingUpdate.MaxUnavailable, intstr.FromString("25%"))
+		pointTo(&s.Strategy.RollingUpdate.MaxSurge, intstr.FromString("25%"))
+	}
+	defaultPod(&s.Template.Spec)
+}
+
+func defaultReplicaSet(r *appsv1.ReplicaSet) {
+	pointTo(&r.Spec.Replicas, 1)
+	defaultPod(&r.Spec.Template.Spec)
+}
+
+func defaultService(svc *corev1.Service) {
+	s := &svc.Spec
+	setTo(&s.SessionAffinity, corev1.ServiceAffinityNone)
+	setTo(&s.Type, corev1.ServiceTypeClusterIP)
+	if s.SessionAffinity == corev1.ServiceAffinityNone {
+		s.SessionAffinityConfig = nil
+	} else if s.SessionAffinityConfig == nil || s.SessionAffinityConfig.ClientIP == nil || s.SessionAffinityConfig.ClientIP.TimeoutSeconds == nil {
+		seconds := int32(corev1.DefaultClientIPServiceAffinitySeconds)
+		s.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &seconds}}
+	}
+	for i := range s.Ports {
+		p := &s.Ports[i]
+		setTo(&p.Protocol, corev1.ProtocolTCP)
+		if p.TargetPort == intstr.FromInt32(0) || p.TargetPort == intstr.FromString("") {
+			p.TargetPort = intstr.FromInt32(p.Port)
+		}
+	}
+	if s.Type == corev1.ServiceTypeExternalName {
+		return
+	}
+	pointTo(&s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
+	if s.Type != corev1.ServiceTypeClusterIP {
+		setTo(&s.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
+	}
+	if s.Type == corev1.ServiceTypeLoadBalancer {
+		pointTo(&s.AllocateLoadBalancerNodePorts, true)
+	}
+	if len(s.IPFamilies) == 0 {
+		s.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
+	}
+	pointTo(&s.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
+	if s.ClusterIP != "" && len(s.ClusterIPs) == 0 {
+		s.ClusterIPs = []string{s.ClusterIP}
+	}
+	if s.ClusterIP == "" && len(s.ClusterIPs) > 0 {
+		s.ClusterIP = s.ClusterIPs[0]
+	}
+}

@@ -1,0 +1,156 @@
+package manifest
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Warning is a value that a person set and nothing honours yet.
+type Warning struct {
+	Field string // path as Kubernetes writes it
+	What  string // what becomes of it; empty: it is ignored
+}
+
+// String is the warning in one line.
+func (w Warning) String() string {
+	if w.What == "" {
+		return w.Field + ": not honoured yet, it is ignored"
+	}
+	return w.Field + ": " + w.What
+}
+
+// Unhonoured walks an object as a person wrote it. A field that nothing honours
+// is a warning; one that would weaken security or lose data if it were ignored
+// is refused.
+func Unhonoured(kind events.Kind, written json.RawMessage) ([]Warning, field.ErrorList) {
+	var p problems
+	docs := readJSON(&p, written)
+	tree, ok := honoured[kind.Resource]
+	if len(docs) != 1 || !ok {
+		return nil, nil
+	}
+	var w honouring
+	w.walk(docs[0], tree, "")
+	return w.warnings, w.refused
+}
+
+// honouring is one Unhonoured under way.
+type honouring struct {
+	warnings []Warning
+	refused  field.ErrorList
+}
+
+func (w *honouring) walk(n *node, v verdict, path string) {
+	switch {
+	case n.empty() || v.meansNothing(n):
+	case v.refuse != "":
+		w.refused = append(w.refused, field.Forbidden(asPath(path), v.refuse))
+	case v.warn != "":
+		w.warnings = append(w.warnings, Warning{Field: path, What: v.warn})
+	case v.fields == nil:
+	case n.kind == sequence:
+		for i, item := range n.items {
+			w.walk(item, v, element(path, i))
+		}
+	case n.kind == mapping:
+		for _, e := range n.fields {
+			w.walk(e.value, v.below(e.key), child(path, e.key))
+		}
+	}
+}
+
+const ignored = "not honoured yet, it is ignored"
+
+// empty tells whether a value says nothing: null, {}, [].
+func (n *node) empty() bool {
+	return n.kind == null || n.kind == mapping && len(n.fields) == 0 || n.kind == sequence && len(n.items) == 0
+}
+
+// verdict is what becomes of a field. The zero verdict honours it with all below.
+type verdict struct {
+	refuse string             // why it cannot be ignored
+	warn   string             // what becomes of it
+	unless string             // values that change nothing or are honoured, between spaces
+	fields map[string]verdict // honoured field by field; others are what "*" says, or warned about
+}
+
+func (v verdict) meansNothing(n *node) bool { return slices.Contains(strings.Fields(v.unless), n.text) }
+
+func (v verdict) below(field string) verdict {
+	if known, ok := v.fields[field]; ok {
+		return known
+	}
+	if rest, ok := v.fields["*"]; ok {
+		return rest
+	}
+	return verdict{warn: ignored}
+}
+
+func asPath(path string) *field.Path {
+	var p *field.Path
+	for _, step := range splitPath(path) {
+		if p == nil {
+			p = field.NewPath(step)
+			continue
+		}
+		if strings.Trim(step, "0123456789") == "" {
+			p = p.Key(step) // prints as an index does
+			continue
+		}
+		p = p.Child(step)
+	}
+	return p
+}
+
+// object is the top of a kind: its metadata and whatever else it has.
+func object(fields map[string]verdict) verdict {
+	fields["apiVersion"], fields["kind"], fields["status"] = verdict{}, verdict{}, verdict{}
+	fields["metadata"] = verdict{fields: map[string]verdict{
+		"name": {}, "generateName": {}, "namespace": {}, "labels": {}, "annotations": {}, "uid": {}, "resourceVersion": {},
+		"generation": {}, "creationTimestamp": {}, "managedFields": {}, "selfLink": {},
+		"ownerReferences": {warn: "only controllers own objects here, it is ignored"},
+		"finalizers":      {warn: "finalizers are kept and nothing waits for them yet"},
+	}}
+	return verdict{fields: fields}
+}
+
+// honoured says, for each kind, which fields do something.
+var honoured = map[events.Resource]verdict{
+	events.Namespaces: object(map[string]verdict{"spec": {fields: map[string]verdict{"finalizers": {}}}}),
+	events.ConfigMaps: object(map[string]verdict{"data": {}, "binaryData": {}, "immutable": {}}),
+	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
+	events.Pods: object(map[string]verdict{"spec": podSpec()}),
+	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"replicas": {}, "selector": {}, "strategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "paused": {},
+		"progressDeadlineSeconds": {}, "template": template()}}}),
+	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
+}
+
+func serviceSpec() verdict {
+	return verdict{fields: map[string]verdict{
+		"type": {warn: "no load balancer takes it up, it works as a NodePort service", unless: "ClusterIP NodePort ExternalName"}, "selector": {}, "clusterIP": {}, "clusterIPs": {}, "externalName": {}, "publishNotReadyAddresses": {},
+		"sessionAffinity": {}, "sessionAffinityConfig": {}, "ipFamilies": {}, "ipFamilyPolicy": {},
+		"internalTrafficPolicy":         {warn: "traffic goes to all endpoints of the cluster", unless: "Cluster"},
+		"externalTrafficPolicy":         {warn: "traffic goes to all endpoints of the cluster", unless: "Cluster"},
+		"allocateLoadBalancerNodePorts": {},
+		"loadBalancerSourceRanges":      {refuse: "nothing filters sources yet: the service would be open to all"},
+		"ports": {fields: map[string]verdict{
+			"name": {}, "protocol": {warn: "SCTP is not carried yet", unless: "TCP UDP"}, "port": {}, "targetPort": {}, "nodePort": {}, "appProtocol": {}}},
+	}}
+}
+
+func template() verdict {
+	return verdict{fields: map[string]verdict{
+		"metadata": {fields: map[string]verdict{"labels": {}, "annotations": {}, "creationTimestamp": {},
+			"name": {warn: "names of pods follow from their owner's"}, "namespace": {warn: "pods are in their owner's namespace"}}},
+		"spec": podSpec(),
+	}}
+}

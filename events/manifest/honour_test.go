@@ -1,0 +1,122 @@
+package manifest
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stave-run/stave/events"
+)
+
+func unhonoured(t *testing.T, src string) (warned, refused []string) {
+	t.Helper()
+	d := one(t, src)
+	warnings, errs := Unhonoured(d.Kind, d.JSON())
+	for _, w := range warnings {
+		warned = append(warned, w.Field)
+		if !strings.HasPrefix(w.String(), w.Field+": ") || len(w.String()) < len(w.Field)+5 {
+			t.Errorf("warning %q names no field or no consequence", w)
+		}
+	}
+	for _, e := range errs {
+		refused = append(refused, e.Field)
+	}
+	return warned, refused
+}
+
+func TestSeedsAreHonoured(t *testing.T) {
+	for _, name := range []string{"01-mypod.yaml", "02-mypod-orange.yaml", "03-np-svc.yaml", "06-nginx-deployment-status.yaml",
+		"06-nginx-deployment-as-returned.yaml", "07-nginx-pod.yaml", "08-nginx-deployment.yaml", "09-nginx-service.yaml"} {
+		if warned, refused := unhonoured(t, string(read(t, name))); len(warned)+len(refused) > 0 {
+			t.Errorf("%s: warned %v, refused %v", name, warned, refused)
+		}
+	}
+}
+
+func TestUnhonoured(t *testing.T) {
+	for _, c := range []struct {
+		name, src       string
+		warned, refused []string
+	}{
+		{"all that a pod may say", container + `    command: [a]
+    args: [b]
+    workingDir: /
+    tty: true
+    stdin: true
+    env: [{name: A, value: b}, {name: B, valueFrom: {configMapKeyRef: {name: c, key: k}}}]
+    envFrom: [{prefix: x, configMapRef: {name: c}}]
+    resources: {limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 1}}
+    volumeMounts: [{name: v, mountPath: /x, readOnly: true}]
+    ports: [{name: a, containerPort: 80, protocol: UDP}]
+  volumes: [{name: v, emptyDir: {}}, {name: w, configMap: {name: c, items: [{key: a, path: b}]}}]
+  restartPolicy: Never
+  nodeSelector: {a: b}
+  tolerations: [{operator: Exists}]
+  hostname: h
+  dnsConfig: {options: [{name: ndots}]}
+`, nil, nil},
+		{"probes", container + "    livenessProbe: {tcpSocket: {port: 1}}\n    lifecycle: {preStop: {exec: {command: [a]}}}\n",
+			[]string{"spec.containers[0].livenessProbe", "spec.containers[0].lifecycle"}, nil},
+		{"affinity", container + "  affinity: {nodeAffinity: {}}\n  priorityClassName: x\n", []string{"spec.affinity", "spec.priorityClassName"}, nil},
+		{"said, but nothing in it", container + "  affinity: {}\n  initContainers: []\n  securityContext: {}\n  priorityClassName: null\n  hostNetwork: false\n", nil, nil},
+		{"init containers", container + "  initContainers: [{name: i, image: x}]\n", nil, []string{"spec.initContainers"}},
+		{"security of the pod", container + "  securityContext: {runAsUser: 0, fsGroup: 5}\n", []string{"spec.securityContext.fsGroup"}, []string{"spec.securityContext.runAsUser"}},
+		{"security of a container", container + "    securityContext: {readOnlyRootFilesystem: true, privileged: false, allowPrivilegeEscalation: true, capabilities: {drop: [ALL], add: [NET_ADMIN]}}\n",
+			[]string{"spec.containers[0].securityContext.capabilities.add"},
+			[]string{"spec.containers[0].securityContext.readOnlyRootFilesystem", "spec.containers[0].securityContext.capabilities.drop"}},
+		{"volumes", container + "  volumes: [{name: a, hostPath: {path: /x}}, {name: b, persistentVolumeClaim: {claimName: c}}, {name: c, secret: {secretName: s}}]\n",
+			nil, []string{"spec.volumes[0].hostPath", "spec.volumes[1].persistentVolumeClaim", "spec.volumes[2].secret"}},
+		{"secrets in the environment", container + "    env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    envFrom: [{secretRef: {name: s}}]\n",
+			nil, []string{"spec.containers[0].env[0].valueFrom.secretKeyRef", "spec.containers[0].envFrom[0].secretRef"}},
+		{"other resources", container + "    resources: {limits: {ephemeral-storage: 1Gi}}\n", []string{"spec.containers[0].resources.limits.ephemeral-storage"}, nil},
+		{"a template", strings.Replace(deployment, "containers:", "priority: 1\n      securityContext: {runAsNonRoot: true}\n      containers:", 1),
+			[]string{"spec.template.spec.priority"}, []string{"spec.template.spec.securityContext.runAsNonRoot"}},
+		{"metadata", strings.Replace(container, "name: p", "name: p\n  finalizers: [a/b]", 1), []string{"metadata.finalizers"}, nil},
+		{"load balancer", service + "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.0/8]\n", []string{"spec.type"}, []string{"spec.loadBalancerSourceRanges"}},
+		{"policies", service + "  type: NodePort\n  externalTrafficPolicy: Local\n  internalTrafficPolicy: Cluster\n", []string{"spec.externalTrafficPolicy"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			warned, refused := unhonoured(t, c.src)
+			if !slices.Equal(warned, c.warned) || !slices.Equal(refused, c.refused) {
+				t.Errorf("warned %v, want %v\nrefused %v, want %v", warned, c.warned, refused, c.refused)
+			}
+		})
+	}
+}
+
+// Every name in the tables is a field of its type: a misspelled one would warn
+// about what is honoured.
+func TestHonouredNamesExist(t *testing.T) {
+	for _, k := range events.Kinds {
+		if k.Derived {
+			continue
+		}
+		v, ok := honoured[k.Resource]
+		if !ok {
+			t.Errorf("%s has no table", k.Name)
+			continue
+		}
+		checkNames(t, shapes{}, v, deref(reflect.TypeOf(k.New())), k.Name)
+	}
+}
+
+func checkNames(t *testing.T, s shapes, v verdict, in reflect.Type, path string) {
+	t.Helper()
+	for in.Kind() == reflect.Slice || in.Kind() == reflect.Pointer {
+		in = in.Elem()
+	}
+	for _, name := range keysOf(v.fields) {
+		if name == "*" || in.Kind() == reflect.Map {
+			continue
+		}
+		ft, ok := s.of(in).types[name]
+		if !ok && name != "status" {
+			t.Errorf("%s has no field %s", path, name)
+			continue
+		}
+		if ok {
+			checkNames(t, s, v.fields[name], ft, path+"."+name)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package manifest
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+)
+
+// immutable is what Kubernetes says of a field that may not change.
+const immutable = "field is immutable"
+
+// ValidateUpdate says which changes between two defaulted versions of an object
+// Kubernetes does not allow. Validate is asked beside it.
+func ValidateUpdate(old, next events.Object) field.ErrorList {
+	at := field.NewPath("spec")
+	switch old := old.(type) {
+	case *appsv1.Deployment:
+		if n, ok := next.(*appsv1.Deployment); ok {
+			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
+		}
+	case *appsv1.ReplicaSet:
+		if n, ok := next.(*appsv1.ReplicaSet); ok {
+			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
+		}
+	case *corev1.ConfigMap:
+		if n, ok := next.(*corev1.ConfigMap); ok {
+			return updateConfigMap(old, n)
+		}
+	case *corev1.Service:
+		if n, ok := next.(*corev1.Service); ok {
+			return updateService(&old.Spec, &n.Spec, at)
+		}
+	case *corev1.Pod:
+		if n, ok := next.(*corev1.Pod); ok {
+			return updatePod(&old.Spec, &n.Spec, at)
+		}
+	case *corev1.Node:
+		if n, ok := next.(*corev1.Node); ok && old.Spec.PodCIDR != "" && n.Spec.PodCIDR != old.Spec.PodCIDR {
+			return field.ErrorList{field.Forbidden(at.Child("podCIDR"), "node updates may not change podCIDR")}
+		}
+	}
+	return nil
+}
+
+func unchanged(errs field.ErrorList, at *field.Path, old, next any) field.ErrorList {
+	if same(old, next) {
+		return errs
+	}
+	return append(errs, field.Invalid(at, next, immutable))
+}
+
+// same compares by meaning: quantities by value, nil and empty alike. What two
+// values print as JSON is what they mean to everybody else.
+func same(a, b any) bool {
+	return string(events.MustBody(a)) == string(events.MustBody(b))
+}
+
+func updateConfigMap(old, next *corev1.ConfigMap) field.ErrorList {
+	if old.Immutable == nil || !*old.Immutable {
+		return nil
+	}
+	var errs field.ErrorList
+	for _, f := range []struct {
+		name      string
+		old, next any
+	}{{"immutable", old.Immutable, next.Immutable}, {"data", old.Data, next.Data}, {"binaryData", old.BinaryData, next.BinaryData}} {
+		if !same(f.old, f.next) {
+			errs = append(errs, field.Forbidden(field.NewPath(f.name), "field is immutable when `immutable` is set"))
+		}
+	}
+	return errs
+}
+
+func updateService(old, next *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	external := corev1.ServiceTypeExternalName
+	if old.Type == external || next.Type == external || old.ClusterIP == "" || old.ClusterIP == next.ClusterIP {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at.Child("clusterIPs").Index(0), next.ClusterIP, "may not change once set")}
+}
+
+// updatePod allows what Kubernetes allows of a living pod: other images, a
+// shorter deadline, more tolerations, and a node when it has none.
+func updatePod(old, next *corev1.PodSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(old.Containers) != len(next.Containers) {
+		return append(errs, field.Forbidden(at.Child("containers"), "pod updates may not add or remove containers"))
+	}
+	if o, n := old.ActiveDeadlineSeconds, next.ActiveDeadlineSeconds; o != nil && (n == nil || *n > *o) {
+		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), n, "must be less than or equal to previous value"))
+	}
+	for i, t := range old.Tolerations {
+		if !slices.ContainsFunc(next.Tolerations, func(x corev1.Toleration) bool { return sameToleration(t, x) }) {
+			errs = append(errs, field.Forbidden(at.Child("tolerations").Index(i), "existing toleration can not be modified except its tolerationSeconds"))
+		}
+	}
+	rest := next.DeepCopy()
+	rest.ActiveDeadlineSeconds, rest.Tolerations = old.ActiveDeadlineSeconds, old.Tolerations
+	for i := range rest.Containers {
+		rest.Containers[i].Image = old.Containers[i].Image
+	}
+	if !same(rest, old) {
+		errs = append(errs, field.Forbidden(at, "pod updates may not change fields other than `spec.containers[*].image`,"+
+			"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"+
+			"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"))
+	}
+	return errs
+}
+
+func sameToleration(a, b corev1.Toleration) bool {
+	a.TolerationSeconds, b.TolerationSeconds = nil, nil
+	return a == b
+}

@@ -1,0 +1,214 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Validate holds a defaulted object to Kubernetes' rules and says everything
+// that breaks one, with field paths and in Kubernetes' words.
+func Validate(o events.Object) field.ErrorList {
+	errs := validateMeta(o, nameRule(o))
+	switch o := o.(type) {
+	case *corev1.ConfigMap:
+		errs = append(errs, validateConfigMap(o)...)
+	case *corev1.Pod:
+		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
+	case *corev1.Service:
+		errs = append(errs, validateService(o)...)
+	case *appsv1.Deployment:
+		errs = append(errs, validateDeployment(o)...)
+	case *appsv1.ReplicaSet:
+		errs = append(errs, validateReplicaSet(o)...)
+	case *corev1.Node:
+		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
+	}
+	return errs
+}
+
+// rule is how a name has to look; it says what is wrong with one.
+type rule func(string) []string
+
+func nameRule(o events.Object) rule {
+	switch o.(type) {
+	case *corev1.Namespace:
+		return validation.IsDNS1123Label
+	case *corev1.Service:
+		// Names of services become environment variables, so they begin with a letter.
+		return validation.IsDNS1035Label
+	}
+	return validation.IsDNS1123Subdomain
+}
+
+// maxAnnotations bounds the annotations of an object, in bytes, as Kubernetes does.
+const maxAnnotations = 256 << 10
+
+func validateMeta(o events.Object, name rule) field.ErrorList {
+	at := field.NewPath("metadata")
+	var errs field.ErrorList
+	switch {
+	case o.GetName() != "":
+		errs = invalid(errs, at.Child("name"), o.GetName(), name(o.GetName()))
+	case o.GetGenerateName() != "":
+		// What is generated is appended, so a dash may end the prefix.
+		errs = invalid(errs, at.Child("generateName"), o.GetGenerateName(), name(strings.TrimRight(o.GetGenerateName(), "-")+"x"))
+	default:
+		errs = append(errs, field.Required(at.Child("name"), "name or generateName is required"))
+	}
+	if ns := o.GetNamespace(); ns != "" {
+		errs = invalid(errs, at.Child("namespace"), ns, validation.IsDNS1123Label(ns))
+	}
+	errs = append(errs, validateLabels(o.GetLabels(), at.Child("labels"))...)
+	errs = append(errs, validateAnnotations(o.GetAnnotations(), at.Child("annotations"))...)
+	for i, f := range o.GetFinalizers() {
+		errs = invalid(errs, at.Child("finalizers").Index(i), f, validation.IsQualifiedName(f))
+	}
+	return errs
+}
+
+// invalid adds one error a message.
+func invalid(errs field.ErrorList, at *field.Path, value any, messages []string) field.ErrorList {
+	for _, m := range messages {
+		errs = append(errs, field.Invalid(at, value, m))
+	}
+	return errs
+}
+
+// keysOf are a map's keys in order.
+func keysOf[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func validateLabels(labels map[string]string, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, k := range keysOf(labels) {
+		errs = invalid(errs, at, k, validation.IsQualifiedName(k))
+		errs = invalid(errs, at.Key(k), labels[k], validation.IsValidLabelValue(labels[k]))
+	}
+	return errs
+}
+
+func validateAnnotations(annotations map[string]string, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	total := 0
+	for _, k := range keysOf(annotations) {
+		errs = invalid(errs, at, k, validation.IsQualifiedName(strings.ToLower(k)))
+		total += len(k) + len(annotations[k])
+	}
+	if total > maxAnnotations {
+		errs = append(errs, field.TooLong(at, "", maxAnnotations))
+	}
+	return errs
+}
+
+// maxConfigMap bounds the data of a ConfigMap, in bytes, as Kubernetes does.
+const maxConfigMap = 1 << 20
+
+func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
+	var errs field.ErrorList
+	total := 0
+	data, binary := field.NewPath("data"), field.NewPath("binaryData")
+	for _, k := range keysOf(c.Data) {
+		errs = invalid(errs, data.Key(k), k, validation.IsConfigMapKey(k))
+		if _, both := c.BinaryData[k]; both {
+			errs = append(errs, field.Invalid(data.Key(k), k, "duplicate of key present in binaryData"))
+		}
+		total += len(c.Data[k])
+	}
+	for _, k := range keysOf(c.BinaryData) {
+		errs = invalid(errs, binary.Key(k), k, validation.IsConfigMapKey(k))
+		total += len(c.BinaryData[k])
+	}
+	if total > maxConfigMap {
+		errs = append(errs, field.TooLong(field.NewPath(""), "", maxConfigMap))
+	}
+	return errs
+}
+
+func validateTaints(taints []corev1.Taint, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := map[string]bool{}
+	for i, t := range taints {
+		here := at.Index(i)
+		errs = invalid(errs, here.Child("key"), t.Key, validation.IsQualifiedName(t.Key))
+		errs = invalid(errs, here.Child("value"), t.Value, validation.IsValidLabelValue(t.Value))
+		errs = oneOf(errs, here.Child("effect"), t.Effect, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
+		id := t.Key + "\x00" + string(t.Effect)
+		if seen[id] {
+			errs = append(errs, field.Duplicate(here, t.Key+":"+string(t.Effect)))
+		}
+		seen[id] = true
+	}
+	return errs
+}
+
+// oneOf wants a value out of a few.
+func oneOf[T ~string](errs field.ErrorList, at *field.Path, value T, allowed ...T) field.ErrorList {
+	switch {
+	case slices.Contains(allowed, value):
+		return errs
+	case value == "":
+		return append(errs, field.Required(at, "valid values: "+quoted(allowed)))
+	}
+	return append(errs, field.NotSupported(at, value, allowed))
+}
+
+func quoted[T ~string](values []T) string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = `"` + string(v) + `"`
+	}
+	return strings.Join(words, ", ")
+}
+
+// notNegative wants a number from 0.
+func notNegative(errs field.ErrorList, at *field.Path, value int64) field.ErrorList {
+	if value < 0 {
+		return append(errs, field.Invalid(at, value, "must be greater than or equal to 0"))
+	}
+	return errs
+}
+
+// validateSelector wants a selector that means something: not empty, and readable.
+func validateSelector(s *metav1.LabelSelector, at *field.Path) field.ErrorList {
+	if s == nil {
+		return field.ErrorList{field.Required(at, "")}
+	}
+	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+		return field.ErrorList{field.Invalid(at, s, "empty selector is invalid for workloads")}
+	}
+	errs := validateLabels(s.MatchLabels, at.Child("matchLabels"))
+	for i, e := range s.MatchExpressions {
+		here := at.Child("matchExpressions").Index(i)
+		errs = invalid(errs, here.Child("key"), e.Key, validation.IsQualifiedName(e.Key))
+		switch e.Operator {
+		case metav1.LabelSelectorOpIn, metav1.LabelSelectorOpNotIn:
+			if len(e.Values) == 0 {
+				errs = append(errs, field.Required(here.Child("values"), "must be specified when `operator` is 'In' or 'NotIn'"))
+			}
+		case metav1.LabelSelectorOpExists, metav1.LabelSelectorOpDoesNotExist:
+			if len(e.Values) > 0 {
+				errs = append(errs, field.Forbidden(here.Child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
+			}
+		default:
+			errs = append(errs, field.Invalid(here.Child("operator"), e.Operator, "not a valid selector operator"))
+		}
+		for j, v := range e.Values {
+			errs = invalid(errs, here.Child("values").Index(j), v, validation.IsValidLabelValue(v))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,249 @@
+package manifest
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func validateContainers(cs []corev1.Container, names, volumes map[string]bool, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range cs {
+		c, here := &cs[i], at.Index(i)
+		switch {
+		case c.Name == "":
+			errs = append(errs, field.Required(here.Child("name"), ""))
+		case names[c.Name]:
+			errs = append(errs, field.Duplicate(here.Child("name"), c.Name))
+		default:
+			errs = invalid(errs, here.Child("name"), c.Name, validation.IsDNS1123Label(c.Name))
+		}
+		names[c.Name] = true
+		errs = append(errs, validateContainer(c, volumes, here)...)
+	}
+	return errs
+}
+
+func validateContainer(c *corev1.Container, volumes map[string]bool, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch {
+	case c.Image == "":
+		errs = append(errs, field.Required(at.Child("image"), ""))
+	case c.Image != strings.TrimSpace(c.Image):
+		errs = append(errs, field.Invalid(at.Child("image"), c.Image, "must not have leading or trailing whitespace"))
+	}
+	errs = oneOf(errs, at.Child("imagePullPolicy"), c.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	errs = oneOf(errs, at.Child("terminationMessagePolicy"), c.TerminationMessagePolicy, corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)
+	errs = append(errs, validateContainerPorts(c.Ports, at.Child("ports"))...)
+	errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
+	errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)
+	errs = append(errs, validateMounts(c.VolumeMounts, volumes, at.Child("volumeMounts"))...)
+	return append(errs, validateResources(&c.Resources, at.Child("resources"))...)
+}
+
+func validateContainerPorts(ps []corev1.ContainerPort, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names := map[string]bool{}
+	for i, p := range ps {
+		here := at.Index(i)
+		if p.Name != "" {
+			errs = invalid(errs, here.Child("name"), p.Name, validation.IsValidPortName(p.Name))
+			if names[p.Name] {
+				errs = append(errs, field.Duplicate(here.Child("name"), p.Name))
+			}
+			names[p.Name] = true
+		}
+		if p.ContainerPort == 0 {
+			errs = append(errs, field.Required(here.Child("containerPort"), ""))
+		} else {
+			errs = invalid(errs, here.Child("containerPort"), p.ContainerPort, validation.IsValidPortNum(int(p.ContainerPort)))
+		}
+		if p.HostPort != 0 {
+			errs = invalid(errs, here.Child("hostPort"), p.HostPort, validation.IsValidPortNum(int(p.HostPort)))
+		}
+		errs = oneOf(errs, here.Child("protocol"), p.Protocol, protocols...)
+	}
+	return errs
+}
+
+// hostPortConflicts finds two containers of a pod that want one port of the node.
+func hostPortConflicts(cs []corev1.Container, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	taken := map[string]bool{}
+	for i, c := range cs {
+		for j, p := range c.Ports {
+			if p.HostPort == 0 {
+				continue
+			}
+			id := strings.Join([]string{string(p.Protocol), p.HostIP, strconv.Itoa(int(p.HostPort))}, "/")
+			if taken[id] {
+				errs = append(errs, field.Duplicate(at.Index(i).Child("ports").Index(j).Child("hostPort"), id))
+			}
+			taken[id] = true
+		}
+	}
+	return errs
+}
+
+func validateEnv(env []corev1.EnvVar, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, e := range env {
+		here := at.Index(i)
+		if e.Name == "" {
+			errs = append(errs, field.Required(here.Child("name"), ""))
+		} else {
+			errs = invalid(errs, here.Child("name"), e.Name, validation.IsRelaxedEnvVarName(e.Name))
+		}
+		if e.ValueFrom != nil {
+			errs = append(errs, validateEnvSource(e, here.Child("valueFrom"))...)
+		}
+	}
+	return errs
+}
+
+func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	from, sources := e.ValueFrom, 0
+	if f := from.FieldRef; f != nil {
+		sources++
+		errs = append(errs, validateFieldRef(f.FieldPath, at.Child("fieldRef", "fieldPath"))...)
+	}
+	if c := from.ConfigMapKeyRef; c != nil {
+		sources++
+		here := at.Child("configMapKeyRef")
+		if c.Name == "" {
+			errs = append(errs, field.Required(here.Child("name"), ""))
+		}
+		if c.Key == "" {
+			errs = append(errs, field.Required(here.Child("key"), ""))
+		} else {
+			errs = invalid(errs, here.Child("key"), c.Key, validation.IsConfigMapKey(c.Key))
+		}
+	}
+	if from.SecretKeyRef != nil {
+		sources++
+	}
+	if from.ResourceFieldRef != nil {
+		sources++
+	}
+	switch {
+	case sources == 0:
+		errs = append(errs, field.Invalid(at, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"))
+	case e.Value != "":
+		errs = append(errs, field.Invalid(at, "", "may not be specified when `value` is not empty"))
+	case sources > 1:
+		errs = append(errs, field.Invalid(at, "", "may not have more than one field specified at a time"))
+	}
+	return errs
+}
+
+// EnvFields are the paths that an environment variable's fieldRef may name,
+// beside metadata.labels['key'] and metadata.annotations['key'].
+var EnvFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
+
+func validateFieldRef(path string, at *field.Path) field.ErrorList {
+	if path == "" {
+		return field.ErrorList{field.Required(at, "")}
+	}
+	for _, prefix := range []string{"metadata.labels['", "metadata.annotations['"} {
+		if key, ok := strings.CutPrefix(path, prefix); ok && strings.HasSuffix(key, "']") {
+			return invalid(nil, at, path, validation.IsQualifiedName(strings.ToLower(strings.TrimSuffix(key, "']"))))
+		}
+	}
+	if slices.Contains(EnvFields, path) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(at, path, EnvFields)}
+}
+
+func validateEnvFrom(from []corev1.EnvFromSource, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, f := range from {
+		here := at.Index(i)
+		if f.Prefix != "" {
+			errs = invalid(errs, here.Child("prefix"), f.Prefix, validation.IsRelaxedEnvVarName(f.Prefix))
+		}
+		switch {
+		case f.ConfigMapRef == nil && f.SecretRef == nil:
+			errs = append(errs, field.Invalid(here, "", "must specify one of: `configMapRef` or `secretRef`"))
+		case f.ConfigMapRef != nil && f.SecretRef != nil:
+			errs = append(errs, field.Invalid(here, "", "may not have more than one field specified at a time"))
+		case f.ConfigMapRef != nil && f.ConfigMapRef.Name == "":
+			errs = append(errs, field.Required(here.Child("configMapRef", "name"), ""))
+		}
+	}
+	return errs
+}
+
+func validateMounts(ms []corev1.VolumeMount, volumes map[string]bool, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	paths := map[string]bool{}
+	for i, m := range ms {
+		here := at.Index(i)
+		switch {
+		case m.Name == "":
+			errs = append(errs, field.Required(here.Child("name"), ""))
+		case !volumes[m.Name]:
+			errs = append(errs, field.NotFound(here.Child("name"), m.Name))
+		}
+		switch {
+		case m.MountPath == "":
+			errs = append(errs, field.Required(here.Child("mountPath"), ""))
+		case paths[m.MountPath]:
+			errs = append(errs, field.Invalid(here.Child("mountPath"), m.MountPath, "must be unique"))
+		}
+		paths[m.MountPath] = true
+		if m.SubPath != "" {
+			errs = localPath(errs, here.Child("subPath"), m.SubPath)
+		}
+	}
+	return errs
+}
+
+func validateResources(r *corev1.ResourceRequirements, at *field.Path) field.ErrorList {
+	limits, requests := at.Child("limits"), at.Child("requests")
+	errs := validateQuantities(r.Limits, limits)
+	errs = append(errs, validateQuantities(r.Requests, requests)...)
+	for _, name := range resourceNames(r.Requests) {
+		request := r.Requests[name]
+		limit, limited := r.Limits[name]
+		if limited && request.Cmp(limit) > 0 {
+			errs = append(errs, field.Invalid(requests, request.String(), "must be less than or equal to "+string(name)+" limit of "+limit.String()))
+		}
+	}
+	return errs
+}
+
+func validateQuantities(list corev1.ResourceList, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, name := range resourceNames(list) {
+		q, here := list[name], at.Key(string(name))
+		errs = invalid(errs, here, string(name), validation.IsQualifiedName(string(name)))
+		if !standard(name) && !strings.Contains(string(name), "/") {
+			errs = append(errs, field.Invalid(here, name, "must be a standard resource for containers"))
+		}
+		if q.Sign() < 0 {
+			errs = append(errs, field.Invalid(here, q.String(), "must be greater than or equal to 0"))
+		}
+	}
+	return errs
+}
+
+func standard(name corev1.ResourceName) bool {
+	return name == corev1.ResourceCPU || name == corev1.ResourceMemory || name == corev1.ResourceEphemeralStorage ||
+		strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix)
+}
+
+func resourceNames(list corev1.ResourceList) []corev1.ResourceName {
+	names := make([]corev1.ResourceName, 0, len(list))
+	for n := range list {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,177 @@
+package manifest
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// validatePod checks a pod's spec, or a template's.
+func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
+	errs, volumes := validateVolumes(s.Volumes, at.Child("volumes"))
+	if len(s.Containers) == 0 {
+		errs = append(errs, field.Required(at.Child("containers"), ""))
+	}
+	names := map[string]bool{}
+	errs = append(errs, validateContainers(s.InitContainers, names, volumes, at.Child("initContainers"))...)
+	errs = append(errs, validateContainers(s.Containers, names, volumes, at.Child("containers"))...)
+	errs = append(errs, hostPortConflicts(s.Containers, at.Child("containers"))...)
+	errs = oneOf(errs, at.Child("restartPolicy"), s.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
+	errs = oneOf(errs, at.Child("dnsPolicy"), s.DNSPolicy, corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)
+	errs = append(errs, validateDNS(s, at)...)
+	if g := s.TerminationGracePeriodSeconds; g != nil {
+		errs = notNegative(errs, at.Child("terminationGracePeriodSeconds"), *g)
+	}
+	if d := s.ActiveDeadlineSeconds; d != nil && *d < 1 {
+		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d, "must be between 1 and 2147483647, inclusive"))
+	}
+	errs = append(errs, validateLabels(s.NodeSelector, at.Child("nodeSelector"))...)
+	errs = append(errs, validateTolerations(s.Tolerations, at.Child("tolerations"))...)
+	for _, n := range []struct {
+		field, value string
+		rule         rule
+	}{
+		{"hostname", s.Hostname, validation.IsDNS1123Label}, {"subdomain", s.Subdomain, validation.IsDNS1123Label},
+		{"nodeName", s.NodeName, validation.IsDNS1123Subdomain}, {"serviceAccountName", s.ServiceAccountName, validation.IsDNS1123Subdomain},
+	} {
+		if n.value != "" {
+			errs = invalid(errs, at.Child(n.field), n.value, n.rule(n.value))
+		}
+	}
+	return errs
+}
+
+func validateDNS(s *corev1.PodSpec, at *field.Path) field.ErrorList {
+	const most, searches = 3, 32
+	var errs field.ErrorList
+	c, here := s.DNSConfig, at.Child("dnsConfig")
+	if s.DNSPolicy == corev1.DNSNone && (c == nil || len(c.Nameservers) == 0) {
+		return append(errs, field.Required(here.Child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None"))
+	}
+	if c == nil {
+		return errs
+	}
+	if len(c.Nameservers) > most {
+		errs = append(errs, field.Invalid(here.Child("nameservers"), c.Nameservers, "must not have more than 3 nameservers"))
+	}
+	for i, n := range c.Nameservers {
+		errs = append(errs, validation.IsValidIP(here.Child("nameservers").Index(i), n)...)
+	}
+	if len(c.Searches) > searches {
+		errs = append(errs, field.Invalid(here.Child("searches"), c.Searches, "must not have more than 32 search paths"))
+	}
+	for i, d := range c.Searches {
+		if d = strings.TrimSuffix(d, "."); d != "" {
+			errs = invalid(errs, here.Child("searches").Index(i), d, validation.IsDNS1123SubdomainWithUnderscore(d))
+		}
+	}
+	for i, o := range c.Options {
+		if o.Name == "" {
+			errs = append(errs, field.Required(here.Child("options").Index(i), "must not be empty"))
+		}
+	}
+	return errs
+}
+
+func validateTolerations(ts []corev1.Toleration, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, t := range ts {
+		here := at.Index(i)
+		if t.Key != "" {
+			errs = invalid(errs, here.Child("key"), t.Key, validation.IsQualifiedName(t.Key))
+		} else if t.Operator != corev1.TolerationOpExists {
+			errs = append(errs, field.Invalid(here.Child("operator"), t.Operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\""))
+		}
+		switch t.Operator {
+		case corev1.TolerationOpEqual, "":
+			errs = invalid(errs, here.Child("value"), t.Value, validation.IsValidLabelValue(t.Value))
+		case corev1.TolerationOpExists:
+			if t.Value != "" {
+				errs = append(errs, field.Invalid(here.Child("value"), t.Value, "value must be empty when `operator` is 'Exists'"))
+			}
+		default:
+			errs = append(errs, field.NotSupported(here.Child("operator"), t.Operator, []corev1.TolerationOperator{corev1.TolerationOpEqual, corev1.TolerationOpExists}))
+		}
+		if t.Effect != "" {
+			errs = oneOf(errs, here.Child("effect"), t.Effect, corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)
+		}
+		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
+			errs = append(errs, field.Invalid(here.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+		}
+	}
+	return errs
+}
+
+// validateVolumes also gives the names that mounts may use.
+func validateVolumes(vs []corev1.Volume, at *field.Path) (field.ErrorList, map[string]bool) {
+	var errs field.ErrorList
+	names := map[string]bool{}
+	for i, v := range vs {
+		here := at.Index(i)
+		switch {
+		case v.Name == "":
+			errs = append(errs, field.Required(here.Child("name"), ""))
+		case names[v.Name]:
+			errs = append(errs, field.Duplicate(here.Child("name"), v.Name))
+		default:
+			errs = invalid(errs, here.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))
+		}
+		names[v.Name] = true
+		errs = append(errs, validateVolume(&v, here)...)
+	}
+	return errs, names
+}
+
+func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if e := v.EmptyDir; e != nil && e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
+		errs = append(errs, field.Forbidden(at.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
+	}
+	if v.EmptyDir != nil && v.ConfigMap != nil {
+		errs = append(errs, field.Forbidden(at.Child("configMap"), "may not specify more than 1 volume type"))
+	}
+	c := v.ConfigMap
+	if c == nil {
+		return errs
+	}
+	at = at.Child("configMap")
+	if c.Name == "" {
+		errs = append(errs, field.Required(at.Child("name"), ""))
+	}
+	errs = validateMode(errs, at.Child("defaultMode"), c.DefaultMode)
+	for i, item := range c.Items {
+		here := at.Child("items").Index(i)
+		if item.Key == "" {
+			errs = append(errs, field.Required(here.Child("key"), ""))
+		}
+		if item.Path == "" {
+			errs = append(errs, field.Required(here.Child("path"), ""))
+		}
+		errs = localPath(errs, here.Child("path"), item.Path)
+		errs = validateMode(errs, here.Child("mode"), item.Mode)
+	}
+	return errs
+}
+
+func validateMode(errs field.ErrorList, at *field.Path, mode *int32) field.ErrorList {
+	const most = 0o777
+	if mode != nil && (*mode < 0 || *mode > most) {
+		return append(errs, field.Invalid(at, *mode, "must be a number between 0 and 0777 (octal), both inclusive"))
+	}
+	return errs
+}
+
+// localPath wants a path that stays below where it begins.
+func localPath(errs field.ErrorList, at *field.Path, path string) field.ErrorList {
+	if strings.HasPrefix(path, "/") {
+		errs = append(errs, field.Invalid(at, path, "must be a relative path"))
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".." {
+			return append(errs, field.Invalid(at, path, "must not contain '..'"))
+		}
+	}
+	return errs
+}

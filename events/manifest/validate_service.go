@@ -1,0 +1,141 @@
+package manifest
+
+import (
+	"net/netip"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// The ports that services may have on nodes.
+const (
+	FirstNodePort int32 = 30000
+	LastNodePort  int32 = 32767
+)
+
+func validateService(svc *corev1.Service) field.ErrorList {
+	s, at := &svc.Spec, field.NewPath("spec")
+	errs := oneOf(nil, at.Child("type"), s.Type, corev1.ServiceTypeClusterIP, corev1.ServiceTypeExternalName,
+		corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort)
+	errs = oneOf(errs, at.Child("sessionAffinity"), s.SessionAffinity, corev1.ServiceAffinityNone, corev1.ServiceAffinityClientIP)
+	errs = append(errs, validateLabels(s.Selector, at.Child("selector"))...)
+	errs = append(errs, validateServicePorts(s, at.Child("ports"))...)
+	if s.Type == corev1.ServiceTypeExternalName {
+		return append(errs, validateExternalName(s, at)...)
+	}
+	if len(s.Ports) == 0 && s.ClusterIP != corev1.ClusterIPNone {
+		errs = append(errs, field.Required(at.Child("ports"), ""))
+	}
+	errs = append(errs, validateClusterIP(s, at)...)
+	if c := s.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		const day = 86400
+		if t := *c.ClientIP.TimeoutSeconds; t <= 0 || t > day {
+			errs = append(errs, field.Invalid(at.Child("sessionAffinityConfig", "clientIP", "timeoutSeconds"), t, "must be greater than 0 and less than 86400"))
+		}
+	}
+	if p := s.InternalTrafficPolicy; p != nil {
+		errs = oneOf(errs, at.Child("internalTrafficPolicy"), *p, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)
+	}
+	if p := s.ExternalTrafficPolicy; p != "" {
+		errs = oneOf(errs, at.Child("externalTrafficPolicy"), p, corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)
+		if s.Type == corev1.ServiceTypeClusterIP {
+			errs = append(errs, field.Invalid(at.Child("externalTrafficPolicy"), p, "may only be set for externally-accessible services"))
+		}
+	}
+	return errs
+}
+
+func validateExternalName(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s.ClusterIP != "" {
+		errs = append(errs, field.Forbidden(at.Child("clusterIP"), "may not be set for ExternalName services"))
+	}
+	if s.ExternalName == "" {
+		return append(errs, field.Required(at.Child("externalName"), ""))
+	}
+	return invalid(errs, at.Child("externalName"), s.ExternalName, validation.IsDNS1123Subdomain(s.ExternalName))
+}
+
+func validateClusterIP(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s.ClusterIP == corev1.ClusterIPNone {
+		if s.Type != corev1.ServiceTypeClusterIP {
+			errs = append(errs, field.Invalid(at.Child("clusterIPs").Index(0), s.ClusterIP, "may not be set to 'None' for "+string(s.Type)+" services"))
+		}
+	} else if s.ClusterIP != "" {
+		if a, err := netip.ParseAddr(s.ClusterIP); err != nil || !a.Is4() {
+			errs = append(errs, field.Invalid(at.Child("clusterIPs").Index(0), s.ClusterIP, "must be a valid IPv4 address"))
+		}
+	}
+	if len(s.ClusterIPs) > 1 {
+		errs = append(errs, field.Invalid(at.Child("clusterIPs"), s.ClusterIPs, "this cluster has one address family, may hold one value"))
+	}
+	if len(s.ClusterIPs) > 0 && s.ClusterIPs[0] != s.ClusterIP {
+		errs = append(errs, field.Invalid(at.Child("clusterIPs"), s.ClusterIPs, "first value must match `clusterIP`"))
+	}
+	for i, f := range s.IPFamilies {
+		if f != corev1.IPv4Protocol {
+			errs = append(errs, field.Invalid(at.Child("ipFamilies").Index(i), f, "not configured on this cluster"))
+		}
+	}
+	if s.IPFamilyPolicy != nil && *s.IPFamilyPolicy == corev1.IPFamilyPolicyRequireDualStack {
+		errs = append(errs, field.Invalid(at.Child("ipFamilyPolicy"), *s.IPFamilyPolicy, "this cluster is not configured for dual-stack services"))
+	}
+	return errs
+}
+
+func validateServicePorts(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names, ports, nodePorts := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for i, p := range s.Ports {
+		here := at.Index(i)
+		errs = append(errs, validateServicePort(&p, len(s.Ports) > 1, here)...)
+		if p.Name != "" && names[p.Name] {
+			errs = append(errs, field.Duplicate(here.Child("name"), p.Name))
+		}
+		names[p.Name] = true
+		if id := portID(p.Port, p.Protocol); ports[id] {
+			errs = append(errs, field.Duplicate(here, id))
+		} else {
+			ports[id] = true
+		}
+		if p.NodePort == 0 {
+			continue
+		}
+		if s.Type == corev1.ServiceTypeClusterIP || s.Type == corev1.ServiceTypeExternalName {
+			errs = append(errs, field.Forbidden(here.Child("nodePort"), "may not be used when `type` is '"+string(s.Type)+"'"))
+		} else if p.NodePort < FirstNodePort || p.NodePort > LastNodePort {
+			errs = append(errs, field.Invalid(here.Child("nodePort"), p.NodePort, "provided port is not in the valid range. The range of valid ports is 30000-32767"))
+		}
+		if id := portID(p.NodePort, p.Protocol); nodePorts[id] {
+			errs = append(errs, field.Duplicate(here.Child("nodePort"), p.NodePort))
+		} else {
+			nodePorts[id] = true
+		}
+	}
+	return errs
+}
+
+func portID(port int32, protocol corev1.Protocol) string {
+	return strconv.Itoa(int(port)) + "/" + string(protocol)
+}
+
+func validateServicePort(p *corev1.ServicePort, named bool, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if p.Name != "" {
+		errs = invalid(errs, at.Child("name"), p.Name, validation.IsDNS1123Label(p.Name))
+	} else if named {
+		errs = append(errs, field.Required(at.Child("name"), ""))
+	}
+	errs = invalid(errs, at.Child("port"), p.Port, validation.IsValidPortNum(int(p.Port)))
+	errs = oneOf(errs, at.Child("protocol"), p.Protocol, protocols...)
+	if p.TargetPort.Type == intstr.Int {
+		return invalid(errs, at.Child("targetPort"), p.TargetPort.IntVal, validation.IsValidPortNum(int(p.TargetPort.IntVal)))
+	}
+	return invalid(errs, at.Child("targetPort"), p.TargetPort.StrVal, validation.IsValidPortName(p.TargetPort.StrVal))
+}
+
+var protocols = []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}

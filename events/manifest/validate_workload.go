@@ -1,0 +1,99 @@
+package manifest
+
+import (
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+func validateDeployment(d *appsv1.Deployment) field.ErrorList {
+	s, at := &d.Spec, field.NewPath("spec")
+	errs := validateTemplate(&s.Template, s.Selector, at)
+	errs = optionalCount(errs, at.Child("replicas"), s.Replicas)
+	errs = optionalCount(errs, at.Child("revisionHistoryLimit"), s.RevisionHistoryLimit)
+	errs = notNegative(errs, at.Child("minReadySeconds"), int64(s.MinReadySeconds))
+	if p := s.ProgressDeadlineSeconds; p != nil {
+		errs = notNegative(errs, at.Child("progressDeadlineSeconds"), int64(*p))
+		if *p <= s.MinReadySeconds {
+			errs = append(errs, field.Invalid(at.Child("progressDeadlineSeconds"), *p, "must be greater than minReadySeconds"))
+		}
+	}
+	return append(errs, validateStrategy(&s.Strategy, at.Child("strategy"))...)
+}
+
+func optionalCount(errs field.ErrorList, at *field.Path, n *int32) field.ErrorList {
+	if n == nil {
+		return errs
+	}
+	return notNegative(errs, at, int64(*n))
+}
+
+func validateStrategy(s *appsv1.DeploymentStrategy, at *field.Path) field.ErrorList {
+	errs := oneOf(nil, at.Child("type"), s.Type, appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType)
+	r := s.RollingUpdate
+	if s.Type == appsv1.RecreateDeploymentStrategyType && r != nil {
+		return append(errs, field.Forbidden(at.Child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'"))
+	}
+	if s.Type != appsv1.RollingUpdateDeploymentStrategyType || r == nil || r.MaxSurge == nil || r.MaxUnavailable == nil {
+		return errs
+	}
+	at = at.Child("rollingUpdate")
+	unavailable, bad := countOrPercent(*r.MaxUnavailable, at.Child("maxUnavailable"))
+	errs = append(errs, bad...)
+	surge, bad := countOrPercent(*r.MaxSurge, at.Child("maxSurge"))
+	errs = append(errs, bad...)
+	if unavailable == 0 && surge == 0 && len(errs) == 0 {
+		errs = append(errs, field.Invalid(at.Child("maxUnavailable"), r.MaxUnavailable, "may not be 0 when `maxSurge` is 0"))
+	}
+	const all = 100
+	if r.MaxUnavailable.Type == intstr.String && unavailable > all {
+		errs = append(errs, field.Invalid(at.Child("maxUnavailable"), r.MaxUnavailable, "must not be greater than 100%"))
+	}
+	return errs
+}
+
+// countOrPercent reads 3 or "25%" and gives the number in it.
+func countOrPercent(v intstr.IntOrString, at *field.Path) (int, field.ErrorList) {
+	if v.Type == intstr.Int {
+		return int(v.IntVal), notNegative(nil, at, int64(v.IntVal))
+	}
+	digits, percent := strings.CutSuffix(v.StrVal, "%")
+	n, err := strconv.ParseUint(digits, 10, 31)
+	if !percent || err != nil {
+		return 0, field.ErrorList{field.Invalid(at, v, `must be an integer or percentage (e.g '5%')`)}
+	}
+	return int(n), nil
+}
+
+func validateReplicaSet(r *appsv1.ReplicaSet) field.ErrorList {
+	at := field.NewPath("spec")
+	errs := validateTemplate(&r.Spec.Template, r.Spec.Selector, at)
+	errs = optionalCount(errs, at.Child("replicas"), r.Spec.Replicas)
+	return notNegative(errs, at.Child("minReadySeconds"), int64(r.Spec.MinReadySeconds))
+}
+
+// validateTemplate checks a workload's pods and that its selector finds them.
+func validateTemplate(t *corev1.PodTemplateSpec, s *metav1.LabelSelector, at *field.Path) field.ErrorList {
+	errs := validateSelector(s, at.Child("selector"))
+	meta := at.Child("template", "metadata")
+	errs = append(errs, validateLabels(t.Labels, meta.Child("labels"))...)
+	errs = append(errs, validateAnnotations(t.Annotations, meta.Child("annotations"))...)
+	if sel, err := metav1.LabelSelectorAsSelector(s); s != nil && err == nil && !sel.Empty() && !sel.Matches(labels.Set(t.Labels)) {
+		errs = append(errs, field.Invalid(meta.Child("labels"), t.Labels, "`selector` does not match template `labels`"))
+	}
+	spec := at.Child("template", "spec")
+	errs = append(errs, validatePod(&t.Spec, spec)...)
+	if p := t.Spec.RestartPolicy; p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure {
+		errs = append(errs, field.NotSupported(spec.Child("restartPolicy"), p, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
+	}
+	if t.Spec.ActiveDeadlineSeconds != nil {
+		errs = append(errs, field.Forbidden(spec.Child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"))
+	}
+	return errs
+}

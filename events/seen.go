@@ -1,0 +1,91 @@
+package events
+
+import "time"
+
+// Seen is one flush of a node: what it saw since the last one.
+// A pod's facts that name a uid or an assignment that is not current are void.
+type Seen struct {
+	Node *NodeFacts `json:"node,omitempty"` // set when they changed
+	Pods []PodSeen  `json:"pods,omitempty"`
+}
+
+// NodeFacts is what a node says about itself.
+type NodeFacts struct {
+	Addresses        []string          `json:"addresses"` // internal IPs
+	Hostname         string            `json:"hostname"`
+	PodCIDR          string            `json:"podCIDR,omitempty"`
+	Capacity         map[string]string `json:"capacity"`    // resource name → quantity
+	Allocatable      map[string]string `json:"allocatable"` // resource name → quantity
+	OSImage          string            `json:"osImage"`
+	Kernel           string            `json:"kernel"`
+	Architecture     string            `json:"architecture"`
+	ContainerRuntime string            `json:"containerRuntime"` // "containerd://2.4.2"
+	AgentVersion     string            `json:"agentVersion"`
+	MachineID        string            `json:"machineID,omitempty"`
+	BootID           string            `json:"bootID,omitempty"`
+	Conditions       []NodeCondition   `json:"conditions,omitempty"` // pressure and the like, beside Ready
+}
+
+// NodeCondition is a condition that the node itself can judge.
+type NodeCondition struct {
+	Type    string `json:"type"` // MemoryPressure, DiskPressure, PIDPressure
+	Status  bool   `json:"status"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// PodSeen is what a node saw of one pod, in order.
+type PodSeen struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       UID    `json:"uid"`
+	Assigned  Seq    `json:"assigned"` // the assignment under which it was seen
+	Facts     []Fact `json:"facts"`
+}
+
+// FactKind says what a node saw.
+type FactKind string
+
+// What a node can see of a pod. Container facts name the container and the run;
+// those about waiting (pulling, pulled, pull-failed, backoff) name the run that
+// waits.
+const (
+	FactSandbox    FactKind = "sandbox"     // the pod has its namespaces and address: IP, HostIP
+	FactPulling    FactKind = "pulling"     // an image is being fetched: Image
+	FactPulled     FactKind = "pulled"      // an image is there: Image, ImageID, Took
+	FactPullFailed FactKind = "pull-failed" // Reason is ErrImagePull or InvalidImageName or ErrImageNeverPull, Message the registry's words
+	FactStarted    FactKind = "started"     // a run began: ContainerID
+	FactNotStarted FactKind = "not-started" // a run could not begin: Reason, Message, Code
+	FactExited     FactKind = "exited"      // a run ended: Code, Signal, Reason, OOM, Tail, StartedAt
+	FactReady      FactKind = "ready"       // a container answers
+	FactUnready    FactKind = "unready"     // it no longer does: Message
+	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
+	FactStopping   FactKind = "stopping"    // the node began to stop the pod: Message says why
+	FactStopped    FactKind = "stopped"     // nothing of the pod runs any more and its resources are free
+	FactFailed     FactKind = "failed"      // the pod as a whole cannot run: Reason, Message
+)
+
+// Fact is one thing that a node saw. Fields that Kind does not name are empty.
+type Fact struct {
+	Kind        FactKind  `json:"kind"`
+	At          time.Time `json:"at"` // the node's clock: for people; order is the log's
+	Container   string    `json:"container,omitempty"`
+	Run         int       `json:"run,omitempty"` // 1 is the first
+	Image       string    `json:"image,omitempty"`
+	ImageID     string    `json:"imageID,omitempty"`
+	ContainerID string    `json:"containerID,omitempty"`
+	IP          string    `json:"ip,omitempty"`
+	HostIP      string    `json:"hostIP,omitempty"`
+	Code        int       `json:"code,omitempty"`
+	Signal      int       `json:"signal,omitempty"`
+	OOM         bool      `json:"oom,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	Message     string    `json:"message,omitempty"`
+	Tail        string    `json:"tail,omitempty"`       // last lines of output, at most MaxTail bytes
+	StartedAt   time.Time `json:"startedAt,omitzero"`   // of the run that exited
+	Until       time.Time `json:"until,omitzero"`       // end of a back-off
+	Took        int64     `json:"tookMillis,omitempty"` // milliseconds
+}
+
+// MaxTail bounds the output kept with an exit, in bytes.
+const MaxTail = 2048

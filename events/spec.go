@@ -1,0 +1,91 @@
+package events
+
+import "encoding/json"
+
+// Owner is the controller of a child.
+type Owner struct {
+	Resource Resource `json:"resource"`
+	Name     string   `json:"name"`
+	UID      UID      `json:"uid"`
+}
+
+// Key is the owner's key: a namespaced owner lives where its child does.
+func (w Owner) Key(child Key) Key {
+	k := Key{Resource: w.Resource, Name: w.Name}
+	if kind, ok := KindOf(w.Resource); ok && kind.Namespaced {
+		k.Namespace = child.Namespace
+	}
+	return k
+}
+
+// Created says that an object exists from here on.
+//
+// Object is canonical JSON of apiVersion, kind, metadata (without uid,
+// resourceVersion, generation, creationTimestamp, ownerReferences) and spec,
+// without status. When Template is set, Object holds only the differences: for
+// a pod the template is metadata.labels, metadata.annotations and spec; for a
+// workload it is spec.template.
+type Created struct {
+	UID      UID             `json:"uid"`
+	Owner    *Owner          `json:"owner,omitempty"`
+	Template Hash            `json:"template,omitempty"`
+	Object   json.RawMessage `json:"object"`
+	// Applied is the manifest as a person last applied it, for the three-way
+	// merge; absent when the object was not made by apply.
+	Applied json.RawMessage `json:"applied,omitempty"`
+}
+
+// Changed says that an object is different from here on. It stands for the
+// whole object, not for a patch, so that any event can be read by itself.
+// It is void when UID is not the object's present life.
+type Changed struct {
+	UID        UID             `json:"uid"`
+	Generation int64           `json:"generation"` // counts changes of the spec, from 1
+	Owner      *Owner          `json:"owner,omitempty"`
+	Template   Hash            `json:"template,omitempty"`
+	Object     json.RawMessage `json:"object"`
+	Applied    json.RawMessage `json:"applied,omitempty"` // carried on from before when a change is not an apply
+}
+
+// DeletionRequested says that somebody wants an object gone. A pod gets Grace
+// seconds to stop; its node then says that it stopped. Orphan lets the children
+// live on.
+type DeletionRequested struct {
+	UID    UID   `json:"uid"`
+	Grace  int64 `json:"grace"` // seconds from the event's time
+	Orphan bool  `json:"orphan,omitempty"`
+	// Foreground asks that the object stays until its children are gone.
+	Foreground bool `json:"foreground,omitempty"`
+}
+
+// Removed says that an object is gone.
+type Removed struct {
+	UID UID `json:"uid"`
+}
+
+// Lease says who decides from here on; the event's sequence is the epoch.
+type Lease struct {
+	Holder string `json:"holder"` // the process: host name, pid and start
+}
+
+// Assigned is one scheduling pass for one node. Pods in Withdrawn were taken
+// from the node without ever having been its to run.
+type Assigned struct {
+	Pods      []Ref `json:"pods,omitempty"`
+	Withdrawn []Ref `json:"withdrawn,omitempty"`
+}
+
+// NodeReported is the status of a node that its silence or return decides.
+type NodeReported struct {
+	UID    UID    `json:"uid"`
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason"` // "KubeletReady", "NodeStatusUnknown"
+	Said   string `json:"said"`   // the condition's message
+}
+
+// StatusReported is status that cannot be derived: from a controller outside,
+// or what a reconciler must remember.
+type StatusReported struct {
+	UID    UID             `json:"uid"`
+	Status json.RawMessage `json:"status"` // the difference from what is derived
+}

@@ -1,0 +1,146 @@
+package events
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Subject is where in the log an event stands; each has one writer.
+type Subject string
+
+// clusterScope stands in for the namespace of cluster-wide resources.
+const clusterScope = "="
+
+// LeaseSubject is where whoever decides takes the lease.
+const LeaseSubject Subject = "log.lease"
+
+// LogSubjects is the filter that covers every event.
+const LogSubjects = "log.>"
+
+// SpecSubject holds what an object should be.
+func SpecSubject(k Key) Subject { return keySubject("log.spec.", k) }
+
+// StatusSubject holds status that cannot be derived.
+func StatusSubject(k Key) Subject { return keySubject("log.status.", k) }
+
+// VerdictSubject holds why an object does not move.
+func VerdictSubject(k Key) Subject { return keySubject("log.verdict.", k) }
+
+// LiveSubject is the feed for people and programs that tap.
+func LiveSubject(k Key) Subject { return keySubject("live.", k) }
+
+// TemplateSubject holds a body by content.
+func TemplateSubject(h Hash) Subject { return Subject("log.template." + string(h)) }
+
+// AssignSubject holds what a node was given and what was taken from it.
+func AssignSubject(node string) Subject { return Subject("log.assign." + escape(node)) }
+
+// SeenSubject holds what a node saw; only that node writes it.
+func SeenSubject(node string) Subject { return Subject("log.seen." + escape(node)) }
+
+// NodeFeedSubject carries a node's changed desired rows.
+func NodeFeedSubject(node string) Subject { return Subject("live.node." + escape(node)) }
+
+// NetFeedSubject carries a service's changed network row to every node.
+func NetFeedSubject(k Key) Subject { return keySubject("live.net.", k) }
+
+func keySubject(prefix string, k Key) Subject {
+	ns := clusterScope
+	if k.Namespace != "" {
+		ns = escape(k.Namespace)
+	}
+	return Subject(prefix + escape(string(k.Resource)) + "." + ns + "." + escape(k.Name))
+}
+
+// Class is the second token of a log subject: spec, template, assign, seen,
+// status, verdict, or lease.
+func (s Subject) Class() string {
+	p := strings.SplitN(string(s), ".", 3)
+	if len(p) < 2 {
+		return ""
+	}
+	return p[1]
+}
+
+// Key is the object that a spec, status, verdict or live subject is about.
+func (s Subject) Key() (Key, error) {
+	p := strings.Split(string(s), ".")
+	if len(p) > 0 && p[0] == "live" {
+		p = append([]string{""}, p...)
+	}
+	if len(p) != 5 {
+		return Key{}, fmt.Errorf("parse subject %q: no object in it", s)
+	}
+	var k Key
+	var err error
+	var res string
+	if res, err = unescape(p[2]); err == nil && p[3] != clusterScope {
+		k.Namespace, err = unescape(p[3])
+	}
+	if err == nil {
+		k.Name, err = unescape(p[4])
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("parse subject %q: %w", s, err)
+	}
+	k.Resource = Resource(res)
+	return k, nil
+}
+
+// Tail is the last token, unescaped: the node of an assign or seen subject,
+// the hash of a template.
+func (s Subject) Tail() (string, error) {
+	t, err := unescape(string(s)[strings.LastIndexByte(string(s), '.')+1:])
+	if err != nil {
+		return "", fmt.Errorf("parse subject %q: %w", s, err)
+	}
+	return t, nil
+}
+
+const hexDigits = "0123456789abcdef"
+
+// Token makes one subject token of any string, reversibly; Subject.Tail reads it.
+func Token(s string) string { return escape(s) }
+
+// escape makes one subject token of any string, reversibly: every byte outside
+// [a-z0-9-] becomes "=" and two hex digits, the empty string a lone "=".
+func escape(s string) string {
+	if s == "" {
+		return clusterScope
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('=')
+		b.WriteByte(hexDigits[c>>4])
+		b.WriteByte(hexDigits[c&15])
+	}
+	return b.String()
+}
+
+func unescape(s string) (string, error) {
+	if s == clusterScope {
+		return "", nil
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '=' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", fmt.Errorf("token %q: cut off escape", s)
+		}
+		hi, lo := strings.IndexByte(hexDigits, s[i+1]), strings.IndexByte(hexDigits, s[i+2])
+		if hi < 0 || lo < 0 {
+			return "", fmt.Errorf("token %q: bad escape", s)
+		}
+		b.WriteByte(byte(hi<<4 | lo))
+		i += 2
+	}
+	return b.String(), nil
+}
