@@ -1,0 +1,168 @@
+package projections
+
+import (
+	"github.com/stave-run/stave/events"
+)
+
+// Change is one row that an event changed. Before is nil for a new row, After
+// for one that is gone. PodBefore and PodAfter are set for pods.
+type Change struct {
+	Key                 events.Key
+	Before, After       *Object
+	PodBefore, PodAfter *Pod
+	Position            events.Position
+}
+
+// Apply folds one event. It returns the new state and the rows that the event
+// changed, in the order of their positions. A void or unknown event changes no
+// row; it is counted.
+//
+// e must be the event after s.Seq; Apply does not look for gaps.
+func Apply(s State, e events.Envelope) (State, []Change) {
+	s.Seq = e.Seq
+	if e.Time.After(s.Time) {
+		s.Time = e.Time // fold time never runs back
+	}
+	if e.Type == events.LeaseTaken {
+		return s.takeLease(e), nil
+	}
+	s = s.lastOf(e)
+	if e.Epoch != 0 && e.Epoch < s.Epoch {
+		s.Void++ // written by somebody who had lost the lease
+		return s, nil
+	}
+	if e.Version > events.Version {
+		s.Unknown++ // a newer program wrote it: its meaning, void rules too, is not known here
+		return s, nil
+	}
+	f := folding{s: s, e: e}
+	switch e.Subject.Class() {
+	case "spec":
+		f.spec()
+	case "template":
+		f.template()
+	case "assign":
+		f.assign()
+	case "seen":
+		f.seen()
+	case "status":
+		f.status()
+	case "verdict":
+		f.verdict()
+	default:
+		f.unknown()
+	}
+	if f.void {
+		s.Void++
+		return s, nil
+	}
+	f.judge()
+	return f.s.noteOp(e), f.changes
+}
+
+// MaxOps is how many operations are remembered at least; twice as many at most.
+// A retry comes within seconds, so what is older than so many events is settled.
+const MaxOps = 1 << 16
+
+// noteOp remembers the event's operation in two generations, so that forgetting
+// costs nothing.
+func (s State) noteOp(e events.Envelope) State {
+	if e.Op == "" {
+		return s
+	}
+	if s.ops.len() >= MaxOps {
+		s.oldOps, s.ops = s.ops, tree[events.Seq]{}
+	}
+	s.ops = s.ops.with(string(e.Op), e.Seq)
+	return s
+}
+
+// folding is one Apply under way.
+type folding struct {
+	s       State
+	e       events.Envelope
+	changes []Change
+	at      map[events.Key]int // where a row's change stands in changes
+	void    bool
+}
+
+// mark is the present moment in fold time: the event's own time may lie before
+// that of the events before it, when a clock was set back.
+func (f *folding) mark() Mark { return Mark{f.e.Seq, f.s.Time} }
+
+func (f *folding) unknown() { f.s.Unknown++ }
+
+// drop makes the event void: it names a life or an assignment that is not current.
+func (f *folding) drop() { f.void = true }
+
+// lastOf remembers the last sequence of a spec subject. Void events count: the
+// log's compare-and-append does not know that they are void.
+func (s State) lastOf(e events.Envelope) State {
+	if e.Subject.Class() != "spec" {
+		return s
+	}
+	if k, err := e.Subject.Key(); err == nil {
+		s.lastSpec = s.lastSpec.with(rowKey(k), e.Seq)
+	}
+	return s
+}
+
+func (s State) takeLease(e events.Envelope) State {
+	l, err := events.Decode[events.Lease](e)
+	if err != nil {
+		s.Void++
+		return s
+	}
+	s.Epoch, s.Holder = e.Seq, l.Holder
+	return s
+}
+
+// body decodes the event's body; an unreadable one makes the event void.
+func body[T any](f *folding) (T, bool) {
+	v, err := events.Decode[T](f.e)
+	if err != nil {
+		f.drop()
+	}
+	return v, err == nil
+}
+
+// set stores a row and records the change, giving it the next position.
+func (f *folding) set(o *Object) {
+	before, _ := f.s.Get(o.Key)
+	f.record(Change{Key: o.Key, Before: before, After: o})
+	o.Position = f.changes[len(f.changes)-1].Position
+	f.s.objects = f.s.objects.with(rowKey(o.Key), o)
+}
+
+// touch is set for a row whose derived part changed: the same row, a new position.
+func (f *folding) touch(k events.Key, edit func(*Object)) {
+	o, ok := f.s.Get(k)
+	if !ok {
+		return
+	}
+	n := o.clone()
+	if edit != nil {
+		edit(n)
+	}
+	f.set(n)
+}
+
+// record gives a change its position within the event. Ordinals beyond the last
+// one share it; MaxRows is far above what one event may touch.
+func (f *folding) record(c Change) {
+	c.Position = events.At(f.e.Seq, min(len(f.changes), events.MaxRows-1))
+	if f.at == nil {
+		f.at = map[events.Key]int{}
+	}
+	f.at[c.Key] = len(f.changes)
+	f.changes = append(f.changes, c)
+}
+
+// clone copies a row; its decoded body is shared until the body changes.
+func (o *Object) clone() *Object {
+	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed,
+		Position: o.Position, Generation: o.Generation, Deletion: o.Deletion, Born: o.Born, Tally: o.Tally,
+		Rollout: o.Rollout, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Status: o.Status}
+	n.body.Store(o.body.Load())
+	return n
+}

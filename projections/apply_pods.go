@@ -1,0 +1,131 @@
+package projections
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/stave-run/stave/events"
+)
+
+// assign folds one scheduling pass for one node.
+func (f *folding) assign() {
+	node, err := f.e.Subject.Tail()
+	if err != nil {
+		f.unknown()
+		return
+	}
+	b, ok := body[events.Assigned](f)
+	if !ok {
+		return
+	}
+	for _, r := range b.Withdrawn {
+		if p, ok := f.podLife(r.Key, r.UID); ok && p.Node == node {
+			f.changePod(p, &Pod{Key: p.Key, UID: p.UID}) // it never ran there: nothing of it is kept
+		}
+	}
+	for _, r := range b.Pods {
+		p, ok := f.podLife(r.Key, r.UID)
+		if !ok || p.Node != "" {
+			f.s.Void++ // another life, or given already: a pod is given once
+			continue
+		}
+		n := *p
+		n.Node, n.Assigned, n.Lost = node, f.mark(), f.silent(node)
+		f.changePod(p, &n)
+	}
+}
+
+// silent tells whether a node is known to have gone quiet.
+func (f *folding) silent(node string) bool {
+	n, ok := f.s.Node(node)
+	return ok && !n.Since.IsZero() && !n.Report.Ready
+}
+
+// seen folds one flush of a node. The node is read from the subject, never
+// believed from the event.
+func (f *folding) seen() {
+	node, err := f.e.Subject.Tail()
+	if err != nil {
+		f.unknown()
+		return
+	}
+	b, ok := body[events.Seen](f)
+	if !ok {
+		return
+	}
+	if b.Node != nil {
+		f.nodeFacts(node, *b.Node)
+	}
+	for _, ps := range b.Pods {
+		k := events.Key{Resource: events.Pods, Namespace: ps.Namespace, Name: ps.Name}
+		p, ok := f.podLife(k, ps.UID)
+		if !ok || p.Node != node || p.Assigned.Seq != ps.Assigned {
+			f.s.Void++ // not this life, not this node's, or not this assignment
+			continue
+		}
+		n := *p
+		n.Containers = slices.Clone(p.Containers)
+		for _, fact := range ps.Facts {
+			f.fact(&n, fact)
+		}
+		f.settle(p, &n)
+		if !reflect.DeepEqual(*p, n) { // after a new lease a node says again what it is not sure of
+			f.changePod(p, &n)
+		}
+	}
+}
+
+func (f *folding) podLife(k events.Key, uid events.UID) (*Pod, bool) {
+	p, ok := f.s.PodOf(k)
+	if !ok || p.UID != uid {
+		return nil, false
+	}
+	return p, true
+}
+
+// putPod stores a pod's row and its place on its node.
+func (f *folding) putPod(p *Pod) {
+	f.s.pods = f.s.pods.with(podKey(p.Key), p)
+	f.s.onNode = f.s.onNode.with(onNodeKey(p), p.Key)
+	f.use(p, +1)
+}
+
+func (f *folding) dropPod(p *Pod) {
+	f.s.pods = f.s.pods.without(podKey(p.Key))
+	f.s.onNode = f.s.onNode.without(onNodeKey(p))
+	f.use(p, -1)
+}
+
+// changePod replaces a pod's row and gives its object a new position.
+func (f *folding) changePod(before, after *Pod) {
+	f.s.pods = f.s.pods.with(podKey(after.Key), after)
+	if before.Node != after.Node {
+		f.s.onNode = f.s.onNode.without(onNodeKey(before))
+		f.s.onNode = f.s.onNode.with(onNodeKey(after), after.Key)
+	}
+	if o, ok := f.s.Get(after.Key); ok && (before.Node != after.Node || before.Holds(o) != after.Holds(o)) {
+		f.use(before, -1)
+		f.use(after, +1)
+	}
+	f.touch(after.Key, nil)
+	c := &f.changes[len(f.changes)-1]
+	c.PodBefore, c.PodAfter = before, after
+	f.follow(*c)
+}
+
+// fillPods adds the unchanged pod row to the change of a pod's object.
+func (f *folding) fillPods(i int) {
+	c := &f.changes[i]
+	if c.Key.Resource != events.Pods {
+		return
+	}
+	if p, ok := f.s.PodOf(c.Key); ok {
+		c.PodBefore, c.PodAfter = p, p
+	}
+}
+
+func podKey(k events.Key) string { return k.Namespace + "\x00" + k.Name }
+
+func onNodeKey(p *Pod) string {
+	return p.Node + "\x00" + p.Key.Namespace + "\x00" + p.Key.Name
+}

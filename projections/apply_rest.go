@@ -1,0 +1,98 @@
+package projections
+
+import (
+	"github.com/stave-run/stave/events"
+)
+
+func (f *folding) nodeFacts(name string, facts events.NodeFacts) {
+	k := events.Key{Resource: events.Nodes, Name: name}
+	if _, ok := f.s.Get(k); !ok {
+		f.s.Void++ // nobody has admitted a node of this name
+		return
+	}
+	n := Node{Name: name}
+	if old, ok := f.s.Node(name); ok {
+		n = *old
+	}
+	n.Facts, n.Has, n.Seen = facts, has(facts), f.mark()
+	f.putNode(k, n)
+}
+
+func (f *folding) putNode(k events.Key, n Node) {
+	f.s.nodes = f.s.nodes.with(n.Name, &n)
+	f.touch(k, nil)
+}
+
+// status folds log.status: what cannot be derived.
+func (f *folding) status() {
+	k, err := f.e.Subject.Key()
+	if err != nil {
+		f.unknown()
+		return
+	}
+	if k.Resource == events.Nodes {
+		f.nodeReport(k)
+		return
+	}
+	b, ok := body[events.StatusReported](f)
+	if !ok {
+		return
+	}
+	if _, ok := f.life(k, b.UID); ok {
+		f.touch(k, func(o *Object) { o.Status = b.Status })
+		f.fillPods(len(f.changes) - 1)
+	}
+}
+
+func (f *folding) nodeReport(k events.Key) {
+	r, ok := body[events.NodeReported](f)
+	if !ok {
+		return
+	}
+	if _, ok := f.life(k, r.UID); !ok {
+		return
+	}
+	n := Node{Name: k.Name}
+	if old, ok := f.s.Node(k.Name); ok {
+		n = *old
+	}
+	if n.Since.IsZero() || n.Report.Ready != r.Ready {
+		n.Since = f.mark()
+	}
+	n.Report = r
+	f.putNode(k, n)
+	f.podsOf(k.Name, !r.Ready)
+}
+
+// podsOf marks the pods of a node whose silence began or ended.
+func (f *folding) podsOf(node string, lost bool) {
+	var on []*Pod
+	for p := range f.s.PodsOn(node) {
+		if p.Lost != lost {
+			on = append(on, p)
+		}
+	}
+	for _, p := range on {
+		n := *p
+		n.Lost = lost
+		f.changePod(p, &n)
+	}
+}
+
+func (f *folding) verdict() {
+	k, err := f.e.Subject.Key()
+	if err != nil {
+		f.unknown()
+		return
+	}
+	b, ok := body[events.Verdict](f)
+	if !ok {
+		return
+	}
+	if _, ok := f.life(k, b.UID); !ok {
+		return
+	}
+	f.s.verdicts = f.s.verdicts.with(rowKey(k), &Verdict{Key: k, UID: b.UID, Reasons: b.Reasons, Mark: f.mark()})
+	f.touch(k, nil)
+	f.fillPods(len(f.changes) - 1)
+}

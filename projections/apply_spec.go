@@ -1,0 +1,181 @@
+package projections
+
+import (
+	"github.com/stave-run/stave/events"
+)
+
+// spec folds log.spec: an object created, changed, wanted gone, or removed.
+func (f *folding) spec() {
+	k, err := f.e.Subject.Key()
+	if err != nil {
+		f.unknown()
+		return
+	}
+	if _, ok := events.KindOf(k.Resource); !ok {
+		f.unknown()
+		return
+	}
+	switch f.e.Type.Verb() {
+	case events.VerbCreated:
+		f.created(k)
+	case events.VerbChanged:
+		f.changed(k)
+	case events.VerbDeletionRequested:
+		f.deletionRequested(k)
+	case events.VerbRemoved:
+		f.removed(k)
+	default:
+		f.unknown()
+	}
+}
+
+func (f *folding) created(k events.Key) {
+	b, ok := body[events.Created](f)
+	if !ok {
+		return
+	}
+	if _, exists := f.s.Get(k); exists {
+		f.drop() // one life at a time
+		return
+	}
+	t, ok := f.templateOf(b.Template)
+	if !ok {
+		return
+	}
+	o := &Object{Key: k, UID: b.UID, Owner: b.Owner, Created: f.mark(), Changed: f.mark(), Generation: 1,
+		Template: t, Raw: b.Object, Applied: b.Applied}
+	f.set(o)
+	if k.Resource == events.Pods {
+		p := &Pod{Key: k, UID: b.UID}
+		f.putPod(p)
+		f.changes[len(f.changes)-1].PodAfter = p
+	}
+	f.adopt(o)
+	f.follow(f.changes[len(f.changes)-1])
+}
+
+func (f *folding) changed(k events.Key) {
+	b, ok := body[events.Changed](f)
+	if !ok {
+		return
+	}
+	o, ok := f.life(k, b.UID)
+	if !ok {
+		return
+	}
+	t, ok := f.templateOf(b.Template)
+	if !ok {
+		return
+	}
+	n := o.clone()
+	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, b.Owner, t, b.Object, b.Applied
+	n.body.Store(nil)
+	f.disown(o)
+	p, isPod := f.s.PodOf(k)
+	if isPod = isPod && k.Resource == events.Pods; isPod {
+		f.dropPod(p) // what it asks for may change with its spec
+	}
+	f.set(n)
+	if isPod {
+		f.putPod(p)
+	}
+	f.fillPods(len(f.changes) - 1)
+	f.adopt(n)
+	f.follow(f.changes[len(f.changes)-1])
+}
+
+func (f *folding) deletionRequested(k events.Key) {
+	b, ok := body[events.DeletionRequested](f)
+	if !ok {
+		return
+	}
+	o, ok := f.life(k, b.UID)
+	if !ok {
+		return
+	}
+	n := o.clone()
+	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Actor: f.e.Actor}
+	f.set(n)
+	f.fillPods(len(f.changes) - 1)
+	f.follow(f.changes[len(f.changes)-1])
+}
+
+func (f *folding) removed(k events.Key) {
+	b, ok := body[events.Removed](f)
+	if !ok {
+		return
+	}
+	o, ok := f.life(k, b.UID)
+	if !ok {
+		return
+	}
+	c := Change{Key: k, Before: o}
+	if p, ok := f.s.PodOf(k); ok && k.Resource == events.Pods {
+		c.PodBefore = p
+		f.dropPod(p)
+	}
+	f.s.objects = f.s.objects.without(rowKey(k))
+	f.s.verdicts = f.s.verdicts.without(rowKey(k))
+	if k.Resource == events.Nodes {
+		f.s.nodes = f.s.nodes.without(k.Name)
+	}
+	f.disown(o)
+	f.record(c)
+	f.follow(f.changes[len(f.changes)-1])
+}
+
+// life finds the row if the event means its present life; else the event is void.
+func (f *folding) life(k events.Key, uid events.UID) (*Object, bool) {
+	o, ok := f.s.Get(k)
+	if !ok || o.UID != uid {
+		f.drop()
+		return nil, false
+	}
+	return o, true
+}
+
+// templateOf finds a template by hash. A body that refers to one which the log
+// does not hold cannot be read and is void.
+func (f *folding) templateOf(h events.Hash) (*Template, bool) {
+	if h == "" {
+		return nil, true
+	}
+	t, ok := f.s.Template(h)
+	if !ok {
+		f.drop()
+	}
+	return t, ok
+}
+
+// adopt enters an object where others look for it: with its owner, or among
+// those that have none.
+func (f *folding) adopt(o *Object) {
+	f.enterSelector(o)
+	f.s.children = f.s.children.with(childKey(o), o.Key)
+}
+
+func (f *folding) disown(o *Object) {
+	f.dropSelector(o)
+	f.s.children = f.s.children.without(childKey(o))
+}
+
+// childKey begins with the owner's uid, which is empty for an orphan.
+func childKey(o *Object) string {
+	var owner events.UID
+	if o.Owner != nil {
+		owner = o.Owner.UID
+	}
+	return string(owner) + "\x00" + rowKey(o.Key)
+}
+
+// OwnerKey is the key of the object's controller; it must have one.
+func (o *Object) OwnerKey() events.Key { return o.Owner.Key(o.Key) }
+
+func (f *folding) template() {
+	h, err := f.e.Subject.Tail()
+	if err != nil || !readableTemplate(f.e.Body) || string(events.HashOf(f.e.Body)) != h {
+		f.drop()
+		return
+	}
+	f.s.templates = f.s.templates.with(h, &Template{Hash: events.Hash(h), Raw: f.e.Body})
+}

@@ -1,0 +1,137 @@
+package projections
+
+import (
+	"encoding/json"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// DesiredPod is one pod that a node shall run or stop: everything that its
+// agent needs to know, and nothing that it has to ask for.
+type DesiredPod struct {
+	Position events.Position `json:"position"` // grows with each change of what the node has to do
+	UID      events.UID      `json:"uid"`
+	Assigned events.Seq      `json:"assigned"` // facts about the pod name this
+	Pod      corev1.Pod      `json:"pod"`      // metadata and spec
+	// Stop asks the node to stop the pod, by Deadline at the latest; Why says
+	// on whose wish. Force means that nobody waits for the answer.
+	Stop     bool      `json:"stop,omitempty"`
+	Deadline time.Time `json:"deadline,omitzero"`
+	Why      string    `json:"why,omitempty"`
+	// ConfigMaps holds the data of every ConfigMap that the spec names and that
+	// exists, by name.
+	ConfigMaps map[string]ConfigData `json:"configMaps,omitempty"`
+	// Services are what Kubernetes puts into a container's environment.
+	Services []ServiceEnv `json:"services,omitempty"`
+	// Runs are what is known of each container: after the loss of its disk a
+	// node goes on counting from here.
+	Runs map[string]int `json:"runs,omitempty"`
+}
+
+// ConfigData is a ConfigMap's content.
+type ConfigData struct {
+	Data       map[string]string `json:"data,omitempty"`
+	BinaryData map[string][]byte `json:"binaryData,omitempty"`
+	Position   events.Position   `json:"position"`
+}
+
+// ServiceEnv is a service of the pod's namespace at the time when it started.
+type ServiceEnv struct {
+	Name  string               `json:"name"`
+	IP    string               `json:"ip"`
+	Ports []corev1.ServicePort `json:"ports"`
+}
+
+// DesiredSet is all that a node shall run, as of a position.
+type DesiredSet struct {
+	Node     string          `json:"node"`
+	Position events.Position `json:"position"`
+	Epoch    events.Seq      `json:"epoch"`
+	Pods     []DesiredPod    `json:"pods"`
+	// Cluster-wide settings that a pod's resolv.conf and environment need.
+	DNS    string `json:"dns"`    // the cluster DNS service's address
+	Domain string `json:"domain"` // "cluster.local"
+}
+
+// NetService is one service as the dataplane and DNS need it.
+type NetService struct {
+	Key             events.Key      `json:"key"`
+	Position        events.Position `json:"position"`
+	UID             events.UID      `json:"uid"`
+	Type            string          `json:"type"`                // ClusterIP, NodePort, ExternalName
+	ClusterIP       string          `json:"clusterIP,omitempty"` // "" when headless
+	ExternalName    string          `json:"externalName,omitempty"`
+	PublishNotReady bool            `json:"publishNotReady,omitempty"`
+	AffinitySeconds int             `json:"affinitySeconds,omitempty"`
+	Ports           []NetPort       `json:"ports"`
+	Hosts           []NetHost       `json:"hosts,omitempty"` // every ready endpoint, for headless names
+}
+
+// NetPort is one port of a service with its ready backends.
+type NetPort struct {
+	Name      string   `json:"name,omitempty"`
+	Protocol  string   `json:"protocol"` // TCP, UDP
+	Port      int32    `json:"port"`
+	NodePort  int32    `json:"nodePort,omitempty"`
+	Endpoints []string `json:"endpoints"` // "10.244.0.5:8080", sorted
+}
+
+// NetHost is one endpoint's address and, when the pod has one, its host name.
+type NetHost struct {
+	IP       string `json:"ip"`
+	Hostname string `json:"hostname,omitempty"`
+	Node     string `json:"node,omitempty"`
+}
+
+// NetSet is every service, as of a position.
+type NetSet struct {
+	Position events.Position `json:"position"`
+	Epoch    events.Seq      `json:"epoch"`
+	Services []NetService    `json:"services"`
+}
+
+// FeedMessage is what the node feed and the network feed carry: the changed
+// rows and where they stand. Prev is the position of the message before it on
+// the same feed. Who has read a set or taken messages up to Prev or beyond goes
+// on from here; who has less missed something and reads the whole set again.
+type FeedMessage struct {
+	Position events.Position `json:"position"`
+	Prev     events.Position `json:"prev"`
+	Epoch    events.Seq      `json:"epoch"`
+	Pods     []DesiredPod    `json:"pods,omitempty"`
+	Gone     []events.Ref    `json:"gone,omitempty"` // no longer desired: stop and forget
+	Services []NetService    `json:"services,omitempty"`
+	Dropped  []events.Key    `json:"dropped,omitempty"` // services that are gone
+}
+
+// Beacon is published each second on BeaconSubject, so that a lost last message
+// shows too.
+type Beacon struct {
+	Epoch   events.Seq      `json:"epoch"`
+	Durable events.Seq      `json:"durable"` // the watermark: evidence above it has to be kept
+	Network events.Position `json:"network"` // last position on the network feed
+	// Nodes has the last position sent to each node.
+	Nodes map[string]events.Position `json:"nodes"`
+}
+
+// BeaconSubject is where beacons are published.
+const BeaconSubject = "live.beacon"
+
+// Heartbeat is what an agent publishes on HeartbeatSubject each HeartbeatEvery.
+type Heartbeat struct {
+	Node string          `json:"node"`
+	Boot string          `json:"boot"` // of this agent process
+	Load json.RawMessage `json:"load,omitempty"`
+}
+
+// HeartbeatEvery is how often an agent says that it lives.
+const HeartbeatEvery = 2 * time.Second
+
+// HeartbeatSubjects are where the heartbeats of all nodes go.
+const HeartbeatSubjects = "hb.*"
+
+// HeartbeatSubject is where a node's heartbeats go; its last token is the node.
+func HeartbeatSubject(node string) string { return "hb." + events.Token(node) }

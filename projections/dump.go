@@ -1,0 +1,90 @@
+package projections
+
+import (
+	"encoding/json"
+	"maps"
+
+	"github.com/stave-run/stave/events"
+)
+
+// dump is what Dump writes: everything that the fold keeps.
+type dump struct {
+	Seq           events.Seq
+	Time          string
+	Epoch         events.Seq
+	Holder        string
+	Void, Unknown uint64
+	Objects       []dumpObject
+	Pods          []Pod
+	Nodes         []Node
+	Used          map[string]Usage
+	Children      []string
+	OnNode        []string
+	Templates     map[string]json.RawMessage
+	Verdicts      []Verdict
+	LastSpec      map[string]events.Seq
+	Ops           map[string]events.Seq
+}
+
+// dumpObject is a row without what is only decoded from it.
+type dumpObject struct {
+	Key              events.Key
+	UID              events.UID
+	Owner            *events.Owner
+	Created, Changed Mark
+	Position         events.Position
+	Generation       int64
+	Deletion         *Deletion
+	Born             uint64
+	Tally            Tally
+	Rollout          *Rollout
+	Template         events.Hash
+	Raw              json.RawMessage
+	Applied, Status  json.RawMessage `json:",omitempty"`
+}
+
+// Dump writes the whole state as JSON, always the same for the same state: two
+// folds of one log are equal when their dumps are.
+func (s State) Dump() []byte {
+	d := dump{Seq: s.Seq, Time: s.Time.UTC().Format("2006-01-02T15:04:05.999999999Z"), Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown,
+		Used: table(s.used), LastSpec: table(s.lastSpec), Ops: table(s.ops), Templates: map[string]json.RawMessage{}}
+	for k, v := range table(s.oldOps) {
+		d.Ops[k] = v
+	}
+	for o := range s.All() {
+		d.Objects = append(d.Objects, dumped(o))
+	}
+	for p := range s.pods.below("") {
+		d.Pods = append(d.Pods, *p)
+	}
+	for n := range s.nodes.below("") {
+		d.Nodes = append(d.Nodes, *n)
+	}
+	for v := range s.verdicts.below("") {
+		d.Verdicts = append(d.Verdicts, *v)
+	}
+	for t := range s.templates.below("") {
+		d.Templates[string(t.Hash)] = t.Raw
+	}
+	d.Children, d.OnNode = keysOf(s.children), keysOf(s.onNode)
+	return events.MustBody(d)
+}
+
+func dumped(o *Object) dumpObject {
+	d := dumpObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
+		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status}
+	if o.Template != nil {
+		d.Template = o.Template.Hash
+	}
+	return d
+}
+
+func table[T any](t tree[T]) map[string]T { return maps.Collect(t.all()) }
+
+func keysOf[T any](t tree[T]) []string {
+	var out []string
+	for k := range t.all() {
+		out = append(out, k)
+	}
+	return out
+}

@@ -1,0 +1,262 @@
+package follow
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// The headers that the live feed adds to an envelope's own.
+const (
+	HeaderSequence = "Stave-Sequence" // of the event
+	HeaderPosition = "Stave-Position" // of the object's row
+	HeaderPrev     = "Stave-Prev"     // of the message before it on this subject; 0 for the first
+	HeaderChange   = "Stave-Change"   // ADDED, MODIFIED, DELETED
+)
+
+// maxBehind is how many events the feed may be behind. It then leaves out what
+// it has not told and lets everybody see a gap.
+const maxBehind = 1 << 14
+
+// beaconEvery is how soon a lost last message shows.
+const beaconEvery = time.Second
+
+// Feed publishes the durable fold on the wires: each changed object for people
+// and programs that tap, each node's changed rows, the changed services, and
+// the beacon.
+type Feed struct {
+	Wires  bus.Wires
+	Source *Follower
+	Holds  func() bool // whether this process holds the lease: only its feed is the feed
+	Logger *slog.Logger
+
+	mu    sync.Mutex
+	queue []tick
+	some  chan struct{}
+	lost  bool // the queue overflowed: some ticks are missing
+
+	before projections.State              // the view before the queue's first tick
+	base   events.Position                // the least that every node feed is taken to stand at
+	last   map[string]events.Position     // node → position of the last message to it
+	net    events.Position                // of the last message on the network feed
+	shown  map[events.Key]events.Position // derived objects: the last position told
+}
+
+// Run publishes until ctx ends. It is called once.
+func (f *Feed) Run(ctx context.Context) error {
+	f.some = make(chan struct{}, 1)
+	f.last = map[string]events.Position{}
+	f.shown = map[events.Key]events.Position{}
+	stop := f.Source.OnDurable(f.put)
+	defer stop()
+	f.restart(f.Source.Durable())
+	beat := time.NewTicker(beaconEvery)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.Source.Done():
+			return fmt.Errorf("feed: %w", ErrStopped)
+		case <-beat.C:
+			f.beacon()
+		case <-f.some:
+			f.flush()
+		}
+	}
+}
+
+// restart begins anew at a view: whoever has less sees a gap.
+func (f *Feed) restart(v projections.State) {
+	f.before, f.base, f.net = v, v.End(), v.End()
+	clear(f.last)
+}
+
+func (f *Feed) put(v projections.State, e events.Envelope, changes []projections.Change) {
+	f.mu.Lock()
+	if len(f.queue) >= maxBehind {
+		f.queue, f.lost = nil, true
+	}
+	f.queue = append(f.queue, tick{v, e, changes})
+	f.mu.Unlock()
+	select {
+	case f.some <- struct{}{}:
+	default:
+	}
+}
+
+func (f *Feed) take() ([]tick, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q, lost := f.queue, f.lost
+	f.queue, f.lost = nil, false
+	return q, lost
+}
+
+// flush tells what was folded since the last flush. Objects are told of change
+// by change, rows once: only their newest state counts.
+func (f *Feed) flush() {
+	ticks, lost := f.take()
+	if len(ticks) == 0 {
+		return
+	}
+	newest := ticks[len(ticks)-1].view
+	if lost || !f.Holds() {
+		f.restart(newest)
+		return
+	}
+	// What was in the view that the feed began with is told by no feed.
+	ticks = slices.DeleteFunc(ticks, func(t tick) bool { return t.event.Seq <= f.before.Seq })
+	var all []projections.Change
+	for _, t := range ticks {
+		for _, c := range t.changes {
+			f.object(t, c)
+		}
+		all = append(all, t.changes...)
+		f.before = t.view
+	}
+	f.nodes(newest, all)
+	f.network(newest, ticks)
+}
+
+// object tells of one object's change.
+func (f *Feed) object(t tick, c projections.Change) {
+	how, view, prev := "MODIFIED", t.view, events.Position(0)
+	if c.Before == nil {
+		how = "ADDED"
+	} else {
+		prev = c.Before.Position
+	}
+	if c.After == nil {
+		how, view = "DELETED", f.before
+	}
+	v, ok := view.Object(c.Key, t.view.Time)
+	if !ok {
+		return // made and removed within what was folded at once
+	}
+	f.live(c.Key, t, c.Position, prev, how, v)
+}
+
+func (f *Feed) live(k events.Key, t tick, at, prev events.Position, how string, v events.Object) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		f.Logger.Error("encode object for the feed", "key", k.String(), "err", err)
+		return
+	}
+	h := map[string]string{}
+	for _, line := range t.event.Headers() {
+		h[line.Name] = line.Value
+	}
+	h[HeaderSequence] = fmt.Sprint(t.event.Seq)
+	h[HeaderPosition], h[HeaderPrev], h[HeaderChange] = at.String(), prev.String(), how
+	h["Stave-Epoch"] = fmt.Sprint(t.view.Epoch)
+	f.publish(string(events.LiveSubject(k)), h, raw)
+}
+
+// nodes tells each node of its changed rows.
+func (f *Feed) nodes(v projections.State, changes []projections.Change) {
+	for _, r := range projections.NodeChanges(v, changes) {
+		m := projections.FeedMessage{Position: v.End(), Prev: f.at(r.Node), Epoch: v.Epoch}
+		for _, k := range r.Pods {
+			if p, ok := v.PodOf(k); !ok || p.Node != r.Node {
+				continue
+			}
+			if d, ok := projections.DesiredRow(v, k); ok {
+				m.Pods = append(m.Pods, d)
+			}
+		}
+		for _, ref := range r.Gone {
+			if p, ok := v.PodOf(ref.Key); !ok || p.Node != r.Node || p.UID != ref.UID {
+				m.Gone = append(m.Gone, ref)
+			}
+		}
+		if len(m.Pods)+len(m.Gone) == 0 {
+			continue
+		}
+		f.last[r.Node] = m.Position
+		f.publish(string(events.NodeFeedSubject(r.Node)), nil, events.MustBody(m))
+	}
+}
+
+// at is the position of the last message on a node's feed.
+func (f *Feed) at(node string) events.Position { return max(f.base, f.last[node]) }
+
+// moved is the last change of a service within a flush.
+type moved struct {
+	tick tick
+	at   events.Position
+}
+
+// network tells every node of the changed services, one message a service, in
+// the order of their positions.
+func (f *Feed) network(v projections.State, ticks []tick) {
+	last := map[events.Key]moved{}
+	for _, t := range ticks {
+		for _, c := range t.changes {
+			if c.Key.Resource == events.Services {
+				last[c.Key] = moved{t, c.Position}
+			}
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(last), func(a, b events.Key) int { return cmp.Compare(last[a].at, last[b].at) })
+	for _, k := range keys {
+		m := projections.FeedMessage{Position: last[k].at, Prev: f.net, Epoch: v.Epoch}
+		if row, ok := projections.NetRow(v, k); ok {
+			m.Services = []projections.NetService{row}
+		} else {
+			m.Dropped = []events.Key{k}
+		}
+		f.net = m.Position
+		f.publish(string(events.NetFeedSubject(k)), nil, events.MustBody(m))
+		f.endpoints(v, k, last[k])
+	}
+}
+
+// endpoints tells people who tap of what is derived from a service; once a
+// flush, because it is as large as the service.
+func (f *Feed) endpoints(v projections.State, k events.Key, m moved) {
+	k.Resource = events.Endpoints
+	prev, how := f.shown[k], "MODIFIED"
+	o, ok := v.Object(k, m.tick.view.Time)
+	if !ok {
+		delete(f.shown, k)
+		return
+	}
+	if prev == 0 {
+		how = "ADDED"
+	}
+	f.shown[k] = m.at
+	f.live(k, m.tick, m.at, prev, how, o)
+}
+
+// beacon says where everything stands.
+func (f *Feed) beacon() {
+	v := f.Source.Durable()
+	f.mu.Lock()
+	behind := len(f.queue) > 0
+	f.mu.Unlock()
+	if !f.Holds() || behind {
+		return // what it would say is not what was told
+	}
+	b := projections.Beacon{Epoch: v.Epoch, Durable: v.Seq, Network: f.net, Nodes: map[string]events.Position{}}
+	for o := range v.List(events.Nodes, "") {
+		b.Nodes[o.Key.Name] = f.at(o.Key.Name)
+	}
+	f.publish(projections.BeaconSubject, nil, events.MustBody(b))
+}
+
+func (f *Feed) publish(subject string, header map[string]string, body []byte) {
+	if err := f.Wires.Publish(bus.Message{Subject: subject, Header: header, Body: body}); err != nil {
+		f.Logger.Warn("publish on the feed", "subject", subject, "err", err) // a gap shows at the next message or beacon
+	}
+}

@@ -1,0 +1,173 @@
+package projections
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Object is the immutable row of anything that has a spec.
+type Object struct {
+	Key        events.Key
+	UID        events.UID
+	Owner      *events.Owner // its controller, nil when nothing controls it
+	Created    Mark
+	Changed    Mark            // the last change of spec or metadata
+	Position   events.Position // the last change of any kind, derived status too: resourceVersion
+	Generation int64
+	Deletion   *Deletion // nil while nobody wants it gone
+	Born       uint64    // how many children it has ever had: the child counter
+	Tally      Tally     // of the pods below it; zero for kinds that control none
+	Rollout    *Rollout  // of a deployment, else nil
+	Template   *Template // nil when the body is whole
+	Raw        json.RawMessage
+	Applied    json.RawMessage // as a person last applied it
+	Status     json.RawMessage // status that cannot be derived, from log.status; usually nil
+
+	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look
+	typed atomic.Pointer[events.Object] // body with this row's metadata
+}
+
+// Deletion says since when an object is wanted gone, and how.
+type Deletion struct {
+	Mark
+	Grace      int64 // seconds
+	Orphan     bool
+	Foreground bool
+	Actor      events.Actor
+}
+
+// Tally counts the pods below an object, kept by the fold. How many of the
+// ready ones are available depends on the time: ask State.Available.
+type Tally struct {
+	Pods        int `json:"pods"`        // not being deleted, not at their end
+	Ready       int `json:"ready"`       // of those
+	Terminating int `json:"terminating"` // being deleted, not yet gone
+	Failed      int `json:"failed"`      // failed as a whole and kept
+	// Apart is how many of the pods that nobody wants gone have labels of their
+	// own: all others still match the selector that made or adopted them.
+	Apart int `json:"apart"`
+}
+
+// Template is a body stored by content.
+type Template struct {
+	Hash events.Hash
+	Raw  json.RawMessage
+
+	pod atomic.Pointer[corev1.PodTemplateSpec]
+}
+
+// Pod is the template as a pod template. It is shared: never change it.
+func (t *Template) Pod() *corev1.PodTemplateSpec {
+	if p := t.pod.Load(); p != nil {
+		return p
+	}
+	p := &corev1.PodTemplateSpec{}
+	if err := json.Unmarshal(t.Raw, p); err != nil {
+		p = &corev1.PodTemplateSpec{} // admission wrote it; an unreadable one runs nothing
+	}
+	t.pod.Store(p)
+	return p
+}
+
+// Typed is the object as Kubernetes knows it, metadata filled in, without
+// status. It is shared: never change it; DeepCopyObject first.
+func (o *Object) Typed() events.Object {
+	if p := o.typed.Load(); p != nil {
+		return *p
+	}
+	v := shallow(o.decoded())
+	o.fillMeta(v)
+	o.typed.Store(&v)
+	return v
+}
+
+// decoded is the body as a typed object; rows of the same body share it.
+func (o *Object) decoded() events.Object {
+	if p := o.body.Load(); p != nil {
+		return *p
+	}
+	v, err := o.decode()
+	if err != nil {
+		// Admission decoded these bytes before they were stored, so this needs a
+		// log that somebody else wrote. An empty object beats a fold that stops.
+		v = o.unreadable(err)
+	}
+	o.body.Store(&v)
+	return v
+}
+
+func (o *Object) unreadable(why error) events.Object {
+	var v events.Object = &metav1.PartialObjectMetadata{}
+	if kind, ok := events.KindOf(o.Key.Resource); ok {
+		v = kind.New()
+		v.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	}
+	v.SetAnnotations(map[string]string{"stave.run/unreadable": why.Error()})
+	return v
+}
+
+// shallow copies an object so that its metadata can be set; maps and slices stay shared.
+func shallow(v events.Object) events.Object {
+	n := reflect.New(reflect.TypeOf(v).Elem())
+	n.Elem().Set(reflect.ValueOf(v).Elem())
+	return n.Interface().(events.Object)
+}
+
+// As is Typed as a T: As[*appsv1.Deployment](row). It panics on another kind,
+// which is a mistake of the caller's.
+func As[T events.Object](o *Object) T { return o.Typed().(T) }
+
+func (o *Object) decode() (events.Object, error) {
+	kind, ok := events.KindOf(o.Key.Resource)
+	if !ok {
+		return nil, fmt.Errorf("decode %s: unknown resource", o.Key)
+	}
+	v := kind.New()
+	if o.Template != nil {
+		o.fillTemplate(v)
+	}
+	if err := json.Unmarshal(o.Raw, v); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", o.Key, err)
+	}
+	v.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	return v, nil
+}
+
+// counted are the kinds whose generation Kubernetes shows: those that somebody
+// else acts on.
+var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true}
+
+func (o *Object) fillMeta(v events.Object) {
+	v.SetNamespace(o.Key.Namespace)
+	v.SetName(o.Key.Name)
+	v.SetUID(types.UID(o.UID))
+	v.SetCreationTimestamp(metav1.NewTime(o.Created.Time.UTC().Truncate(1e9)))
+	if counted[o.Key.Resource] {
+		v.SetGeneration(o.Generation)
+	}
+	v.SetResourceVersion(o.Position.String())
+	if o.Owner != nil {
+		v.SetOwnerReferences([]metav1.OwnerReference{ownerReference(*o.Owner)})
+	}
+	if d := o.Deletion; d != nil {
+		at := metav1.NewTime(d.Deadline().UTC().Truncate(1e9))
+		v.SetDeletionTimestamp(&at)
+		grace := d.Grace
+		v.SetDeletionGracePeriodSeconds(&grace)
+	}
+}
+
+func ownerReference(w events.Owner) metav1.OwnerReference {
+	yes := true
+	kind, _ := events.KindOf(w.Resource)
+	return metav1.OwnerReference{APIVersion: kind.APIVersion(), Kind: kind.Name, Name: w.Name,
+		UID: types.UID(w.UID), Controller: &yes, BlockOwnerDeletion: &yes}
+}

@@ -1,0 +1,299 @@
+package projections
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// End is the position after every row of the event: what somebody has who read
+// the whole state.
+func (s State) End() events.Position { return events.At(s.Seq, events.MaxRows-1) }
+
+// DesiredFor is all that a node shall run, in the order of namespace and name.
+func DesiredFor(s State, node string) DesiredSet {
+	c := s.Cluster()
+	set := DesiredSet{Node: node, Position: s.End(), Epoch: s.Epoch, DNS: c.DNS, Domain: c.Domain, Pods: []DesiredPod{}}
+	if node == "" {
+		return set // pods of the empty node wait for one
+	}
+	for p := range s.PodsOn(node) {
+		if d, ok := DesiredRow(s, p.Key); ok {
+			set.Pods = append(set.Pods, d)
+		}
+	}
+	return set
+}
+
+// DesiredRow is what a node shall do about one pod; false when no node shall.
+func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
+	o, ok := s.Get(k)
+	p, assigned := s.PodOf(k)
+	if !ok || !assigned || p.Node == "" {
+		return DesiredPod{}, false
+	}
+	d := DesiredPod{Position: wanted(o, p), UID: o.UID, Assigned: p.Assigned.Seq, Pod: *As[*corev1.Pod](o).DeepCopy()}
+	d.Pod.Spec.NodeName = p.Node
+	if x := o.Deletion; x != nil {
+		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
+	}
+	for name := range configMaps(&d.Pod.Spec) {
+		cm, ok := s.Get(events.Key{Resource: events.ConfigMaps, Namespace: k.Namespace, Name: name})
+		if !ok {
+			continue
+		}
+		if d.ConfigMaps == nil {
+			d.ConfigMaps = map[string]ConfigData{}
+		}
+		v := As[*corev1.ConfigMap](cm)
+		d.ConfigMaps[name] = ConfigData{Data: v.Data, BinaryData: v.BinaryData, Position: cm.Position}
+		d.Position = max(d.Position, cm.Position)
+	}
+	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
+	for _, c := range p.Containers {
+		if d.Runs == nil {
+			d.Runs = map[string]int{}
+		}
+		d.Runs[c.Name] = c.Run
+	}
+	return d, true
+}
+
+// wanted is the position of what a node has to do about a pod. The node's own
+// facts do not move it: nobody echoes to a node what it said.
+func wanted(o *Object, p *Pod) events.Position {
+	seq := max(o.Changed.Seq, p.Assigned.Seq)
+	if o.Deletion != nil {
+		seq = max(seq, o.Deletion.Seq)
+	}
+	return events.At(seq, 0)
+}
+
+// configMaps walks the names of the ConfigMaps that a pod's spec mentions; a
+// name may come more than once.
+func configMaps(spec *corev1.PodSpec) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+			for i := range list {
+				if !containerConfigMaps(&list[i], yield) {
+					return
+				}
+			}
+		}
+		for _, v := range spec.Volumes {
+			if v.ConfigMap != nil && !yield(v.ConfigMap.Name) {
+				return
+			}
+			if v.Projected == nil {
+				continue
+			}
+			for _, src := range v.Projected.Sources {
+				if src.ConfigMap != nil && !yield(src.ConfigMap.Name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func containerConfigMaps(c *corev1.Container, yield func(string) bool) bool {
+	for _, from := range c.EnvFrom {
+		if from.ConfigMapRef != nil && !yield(from.ConfigMapRef.Name) {
+			return false
+		}
+	}
+	for _, e := range c.Env {
+		if e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil && !yield(e.ValueFrom.ConfigMapKeyRef.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// serviceEnv is what Kubernetes tells a starting container of the services of
+// its namespace.
+func (s State) serviceEnv(namespace string, spec *corev1.PodSpec) []ServiceEnv {
+	if spec.EnableServiceLinks != nil && !*spec.EnableServiceLinks {
+		return nil
+	}
+	var out []ServiceEnv
+	for o := range s.List(events.Services, namespace) {
+		v := As[*corev1.Service](o)
+		if v.Spec.ClusterIP != "" && v.Spec.ClusterIP != corev1.ClusterIPNone {
+			out = append(out, ServiceEnv{Name: v.Name, IP: v.Spec.ClusterIP, Ports: v.Spec.Ports})
+		}
+	}
+	return out
+}
+
+// NodeRows are the rows of one node's feed that changed.
+type NodeRows struct {
+	Node string
+	Pods []events.Key // to be told as DesiredRow gives them
+	Gone []events.Ref // no longer this node's
+}
+
+// NodeChanges tells which pods of which nodes the changed rows concern, in the
+// order of nodes and names. s is the state after the changes.
+func NodeChanges(s State, changes []Change) []NodeRows {
+	at := map[string]*NodeRows{}
+	rows := func(node string) *NodeRows {
+		if at[node] == nil {
+			at[node] = &NodeRows{Node: node}
+		}
+		return at[node]
+	}
+	for _, c := range changes {
+		switch c.Key.Resource {
+		case events.Pods:
+			b, a := c.PodBefore, c.PodAfter
+			if b != nil && b.Node != "" && (a == nil || c.After == nil || a.Node != b.Node) {
+				r := rows(b.Node)
+				r.Gone = append(r.Gone, events.Ref{Key: c.Key, UID: b.UID})
+			}
+			if a != nil && c.After != nil && a.Node != "" && (b == nil || c.Before == nil || wanted(c.Before, b) != wanted(c.After, a)) {
+				r := rows(a.Node)
+				r.Pods = append(r.Pods, c.Key)
+			}
+		case events.ConfigMaps:
+			for p := range s.mounting(c.Key) {
+				r := rows(p.Node)
+				r.Pods = append(r.Pods, p.Key)
+			}
+		}
+	}
+	return sortedRows(at)
+}
+
+func sortedRows(at map[string]*NodeRows) []NodeRows {
+	nodes := make([]string, 0, len(at))
+	for n := range at {
+		nodes = append(nodes, n)
+	}
+	slices.Sort(nodes)
+	out := make([]NodeRows, 0, len(nodes))
+	for _, n := range nodes {
+		r := *at[n]
+		slices.SortFunc(r.Pods, compareKeys)
+		r.Pods = slices.Compact(r.Pods)
+		out = append(out, r)
+	}
+	return out
+}
+
+func compareKeys(a, b events.Key) int { return strings.Compare(rowKey(a), rowKey(b)) }
+
+// mounting walks the assigned pods whose spec mentions a ConfigMap.
+func (s State) mounting(k events.Key) iter.Seq[*Pod] {
+	return func(yield func(*Pod) bool) {
+		for o := range s.List(events.Pods, k.Namespace) {
+			p, ok := s.PodOf(o.Key)
+			if !ok || p.Node == "" {
+				continue
+			}
+			for name := range configMaps(o.PodSpec()) {
+				if name == k.Name {
+					if !yield(p) {
+						return
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// NetAll is every service, in the order of namespace and name.
+func NetAll(s State) NetSet {
+	set := NetSet{Position: s.End(), Epoch: s.Epoch, Services: []NetService{}}
+	for o := range s.List(events.Services, "") {
+		set.Services = append(set.Services, s.netRow(o))
+	}
+	return set
+}
+
+// NetRow is one service as the dataplane and DNS need it.
+func NetRow(s State, k events.Key) (NetService, bool) {
+	o, ok := s.Get(k)
+	if !ok || k.Resource != events.Services {
+		return NetService{}, false
+	}
+	return s.netRow(o), true
+}
+
+// NetChanges tells which services the changed rows concern and which are gone.
+// A change of a pod behind a service has touched the service's row already.
+func NetChanges(changes []Change) (changed, dropped []events.Key) {
+	for _, c := range changes {
+		switch {
+		case c.Key.Resource != events.Services:
+		case c.After == nil:
+			dropped = append(dropped, c.Key)
+		default:
+			changed = append(changed, c.Key)
+		}
+	}
+	return changed, dropped
+}
+
+// defaultAffinity is Kubernetes' session affinity timeout, in seconds.
+const defaultAffinity = 10800
+
+func (s State) netRow(o *Object) NetService {
+	spec := &As[*corev1.Service](o).Spec
+	n := NetService{Key: o.Key, Position: o.Position, UID: o.UID, Type: string(spec.Type), ClusterIP: spec.ClusterIP,
+		ExternalName: spec.ExternalName, PublishNotReady: spec.PublishNotReadyAddresses, Ports: []NetPort{}}
+	if n.ClusterIP == corev1.ClusterIPNone {
+		n.ClusterIP = ""
+	}
+	if n.Type == "" {
+		n.Type = string(corev1.ServiceTypeClusterIP)
+	}
+	if spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		n.AffinitySeconds = defaultAffinity
+		if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+			n.AffinitySeconds = int(*c.ClientIP.TimeoutSeconds)
+		}
+	}
+	backends := s.Backends(o)
+	for _, p := range spec.Ports {
+		n.Ports = append(n.Ports, netPort(p, backends))
+	}
+	for _, b := range backends {
+		if b.Ready {
+			n.Hosts = append(n.Hosts, NetHost{IP: b.Pod.IP, Hostname: hostnameOf(b.Spec, o.Key.Name), Node: b.Pod.Node})
+		}
+	}
+	return n
+}
+
+func netPort(p corev1.ServicePort, backends []Backend) NetPort {
+	out := NetPort{Name: p.Name, Protocol: string(protocol(p.Protocol)), Port: p.Port, NodePort: p.NodePort, Endpoints: []string{}}
+	for _, b := range backends {
+		if port, ok := b.targetPort(p); ok && b.Ready {
+			out.Endpoints = append(out.Endpoints, hostPort(b.Pod.IP, port))
+		}
+	}
+	slices.Sort(out.Endpoints)
+	return out
+}
+
+func hostPort(ip string, port int32) string { return fmt.Sprintf("%s:%d", ip, port) }
+
+// Shown are the objects of a resource that a changed row shows: itself, or what
+// is derived from a service.
+func Shown(row events.Key, r events.Resource) []events.Key {
+	if row.Resource == r {
+		return []events.Key{row}
+	}
+	if kind, ok := events.KindOf(r); ok && kind.Derived && row.Resource == events.Services {
+		row.Resource = r
+		return []events.Key{row}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package projections
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// State is everything that the log says, up to Seq. Copying it takes a
+// snapshot.
+type State struct {
+	Seq     events.Seq // the last event folded
+	Time    time.Time  // its time, never running back
+	Epoch   events.Seq // the lease in force
+	Holder  string     // who holds it
+	Void    uint64     // events dropped by a void rule
+	Unknown uint64     // events of a type that this version does not know
+
+	objects   tree[*Object]    // resource, namespace, name
+	children  tree[events.Key] // owner's uid ("" for orphans), then the child's key
+	pods      tree[*Pod]       // namespace, name
+	onNode    tree[events.Key] // node, namespace, name
+	nodes     tree[*Node]      // name
+	used      tree[Usage]      // node
+	templates tree[*Template]  // hash
+	selectors tree[events.Key] // namespace, first pair of a service's selector, name
+	verdicts  tree[*Verdict]   // resource, namespace, name
+	lastSpec  tree[events.Seq] // last sequence of the object's spec subject, also after its removal
+	ops       tree[events.Seq] // operation id → its sequence
+	oldOps    tree[events.Seq] // the generation of operations before
+}
+
+// Mark is a moment in the log.
+type Mark struct {
+	Seq  events.Seq `json:"seq"`
+	Time time.Time  `json:"time"`
+}
+
+// IsZero tells whether the moment never came.
+func (m Mark) IsZero() bool { return m.Seq == 0 }
+
+// Empty is the state before the first event.
+func Empty() State { return State{} }
+
+// Get finds an object's row.
+func (s State) Get(k events.Key) (*Object, bool) { return s.objects.get(rowKey(k)) }
+
+// List walks the rows of a resource in the order of namespace and name; an
+// empty namespace means all of them.
+func (s State) List(r events.Resource, namespace string) iter.Seq[*Object] {
+	prefix := string(r) + "\x00"
+	if namespace != "" {
+		prefix += namespace + "\x00"
+	}
+	return s.objects.below(prefix)
+}
+
+// All walks every object's row.
+func (s State) All() iter.Seq[*Object] { return s.objects.below("") }
+
+// Children walks what the object with this uid controls.
+func (s State) Children(owner events.UID) iter.Seq[*Object] {
+	return func(yield func(*Object) bool) {
+		for k := range s.children.below(string(owner) + "\x00") {
+			if o, ok := s.Get(k); ok && !yield(o) {
+				return
+			}
+		}
+	}
+}
+
+// Orphans walks the objects of a resource and namespace that nothing controls,
+// by name.
+func (s State) Orphans(r events.Resource, namespace string) iter.Seq[*Object] {
+	return func(yield func(*Object) bool) {
+		for k := range s.children.below("\x00" + string(r) + "\x00" + namespace + "\x00") {
+			if o, ok := s.Get(k); ok && !yield(o) {
+				return
+			}
+		}
+	}
+}
+
+// ServicesOf walks the services that select a pod, by their selectors.
+func (s State) ServicesOf(pod *Object) iter.Seq[*Object] {
+	return func(yield func(*Object) bool) {
+		has := pod.PodLabels()
+		for _, label := range slices.Sorted(maps.Keys(has)) {
+			for k := range s.selectors.below(selectorPrefix(pod.Key.Namespace, label, has[label])) {
+				if o, ok := s.Get(k); ok && selects(o.decoded().(*corev1.Service).Spec.Selector, pod) && !yield(o) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Pod finds what nodes and the scheduler said about a pod. Every pod object has one.
+func (s State) Pod(namespace, name string) (*Pod, bool) {
+	return s.pods.get(namespace + "\x00" + name)
+}
+
+// PodOf is Pod for a pod's key.
+func (s State) PodOf(k events.Key) (*Pod, bool) { return s.Pod(k.Namespace, k.Name) }
+
+// PodsOn walks the pods assigned to a node; the empty node has those that wait
+// for one.
+func (s State) PodsOn(node string) iter.Seq[*Pod] {
+	return func(yield func(*Pod) bool) {
+		for k := range s.onNode.below(node + "\x00") {
+			if p, ok := s.PodOf(k); ok && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Node finds what a node said of itself and what its silence said.
+func (s State) Node(name string) (*Node, bool) { return s.nodes.get(name) }
+
+// Template finds a body by content.
+func (s State) Template(h events.Hash) (*Template, bool) { return s.templates.get(string(h)) }
+
+// Verdict finds why an object does not move, when somebody said so.
+func (s State) Verdict(k events.Key) (*Verdict, bool) { return s.verdicts.get(rowKey(k)) }
+
+// LastSpec is the last sequence of the object's spec subject, 0 when there is
+// none: what an append to it has to expect. It outlives the object.
+func (s State) LastSpec(k events.Key) events.Seq { n, _ := s.lastSpec.get(rowKey(k)); return n }
+
+// Landed tells where the event of an operation stands, if it landed.
+// It remembers the last MaxOps operations.
+func (s State) Landed(op events.OpID) (events.Seq, bool) {
+	if n, ok := s.ops.get(string(op)); ok {
+		return n, true
+	}
+	return s.oldOps.get(string(op))
+}
+
+func rowKey(k events.Key) string {
+	return string(k.Resource) + "\x00" + k.Namespace + "\x00" + k.Name
+}

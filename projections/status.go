@@ -1,0 +1,154 @@
+package projections
+
+import (
+	"encoding/json"
+	"iter"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Object is the whole typed object as people see it: metadata, spec and status
+// as of now. The caller owns it. Derived kinds are found by the key of the
+// service they come from. It is a function of (s, k, now) alone: times in a
+// status come from the log; now decides what only waited for time to pass.
+func (s State) Object(k events.Key, now time.Time) (events.Object, bool) {
+	if kind, ok := events.KindOf(k.Resource); ok && kind.Derived {
+		return s.derived(k)
+	}
+	o, ok := s.Get(k)
+	if !ok {
+		return nil, false
+	}
+	return s.ObjectOf(o, now), true
+}
+
+// ObjectOf is Object for a row of s.
+func (s State) ObjectOf(o *Object, now time.Time) events.Object {
+	v := o.Typed().DeepCopyObject().(events.Object)
+	switch v := v.(type) {
+	case *corev1.Pod:
+		s.podStatus(o, v)
+		overlay(o, &v.Status)
+	case *appsv1.ReplicaSet:
+		v.Status = s.replicaSetStatus(o, v, now)
+		overlay(o, &v.Status)
+	case *appsv1.Deployment:
+		v.Status = s.deploymentStatus(o, v, now)
+		overlay(o, &v.Status)
+	case *corev1.Node:
+		s.nodeStatus(o, v)
+	case *corev1.Namespace:
+		v.Status.Phase = corev1.NamespaceActive
+		if o.Deletion != nil {
+			v.Status.Phase = corev1.NamespaceTerminating
+		}
+	}
+	return v
+}
+
+// Objects walks the objects of a resource, derived kinds too, in the order of
+// namespace and name; an empty namespace means all of them.
+func (s State) Objects(r events.Resource, namespace string, now time.Time) iter.Seq[events.Object] {
+	return func(yield func(events.Object) bool) {
+		kind, _ := events.KindOf(r)
+		rows := r
+		if kind.Derived {
+			rows = events.Services
+		}
+		for o := range s.List(rows, namespace) {
+			k := o.Key
+			k.Resource = r
+			if v, ok := s.Object(k, now); ok && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// PositionOf is the position of the row that an object is derived from: a
+// service's for its endpoints, its own for everything else; 0 when there is none.
+func (s State) PositionOf(k events.Key) events.Position {
+	find := s.Get
+	if kind, ok := events.KindOf(k.Resource); ok && kind.Derived {
+		find = s.serviceOf
+	}
+	if o, ok := find(k); ok {
+		return o.Position
+	}
+	return 0
+}
+
+// overlay lays what log.status says over a derived status: objects field by
+// field, conditions by type, everything else whole.
+func overlay(o *Object, status any) {
+	if len(o.Status) == 0 {
+		return
+	}
+	var over, base map[string]any
+	if json.Unmarshal(o.Status, &over) != nil || json.Unmarshal(events.MustBody(status), &base) != nil {
+		return // not an object: nothing can be laid over
+	}
+	_ = json.Unmarshal(events.MustBody(mergeStatus(base, over)), status) // what does not fit its field stays derived
+}
+
+func mergeStatus(base, over map[string]any) map[string]any {
+	if base == nil {
+		base = map[string]any{}
+	}
+	//stave:sorted each key is written once and on its own
+	for k, v := range over {
+		switch v := v.(type) {
+		case map[string]any:
+			b, _ := base[k].(map[string]any)
+			base[k] = mergeStatus(b, v)
+		case []any:
+			base[k] = mergeConditions(k, base[k], v)
+		default:
+			base[k] = v
+		}
+	}
+	return base
+}
+
+// mergeConditions replaces the conditions whose type the overlay names and
+// appends the new ones; any other list is the overlay's.
+func mergeConditions(field string, base any, over []any) []any {
+	out, ok := base.([]any)
+	if field != "conditions" || !ok {
+		return over
+	}
+	for _, c := range over {
+		if i := conditionIndex(out, c); i >= 0 {
+			out[i] = c
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func conditionIndex(list []any, like any) int {
+	want, _ := like.(map[string]any)
+	for i, c := range list {
+		if m, ok := c.(map[string]any); ok && m["type"] == want["type"] {
+			return i
+		}
+	}
+	return -1
+}
+
+// stamp is a moment as statuses print it: whole seconds, UTC.
+func stamp(t time.Time) metav1.Time { return metav1.NewTime(t.UTC().Truncate(time.Second)) }
+
+func stampOf(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	s := stamp(t)
+	return &s
+}

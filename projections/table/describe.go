@@ -1,0 +1,251 @@
+package table
+
+//lint:file-ignore SA1019 people still type "get endpoints"
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// Describe tells of one object at length, as kubectl does; false when it is not
+// there. rows are what happened to it, from why.EventsOf.
+func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow) (string, bool) {
+	o, ok := s.Object(k, now)
+	if !ok {
+		return "", false
+	}
+	p := newPage(now)
+	told := true
+	switch o := o.(type) {
+	case *corev1.Pod:
+		p.pod(o)
+	case *corev1.Node:
+		p.node(s, o)
+	case *appsv1.Deployment:
+		p.deployment(s, o)
+	case *appsv1.ReplicaSet:
+		p.replicaSet(s, o)
+	case *corev1.Service:
+		p.service(s, o)
+	case *corev1.Endpoints:
+		p.endpoints(o)
+	case *corev1.Namespace:
+		p.line(0, "Name:\t%s", o.Name)
+		p.labels("Labels", o.Labels)
+		p.labels("Annotations", o.Annotations)
+		p.line(0, "Status:\t%s", o.Status.Phase)
+		p.text("\nNo resource quota.\n\nNo LimitRange resource.\n")
+		told = false
+	case *corev1.ConfigMap:
+		p.configMap(o)
+	default:
+		p.meta(o)
+	}
+	if told {
+		p.events(rows)
+	}
+	return p.done(), true
+}
+
+// page is a description under way: tab-separated cells, aligned at the end.
+type page struct {
+	out *strings.Builder
+	w   *tabwriter.Writer
+	now time.Time
+}
+
+func newPage(now time.Time) page {
+	out := &strings.Builder{}
+	return page{out: out, w: tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), now: now}
+}
+
+// line writes one line, indented by two blanks a level.
+func (p page) line(level int, format string, args ...any) {
+	fmt.Fprintf(p.w, strings.Repeat("  ", level)+format+"\n", args...)
+}
+
+func (p page) text(s string) { fmt.Fprint(p.w, s) }
+
+func (p page) done() string {
+	_ = p.w.Flush() // it writes to memory
+	return p.out.String()
+}
+
+func (p page) meta(o metav1.Object) {
+	p.line(0, "Name:\t%s", o.GetName())
+	if o.GetNamespace() != "" {
+		p.line(0, "Namespace:\t%s", o.GetNamespace())
+	}
+	p.labels("Labels", o.GetLabels())
+	p.labels("Annotations", o.GetAnnotations())
+}
+
+// labels prints one label a line. Annotations have a blank behind the colon.
+func (p page) labels(title string, m map[string]string) {
+	if len(m) == 0 {
+		p.line(0, "%s:\t%s", title, none)
+		return
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	between := "="
+	if title == "Annotations" {
+		between = ": "
+	}
+	for i, k := range keys {
+		lead := ""
+		if i == 0 {
+			lead = title + ":"
+		}
+		p.line(0, "%s\t%s%s%s", lead, k, between, m[k])
+	}
+}
+
+// events prints what happened, as kubectl lists an object's Events.
+func (p page) events(rows []EventRow) {
+	if len(rows) == 0 {
+		p.line(0, "Events:\t%s", none)
+		return
+	}
+	p.text(p.flushed())
+	p.line(0, "Events:")
+	p.line(1, "Type\tReason\tAge\tFrom\tMessage")
+	p.line(1, "----\t------\t----\t----\t-------")
+	for _, r := range rows {
+		p.line(1, "%s\t%s\t%s\t%s\t%s", r.Type, r.Reason, r.age(p.now), r.From, strings.TrimSpace(r.Message))
+	}
+}
+
+// flushed ends the alignment of what was written so far.
+func (p page) flushed() string { _ = p.w.Flush(); return "" }
+
+func date(t metav1.Time) string { return t.UTC().Format(time.RFC1123Z) }
+
+func title(ok bool) string {
+	if ok {
+		return "True"
+	}
+	return "False"
+}
+
+func controlledBy(p page, o metav1.Object) {
+	if c := metav1.GetControllerOf(o); c != nil {
+		p.line(0, "Controlled By:\t%s/%s", c.Kind, c.Name)
+	}
+}
+
+func (p page) configMap(o *corev1.ConfigMap) {
+	p.meta(o)
+	p.text("\nData\n====\n")
+	for _, k := range sortedKeys(o.Data) {
+		p.text(k + ":\n----\n" + o.Data[k] + "\n\n")
+	}
+	p.text("\nBinaryData\n====\n")
+	for _, k := range sortedKeys(o.BinaryData) {
+		p.text(fmt.Sprintf("%s: %d bytes\n", k, len(o.BinaryData[k])))
+	}
+	p.text("\n")
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (p page) service(s projections.State, o *corev1.Service) {
+	p.meta(o)
+	p.line(0, "Selector:\t%s", labelText(o.Spec.Selector))
+	p.line(0, "Type:\t%s", o.Spec.Type)
+	if o.Spec.IPFamilyPolicy != nil {
+		p.line(0, "IP Family Policy:\t%s", *o.Spec.IPFamilyPolicy)
+	}
+	var families []string
+	for _, f := range o.Spec.IPFamilies {
+		families = append(families, string(f))
+	}
+	if len(families) > 0 {
+		p.line(0, "IP Families:\t%s", strings.Join(families, ","))
+	}
+	p.line(0, "IP:\t%s", o.Spec.ClusterIP)
+	p.line(0, "IPs:\t%s", orNone(strings.Join(o.Spec.ClusterIPs, ",")))
+	if o.Spec.Type == corev1.ServiceTypeExternalName {
+		p.line(0, "External Name:\t%s", o.Spec.ExternalName)
+	}
+	for _, port := range o.Spec.Ports {
+		p.servicePort(s, o, port)
+	}
+	p.line(0, "Session Affinity:\t%s", o.Spec.SessionAffinity)
+	if o.Spec.ExternalTrafficPolicy != "" {
+		p.line(0, "External Traffic Policy:\t%s", o.Spec.ExternalTrafficPolicy)
+	}
+	if o.Spec.InternalTrafficPolicy != nil {
+		p.line(0, "Internal Traffic Policy:\t%s", *o.Spec.InternalTrafficPolicy)
+	}
+}
+
+func (p page) servicePort(s projections.State, o *corev1.Service, port corev1.ServicePort) {
+	name := port.Name
+	if name == "" {
+		name = "<unset>"
+	}
+	p.line(0, "Port:\t%s\t%d/%s", name, port.Port, port.Protocol)
+	if t := port.TargetPort.String(); t != "0" {
+		p.line(0, "TargetPort:\t%s/%s", t, port.Protocol)
+	}
+	if port.NodePort > 0 {
+		p.line(0, "NodePort:\t%s\t%d/%s", name, port.NodePort, port.Protocol)
+	}
+	row, _ := projections.NetRow(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name})
+	for _, n := range row.Ports {
+		if n.Port == port.Port && n.Name == port.Name {
+			p.line(0, "Endpoints:\t%s", strings.TrimPrefix(shortList(n.Endpoints, " + %d more..."), none))
+		}
+	}
+}
+
+func (p page) endpoints(o *corev1.Endpoints) {
+	p.meta(o)
+	p.line(0, "Subsets:")
+	for _, s := range o.Subsets {
+		p.line(1, "Addresses:\t%s", orNone(joinAddresses(s.Addresses)))
+		p.line(1, "NotReadyAddresses:\t%s", orNone(joinAddresses(s.NotReadyAddresses)))
+		if len(s.Ports) > 0 {
+			p.line(1, "Ports:")
+			p.line(2, "Name\tPort\tProtocol")
+			p.line(2, "----\t----\t--------")
+			for _, port := range s.Ports {
+				name := port.Name
+				if name == "" {
+					name = "<unset>"
+				}
+				p.line(2, "%s\t%d\t%s", name, port.Port, port.Protocol)
+			}
+		}
+		p.text("\n")
+	}
+}
+
+func joinAddresses(list []corev1.EndpointAddress) string {
+	var out []string
+	for _, a := range list {
+		out = append(out, a.IP)
+	}
+	return strings.Join(out, ",")
+}

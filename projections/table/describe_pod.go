@@ -1,0 +1,326 @@
+package table
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+func (p page) pod(o *corev1.Pod) {
+	p.podHead(o)
+	p.line(0, "Containers:")
+	for i := range o.Spec.Containers {
+		c := &o.Spec.Containers[i]
+		p.container(c, statusOf(o, c.Name))
+	}
+	if len(o.Status.Conditions) > 0 {
+		p.line(0, "Conditions:\n  Type\tStatus")
+		for _, c := range o.Status.Conditions {
+			p.line(1, "%s\t%s ", c.Type, c.Status)
+		}
+	}
+	p.volumes(o.Spec.Volumes)
+	p.line(0, "QoS Class:\t%s", o.Status.QOSClass)
+	p.pairs("Node-Selectors:", o.Spec.NodeSelector)
+	p.tolerations(o.Spec.Tolerations)
+}
+
+func (p page) podHead(o *corev1.Pod) {
+	p.line(0, "Name:\t%s", o.Name)
+	p.line(0, "Namespace:\t%s", o.Namespace)
+	priority := int32(0)
+	if o.Spec.Priority != nil {
+		priority = *o.Spec.Priority
+	}
+	p.line(0, "Priority:\t%d", priority)
+	if o.Spec.ServiceAccountName != "" {
+		p.line(0, "Service Account:\t%s", o.Spec.ServiceAccountName)
+	}
+	node := none
+	if o.Spec.NodeName != "" {
+		node = o.Spec.NodeName + "/" + o.Status.HostIP
+	}
+	p.line(0, "Node:\t%s", node)
+	if o.Status.StartTime != nil {
+		p.line(0, "Start Time:\t%s", date(*o.Status.StartTime))
+	}
+	p.labels("Labels", o.Labels)
+	p.labels("Annotations", o.Annotations)
+	if o.DeletionTimestamp != nil && o.Status.Phase != corev1.PodFailed && o.Status.Phase != corev1.PodSucceeded {
+		grace := time.Duration(*o.DeletionGracePeriodSeconds) * time.Second // the timestamp is when it ends
+		p.line(0, "Status:\tTerminating (lasts %s)", since(o.DeletionTimestamp.Add(-grace), p.now))
+		p.line(0, "Termination Grace Period:\t%ds", int(grace.Seconds()))
+	} else {
+		p.line(0, "Status:\t%s", o.Status.Phase)
+	}
+	if o.Status.Reason != "" {
+		p.line(0, "Reason:\t%s", o.Status.Reason)
+	}
+	if o.Status.Message != "" {
+		p.line(0, "Message:\t%s", o.Status.Message)
+	}
+	p.line(0, "IP:\t%s", o.Status.PodIP)
+	if len(o.Status.PodIPs) == 0 {
+		p.line(0, "IPs:\t%s", none)
+	} else {
+		p.line(0, "IPs:")
+		for _, ip := range o.Status.PodIPs {
+			p.line(1, "IP:\t%s", ip.IP)
+		}
+	}
+	controlledBy(p, o)
+}
+
+func statusOf(o *corev1.Pod, name string) *corev1.ContainerStatus {
+	for i := range o.Status.ContainerStatuses {
+		if o.Status.ContainerStatuses[i].Name == name {
+			return &o.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+func (p page) container(c *corev1.Container, st *corev1.ContainerStatus) {
+	p.line(1, "%s:", c.Name)
+	if st != nil {
+		p.line(2, "Container ID:\t%s", st.ContainerID)
+	}
+	p.line(2, "Image:\t%s", c.Image)
+	if st != nil {
+		p.line(2, "Image ID:\t%s", st.ImageID)
+	}
+	p.ports(c.Ports)
+	p.words("Command:", c.Command)
+	p.words("Args:", c.Args)
+	if st != nil {
+		p.state("State", st.State)
+		if st.LastTerminationState.Terminated != nil {
+			p.state("Last State", st.LastTerminationState)
+		}
+		p.line(2, "Ready:\t%s", title(st.Ready))
+		p.line(2, "Restart Count:\t%d", st.RestartCount)
+	}
+	p.resources("Limits", c.Resources.Limits)
+	p.resources("Requests", c.Resources.Requests)
+	p.environment(c)
+	p.mounts(c.VolumeMounts)
+}
+
+func (p page) ports(list []corev1.ContainerPort) {
+	var ports, host []string
+	for _, x := range list {
+		t := fmt.Sprintf("%d/%s", x.ContainerPort, x.Protocol)
+		if x.Name != "" {
+			t += " (" + x.Name + ")"
+		}
+		ports = append(ports, t)
+		host = append(host, fmt.Sprintf("%d/%s", x.HostPort, x.Protocol))
+	}
+	s := "s"
+	if len(list) < 2 {
+		s = ""
+	}
+	p.line(2, "Port%s:\t%s", s, orNone(strings.Join(ports, ", ")))
+	p.line(2, "Host Port%s:\t%s", s, orNone(strings.Join(host, ", ")))
+}
+
+func (p page) words(title string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	p.line(2, "%s", title)
+	for _, x := range list {
+		for _, line := range strings.Split(x, "\n") {
+			p.line(3, "%s", line)
+		}
+	}
+}
+
+func (p page) state(title string, s corev1.ContainerState) {
+	switch {
+	case s.Running != nil:
+		p.line(2, "%s:\tRunning", title)
+		p.line(3, "Started:\t%s", date(s.Running.StartedAt))
+	case s.Terminated != nil:
+		t := s.Terminated
+		p.line(2, "%s:\tTerminated", title)
+		p.line(3, "Reason:\t%s", t.Reason)
+		if t.Message != "" {
+			p.line(3, "Message:\t%s", t.Message)
+		}
+		p.line(3, "Exit Code:\t%d", t.ExitCode)
+		if t.Signal > 0 {
+			p.line(3, "Signal:\t%d", t.Signal)
+		}
+		if !t.StartedAt.IsZero() {
+			p.line(3, "Started:\t%s", date(t.StartedAt))
+		}
+		p.line(3, "Finished:\t%s", date(t.FinishedAt))
+	default:
+		p.line(2, "%s:\tWaiting", title)
+		if s.Waiting != nil && s.Waiting.Reason != "" {
+			p.line(3, "Reason:\t%s", s.Waiting.Reason)
+		}
+	}
+}
+
+func (p page) resources(title string, list corev1.ResourceList) {
+	if len(list) == 0 {
+		return
+	}
+	p.line(2, "%s:", title)
+	names := map[string]resource.Quantity{}
+	for n, q := range list {
+		names[string(n)] = q
+	}
+	for _, n := range sortedKeys(names) {
+		q := names[n]
+		p.line(3, "%s:\t%s", n, q.String())
+	}
+}
+
+func (p page) environment(c *corev1.Container) {
+	if len(c.EnvFrom) > 0 {
+		p.line(2, "Environment Variables from:")
+		for _, e := range c.EnvFrom {
+			switch {
+			case e.ConfigMapRef != nil:
+				optional := e.ConfigMapRef.Optional != nil && *e.ConfigMapRef.Optional
+				p.line(3, "%s\tConfigMap\tOptional: %t", e.ConfigMapRef.Name, optional)
+			case e.SecretRef != nil:
+				optional := e.SecretRef.Optional != nil && *e.SecretRef.Optional
+				p.line(3, "%s\tSecret\tOptional: %t", e.SecretRef.Name, optional)
+			}
+		}
+	}
+	if len(c.Env) == 0 {
+		p.line(2, "Environment:\t%s", none)
+		return
+	}
+	p.line(2, "Environment:")
+	for _, e := range c.Env {
+		p.line(3, "%s:\t%s", e.Name, envValue(e))
+	}
+}
+
+func envValue(e corev1.EnvVar) string {
+	switch v := e.ValueFrom; {
+	case v == nil:
+		return strings.ReplaceAll(e.Value, "\n", "\n\t  ")
+	case v.ConfigMapKeyRef != nil:
+		return fmt.Sprintf("<set to the key '%s' of config map '%s'>\tOptional: %t", v.ConfigMapKeyRef.Key, v.ConfigMapKeyRef.Name,
+			v.ConfigMapKeyRef.Optional != nil && *v.ConfigMapKeyRef.Optional)
+	case v.SecretKeyRef != nil:
+		return fmt.Sprintf("<set to the key '%s' in secret '%s'>\tOptional: %t", v.SecretKeyRef.Key, v.SecretKeyRef.Name,
+			v.SecretKeyRef.Optional != nil && *v.SecretKeyRef.Optional)
+	case v.FieldRef != nil:
+		return fmt.Sprintf(" (%s:%s)", v.FieldRef.APIVersion, v.FieldRef.FieldPath)
+	case v.ResourceFieldRef != nil:
+		return fmt.Sprintf(" (%s)", v.ResourceFieldRef.Resource)
+	}
+	return ""
+}
+
+func (p page) mounts(list []corev1.VolumeMount) {
+	if len(list) == 0 {
+		p.line(2, "Mounts:\t%s", none)
+		return
+	}
+	p.line(2, "Mounts:")
+	for _, m := range list {
+		flags := []string{"rw"}
+		if m.ReadOnly {
+			flags[0] = "ro"
+		}
+		if m.SubPath != "" {
+			flags = append(flags, fmt.Sprintf("path=%q", m.SubPath))
+		}
+		p.line(3, "%s from %s (%s)", m.MountPath, m.Name, strings.Join(flags, ","))
+	}
+}
+
+func (p page) volumes(list []corev1.Volume) {
+	if len(list) == 0 {
+		p.line(0, "Volumes:\t%s", none)
+		return
+	}
+	p.line(0, "Volumes:")
+	for _, v := range list {
+		p.line(1, "%s:", v.Name)
+		switch {
+		case v.EmptyDir != nil:
+			limit := "<unset>"
+			if q := v.EmptyDir.SizeLimit; q != nil && q.Sign() > 0 {
+				limit = q.String()
+			}
+			p.line(2, "Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)")
+			p.line(2, "Medium:\t%s", v.EmptyDir.Medium)
+			p.line(2, "SizeLimit:\t%s", limit)
+		case v.ConfigMap != nil:
+			p.line(2, "Type:\tConfigMap (a volume populated by a ConfigMap)")
+			p.line(2, "Name:\t%s", v.ConfigMap.Name)
+			p.line(2, "Optional:\t%t", v.ConfigMap.Optional != nil && *v.ConfigMap.Optional)
+		case v.HostPath != nil:
+			kind := ""
+			if v.HostPath.Type != nil {
+				kind = string(*v.HostPath.Type)
+			}
+			p.line(2, "Type:\tHostPath (bare host directory volume)")
+			p.line(2, "Path:\t%s", v.HostPath.Path)
+			p.line(2, "HostPathType:\t%s", kind)
+		default:
+			p.line(2, "<unknown>")
+		}
+	}
+}
+
+// pairs prints a map on lines of its own, as labels are, with a title that is
+// aligned with what stands around it.
+func (p page) pairs(title string, m map[string]string) {
+	keys := sortedKeys(m)
+	if len(keys) == 0 {
+		p.line(0, "%s\t%s", title, none)
+		return
+	}
+	for i, k := range keys {
+		if i > 0 {
+			title = ""
+		}
+		p.line(0, "%s\t%s=%s", title, k, m[k])
+	}
+}
+
+func (p page) tolerations(list []corev1.Toleration) {
+	if len(list) == 0 {
+		p.line(0, "Tolerations:\t%s", none)
+		return
+	}
+	title := "Tolerations:"
+	for _, t := range list {
+		p.line(0, "%s\t%s", title, toleration(t))
+		title = ""
+	}
+}
+
+func toleration(t corev1.Toleration) string {
+	text := t.Key
+	if t.Value != "" {
+		text += "=" + t.Value
+	}
+	if t.Effect != "" {
+		text += ":" + string(t.Effect)
+	}
+	if t.Operator == corev1.TolerationOpExists && t.Value == "" {
+		if t.Key != "" || t.Effect != "" {
+			text += " "
+		}
+		text += "op=Exists"
+	}
+	if t.TolerationSeconds != nil {
+		text += fmt.Sprintf(" for %ds", *t.TolerationSeconds)
+	}
+	return text
+}

@@ -1,0 +1,138 @@
+package table
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+func (p page) deployment(s projections.State, o *appsv1.Deployment) {
+	p.line(0, "Name:\t%s", o.Name)
+	p.line(0, "Namespace:\t%s", o.Namespace)
+	p.line(0, "CreationTimestamp:\t%s", date(o.CreationTimestamp))
+	p.labels("Labels", o.Labels)
+	p.labels("Annotations", o.Annotations)
+	p.line(0, "Selector:\t%s", selectorText(o.Spec.Selector))
+	st := &o.Status
+	p.line(0, "Replicas:\t%d desired | %d updated | %d total | %d available | %d unavailable",
+		wanted(o.Spec.Replicas), st.UpdatedReplicas, st.Replicas, st.AvailableReplicas, st.UnavailableReplicas)
+	p.line(0, "StrategyType:\t%s", o.Spec.Strategy.Type)
+	p.line(0, "MinReadySeconds:\t%d", o.Spec.MinReadySeconds)
+	if ru := o.Spec.Strategy.RollingUpdate; ru != nil {
+		p.line(0, "RollingUpdateStrategy:\t%s max unavailable, %s max surge", ru.MaxUnavailable.String(), ru.MaxSurge.String())
+	}
+	p.template(&o.Spec.Template)
+	if len(st.Conditions) > 0 {
+		p.line(0, "Conditions:\n  Type\tStatus\tReason")
+		p.line(1, "----\t------\t------")
+		for _, c := range st.Conditions {
+			p.line(1, "%v \t%v\t%v", c.Type, c.Status, c.Reason)
+		}
+	}
+	p.replicaSets(s, o)
+}
+
+// replicaSets lists the present one and those that pods are leaving.
+func (p page) replicaSets(s projections.State, o *appsv1.Deployment) {
+	row, ok := s.Get(events.Key{Resource: events.Deployments, Namespace: o.Namespace, Name: o.Name})
+	if !ok {
+		return
+	}
+	present, has := s.NewReplicaSet(row)
+	var old []string
+	for rs := range s.Children(row.UID) {
+		if rs.Key.Resource == events.ReplicaSets && (!has || rs.Key != present.Key) {
+			old = append(old, replicaSetLine(rs))
+		}
+	}
+	p.line(0, "OldReplicaSets:\t%s", orNone(strings.Join(old, ", ")))
+	now := none
+	if has {
+		now = replicaSetLine(present)
+	}
+	p.line(0, "NewReplicaSet:\t%s", now)
+}
+
+func replicaSetLine(rs *projections.Object) string {
+	return fmt.Sprintf("%s (%d/%d replicas created)", rs.Key.Name, rs.Tally.Pods, wanted(projections.As[*appsv1.ReplicaSet](rs).Spec.Replicas))
+}
+
+func (p page) replicaSet(s projections.State, o *appsv1.ReplicaSet) {
+	p.line(0, "Name:\t%s", o.Name)
+	p.line(0, "Namespace:\t%s", o.Namespace)
+	p.line(0, "Selector:\t%s", selectorText(o.Spec.Selector))
+	p.labels("Labels", o.Labels)
+	p.labels("Annotations", o.Annotations)
+	controlledBy(p, o)
+	p.line(0, "Replicas:\t%d current / %d desired", o.Status.Replicas, wanted(o.Spec.Replicas))
+	count := map[corev1.PodPhase]int{}
+	for child := range s.Children(events.UID(o.UID)) {
+		if pod, ok := s.Object(child.Key, p.now); ok && child.Key.Resource == events.Pods {
+			count[pod.(*corev1.Pod).Status.Phase]++
+		}
+	}
+	p.line(0, "Pods Status:\t%d Running / %d Waiting / %d Succeeded / %d Failed", count[corev1.PodRunning], count[corev1.PodPending],
+		count[corev1.PodSucceeded], count[corev1.PodFailed])
+	p.template(&o.Spec.Template)
+}
+
+func (p page) template(t *corev1.PodTemplateSpec) {
+	p.line(0, "Pod Template:")
+	p.nested("  Labels:", t.Labels, "=")
+	if len(t.Annotations) > 0 {
+		p.nested("  Annotations:", t.Annotations, ": ")
+	}
+	p.line(0, "  Containers:")
+	for i := range t.Spec.Containers {
+		c := &t.Spec.Containers[i]
+		p.line(1, " %s:", c.Name)
+		p.templateContainer(c)
+	}
+	if len(t.Spec.Volumes) == 0 {
+		p.line(1, "Volumes:\t%s", none)
+	} else {
+		var names []string
+		for _, v := range t.Spec.Volumes {
+			names = append(names, v.Name)
+		}
+		p.line(1, "Volumes:\t%s", strings.Join(names, ", "))
+	}
+	p.pairs("  Node-Selectors:", t.Spec.NodeSelector)
+	title := "  Tolerations:"
+	if len(t.Spec.Tolerations) == 0 {
+		p.line(0, "%s\t%s", title, none)
+	}
+	for _, x := range t.Spec.Tolerations {
+		p.line(0, "%s\t%s", title, toleration(x))
+		title = "  "
+	}
+}
+
+func (p page) nested(title string, m map[string]string, between string) {
+	keys := sortedKeys(m)
+	if len(keys) == 0 {
+		p.line(0, "%s\t%s", title, none)
+	}
+	for i, k := range keys {
+		if i > 0 {
+			title = " "
+		}
+		p.line(0, "%s\t%s%s%s", title, k, between, m[k])
+	}
+}
+
+func (p page) templateContainer(c *corev1.Container) {
+	p.line(2, "Image:\t%s", c.Image)
+	p.ports(c.Ports)
+	p.words("Command:", c.Command)
+	p.words("Args:", c.Args)
+	p.resources("Limits", c.Resources.Limits)
+	p.resources("Requests", c.Resources.Requests)
+	p.environment(c)
+	p.mounts(c.VolumeMounts)
+}

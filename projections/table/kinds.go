@@ -1,0 +1,315 @@
+package table
+
+//lint:file-ignore SA1019 people still type "get endpoints"
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+const none = "<none>"
+
+// printers has one entry a kind; a kind without one shows NAME and AGE.
+var printers = map[events.Resource]printer{
+	events.Namespaces: {cols("NAME STATUS AGE"), rowOf(func(o *corev1.Namespace, age string, _ time.Time) []string {
+		return []string{o.Name, string(o.Status.Phase), age}
+	})},
+	events.ConfigMaps: {cols("NAME DATA AGE"), rowOf(func(o *corev1.ConfigMap, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Data) + len(o.BinaryData)), age}
+	})},
+	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
+	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},
+	events.Services: {cols("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE", "SELECTOR"), rowOf(func(o *corev1.Service, age string, _ time.Time) []string {
+		return []string{o.Name, string(o.Spec.Type), orNone(o.Spec.ClusterIP), externalIP(o), ports(o), age, labelText(o.Spec.Selector)}
+	})},
+	events.Deployments: {cols("NAME READY UP-TO-DATE AVAILABLE AGE", "CONTAINERS", "IMAGES", "SELECTOR"), rowOf(func(o *appsv1.Deployment, age string, _ time.Time) []string {
+		names, images := containers(&o.Spec.Template.Spec)
+		return []string{o.Name, fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.UpdatedReplicas),
+			fmt.Sprint(o.Status.AvailableReplicas), age, names, images, selectorText(o.Spec.Selector)}
+	})},
+	events.ReplicaSets: {cols("NAME DESIRED CURRENT READY AGE", "CONTAINERS", "IMAGES", "SELECTOR"), rowOf(func(o *appsv1.ReplicaSet, age string, _ time.Time) []string {
+		names, images := containers(&o.Spec.Template.Spec)
+		return []string{o.Name, fmt.Sprint(wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.Replicas), fmt.Sprint(o.Status.ReadyReplicas), age,
+			names, images, selectorText(o.Spec.Selector)}
+	})},
+	events.Endpoints: {cols("NAME ENDPOINTS AGE"), rowOf(func(o *corev1.Endpoints, age string, _ time.Time) []string {
+		return []string{o.Name, endpoints(o), age}
+	})},
+	events.EndpointSlices: {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
+}
+
+// rowOf makes cells of a typed object; one of another type has none but its name.
+func rowOf[T events.Object](cells func(o T, age string, now time.Time) []string) func(events.Object, time.Time) []string {
+	return func(o events.Object, now time.Time) []string {
+		v, ok := o.(T)
+		if !ok {
+			return []string{o.GetName()}
+		}
+		return cells(v, AgeOf(o, now), now)
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return none
+	}
+	return s
+}
+
+func wanted(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+func containers(spec *corev1.PodSpec) (names, images string) {
+	var n, i []string
+	for _, c := range spec.Containers {
+		n, i = append(n, c.Name), append(i, c.Image)
+	}
+	return strings.Join(n, ","), strings.Join(i, ",")
+}
+
+func selectorText(s *metav1.LabelSelector) string {
+	if s == nil {
+		return none
+	}
+	return metav1.FormatLabelSelector(s)
+}
+
+func podRow(o *corev1.Pod, age string, now time.Time) []string {
+	ready := 0
+	for _, c := range o.Status.ContainerStatuses {
+		if c.Ready && c.State.Running != nil {
+			ready++
+		}
+	}
+	gates := none
+	if n := len(o.Spec.ReadinessGates); n > 0 {
+		gates = fmt.Sprintf("0/%d", n)
+	}
+	return []string{o.Name, fmt.Sprintf("%d/%d", ready, len(o.Spec.Containers)), PodStatus(o), restarts(o, now), age,
+		orNone(o.Status.PodIP), orNone(o.Spec.NodeName), orNone(o.Status.NominatedNodeName), gates}
+}
+
+// PodStatus is the STATUS word of a pod.
+func PodStatus(o *corev1.Pod) string {
+	reason := string(o.Status.Phase)
+	if o.Status.Reason != "" {
+		reason = o.Status.Reason
+	}
+	running := false
+	for i := len(o.Status.ContainerStatuses) - 1; i >= 0; i-- {
+		c := &o.Status.ContainerStatuses[i]
+		switch w, t := c.State.Waiting, c.State.Terminated; {
+		case w != nil && w.Reason != "":
+			reason = w.Reason
+		case t != nil:
+			reason = ended(t)
+		case c.Ready && c.State.Running != nil:
+			running = true
+		}
+	}
+	if reason == "Completed" && running { // some go on
+		reason = "Running"
+		if !podReady(o) {
+			reason = "NotReady"
+		}
+	}
+	switch {
+	case o.DeletionTimestamp != nil && o.Status.Reason == projections.NodeLost:
+		return "Unknown"
+	case o.DeletionTimestamp != nil && o.Status.Phase != corev1.PodSucceeded && o.Status.Phase != corev1.PodFailed:
+		return "Terminating"
+	}
+	return reason
+}
+
+func ended(t *corev1.ContainerStateTerminated) string {
+	switch {
+	case t.Reason != "":
+		return t.Reason
+	case t.Signal != 0:
+		return fmt.Sprintf("Signal:%d", t.Signal)
+	}
+	return fmt.Sprintf("ExitCode:%d", t.ExitCode)
+}
+
+func podReady(o *corev1.Pod) bool {
+	for _, c := range o.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// restarts is "3 (15s ago)".
+func restarts(o *corev1.Pod, now time.Time) string {
+	n := int32(0)
+	var last time.Time
+	for _, c := range o.Status.ContainerStatuses {
+		n += c.RestartCount
+		if t := c.LastTerminationState.Terminated; t != nil && t.FinishedAt.After(last) {
+			last = t.FinishedAt.Time
+		}
+	}
+	if n == 0 || last.IsZero() {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d (%s ago)", n, since(last, now))
+}
+
+func nodeRow(o *corev1.Node, age string, _ time.Time) []string {
+	internal, external := none, none
+	for i := len(o.Status.Addresses) - 1; i >= 0; i-- { // the first one of each stands
+		switch a := o.Status.Addresses[i]; a.Type {
+		case corev1.NodeInternalIP:
+			internal = a.Address
+		case corev1.NodeExternalIP:
+			external = a.Address
+		}
+	}
+	i := &o.Status.NodeInfo
+	roles := strings.Join(projections.Roles(o), ",")
+	return []string{o.Name, NodeStatus(o), orNone(roles), age, i.KubeletVersion, internal, external,
+		orUnknown(i.OSImage), orUnknown(i.KernelVersion), orUnknown(i.ContainerRuntimeVersion)}
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "<unknown>"
+	}
+	return s
+}
+
+// NodeStatus is the STATUS word of a node.
+func NodeStatus(o *corev1.Node) string {
+	out := "Unknown"
+	for _, c := range o.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			out = "NotReady"
+			if c.Status == corev1.ConditionTrue {
+				out = "Ready"
+			}
+		}
+	}
+	if o.Spec.Unschedulable {
+		out += ",SchedulingDisabled"
+	}
+	return out
+}
+
+func externalIP(o *corev1.Service) string {
+	ips := append([]string{}, o.Spec.ExternalIPs...)
+	switch o.Spec.Type {
+	case corev1.ServiceTypeExternalName:
+		return orNone(o.Spec.ExternalName)
+	case corev1.ServiceTypeLoadBalancer:
+		for _, i := range o.Status.LoadBalancer.Ingress {
+			ips = append(ips, i.IP+i.Hostname)
+		}
+		if len(ips) == 0 {
+			return "<pending>"
+		}
+	}
+	return orNone(strings.Join(ips, ","))
+}
+
+func ports(o *corev1.Service) string {
+	var out []string
+	for _, p := range o.Spec.Ports {
+		t := fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+		if p.NodePort > 0 {
+			t = fmt.Sprintf("%d:%d/%s", p.Port, p.NodePort, p.Protocol)
+		}
+		out = append(out, t)
+	}
+	return orNone(strings.Join(out, ","))
+}
+
+// maxShown is how many endpoints kubectl prints before it counts.
+const maxShown = 3
+
+func endpoints(o *corev1.Endpoints) string {
+	var all []string
+	for _, s := range o.Subsets {
+		for _, p := range portsOrNone(s.Ports) {
+			for _, a := range s.Addresses {
+				all = append(all, a.IP+p)
+			}
+		}
+	}
+	sortAddresses(all)
+	return shortList(all, " + %d more...")
+}
+
+// sortAddresses orders "10.0.0.9:80" before "10.0.0.10:80".
+func sortAddresses(all []string) {
+	slices.SortStableFunc(all, func(a, b string) int {
+		x, xErr := netip.ParseAddrPort(a)
+		y, yErr := netip.ParseAddrPort(b)
+		if xErr != nil || yErr != nil {
+			v, _ := netip.ParseAddr(a) // one that is no address sorts first
+			w, _ := netip.ParseAddr(b)
+			return v.Compare(w)
+		}
+		return x.Compare(y)
+	})
+}
+
+func portsOrNone(list []corev1.EndpointPort) []string {
+	if len(list) == 0 {
+		return []string{""}
+	}
+	var out []string
+	for _, p := range list {
+		out = append(out, fmt.Sprintf(":%d", p.Port))
+	}
+	return out
+}
+
+func shortList(all []string, more string) string {
+	if len(all) == 0 {
+		return none
+	}
+	if n := len(all) - maxShown; n > 0 {
+		return strings.Join(all[:maxShown], ",") + fmt.Sprintf(more, n)
+	}
+	return strings.Join(all, ",")
+}
+
+func sliceRow(o *discoveryv1.EndpointSlice, age string, _ time.Time) []string {
+	var numbers, all []string
+	for _, p := range o.Ports {
+		if p.Port != nil {
+			numbers = append(numbers, fmt.Sprint(*p.Port))
+		}
+	}
+	for _, e := range o.Endpoints {
+		all = append(all, e.Addresses...)
+	}
+	sort.Strings(numbers)
+	sortAddresses(all)
+	portText, endpointText := "<unset>", "<unset>"
+	if len(numbers) > 0 {
+		portText = shortList(numbers, " + %d more...")
+	}
+	if len(all) > 0 {
+		endpointText = shortList(all, " + %d more...")
+	}
+	return []string{o.Name, string(o.AddressType), portText, endpointText, age}
+}

@@ -1,0 +1,129 @@
+package projections
+
+import (
+	"bytes"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Usage is what the pods of a node ask for: those that still run or will.
+type Usage struct {
+	Pods   int
+	CPU    int64 // millicores
+	Memory int64 // bytes
+	// ScoreCPU and ScoreMemory are the same with Kubernetes' guess for containers
+	// that ask for nothing, so that they spread too.
+	ScoreCPU    int64
+	ScoreMemory int64
+}
+
+// Kubernetes' guesses for a container that asks for nothing.
+const (
+	guessCPU    = 100       // millicores
+	guessMemory = 200 << 20 // bytes
+)
+
+// defaultPods is how many pods a node takes that does not say.
+const defaultPods = 110
+
+// has is what a node says that it can give; what it said wrongly counts as nothing.
+func has(f events.NodeFacts) Usage {
+	u := Usage{Pods: defaultPods}
+	if said, ok := f.Allocatable["pods"]; ok {
+		n := quantity(said)
+		u.Pods = int(n.Value())
+	}
+	cpu, memory := quantity(f.Allocatable["cpu"]), quantity(f.Allocatable["memory"])
+	u.CPU, u.Memory = cpu.MilliValue(), memory.Value()
+	return u
+}
+
+// Used is what the pods of a node ask for, kept by the fold.
+func (s State) Used(node string) Usage { u, _ := s.used.get(node); return u }
+
+// PodSpec is the spec of a pod's row. It is shared: never change it. It avoids
+// decoding the row when the spec is its template's.
+func (o *Object) PodSpec() *corev1.PodSpec {
+	if o.Template != nil && !bytes.Contains(o.Raw, []byte(`"spec"`)) {
+		return &o.Template.Pod().Spec
+	}
+	return &o.decoded().(*corev1.Pod).Spec
+}
+
+// PodLabels is Typed().GetLabels() of a pod's row, without decoding it when the
+// labels are its template's. It is shared: never change it.
+func (o *Object) PodLabels() map[string]string {
+	if o.sharesLabels() {
+		return o.Template.Pod().Labels
+	}
+	return o.decoded().GetLabels()
+}
+
+// PodAnnotations is PodLabels for annotations.
+func (o *Object) PodAnnotations() map[string]string {
+	if o.Template != nil && !bytes.Contains(o.Raw, []byte(`"annotations"`)) {
+		return o.Template.Pod().Annotations
+	}
+	return o.decoded().GetAnnotations()
+}
+
+// sharesLabels tells whether a pod's labels are its template's.
+func (o *Object) sharesLabels() bool {
+	return o.Template != nil && !bytes.Contains(o.Raw, []byte(`"labels"`))
+}
+
+// Asks is what one pod of this spec asks for: the sum of its containers or the
+// largest of its init containers, as Kubernetes counts.
+func Asks(spec *corev1.PodSpec) Usage {
+	u := Usage{Pods: 1}
+	for i := range spec.Containers {
+		c := asksOf(&spec.Containers[i])
+		u.CPU, u.Memory = u.CPU+c.CPU, u.Memory+c.Memory
+		u.ScoreCPU, u.ScoreMemory = u.ScoreCPU+c.ScoreCPU, u.ScoreMemory+c.ScoreMemory
+	}
+	for i := range spec.InitContainers {
+		c := asksOf(&spec.InitContainers[i])
+		u.CPU, u.Memory = max(u.CPU, c.CPU), max(u.Memory, c.Memory)
+		u.ScoreCPU, u.ScoreMemory = max(u.ScoreCPU, c.ScoreCPU), max(u.ScoreMemory, c.ScoreMemory)
+	}
+	return u
+}
+
+func asksOf(c *corev1.Container) Usage {
+	u := Usage{ScoreCPU: guessCPU, ScoreMemory: guessMemory}
+	if q, ok := c.Resources.Requests[corev1.ResourceCPU]; ok {
+		u.CPU, u.ScoreCPU = q.MilliValue(), q.MilliValue()
+	}
+	if q, ok := c.Resources.Requests[corev1.ResourceMemory]; ok {
+		u.Memory, u.ScoreMemory = q.Value(), q.Value()
+	}
+	return u
+}
+
+// Add is the sum of two usages; sign −1 takes the second away.
+func (u Usage) Add(v Usage, sign int) Usage {
+	n := int64(sign)
+	return Usage{Pods: u.Pods + sign*v.Pods, CPU: u.CPU + n*v.CPU, Memory: u.Memory + n*v.Memory,
+		ScoreCPU: u.ScoreCPU + n*v.ScoreCPU, ScoreMemory: u.ScoreMemory + n*v.ScoreMemory}
+}
+
+// Holds tells whether a pod still takes room on its node: until all of it has ended.
+func (p *Pod) Holds(o *Object) bool {
+	return p.Node != "" && p.Stopped.IsZero() && p.Failed == nil && !p.Finished(o)
+}
+
+// use adds a pod to its node's usage, or takes it away.
+func (f *folding) use(p *Pod, sign int) {
+	o, ok := f.s.Get(p.Key)
+	if !ok || !p.Holds(o) {
+		return
+	}
+	u := f.s.Used(p.Node).Add(Asks(o.PodSpec()), sign)
+	if u == (Usage{}) {
+		f.s.used = f.s.used.without(p.Node)
+		return
+	}
+	f.s.used = f.s.used.with(p.Node, u)
+}

@@ -1,0 +1,233 @@
+package why
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/table"
+)
+
+// Who Kubernetes says it was.
+const (
+	fromScheduler  = "default-scheduler"
+	fromKubelet    = "kubelet"
+	fromDeployment = "deployment-controller"
+	fromReplicaSet = "replicaset-controller"
+	fromNodes      = "node-controller"
+)
+
+// EventsOf tells in Kubernetes' words what the log says of an object, oldest
+// first; what came again is counted.
+func EventsOf(log []events.Envelope, k events.Key) []table.EventRow {
+	t := telling{key: k, at: map[string]int{}, replicas: map[events.Key]int{}}
+	for _, e := range log {
+		t.event(e)
+	}
+	return t.rows
+}
+
+// telling gathers rows.
+type telling struct {
+	key      events.Key
+	rows     []table.EventRow
+	at       map[string]int     // what makes rows the same → where the row stands
+	replicas map[events.Key]int // of replica sets, as last seen
+	running  []string           // containers that were started
+	image    map[string]string  // container → the image that it wants
+}
+
+func (t *telling) add(at time.Time, kind, reason, from, format string, args ...any) {
+	r := table.EventRow{Type: kind, Reason: reason, From: from, Message: fmt.Sprintf(format, args...), Count: 1, First: at, Last: at}
+	id := r.Reason + "\x00" + r.From + "\x00" + r.Message
+	if i, ok := t.at[id]; ok {
+		t.rows[i].Count++
+		t.rows[i].Last = at
+		return
+	}
+	t.at[id] = len(t.rows)
+	t.rows = append(t.rows, r)
+}
+
+const (
+	normal  = "Normal"
+	warning = "Warning"
+)
+
+func (t *telling) event(e events.Envelope) {
+	switch e.Subject.Class() {
+	case "assign":
+		t.assigned(e)
+	case "seen":
+		t.seen(e)
+	case "verdict":
+		t.verdict(e)
+	case "status":
+		t.status(e)
+	case "spec":
+		t.spec(e)
+	}
+}
+
+func (t *telling) assigned(e events.Envelope) {
+	a, _ := events.Decode[events.Assigned](e)
+	node, _ := e.Subject.Tail()
+	for _, r := range a.Pods {
+		if r.Key == t.key {
+			t.add(e.Time, normal, "Scheduled", fromScheduler, "Successfully assigned %s/%s to %s", r.Namespace, r.Name, node)
+		}
+	}
+}
+
+func (t *telling) verdict(e events.Envelope) {
+	k, err := e.Subject.Key()
+	v, bad := events.Decode[events.Verdict](e)
+	if err != nil || bad != nil || k != t.key || k.Resource != events.Pods || len(v.Reasons) == 0 {
+		return
+	}
+	t.add(e.Time, warning, "FailedScheduling", fromScheduler, "%s", projections.Refusal(v.Reasons))
+}
+
+func (t *telling) status(e events.Envelope) {
+	k, err := e.Subject.Key()
+	if err != nil || k != t.key || k.Resource != events.Nodes {
+		return
+	}
+	r, err := events.Decode[events.NodeReported](e)
+	switch {
+	case err != nil:
+	case r.Ready:
+		t.add(e.Time, normal, "NodeReady", fromKubelet, "Node %s status is now: NodeReady", k.Name)
+	default:
+		t.add(e.Time, normal, "NodeNotReady", fromNodes, "Node %s status is now: NodeNotReady", k.Name)
+	}
+}
+
+// spec tells of children that were made, scaled and deleted.
+func (t *telling) spec(e events.Envelope) {
+	k, err := e.Subject.Key()
+	if err != nil {
+		return
+	}
+	switch e.Type.Verb() {
+	case events.VerbCreated:
+		b, err := events.Decode[events.Created](e)
+		if err == nil && b.Owner != nil {
+			t.child(k, b.Owner.Key(k), b.Object, e)
+		}
+	case events.VerbChanged:
+		b, err := events.Decode[events.Changed](e)
+		if err == nil && b.Owner != nil {
+			t.child(k, b.Owner.Key(k), b.Object, e)
+		}
+	case events.VerbDeletionRequested:
+		if t.key.Resource == events.ReplicaSets && k.Resource == events.Pods && e.Actor == events.Controller("replicaset") {
+			t.add(e.Time, normal, "SuccessfulDelete", fromReplicaSet, "Deleted pod: %s", k.Name)
+		}
+	}
+}
+
+func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.Envelope) {
+	if owner != t.key {
+		return
+	}
+	switch {
+	case k.Resource == events.Pods && e.Type.Verb() == events.VerbCreated:
+		t.add(e.Time, normal, "SuccessfulCreate", fromReplicaSet, "Created pod: %s", k.Name)
+	case k.Resource == events.ReplicaSets:
+		t.scaled(k, object, e.Time)
+	}
+}
+
+func (t *telling) scaled(k events.Key, object json.RawMessage, at time.Time) {
+	var o struct {
+		Spec struct {
+			Replicas int `json:"replicas"`
+		} `json:"spec"`
+	}
+	if json.Unmarshal(object, &o) != nil {
+		return
+	}
+	was, now := t.replicas[k], o.Spec.Replicas
+	t.replicas[k] = now
+	switch {
+	case now > was:
+		t.add(at, normal, "ScalingReplicaSet", fromDeployment, "Scaled up replica set %s from %d to %d", k.Name, was, now)
+	case now < was:
+		t.add(at, normal, "ScalingReplicaSet", fromDeployment, "Scaled down replica set %s from %d to %d", k.Name, was, now)
+	}
+}
+
+func (t *telling) seen(e events.Envelope) {
+	b, _ := events.Decode[events.Seen](e)
+	for _, p := range b.Pods {
+		if podKey(p) != t.key {
+			continue
+		}
+		for _, x := range p.Facts {
+			t.fact(p, x, e.Time)
+		}
+	}
+}
+
+func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
+	if t.image == nil {
+		t.image = map[string]string{}
+	}
+	if x.Image != "" {
+		t.image[x.Container] = x.Image
+	}
+	switch x.Kind {
+	case events.FactPulling:
+		t.add(at, normal, "Pulling", fromKubelet, "Pulling image %q", x.Image)
+	case events.FactPulled:
+		t.pulled(x, at)
+	case events.FactPullFailed:
+		t.add(at, warning, "Failed", fromKubelet, "Failed to pull image %q: %s", t.image[x.Container], x.Message)
+		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Reason)
+	case events.FactStarted:
+		t.add(at, normal, "Created", fromKubelet, "Created container: %s", x.Container)
+		t.add(at, normal, "Started", fromKubelet, "Started container %s", x.Container)
+		t.running = append(t.running, x.Container)
+	case events.FactNotStarted:
+		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Message)
+	case events.FactUnready:
+		t.add(at, warning, "Unhealthy", fromKubelet, "%s", x.Message)
+	case events.FactBackoff:
+		t.backoff(p, x, at)
+	case events.FactStopping:
+		t.stopping(at)
+	case events.FactFailed:
+		t.add(at, warning, x.Reason, fromKubelet, "%s", x.Message)
+	}
+}
+
+func (t *telling) pulled(x events.Fact, at time.Time) {
+	if x.Took == 0 {
+		t.add(at, normal, "Pulled", fromKubelet, "Container image %q already present on machine", x.Image)
+		return
+	}
+	took := time.Duration(x.Took) * time.Millisecond
+	t.add(at, normal, "Pulled", fromKubelet, "Successfully pulled image %q in %s (%s including waiting).", x.Image, took, took)
+}
+
+func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
+	if x.Reason == "CrashLoopBackOff" {
+		t.add(at, warning, "BackOff", fromKubelet, "Back-off restarting failed container %s in pod %s_%s(%s)", x.Container, p.Name, p.Namespace, p.UID)
+		return
+	}
+	t.add(at, normal, "BackOff", fromKubelet, "Back-off pulling image %q", t.image[x.Container])
+	t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Reason)
+}
+
+func (t *telling) stopping(at time.Time) {
+	told := map[string]bool{}
+	for _, c := range t.running {
+		if !told[c] {
+			told[c] = true
+			t.add(at, normal, "Killing", fromKubelet, "Stopping container %s", c)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package why
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/table"
+)
+
+// pod says how a pod stands: the first thing that keeps it from running, in the
+// order in which a pod comes to run.
+func (q Question) pod(a *Answer, o *projections.Object) {
+	p, ok := q.State.PodOf(o.Key)
+	if !ok {
+		return
+	}
+	switch {
+	case o.Deletion != nil:
+		q.leaving(a, o, p)
+	case p.Failed != nil:
+		a.Verdict = fmt.Sprintf("Failed: %s", join(p.Failed.Reason, p.Failed.Message))
+	case p.Node == "":
+		q.pending(a, o)
+	case p.Lost:
+		a.Verdict = fmt.Sprintf("is on %s, which is silent: what is known of it is old", p.Node)
+		a.WaitsFor = p.Node + " to be heard of again"
+	default:
+		q.containers(a, o, p)
+	}
+}
+
+func join(reason, message string) string {
+	if message == "" {
+		return reason
+	}
+	return strings.TrimSpace(reason + ": " + message)
+}
+
+func (q Question) leaving(a *Answer, o *projections.Object, p *projections.Pod) {
+	a.Verdict = fmt.Sprintf("Terminating: %s asked for its deletion", o.Deletion.Actor)
+	switch {
+	case p.Node == "" || !p.Stopped.IsZero():
+		a.WaitsFor = "its removal from the log"
+	default:
+		left := o.Deletion.Deadline().Sub(q.Now)
+		a.WaitsFor = fmt.Sprintf("%s to say that it stopped", p.Node)
+		if left > 0 {
+			a.WaitsFor += fmt.Sprintf(" (it is killed in %s)", table.Age(left))
+		}
+	}
+}
+
+// pending tells what each node said, and the nearest fix.
+func (q Question) pending(a *Answer, o *projections.Object) {
+	reasons := q.Because
+	if v, ok := q.State.Verdict(o.Key); ok && len(reasons) == 0 && v.UID == o.UID {
+		reasons = v.Reasons
+	}
+	a.Reasons = reasons
+	if len(reasons) == 0 {
+		a.Verdict, a.WaitsFor = "Pending: no node was chosen yet", "the scheduler"
+		return
+	}
+	a.Verdict = "Pending: no node takes it"
+	for _, r := range reasons {
+		if r.Code == corev1.PodReasonUnschedulable {
+			a.Verdict = "Pending: " + r.Said // the sum of the others
+			continue
+		}
+		a.Details = append(a.Details, r.String())
+		if a.Fix == "" {
+			a.Fix = r.Fix
+		}
+	}
+	a.WaitsFor = "a node that takes it"
+}
+
+// containers says what the first container that does not run waits for.
+func (q Question) containers(a *Answer, o *projections.Object, p *projections.Pod) {
+	if p.Finished(o) {
+		a.Verdict = "has run to its end"
+		for _, c := range p.Containers {
+			if c.Exit != nil {
+				a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
+			}
+		}
+		return
+	}
+	for _, w := range o.PodSpec().Containers {
+		c, ok := p.Container(w.Name)
+		if !ok {
+			a.Verdict, a.WaitsFor = "is on "+p.Node+" and not started yet", p.Node+" to start "+w.Name
+			return
+		}
+		if c.Phase != projections.Running {
+			q.container(a, o, p, w, c)
+			return
+		}
+	}
+	a.Verdict = fmt.Sprintf("runs on %s", p.Node)
+	if p.ReadySince.IsZero() {
+		a.Verdict += " and is not ready"
+		a.WaitsFor = "its containers to be ready"
+		return
+	}
+	a.Verdict += fmt.Sprintf(" and has been ready for %s", table.Age(q.Now.Sub(p.ReadySince.Time)))
+	if n := p.Restarts(); n > 0 {
+		a.Details = append(a.Details, fmt.Sprintf("restarts: %d", n))
+		for _, c := range p.Containers {
+			if c.Last != nil {
+				a.Details = append(a.Details, exitWords(c.Name, c.Last)...)
+			}
+		}
+	}
+}
+
+// container explains one container that does not run.
+func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod, w corev1.Container, c projections.Container) {
+	switch reason := c.Reason; {
+	case c.Phase == projections.Waiting && (strings.Contains(reason, "Image") || strings.Contains(reason, "Pull")):
+		a.Verdict = fmt.Sprintf("%s: the image %q of container %s cannot be had", reason, w.Image, c.Name)
+		if said := q.registrySaid(o.Key, c); said != "" {
+			a.Details = append(a.Details, said)
+		}
+		a.WaitsFor = "the next try" + q.until(c)
+		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), w.Image)
+	case c.Exit != nil:
+		word := reason
+		if c.Phase == projections.Terminated {
+			word = "restarting"
+		}
+		a.Verdict = fmt.Sprintf("%s: container %s does not stay up", word, c.Name)
+		a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
+		a.WaitsFor = fmt.Sprintf("try %d of container %s%s", c.Run+1, c.Name, q.until(c))
+		a.Fix = q.exitFix(o, c)
+	default:
+		a.Verdict = fmt.Sprintf("%s: container %s is not started yet", join(reason, c.Message), c.Name)
+		a.WaitsFor = p.Node + " to start it"
+	}
+}
+
+// registrySaid are the words of the last failed pull: the state has those of
+// the back-off that followed.
+func (q Question) registrySaid(k events.Key, c projections.Container) string {
+	said := c.Message
+	for _, e := range q.Log {
+		if e.Subject.Class() != "seen" {
+			continue
+		}
+		b, _ := events.Decode[events.Seen](e)
+		for _, p := range b.Pods {
+			if podKey(p) != k {
+				continue
+			}
+			for _, x := range p.Facts {
+				if x.Kind == events.FactPullFailed && x.Container == c.Name && x.Message != "" {
+					said = x.Message
+				}
+			}
+		}
+	}
+	return said
+}
+
+func (q Question) until(c projections.Container) string {
+	if left := c.Until.Sub(q.Now); !c.Until.IsZero() && left > 0 {
+		return " in " + table.Age(left)
+	}
+	return ""
+}
+
+// exitWords is how a run ended, with the end of its output.
+func exitWords(name string, x *projections.Exit) []string {
+	line := fmt.Sprintf("%s, run %d: exit code %d", name, x.Run, x.Code)
+	if x.Signal != 0 {
+		line += fmt.Sprintf(", signal %d", x.Signal)
+	}
+	if x.Reason != "" {
+		line += " (" + x.Reason + ")"
+	}
+	if x.OOM && x.Reason != "OOMKilled" {
+		line += ", out of memory"
+	}
+	if x.Message != "" {
+		line += ": " + x.Message
+	}
+	out := []string{line}
+	if tail := strings.TrimSpace(x.Tail); tail != "" {
+		out = append(out, "its last words:\n"+tail)
+	}
+	return out
+}
+
+func (q Question) exitFix(o *projections.Object, c projections.Container) string {
+	switch {
+	case c.Exit.OOM || c.Exit.Reason == "OOMKilled":
+		return fmt.Sprintf("raise the memory limit of container %s in %s", c.Name, q.owner(o))
+	case c.Exit.StartedAt.IsZero() || c.Exit.Code == 126 || c.Exit.Code == 127 || c.Exit.Code == 128:
+		return fmt.Sprintf("correct the command of container %s in %s", c.Name, q.owner(o))
+	}
+	return fmt.Sprintf("stave logs %s%s -c %s --previous", o.Key.Name, q.dashN(), c.Name)
+}
+
+// owner is what a person would edit: the topmost owner, or the object itself.
+func (q Question) owner(o *projections.Object) string {
+	if up := owners(q.State, o); len(up) > 0 {
+		return q.spelled(up[len(up)-1].Key)
+	}
+	return q.spelled(o.Key)
+}
