@@ -1,0 +1,190 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+)
+
+// streamName is the one stream; every event is in it.
+const streamName = "LOG"
+
+func storeDir(dir string) string { return filepath.Join(dir, "jetstream", "$G", "streams", streamName) }
+
+// DamageError says that the store has lost events that were durable: it was
+// removed, set back, or damaged. Nothing is written to such a store.
+type DamageError struct {
+	Dir    string
+	Mark   events.Seq // everything up to it was durable
+	Bounds bus.Bounds // what there is
+	Hole   events.Seq // the first missing sequence; 0 when the end is missing
+}
+
+// Error implements error.
+func (e *DamageError) Error() string {
+	switch {
+	case e.Bounds == bus.Bounds{}:
+		return fmt.Sprintf("open log in %s: the store is gone, but events up to %d were durable", e.Dir, e.Mark)
+	case e.Hole != 0:
+		return fmt.Sprintf("open log in %s: event %d is missing, but events up to %d were durable", e.Dir, e.Hole, e.Mark)
+	}
+	return fmt.Sprintf("open log in %s: it ends at %d, but events up to %d were durable", e.Dir, e.Bounds.Last, e.Mark)
+}
+
+// store is the stream at its start.
+type store struct {
+	dir     string
+	mark    events.Seq
+	gaps    []gap
+	conn    *nats.Conn
+	context nats.JetStreamContext
+	say     func(string)
+}
+
+// config is the stream's: nothing is ever dropped but by the janitor.
+func config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: streamName, Subjects: []string{events.LogSubjects}, Storage: jetstream.FileStorage, Replicas: 1,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1,
+		AllowAtomicPublish: true,
+	}
+}
+
+// recover makes the stream, or judges the one that is there: the first hole
+// above the mark ends the log, and what follows is erased.
+func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
+	info, err := s.context.StreamInfo(streamName, &nats.StreamInfoRequest{DeletedDetails: true}, nats.Context(ctx))
+	if errors.Is(err, nats.ErrStreamNotFound) {
+		if s.mark > 0 {
+			return bus.Bounds{}, &DamageError{Dir: s.dir, Mark: s.mark}
+		}
+		return s.create(ctx)
+	}
+	if err != nil {
+		return bus.Bounds{}, fmt.Errorf("look at stream: %w", err)
+	}
+	b := boundsOf(info)
+	if b.Last < s.mark {
+		return b, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b}
+	}
+	end, err := s.end(ctx, b, info.State.Deleted)
+	if err != nil {
+		return b, err
+	}
+	if end < b.Last {
+		if err := s.erase(ctx, gap{end + 1, b.Last}, info.State.Deleted); err != nil {
+			return b, err
+		}
+	}
+	return b, syncFileSystem(s.dir) // a kill -9 leaves what was written, but unsynced
+}
+
+func (s *store) create(ctx context.Context) (bus.Bounds, error) {
+	js, err := jetstream.New(s.conn)
+	if err == nil {
+		_, err = js.CreateStream(ctx, config())
+	}
+	if err != nil {
+		return bus.Bounds{}, fmt.Errorf("create stream: %w", err)
+	}
+	return bus.Bounds{First: 1}, syncFileSystem(s.dir)
+}
+
+func boundsOf(info *nats.StreamInfo) bus.Bounds {
+	b := bus.Bounds{First: events.Seq(info.State.FirstSeq), Last: events.Seq(info.State.LastSeq)}
+	if info.State.Msgs == 0 {
+		b.First = b.Last + 1
+	}
+	return b
+}
+
+// end is the last event that may stay.
+func (s *store) end(ctx context.Context, b bus.Bounds, deleted []uint64) (events.Seq, error) {
+	for _, d := range deleted {
+		hole := events.Seq(d)
+		if hole < b.First || within(s.gaps, hole) {
+			continue
+		}
+		if hole <= s.mark {
+			return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: hole}
+		}
+		return hole - 1, nil
+	}
+	return s.wholeBatch(ctx, b)
+}
+
+// wholeBatch leaves out a batch at the end that a power cut broke off: it must
+// be there whole or not at all.
+func (s *store) wholeBatch(ctx context.Context, b bus.Bounds) (events.Seq, error) {
+	if b.Last < b.First || within(s.gaps, b.Last) {
+		return b.Last, nil
+	}
+	m, err := s.context.GetMsg(streamName, uint64(b.Last), nats.Context(ctx))
+	if err != nil {
+		return 0, fmt.Errorf("read last event: %w", err)
+	}
+	if m.Header.Get(headerBatch) == "" || m.Header.Get(headerCommit) != "" {
+		return b.Last, nil
+	}
+	n, err := strconv.Atoi(m.Header.Get(headerBatchSeq))
+	if err != nil {
+		return 0, fmt.Errorf("read last event's place in its batch: %w", err)
+	}
+	if end := b.Last - events.Seq(n); end >= s.mark {
+		return end, nil
+	}
+	return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: b.Last + 1}
+}
+
+// erase removes a tail. Its sequences are not given again, so the gap is
+// recorded, before anything is removed: were it after, a crash in between would
+// look like damage.
+func (s *store) erase(ctx context.Context, g gap, deleted []uint64) error {
+	s.say(fmt.Sprintf("events %d to %d were never durable and are not whole: erasing them", g.From, g.To))
+	s.gaps = append(s.gaps, g)
+	if err := writeGaps(s.dir, s.gaps); err != nil {
+		return err
+	}
+	for seq := g.From; seq <= g.To; seq++ {
+		if slices.Contains(deleted, uint64(seq)) {
+			continue
+		}
+		if err := s.context.DeleteMsg(streamName, uint64(seq), nats.Context(ctx)); err != nil {
+			return fmt.Errorf("erase event %d: %w", seq, err)
+		}
+	}
+	return nil
+}
+
+func within(gaps []gap, seq events.Seq) bool {
+	return slices.ContainsFunc(gaps, func(g gap) bool { return g.From <= seq && seq <= g.To })
+}
+
+// after is the first sequence from seq on that may hold an event.
+func after(gaps []gap, seq events.Seq) events.Seq {
+	for _, g := range gaps { // in order: each was made at an end of the log
+		if g.From <= seq && seq <= g.To {
+			seq = g.To + 1
+		}
+	}
+	return seq
+}
+
+// before is the last sequence up to seq that may hold an event.
+func before(gaps []gap, seq events.Seq) events.Seq {
+	for _, g := range slices.Backward(gaps) {
+		if g.From <= seq && seq <= g.To {
+			seq = g.From - 1
+		}
+	}
+	return seq
+}

@@ -1,0 +1,161 @@
+package jetstream
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Credential is what a user shows to the server. Whoever can read its file is
+// that user.
+type Credential struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+	// Node is set in a node agent's credential, which may do nothing but what
+	// that one node has to.
+	Node string `json:"node,omitempty"`
+}
+
+// userName is what can stand as one token of a subject.
+var userName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_=-]{0,250}$`)
+
+// nodeName is a DNS name, as Kubernetes wants nodes to have.
+var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?$`)
+
+// NodeUser is the user name of a node's agent.
+func NodeUser(node string) string { return events.NodeUser(node) }
+
+// LoadOrCreate reads the credential of a person from dir, or makes one. dir gets
+// mode 0700 and the file, <user>.json, 0600.
+func LoadOrCreate(dir, user string) (Credential, error) {
+	return loadOrCreate(dir, Credential{User: user})
+}
+
+// LoadOrCreateNode is LoadOrCreate for a node's agent.
+func LoadOrCreateNode(dir, node string) (Credential, error) {
+	return loadOrCreate(dir, Credential{User: NodeUser(node), Node: node})
+}
+
+func loadOrCreate(dir string, want Credential) (Credential, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return Credential{}, fmt.Errorf("make credential directory: %w", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // it may have been there, wider
+		return Credential{}, fmt.Errorf("close credential directory to others: %w", err)
+	}
+	path := CredentialPath(dir, want.User)
+	c, err := LoadCredential(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return c, err
+	}
+	if want.Password, err = newPassword(); err != nil {
+		return Credential{}, err
+	}
+	if err := want.check(); err != nil {
+		return Credential{}, err
+	}
+	return want, want.write(path)
+}
+
+// CredentialPath is where LoadOrCreate keeps a user's credential.
+func CredentialPath(dir, user string) string { return filepath.Join(dir, user+".json") }
+
+// LoadCredential reads a credential's file. It refuses one that others than its
+// owner may read: what everybody knows vouches for nobody.
+func LoadCredential(path string) (Credential, error) {
+	var c Credential
+	f, err := os.Open(path)
+	if err != nil {
+		return c, fmt.Errorf("open credential: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return c, fmt.Errorf("look at credential: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return c, fmt.Errorf("credential %s has mode %04o: others can read it; chmod 600 it", path, st.Mode().Perm())
+	}
+	if err := json.NewDecoder(f).Decode(&c); err != nil {
+		return c, fmt.Errorf("decode credential %s: %w", path, err)
+	}
+	return c, c.check()
+}
+
+// check refuses names that would widen the subjects made of them.
+func (c Credential) check() error {
+	switch {
+	case !userName.MatchString(c.User):
+		return fmt.Errorf("credential: user name %q: letters, digits, -, _ and = only", c.User)
+	case c.User == controlUser:
+		return fmt.Errorf("credential: user name %q is the server's own", c.User)
+	case c.Node == "" && events.IsNodeUser(c.User):
+		return fmt.Errorf("credential: user name %q is a node agent's", c.User)
+	case c.Password == "":
+		return fmt.Errorf("credential of %s: no password", c.User)
+	case c.Node != "" && !nodeName.MatchString(c.Node):
+		return fmt.Errorf("credential of %s: node name %q is no DNS name", c.User, c.Node)
+	case c.Node != "" && c.User != NodeUser(c.Node):
+		return fmt.Errorf("credential of %s: node %s's user is %s", c.User, c.Node, NodeUser(c.Node))
+	}
+	return nil
+}
+
+// write makes the file whole or not at all, so that a crash leaves no empty one.
+func (c Credential) write(path string) error {
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode credential: %w", err)
+	}
+	if err := replaceFile(path, append(b, '\n')); err != nil {
+		return fmt.Errorf("write credential: %w", err)
+	}
+	return nil
+}
+
+// passwordBytes is the randomness of a password: 256 bits.
+const passwordBytes = 32
+
+func newPassword() (string, error) {
+	var b [passwordBytes]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("make password: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b[:]), nil
+}
+
+// replaceFile writes a file of mode 0600 beside path, syncs it, and moves it there.
+func replaceFile(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails once it was moved
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,56 @@
+package jetstream
+
+import (
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/stave-run/stave/events"
+)
+
+// controlUser is the control plane: it connects inside the process with a
+// password that is made at each start and written nowhere.
+const controlUser = "control"
+
+// inboxPrefix is where a user's replies go. Each user has its own, so that
+// nobody reads another's and a server can tell whose a reply subject is.
+func inboxPrefix(user string) string { return "_INBOX." + user }
+
+// users are everybody whom the server takes.
+func users(control string, credentials []Credential) []*server.User {
+	out := []*server.User{{Username: controlUser, Password: control}}
+	for _, c := range credentials {
+		p := personPermissions(c.User)
+		if c.Node != "" {
+			p = nodePermissions(c)
+		}
+		out = append(out, &server.User{Username: c.User, Password: c.Password, Permissions: p})
+	}
+	return out
+}
+
+// personPermissions let somebody ask in their own name and tap the live feed.
+func personPermissions(user string) *server.Permissions {
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: []string{"req." + user + ".>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"live.>", inboxPrefix(user) + ".>"}},
+	}
+}
+
+// replyTime is how long a node may answer after it was last spoken to. A stream
+// is spoken to all the time, by heartbeats.
+const replyTime = time.Minute
+
+// nodePermissions let a node ask in its own name (which is how it says what it
+// saw, see facts.go), beat, and answer what is asked of it.
+func nodePermissions(c Credential) *server.Permissions {
+	publish := []string{"req." + c.User + ".>"}
+	subscribe := []string{inboxPrefix(c.User) + ".>", "live.net.>", "live.beacon", string(events.NodeFeedSubject(c.Node))}
+	publish = append(publish, "hb."+events.Token(c.Node))
+	subscribe = append(subscribe, "req.*.node."+events.Token(c.Node)+".>")
+	return &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: publish},
+		Subscribe: &server.SubjectPermission{Allow: subscribe},
+		Response:  &server.ResponsePermission{MaxMsgs: -1, Expires: replyTime},
+	}
+}

@@ -1,0 +1,58 @@
+package jetstream
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/stave-run/stave/bus/bustest"
+	"github.com/stave-run/stave/events"
+)
+
+// admin and two nodes are who the test servers take.
+func testCredentials(t *testing.T) []Credential {
+	t.Helper()
+	dir := t.TempDir()
+	var out []Credential
+	for _, user := range []string{"admin", "bob"} {
+		c, err := LoadOrCreate(dir, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, c)
+	}
+	for _, node := range []string{"n1", "n2"} {
+		c, err := LoadOrCreateNode(dir, node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func openTest(t testing.TB, dir string, credentials []Credential) *Server {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Credentials: credentials, Warn: func(s string) { t.Log(s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestLog(t *testing.T) {
+	bustest.Log(t, func(t *testing.T) bustest.LogUnderTest {
+		s := openTest(t, t.TempDir(), nil)
+		return bustest.LogUnderTest{Log: s.Log(), Cut: func(first events.Seq) {
+			err := s.Log().context.PurgeStream(streamName, &nats.StreamPurgeRequest{Sequence: uint64(first)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}}
+	})
+}
