@@ -1,0 +1,177 @@
+// Package deployment rolls a template out: one ReplicaSet for each template,
+// pods moved from the old ones to the new one within maxSurge and
+// maxUnavailable.
+//
+// It follows Kubernetes, but for one thing: a template none of whose pods ever
+// became available takes no available pod away, as long as maxSurge leaves
+// another way to try it.
+package deployment
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// The annotations that Kubernetes keeps on deployments and their replica sets.
+const (
+	RevisionAnnotation = "deployment.kubernetes.io/revision"
+	desiredAnnotation  = "deployment.kubernetes.io/desired-replicas"
+	maxAnnotation      = "deployment.kubernetes.io/max-replicas"
+)
+
+// Reconciler implements reconcilers.Reconciler.
+type Reconciler struct{}
+
+// Name implements reconcilers.Reconciler.
+func (Reconciler) Name() string { return "deployment" }
+
+// Version implements reconcilers.Reconciler.
+func (Reconciler) Version() int { return 2 }
+
+// Reads implements reconcilers.Reconciler.
+func (Reconciler) Reads() []events.Resource {
+	return []events.Resource{events.Deployments, events.ReplicaSets, events.Pods}
+}
+
+// Writes implements reconcilers.Reconciler.
+func (Reconciler) Writes() []events.Type {
+	return []events.Type{
+		events.TemplateStored,
+		events.TypeOf(events.ReplicaSets, events.VerbCreated),
+		events.TypeOf(events.ReplicaSets, events.VerbChanged),
+		events.TypeOf(events.ReplicaSets, events.VerbDeletionRequested),
+		events.TypeOf(events.Deployments, events.VerbChanged),
+	}
+}
+
+// Keys implements reconcilers.Reconciler. The fold touches a Deployment's row
+// with every change below it; a ReplicaSet without an owner may be adopted.
+func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	switch {
+	case c.After == nil:
+		return nil
+	case c.Key.Resource == events.Deployments:
+		return []events.Key{c.Key}
+	case c.Key.Resource == events.Pods && c.PodBefore == c.PodAfter:
+		return above(v, c.After)
+	case c.Key.Resource != events.ReplicaSets || c.After.Owner != nil:
+		return nil
+	}
+	var out []events.Key
+	for o := range v.List(events.Deployments, c.Key.Namespace) {
+		if s, ok := selectorOf(o); ok && s.Matches(labels.Set(c.After.Typed().GetLabels())) {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
+// above is the deployment of a pod's replica set: a verdict on a pod changes
+// no tally, but a pod that was refused for want of room changes the rollout.
+func above(v reconcilers.View, pod *projections.Object) []events.Key {
+	if pod.Owner == nil || pod.Owner.Resource != events.ReplicaSets {
+		return nil
+	}
+	rs, ok := v.Get(events.Key{Resource: events.ReplicaSets, Namespace: pod.Key.Namespace, Name: pod.Owner.Name})
+	if !ok || rs.Owner == nil || rs.Owner.Resource != events.Deployments {
+		return nil
+	}
+	return []events.Key{{Resource: events.Deployments, Namespace: pod.Key.Namespace, Name: rs.Owner.Name}}
+}
+
+// Decide implements reconcilers.Reconciler.
+func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	o, ok := v.Get(k)
+	if !ok || o.Deletion != nil {
+		return reconcilers.Decision{} // its children are the garbage collector's
+	}
+	selector, ok := selectorOf(o)
+	if !ok {
+		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
+	}
+	p := &pass{v: v, o: o, d: projections.As[*appsv1.Deployment](o), now: now}
+	p.wish()
+	if p.adopt(selector) {
+		return p.out // which template is whose is seen with the adopted ones in place
+	}
+	p.survey()
+	if !p.identify() {
+		return p.out
+	}
+	p.step()
+	p.tidy()
+	p.write()
+	return p.out
+}
+
+func selectorOf(o *projections.Object) (labels.Selector, bool) {
+	spec := projections.As[*appsv1.Deployment](o).Spec.Selector
+	s, err := metav1.LabelSelectorAsSelector(spec)
+	return s, err == nil && spec != nil && !s.Empty()
+}
+
+// pass is one decision under way.
+type pass struct {
+	v   reconcilers.View
+	o   *projections.Object
+	d   *appsv1.Deployment
+	now time.Time
+
+	want, surge, away int // wished pods, and how many more or less there may be meanwhile
+
+	sets  []*set // the present one too, oldest first
+	fresh *set   // of the present template; nil while there is none
+	out   reconcilers.Decision
+}
+
+// step decides the size of every set.
+func (p *pass) step() {
+	switch {
+	case p.d.Spec.Paused || p.resized():
+		p.scale()
+	case p.fresh == nil:
+		p.begin() // the next decision sees it and goes on
+	case p.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
+		p.recreate()
+	default:
+		p.roll()
+	}
+}
+
+// adopt takes the ReplicaSets that match and belong to nobody.
+func (p *pass) adopt(selector labels.Selector) bool {
+	for rs := range p.v.List(events.ReplicaSets, p.o.Key.Namespace) {
+		if rs.Owner != nil || rs.Deletion != nil || !selector.Matches(labels.Set(rs.Typed().GetLabels())) {
+			continue
+		}
+		b := reconcilers.Same(rs)
+		b.Owner = p.owner()
+		if !p.emit(reconcilers.Change(rs, b)) {
+			break
+		}
+	}
+	return len(p.out.Events) > 0
+}
+
+func (p *pass) owner() *events.Owner {
+	return &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
+}
+
+// emit adds an event while the step limit allows; else it asks for another turn.
+func (p *pass) emit(d reconcilers.Draft) bool {
+	if len(p.out.Events) >= reconcilers.MaxSteps {
+		p.out.More = true
+		return false
+	}
+	p.out.Events = append(p.out.Events, d)
+	return true
+}
+
+func (p *pass) because(r events.Reason) { p.out.Because = append(p.out.Because, r) }

@@ -1,0 +1,59 @@
+package reconcilers
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// Edit changes fields of a stored object and leaves all others as they are,
+// also those that no type of ours knows. Keys come out sorted: canonical JSON.
+func Edit(raw json.RawMessage, edit func(object map[string]any)) json.RawMessage {
+	object := map[string]any{}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // an int64 must not pass through a float
+	if err := d.Decode(&object); err != nil {
+		panic(fmt.Sprintf("edit object: %v", err)) // admission wrote it
+	}
+	edit(object)
+	return events.MustBody(object)
+}
+
+// Field is the object below a field, made when it is not there.
+func Field(object map[string]any, name string) map[string]any {
+	if m, ok := object[name].(map[string]any); ok {
+		return m
+	}
+	m := map[string]any{}
+	object[name] = m
+	return m
+}
+
+// Same is a Changed that changes nothing yet: the whole of a row, to be edited.
+func Same(o *projections.Object) events.Changed {
+	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied}
+	if o.Template != nil {
+		b.Template = o.Template.Hash
+	}
+	return b
+}
+
+// GraceOf is how long a pod gets to stop, in seconds.
+func GraceOf(pod *projections.Object) int64 {
+	if s := pod.PodSpec().TerminationGracePeriodSeconds; s != nil {
+		return *s
+	}
+	return 30
+}
+
+// Sooner is the earlier of two times to wake at; zero is never.
+func Sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

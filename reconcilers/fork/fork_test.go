@@ -1,0 +1,138 @@
+package fork_test
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/deployment"
+	"github.com/stave-run/stave/reconcilers/fork"
+	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/namespace"
+	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/schedule"
+	"github.com/stave-run/stave/reconcilers/stage"
+)
+
+func everyone() []reconcilers.Reconciler {
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
+		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}}
+}
+
+var web = stage.In(events.Deployments, "web")
+
+func webOf(replicas int) string {
+	return fmt.Sprintf(`{"metadata":{"name":"web","namespace":"default"},"spec":{"replicas":%d,
+		"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},
+		"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}]}}}}`, replicas)
+}
+
+// world is two nodes of four cores each.
+func world() *stage.World {
+	w := stage.New()
+	w.Node("n1", "4", "8Gi")
+	w.Node("n2", "4", "8Gi")
+	return w
+}
+
+func settle(t *testing.T, w *stage.World, change func(*fork.Fork)) *fork.Fork {
+	t.Helper()
+	f, err := fork.New(w.State, w.Now, everyone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(f)
+	}
+	if err := f.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if f.View().Void != w.State.Void {
+		t.Errorf("%d void events", f.View().Void)
+	}
+	return f
+}
+
+// on counts the ready pods of each node; "" has those that wait for one.
+func on(v projections.State) map[string]int {
+	out := map[string]int{}
+	for o := range v.List(events.Pods, "") {
+		if p, _ := v.PodOf(o.Key); o.Deletion == nil && (p.Node == "" || !p.ReadySince.IsZero()) {
+			out[p.Node]++
+		}
+	}
+	return out
+}
+
+func create(replicas int) func(*fork.Fork) {
+	return func(f *fork.Fork) {
+		f.Do("user:test", "op", []reconcilers.Draft{reconcilers.Create(web, events.Created{Object: []byte(webOf(replicas))})})
+	}
+}
+
+func TestForkDecidesAsTheClusterWould(t *testing.T) {
+	w := world()
+	end := w.State.Seq
+	f := settle(t, w, create(10))
+	if have := on(f.View()); !reflect.DeepEqual(have, map[string]int{"n1": 4, "n2": 4, "": 2}) {
+		t.Errorf("the pods landed on %v", have)
+	}
+	if w.State.Seq != end || len(w.Log) != int(end) {
+		t.Errorf("the world's log went from %d to %d", end, w.State.Seq)
+	}
+	if _, ok := w.State.Get(web); ok {
+		t.Error("the fork's deployment is in the world")
+	}
+	again := settle(t, w, create(10))
+	if !reflect.DeepEqual(on(again.View()), on(f.View())) || again.View().Seq != f.View().Seq {
+		t.Errorf("the same fork again ends at %d, not %d", again.View().Seq, f.View().Seq)
+	}
+}
+
+func TestNodesComeAndGo(t *testing.T) {
+	w := world()
+	f := settle(t, w, create(6))
+	f.AddNode("n3", map[string]string{"cpu": "4", "memory": "8Gi", "pods": "110"})
+	f.Lose("n1")
+	began := f.Now()
+	if err := f.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	have := on(f.View())
+	if have["n1"] != 0 || have["n2"]+have["n3"] != 6 || have[""] != 0 {
+		t.Errorf("after n1 was lost: %v", have)
+	}
+	if waited := f.Now().Sub(began); waited < time.Minute || waited > fork.Horizon {
+		t.Errorf("a lost node is given up after %s", waited)
+	}
+}
+
+// What crashed on the live cluster is not made well by a fork, and what is on
+// its way there arrives.
+func TestForkKnowsNoBetterThanTheNodes(t *testing.T) {
+	w := world()
+	for _, name := range []string{"crash", "fresh", "leaving"} {
+		o := w.Apply(stage.PodKey(name), `{"metadata":{"name":"`+name+`"},"spec":{"containers":[{"name":"c","image":"i"}]}}`)
+		w.Assign(o, "n1")
+	}
+	w.See(w.Get(stage.PodKey("crash")), events.Fact{Kind: events.FactStarted, Container: "c", Run: 1},
+		events.Fact{Kind: events.FactExited, Container: "c", Run: 1, Code: 1},
+		events.Fact{Kind: events.FactBackoff, Container: "c", Run: 2, Reason: "CrashLoopBackOff"})
+	w.Delete(stage.PodKey("leaving"))
+	v := settle(t, w, nil).View()
+	ready := func(name string) bool {
+		p, ok := v.Pod("default", name)
+		return ok && !p.ReadySince.IsZero()
+	}
+	if ready("crash") || !ready("fresh") {
+		t.Errorf("crash is ready: %v, fresh is ready: %v", ready("crash"), ready("fresh"))
+	}
+	if _, ok := v.Get(stage.PodKey("leaving")); ok {
+		t.Error("leaving never goes")
+	}
+}

@@ -1,0 +1,125 @@
+// Package reconcilers is the contract that every controller keeps:
+// Decide(View, Key, now) → Decision, pure. Each controller is a folder of its
+// own below; reconcilers/run drives them.
+package reconcilers
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// View is what a decision may look at: one immutable snapshot.
+type View = projections.State
+
+// Reconciler decides for the objects of its noun. Implementations hold no
+// state: the same view, key and now give the same decision, always.
+type Reconciler interface {
+	// Name is the folder's: "deployment". Version goes up when Decide would
+	// decide differently on the same view.
+	Name() string
+	Version() int
+	// Keys are the objects that a changed row concerns. v is the view after the
+	// event. Called for every row of every event: it has to be cheap.
+	Keys(v View, c projections.Change) []events.Key
+	// Reads and Writes are declared so that `stave graph` can print the
+	// architecture; Step refuses an event that is not in Writes.
+	Reads() []events.Resource
+	Writes() []events.Type
+	// Decide says what to append now, why, and when to be asked again.
+	Decide(v View, k events.Key, now time.Time) Decision
+}
+
+// Decision is what follows from a view. The zero Decision does nothing.
+type Decision struct {
+	Events []Draft
+	// Because is filled even when Events is empty: `why` prints it.
+	Because []events.Reason
+	// WakeAt asks to be asked again then, whatever happens; zero does not.
+	WakeAt time.Time
+	// More says that the step limit cut the decision short: ask again soon,
+	// after others had their turn.
+	More bool
+}
+
+// Draft is an event that a reconciler wants appended. Step fills in actor,
+// cause, basis, epoch, now, operation id and uid.
+type Draft struct {
+	Subject events.Subject
+	Type    events.Type
+	Body    json.RawMessage
+	// Cause is the event that led to this one when it is not the one that woke
+	// the key; 0 leaves it to Step.
+	Cause events.Seq
+	// Child is set instead of Body for a Created: Step derives its uid from the
+	// operation id. Drafts on log.spec get the expected last sequence of their
+	// subject from Step.
+	Child *Child
+}
+
+// Child is a Created whose uid Step fills in.
+type Child struct {
+	Key  events.Key
+	Body events.Created
+}
+
+// MaxSteps is the most events that one decision may hold, so that one small
+// object beside a large rollout waits milliseconds.
+const MaxSteps = 100
+
+// Wide is a Reconciler whose decisions may hold more events than MaxSteps,
+// because one decision of its stands for what others do with one a key.
+type Wide interface {
+	// MaxSteps is the most events that one decision of it may hold.
+	MaxSteps() int
+}
+
+// Create drafts a child.
+func Create(k events.Key, body events.Created) Draft {
+	return Draft{Subject: events.SpecSubject(k), Type: events.TypeOf(k.Resource, events.VerbCreated), Child: &Child{k, body}}
+}
+
+// Change drafts a new whole for an object.
+func Change(o *projections.Object, body events.Changed) Draft {
+	body.UID = o.UID
+	return draft(o.Key, events.VerbChanged, body)
+}
+
+// RequestDeletion drafts that an object shall go.
+func RequestDeletion(o *projections.Object, body events.DeletionRequested) Draft {
+	body.UID = o.UID
+	return draft(o.Key, events.VerbDeletionRequested, body)
+}
+
+// Remove drafts that an object is gone.
+func Remove(o *projections.Object) Draft {
+	return draft(o.Key, events.VerbRemoved, events.Removed{UID: o.UID})
+}
+
+func draft(k events.Key, verb string, body any) Draft {
+	return Draft{Subject: events.SpecSubject(k), Type: events.TypeOf(k.Resource, verb), Body: events.MustBody(body)}
+}
+
+// StoreTemplate drafts a body by content. It has to come before its first use;
+// leave it out when the view has it already.
+func StoreTemplate(raw json.RawMessage) Draft {
+	return Draft{Subject: events.TemplateSubject(events.HashOf(raw)), Type: events.TemplateStored, Body: raw}
+}
+
+// Assign drafts one scheduling pass for one node.
+func Assign(node string, body events.Assigned) Draft {
+	return Draft{Subject: events.AssignSubject(node), Type: events.PodsAssigned, Body: events.MustBody(body)}
+}
+
+// Report drafts status that cannot be derived.
+func Report(k events.Key, body any) Draft {
+	return Draft{Subject: events.StatusSubject(k), Type: events.TypeOf(k.Resource, events.VerbStatus), Body: events.MustBody(body)}
+}
+
+// Conclude drafts why an object does not move.
+func Conclude(o *projections.Object, reasons []events.Reason) Draft {
+	return Draft{Subject: events.VerdictSubject(o.Key), Type: events.TypeOf(o.Key.Resource, events.VerbVerdict),
+		Body: events.MustBody(events.Verdict{UID: o.UID, Reasons: reasons})}
+}

@@ -1,0 +1,299 @@
+// Package replicaset keeps as many pods of a template as its object asks for:
+// it adopts and releases pods by their labels, makes those that are missing, and
+// asks for the deletion of those that are too many, the least useful first.
+package replicaset
+
+import (
+	"encoding/json"
+	"iter"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// The back-off between pods that failed as a whole: the first waits
+// failBase, each further one twice as long, up to failMax.
+const (
+	failBase = 10 * time.Second
+	failMax  = 5 * time.Minute
+)
+
+// maxPrefix is how much of an owner's name its pods' names keep, so that with
+// dash and suffix they fit into a DNS label.
+const maxPrefix = 63 - 6
+
+// Reconciler implements reconcilers.Reconciler.
+type Reconciler struct{}
+
+// Name implements reconcilers.Reconciler.
+func (Reconciler) Name() string { return "replicaset" }
+
+// Version implements reconcilers.Reconciler.
+func (Reconciler) Version() int { return 2 }
+
+// Reads implements reconcilers.Reconciler.
+func (Reconciler) Reads() []events.Resource {
+	return []events.Resource{events.ReplicaSets, events.Pods}
+}
+
+// Writes implements reconcilers.Reconciler.
+func (Reconciler) Writes() []events.Type {
+	return []events.Type{
+		events.TemplateStored,
+		events.TypeOf(events.Pods, events.VerbCreated),
+		events.TypeOf(events.Pods, events.VerbChanged),
+		events.TypeOf(events.Pods, events.VerbDeletionRequested),
+	}
+}
+
+// Keys implements reconcilers.Reconciler. The fold touches a ReplicaSet's row
+// with every change of its pods, so only orphans need a search.
+func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	switch {
+	case c.Key.Resource == events.ReplicaSets && c.After != nil:
+		return []events.Key{c.Key}
+	case c.Key.Resource == events.Pods && c.After != nil && c.After.Owner == nil:
+		return wooers(v, c.After)
+	}
+	return nil
+}
+
+// wooers are the ReplicaSets that an orphan's labels match.
+func wooers(v reconcilers.View, pod *projections.Object) []events.Key {
+	var out []events.Key
+	for o := range v.List(events.ReplicaSets, pod.Key.Namespace) {
+		if s, ok := selectorOf(o); ok && s.Matches(labels.Set(pod.PodLabels())) {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
+// Decide implements reconcilers.Reconciler.
+func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	o, ok := v.Get(k)
+	if !ok || o.Deletion != nil {
+		return reconcilers.Decision{} // its children are the garbage collector's
+	}
+	selector, ok := selectorOf(o)
+	if !ok {
+		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
+	}
+	p := &pass{v: v, o: o, rs: projections.As[*appsv1.ReplicaSet](o), selector: selector, now: now}
+	n := o.Tally.Pods
+	if !p.plain() || n > want(p.rs) {
+		p.survey() // one by one
+		n = len(p.active)
+	}
+	switch missing := want(p.rs) - n; {
+	case missing > 0:
+		p.create(missing)
+	case missing < 0:
+		p.shrink(-missing)
+	}
+	return p.d
+}
+
+// plain tells whether the tally says all there is to know: nobody to adopt or
+// to release, and no pod that failed. A large set would else be walked with
+// every change of a pod of its.
+func (p *pass) plain() bool {
+	if p.o.Tally.Failed > 0 || p.o.Tally.Apart > 0 {
+		return false
+	}
+	for range p.adoptable() {
+		return false
+	}
+	return true
+}
+
+func want(rs *appsv1.ReplicaSet) int {
+	if rs.Spec.Replicas == nil {
+		return 1
+	}
+	return int(*rs.Spec.Replicas)
+}
+
+func selectorOf(o *projections.Object) (labels.Selector, bool) {
+	spec := projections.As[*appsv1.ReplicaSet](o).Spec.Selector
+	s, err := metav1.LabelSelectorAsSelector(spec)
+	return s, err == nil && spec != nil && !s.Empty()
+}
+
+// pass is one decision under way.
+type pass struct {
+	v        reconcilers.View
+	o        *projections.Object
+	rs       *appsv1.ReplicaSet
+	selector labels.Selector
+	now      time.Time
+
+	active   []member // count towards the wish
+	failed   int      // failed as a whole and still kept
+	lastFail time.Time
+	d        reconcilers.Decision
+}
+
+type member struct {
+	o *projections.Object
+	p *projections.Pod
+}
+
+// survey sorts the pods, releases those whose labels no longer match, and
+// adopts matching orphans.
+func (p *pass) survey() {
+	for pod := range p.v.Children(p.o.UID) {
+		if pod.Key.Resource != events.Pods {
+			continue
+		}
+		if pod.Deletion == nil && !p.matches(pod) {
+			p.change(pod, nil)
+			continue
+		}
+		p.count(pod)
+	}
+	for pod := range p.adoptable() {
+		p.change(pod, &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID})
+		p.count(pod)
+	}
+}
+
+// adoptable walks the pods of nobody that match and still run, or will.
+func (p *pass) adoptable() iter.Seq[*projections.Object] {
+	return func(yield func(*projections.Object) bool) {
+		for pod := range p.v.Orphans(events.Pods, p.o.Key.Namespace) {
+			if pod.Deletion != nil || !p.matches(pod) {
+				continue
+			}
+			if row, ok := p.v.PodOf(pod.Key); ok && !over(pod, row) && !yield(pod) {
+				return
+			}
+		}
+	}
+}
+
+func (p *pass) matches(pod *projections.Object) bool {
+	return p.selector.Matches(labels.Set(pod.PodLabels()))
+}
+
+// over tells whether a pod no longer counts: nothing of it will run again.
+func over(o *projections.Object, row *projections.Pod) bool {
+	return !row.Stopped.IsZero() || row.Failed != nil || row.Finished(o)
+}
+
+func (p *pass) count(pod *projections.Object) {
+	row, ok := p.v.PodOf(pod.Key)
+	if !ok || pod.Deletion != nil {
+		return
+	}
+	if over(pod, row) {
+		if row.Failed != nil {
+			p.failed++
+			if row.FailedAt.Time.After(p.lastFail) {
+				p.lastFail = row.FailedAt.Time
+			}
+		}
+		return
+	}
+	p.active = append(p.active, member{pod, row})
+}
+
+// change gives a pod another owner. Its spec stays, so does its generation.
+func (p *pass) change(pod *projections.Object, owner *events.Owner) {
+	b := reconcilers.Same(pod)
+	b.Owner = owner
+	p.emit(reconcilers.Change(pod, b))
+}
+
+// emit adds an event while the step limit allows; else it asks for another turn.
+func (p *pass) emit(d reconcilers.Draft) bool {
+	if len(p.d.Events) >= reconcilers.MaxSteps {
+		p.d.More = true
+		return false
+	}
+	p.d.Events = append(p.d.Events, d)
+	return true
+}
+
+// create makes the missing pods, unless pods of this set fail as a whole again
+// and again: then the next one waits.
+func (p *pass) create(missing int) {
+	if wait := p.backoff(); !wait.IsZero() {
+		p.d.WakeAt = wait
+		p.d.Because = append(p.d.Because, events.Reason{Code: "BackOff", About: p.o.Key, What: "pods",
+			Need: strconv.Itoa(missing), Have: strconv.Itoa(p.failed) + " failed"})
+		return
+	}
+	hash, ok := p.template()
+	if !ok {
+		return
+	}
+	counter := p.o.Born
+	for ; missing > 0; counter++ {
+		k := events.Key{Resource: events.Pods, Namespace: p.o.Key.Namespace, Name: p.name(counter)}
+		if _, taken := p.v.Get(k); taken {
+			continue // somebody else's pod; names of one set never repeat among 27⁵
+		}
+		if !p.emit(reconcilers.Create(k, p.child(k, hash))) {
+			return
+		}
+		missing--
+	}
+}
+
+func (p *pass) backoff() time.Time {
+	if p.failed == 0 {
+		return time.Time{}
+	}
+	wait := failBase << min(p.failed-1, 10)
+	if until := p.lastFail.Add(min(wait, failMax)); until.After(p.now) {
+		return until
+	}
+	return time.Time{}
+}
+
+// template is the hash of the pods' template, stored first when the log does
+// not have it.
+func (p *pass) template() (events.Hash, bool) {
+	if p.o.Template != nil {
+		return p.o.Template.Hash, true
+	}
+	raw := events.MustBody(p.rs.Spec.Template)
+	h := events.HashOf(raw)
+	if _, ok := p.v.Template(h); ok {
+		return h, true
+	}
+	return h, p.emit(reconcilers.StoreTemplate(raw))
+}
+
+func (p *pass) prefix() string { return p.o.Key.Name[:min(len(p.o.Key.Name), maxPrefix)] + "-" }
+
+func (p *pass) name(counter uint64) string {
+	return p.prefix() + events.ChildSuffix(p.o.UID, counter)
+}
+
+// child is a pod as its template by hash and what is its own.
+func (p *pass) child(k events.Key, hash events.Hash) events.Created {
+	type meta struct {
+		GenerateName string `json:"generateName"`
+		Name         string `json:"name"`
+		Namespace    string `json:"namespace"`
+	}
+	type pod struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Metadata   meta   `json:"metadata"`
+	}
+	var raw json.RawMessage = events.MustBody(pod{"v1", "Pod", meta{p.prefix(), k.Name, k.Namespace}})
+	return events.Created{
+		Owner:    &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID},
+		Template: hash, Object: raw,
+	}
+}

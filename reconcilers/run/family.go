@@ -1,0 +1,46 @@
+package run
+
+import (
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// families are the workloads whose pods a decision takes away, or whose replica
+// sets it resizes. Two such decisions about one family must not be made on the
+// same view: each alone keeps enough pods, both together might keep none. That
+// is one writer's promise to budgets.
+//
+// What belongs to an owner that goes, or is gone, is nobody's budget any more.
+func families(v reconcilers.View, records []bus.Record) []events.UID {
+	var out []events.UID
+	for _, r := range records {
+		t := r.Envelope.Type
+		if t != events.TypeOf(events.Pods, events.VerbDeletionRequested) && t != events.TypeOf(events.ReplicaSets, events.VerbChanged) {
+			continue
+		}
+		k, err := r.Envelope.Subject.Key()
+		if err != nil {
+			continue
+		}
+		if o, ok := v.Get(k); ok {
+			if head, lives := headOf(v, o); lives {
+				out = append(out, head)
+			}
+		}
+	}
+	return out
+}
+
+// headOf follows owners up to the one that nobody owns.
+func headOf(v reconcilers.View, o *projections.Object) (head events.UID, lives bool) {
+	for o.Owner != nil {
+		owner, ok := v.Get(o.OwnerKey())
+		if !ok || owner.UID != o.Owner.UID || owner.Deletion != nil {
+			return "", false
+		}
+		o = owner
+	}
+	return o.UID, o.Key.Resource != events.Pods // a pod of its own is no family
+}

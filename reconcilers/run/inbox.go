@@ -1,0 +1,42 @@
+package run
+
+import (
+	"sync"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// inbox hands folded events from the follower's goroutine to the loop's.
+type inbox struct {
+	mu    *sync.Mutex
+	items []folded
+	some  chan struct{} // holds one token while items may be waiting
+	after events.Seq    // events up to here are in the view that the loop began with
+}
+
+type folded struct {
+	v       projections.State
+	e       events.Envelope
+	changes []projections.Change
+}
+
+func newInbox() inbox { return inbox{mu: &sync.Mutex{}, some: make(chan struct{}, 1)} }
+
+func (b *inbox) put(v projections.State, e events.Envelope, changes []projections.Change) {
+	b.mu.Lock()
+	b.items = append(b.items, folded{v, e, changes})
+	b.mu.Unlock()
+	select {
+	case b.some <- struct{}{}:
+	default:
+	}
+}
+
+func (b *inbox) take() []folded {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := b.items
+	b.items = nil
+	return out
+}

@@ -1,0 +1,250 @@
+// Package schedule gives waiting pods to nodes. One pass filters the nodes once
+// for each class of equal pods and then takes them from a heap, the least loaded
+// first; what no node takes gets a verdict that says why.
+package schedule
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// Pass is the key of a scheduling pass: there is one for the whole cluster.
+var Pass = events.Key{Resource: events.Pods, Name: "*"}
+
+// The bounds of one pass: a pass costs as much as there are nodes, so few large
+// ones are better than many small ones.
+const (
+	// MaxPods is the most pods that one pass places.
+	MaxPods = 1000
+	// maxSteps is the most events of one pass: nodes that get pods, and verdicts.
+	maxSteps = 500
+)
+
+// Reconciler implements reconcilers.Reconciler.
+type Reconciler struct{}
+
+// Name implements reconcilers.Reconciler.
+func (Reconciler) Name() string { return "schedule" }
+
+// Version implements reconcilers.Reconciler.
+func (Reconciler) Version() int { return 2 }
+
+// MaxSteps implements reconcilers.Wide.
+func (Reconciler) MaxSteps() int { return maxSteps }
+
+// Reads implements reconcilers.Reconciler.
+func (Reconciler) Reads() []events.Resource { return []events.Resource{events.Pods, events.Nodes} }
+
+// Writes implements reconcilers.Reconciler.
+func (Reconciler) Writes() []events.Type {
+	return []events.Type{events.PodsAssigned, events.TypeOf(events.Pods, events.VerbVerdict)}
+}
+
+// Keys implements reconcilers.Reconciler: a pod that waits, or room for those
+// that do.
+func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	if asks(v, c) {
+		return []events.Key{Pass}
+	}
+	return nil
+}
+
+func asks(v reconcilers.View, c projections.Change) bool {
+	switch {
+	case c.Key.Resource == events.Nodes:
+		return anyWaiting(v)
+	case c.Key.Resource != events.Pods:
+		return false
+	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && c.After.Deletion == nil:
+		// A verdict of ours changes neither: no reason to look again.
+		return c.Before == nil || c.PodBefore != c.PodAfter || c.Before.Changed != c.After.Changed
+	}
+	return freed(c) && anyWaiting(v)
+}
+
+// freed tells whether a change gives room back to a node.
+func freed(c projections.Change) bool {
+	if c.Before == nil || c.PodBefore == nil || !c.PodBefore.Holds(c.Before) {
+		return false
+	}
+	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After)
+}
+
+func anyWaiting(v reconcilers.View) bool {
+	for range v.PodsOn("") {
+		return true
+	}
+	return false
+}
+
+// Decide implements reconcilers.Reconciler.
+func (Reconciler) Decide(v reconcilers.View, _ events.Key, _ time.Time) reconcilers.Decision {
+	classes := classesOf(v)
+	if len(classes) == 0 {
+		return reconcilers.Decision{}
+	}
+	p := &pass{v: v, nodes: nodesOf(v)}
+	for _, c := range classes {
+		if !p.place(c) {
+			p.d.More = true
+			break
+		}
+	}
+	p.write()
+	return p.d
+}
+
+// class is equal pods, oldest first: what fits one fits all.
+type class struct {
+	want wants
+	pods []*projections.Object
+}
+
+// classesOf sorts the waiting pods into classes, those with the oldest pod
+// first.
+func classesOf(v reconcilers.View) []*class {
+	var out []*class
+	var waiting []*projections.Object
+	for row := range v.PodsOn("") {
+		if o, ok := v.Get(row.Key); ok && o.Deletion == nil {
+			waiting = append(waiting, o)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *projections.Object) int {
+		return cmp.Compare(a.Created.Seq, b.Created.Seq)
+	})
+	byKey := map[string]*class{}
+	for _, o := range waiting {
+		id := classID(o)
+		c, ok := byKey[id]
+		if !ok {
+			c = &class{want: wantsOf(o.PodSpec())}
+			byKey[id] = c
+			out = append(out, c)
+		}
+		c.pods = append(c.pods, o)
+	}
+	return out
+}
+
+// classID is the template's hash, or the pod itself when it has a spec of its own.
+func classID(o *projections.Object) string {
+	if o.Template != nil && o.PodSpec() == &o.Template.Pod().Spec {
+		return string(o.Template.Hash)
+	}
+	return string(o.UID)
+}
+
+// pass is one decision under way.
+type pass struct {
+	v      reconcilers.View
+	nodes  []*node
+	order  []*node // in the order in which they first got a pod
+	placed int
+	steps  int // events that the pass will hold
+	clears []*projections.Object
+	d      reconcilers.Decision
+}
+
+// place gives the pods of a class to nodes; what is left gets a verdict. It
+// tells whether the pass has room for more.
+func (p *pass) place(c *class) bool {
+	fit := &byLoad{ask: c.want.usage}
+	for _, n := range p.nodes {
+		if c.want.refuses(n).code == "" {
+			fit.nodes = append(fit.nodes, n)
+		}
+	}
+	fit.init()
+	for i, o := range c.pods {
+		n := fit.best()
+		if n == nil {
+			return p.refuse(c.pods[i:], p.explain(c.want))
+		}
+		if !p.give(n, o, c.want.usage) {
+			return false
+		}
+		fit.took()
+	}
+	return true
+}
+
+// explain says why no node takes a pod, what filled up during the pass too.
+func (p *pass) explain(w wants) []events.Reason {
+	var out []events.Reason
+	for _, n := range p.nodes {
+		if r, no := w.refused(n); no {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (p *pass) give(n *node, o *projections.Object, ask projections.Usage) bool {
+	cost := 0
+	if len(n.given) == 0 {
+		cost++
+	}
+	held := blamed(p.v, o)
+	if held {
+		cost++
+	}
+	if p.steps+cost > maxSteps || p.placed >= MaxPods {
+		return false
+	}
+	p.steps, p.placed = p.steps+cost, p.placed+1
+	if held {
+		p.clears = append(p.clears, o)
+	}
+	if len(n.given) == 0 {
+		p.order = append(p.order, n)
+	}
+	n.given = append(n.given, o)
+	n.used = n.used.Add(ask, +1)
+	return true
+}
+
+// blamed tells whether a verdict holds the pod.
+func blamed(v reconcilers.View, o *projections.Object) bool {
+	was, ok := v.Verdict(o.Key)
+	return ok && was.UID == o.UID && len(was.Reasons) > 0
+}
+
+// refuse concludes why pods wait, when they do not wait for the same already.
+func (p *pass) refuse(pods []*projections.Object, why []events.Reason) bool {
+	p.d.Because = append(p.d.Because, why...)
+	reasons := summary(why, len(p.nodes))
+	for _, o := range pods {
+		was, ok := p.v.Verdict(o.Key)
+		if ok && was.UID == o.UID && sameCodes(was.Reasons, reasons) {
+			continue
+		}
+		if p.steps >= maxSteps {
+			return false
+		}
+		p.steps++
+		p.d.Events = append(p.d.Events, reconcilers.Conclude(o, reasons))
+	}
+	return true
+}
+
+// write drafts what was given, one event a node, before the verdicts.
+func (p *pass) write() {
+	var out []reconcilers.Draft
+	for _, n := range p.order {
+		body := events.Assigned{Pods: make([]events.Ref, 0, len(n.given))}
+		for _, o := range n.given {
+			body.Pods = append(body.Pods, events.Ref{Key: o.Key, UID: o.UID})
+		}
+		out = append(out, reconcilers.Assign(n.name, body))
+	}
+	for _, o := range p.clears {
+		out = append(out, reconcilers.Conclude(o, nil))
+	}
+	p.d.Events = append(out, p.d.Events...)
+}

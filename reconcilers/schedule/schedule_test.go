@@ -1,0 +1,310 @@
+package schedule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/stage"
+)
+
+// asking is a pod with a request, and with more of its spec as JSON fields.
+func asking(name, cpu, memory, more string) string {
+	if more != "" {
+		more = "," + more
+	}
+	return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"default"},"spec":{"containers":[{"name":"c","image":"i",
+		"resources":{"requests":{"cpu":%q,"memory":%q}}}]%s}}`, name, cpu, memory, more)
+}
+
+func schedule(t interface{ Fatal(...any) }, w *stage.World) reconcilers.Decision {
+	d, err := w.Run(Reconciler{}, Pass)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func nodeOf(w *stage.World, pod string) string { return w.Row(w.Get(stage.PodKey(pod))).Node }
+
+// taint sets a node's spec.
+func spec(w *stage.World, node, spec string) {
+	w.Apply(stage.NodeKey(node), `{"metadata":{"name":"`+node+`","labels":{"disk":"ssd","name":"`+node+`"}},"spec":`+spec+`}`)
+}
+
+func TestFirstFilterThatSaysNo(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		node     string // spec
+		cpu, mem string
+		pod      string // more of its spec
+		want     events.Reason
+		words    string
+	}{
+		{"cordoned", `{"unschedulable":true}`, "100m", "1Mi", ``, events.Reason{Code: CodeCordoned, Fix: "uncordon n1"}, "1 node(s) were unschedulable"},
+		{"taint", `{"taints":[{"key":"gpu","value":"yes","effect":"NoSchedule"}]}`, "100m", "1Mi", ``,
+			events.Reason{Code: CodeTaint, What: "gpu", Have: "gpu=yes:NoSchedule", Fix: "tolerate gpu=yes:NoSchedule"}, "1 node(s) had untolerated taint {gpu: yes}"},
+		{"wrong toleration", `{"taints":[{"key":"gpu","value":"yes","effect":"NoExecute"}]}`, "100m", "1Mi",
+			`"tolerations":[{"key":"gpu","operator":"Equal","value":"no"}]`,
+			events.Reason{Code: CodeTaint, What: "gpu", Have: "gpu=yes:NoExecute", Fix: "tolerate gpu=yes:NoExecute"}, "1 node(s) had untolerated taint {gpu: yes}"},
+		{"selector", `{}`, "100m", "1Mi", `"nodeSelector":{"disk":"hdd"}`,
+			events.Reason{Code: CodeSelector, What: "disk", Need: "hdd", Have: "ssd", Fix: "label node n1 disk=hdd"}, "1 node(s) didn't match Pod's node affinity/selector"},
+		{"cpu", `{}`, "3", "1Mi", ``, events.Reason{Code: CodeInsufficient, What: "cpu", Need: "3", Have: "2",
+			Fix: "ask for at most 2 cpu, or free 1 on n1"}, "1 Insufficient cpu"},
+		{"memory", `{}`, "1", "5Gi", ``, events.Reason{Code: CodeInsufficient, What: "memory", Need: "5Gi", Have: "4Gi",
+			Fix: "ask for at most 4Gi memory, or free 1Gi on n1"}, "1 Insufficient memory"},
+		{"named elsewhere", `{}`, "1", "1Mi", `"nodeName":"n9"`, events.Reason{Code: CodeNodeName, Need: "n9", Have: "n1"},
+			"1 node(s) didn't match the requested node name"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := stage.New()
+			w.Node("n1", "2", "4Gi")
+			spec(w, "n1", c.node)
+			w.Apply(stage.PodKey("p"), asking("p", c.cpu, c.mem, c.pod))
+			d := schedule(t, w)
+			c.want.About = stage.NodeKey("n1")
+			if len(d.Because) != 1 || d.Because[0] != c.want {
+				t.Errorf("because %+v, want %+v", d.Because, c.want)
+			}
+			if got := Explain(w.State, stage.PodKey("p")); !slices.Equal(got, d.Because) {
+				t.Errorf("explained as %v", got)
+			}
+			v, _ := w.State.Verdict(stage.PodKey("p"))
+			if v == nil || v.Reasons[0].Said != "0/1 nodes are available: "+c.words+"." || v.Reasons[1] != c.want {
+				t.Errorf("verdict %+v", v)
+			}
+		})
+	}
+}
+
+func TestWhatLetsAPodIn(t *testing.T) {
+	for _, c := range []struct{ name, node, pod string }{
+		{"plain", `{}`, ``},
+		{"selector", `{}`, `"nodeSelector":{"disk":"ssd"}`},
+		{"tolerates by value", `{"taints":[{"key":"gpu","value":"yes","effect":"NoSchedule"}]}`, `"tolerations":[{"key":"gpu","value":"yes"}]`},
+		{"tolerates by key", `{"taints":[{"key":"gpu","value":"yes","effect":"NoExecute"}]}`, `"tolerations":[{"key":"gpu","operator":"Exists"}]`},
+		{"tolerates all", `{"unschedulable":true,"taints":[{"key":"a","effect":"NoSchedule"}]}`, `"tolerations":[{"operator":"Exists"}]`},
+		{"preferred only", `{"taints":[{"key":"a","effect":"PreferNoSchedule"}]}`, ``},
+		{"named node passes by taints", `{"unschedulable":true,"taints":[{"key":"a","effect":"NoSchedule"}]}`, `"nodeName":"n1"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := stage.New()
+			w.Node("n1", "2", "4Gi")
+			spec(w, "n1", c.node)
+			w.Apply(stage.PodKey("p"), asking("p", "2", "4Gi", c.pod))
+			schedule(t, w)
+			if nodeOf(w, "p") != "n1" {
+				t.Errorf("not placed: %v", Explain(w.State, stage.PodKey("p")))
+			}
+			if got := Explain(w.State, stage.PodKey("p")); got != nil {
+				t.Errorf("a placed pod is explained as %v", got)
+			}
+		})
+	}
+}
+
+func TestNoNodesAndSilentNodes(t *testing.T) {
+	w := stage.New()
+	w.Apply(stage.PodKey("p"), asking("p", "1", "1Gi", ""))
+	schedule(t, w)
+	if v, _ := w.State.Verdict(stage.PodKey("p")); v == nil || v.Reasons[0].Said != "no nodes available to schedule pods" {
+		t.Fatalf("verdict %+v", v)
+	}
+	if got := Explain(w.State, stage.PodKey("p")); len(got) != 1 || got[0].Code != CodeNoNodes {
+		t.Fatalf("explained as %v", got)
+	}
+	w.Apply(stage.NodeKey("n1"), `{"metadata":{"name":"n1"}}`) // admitted, never heard of
+	schedule(t, w)
+	if got := Explain(w.State, stage.PodKey("p")); len(got) != 1 || got[0].Code != CodeNotReady {
+		t.Fatalf("explained as %v", got)
+	}
+	w.Facts("n1", map[string]string{"cpu": "2", "memory": "4Gi"})
+	w.Report("n1", true)
+	schedule(t, w)
+	if nodeOf(w, "p") != "n1" {
+		t.Fatal("not placed")
+	}
+	if v, _ := w.State.Verdict(stage.PodKey("p")); len(v.Reasons) != 0 {
+		t.Errorf("the verdict stays: %v", v.Reasons)
+	}
+}
+
+func TestVerdictChangesOnlyWithItsCodes(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "1", "4Gi")
+	w.Apply(stage.PodKey("p"), asking("p", "4", "1Gi", ""))
+	schedule(t, w)
+	before := len(w.Log)
+	w.Node("n2", "2", "4Gi") // three events; the same code
+	schedule(t, w)
+	if n := len(w.Log) - before; n != 3 {
+		t.Errorf("%d events for other numbers", n-3)
+	}
+	spec(w, "n2", `{"unschedulable":true}`)
+	schedule(t, w)
+	v, _ := w.State.Verdict(stage.PodKey("p"))
+	if got := v.Reasons[0].Said; got != "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable." {
+		t.Errorf("said %q", got)
+	}
+}
+
+func TestOldestFirstAndLeastLoaded(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "4", "8Gi")
+	w.Node("n2", "4", "8Gi")
+	for i := range 8 {
+		name := fmt.Sprintf("p%d", 7-i) // the oldest is p7
+		w.Apply(stage.PodKey(name), asking(name, "1", "1Gi", ""))
+	}
+	w.Apply(stage.PodKey("late"), asking("late", "1", "1Gi", ""))
+	d := Reconciler{}.Decide(w.State, Pass, w.Now)
+	if len(d.Events) != 3 {
+		t.Fatalf("%d events: one for each node, and a verdict", len(d.Events))
+	}
+	schedule(t, w)
+	count := map[string]int{}
+	for i := range 8 {
+		count[nodeOf(w, fmt.Sprintf("p%d", i))]++
+	}
+	if count["n1"] != 4 || count["n2"] != 4 || nodeOf(w, "late") != "" {
+		t.Errorf("placed %v, late on %q", count, nodeOf(w, "late"))
+	}
+}
+
+func TestPodsThatAskNothingSpread(t *testing.T) {
+	w := stage.New()
+	for _, n := range []string{"n1", "n2", "n3"} {
+		w.Node(n, "4", "8Gi")
+	}
+	for i := range 9 {
+		name := fmt.Sprintf("p%d", i)
+		w.Apply(stage.PodKey(name), `{"metadata":{"name":"`+name+`","namespace":"default"},"spec":{"containers":[{"name":"c"}]}}`)
+	}
+	schedule(t, w)
+	for _, n := range []string{"n1", "n2", "n3"} {
+		if u := w.State.Used(n); u.Pods != 3 {
+			t.Errorf("%s has %d", n, u.Pods)
+		}
+	}
+}
+
+func TestPodLimitOfANode(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "100", "800Gi")
+	for i := range 111 {
+		name := fmt.Sprintf("p%03d", i)
+		w.Apply(stage.PodKey(name), `{"metadata":{"name":"`+name+`","namespace":"default"},"spec":{"containers":[{"name":"c"}]}}`)
+	}
+	d := schedule(t, w)
+	if u := w.State.Used("n1"); u.Pods != 110 {
+		t.Errorf("%d pods", u.Pods)
+	}
+	if len(d.Because) != 1 || d.Because[0].What != "pods" || d.Because[0].Fix != "add a node" {
+		t.Errorf("because %v", d.Because)
+	}
+	if v, _ := w.State.Verdict(stage.PodKey("p110")); v == nil || v.Reasons[0].Said != "0/1 nodes are available: 1 Too many pods." {
+		t.Errorf("verdict %v", v)
+	}
+}
+
+func TestKeysAskOnlyWhenItMatters(t *testing.T) {
+	w := stage.New()
+	var asked bool
+	w.OnFold = func(_ events.Envelope, changes []projections.Change) {
+		asked = slices.ContainsFunc(changes, func(c projections.Change) bool { return len((Reconciler{}).Keys(w.State, c)) > 0 })
+	}
+	expect := func(what string, want bool) {
+		t.Helper()
+		if asked != want {
+			t.Errorf("%s: asked %v", what, asked)
+		}
+	}
+	w.Node("n1", "2", "4Gi")
+	expect("a node while nobody waits", false)
+	w.Apply(stage.PodKey("p"), asking("p", "2", "1Gi", ""))
+	expect("a pod", true)
+	schedule(t, w)
+	w.Apply(stage.PodKey("q"), asking("q", "1", "1Gi", ""))
+	schedule(t, w)
+	expect("a verdict", false)
+	w.Ready(w.Get(stage.PodKey("p")))
+	expect("a ready pod", false)
+	w.Stopped(w.Get(stage.PodKey("p")))
+	expect("room", true)
+	w.Report("n1", true)
+	expect("a node while q waits", true)
+}
+
+// No node is ever over what it has, what is placed fits its node, what waits
+// fits nowhere, and the same view gives the same decision.
+func TestPlacementIsSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := stage.New()
+		nodes := rapid.IntRange(1, 6).Draw(t, "nodes")
+		for i := range nodes {
+			name := fmt.Sprintf("n%d", i)
+			w.Node(name, fmt.Sprint(rapid.IntRange(1, 4).Draw(t, "cpu")), "8Gi")
+			spec(w, name, rapid.SampledFrom([]string{`{}`, `{"unschedulable":true}`, `{"taints":[{"key":"k","effect":"NoSchedule"}]}`}).Draw(t, "spec"))
+		}
+		for i := range rapid.IntRange(0, 30).Draw(t, "pods") {
+			name := fmt.Sprintf("p%d", i)
+			w.Apply(stage.PodKey(name), asking(name, rapid.SampledFrom([]string{"100m", "1", "3"}).Draw(t, "ask"), "1Gi",
+				rapid.SampledFrom([]string{``, `"nodeSelector":{"name":"n0"}`, `"tolerations":[{"key":"k","operator":"Exists"}]`}).Draw(t, "more")))
+		}
+		a, b := Reconciler{}.Decide(w.State, Pass, w.Now), Reconciler{}.Decide(w.State, Pass, w.Now)
+		if fmt.Sprint(a) != fmt.Sprint(b) || len(a.Events) > maxSteps {
+			t.Fatal("not the same twice, or too much")
+		}
+		schedule(t, w)
+		for _, n := range nodesOf(w.State) {
+			if n.used.CPU > n.has.CPU || n.used.Memory > n.has.Memory {
+				t.Fatalf("%s holds %+v of %+v", n.name, n.used, n.has)
+			}
+		}
+		for _, o := range w.Pods() {
+			if waits := w.Row(o).Node == ""; waits != (len(Explain(w.State, o.Key)) == nodes) || waits != blamed(w.State, o) {
+				t.Fatalf("%s: waits %v, explained %v", o.Key, waits, Explain(w.State, o.Key))
+			}
+		}
+		if w.State.Void != 0 {
+			t.Fatal("void events")
+		}
+	})
+}
+
+// crowd is a world of nodes and equal pods of one template that wait.
+func crowd(nodes, pods int) *stage.World {
+	w := stage.New()
+	for i := range nodes {
+		w.Node(fmt.Sprintf("n%04d", i), "64", "256Gi")
+	}
+	raw := []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"100m"}}}]}}`)
+	w.Do(reconcilers.StoreTemplate(raw))
+	for i := range pods {
+		name := fmt.Sprintf("p%05d", i)
+		w.Do(reconcilers.Create(stage.PodKey(name), events.Created{Template: events.HashOf(raw), Object: []byte(`{"metadata":{"name":"` + name + `"}}`)}))
+	}
+	return w
+}
+
+func BenchmarkPass(b *testing.B) {
+	for _, nodes := range []int{100, 1000} {
+		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
+			w := crowd(nodes, 1000)
+			placed := 0
+			for b.Loop() {
+				d := Reconciler{}.Decide(w.State, Pass, w.Now)
+				for _, e := range d.Events {
+					placed += strings.Count(string(e.Body), `"uid"`)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(placed), "ns/pod")
+		})
+	}
+}

@@ -1,0 +1,106 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/stave-run/stave/events"
+)
+
+// rest looks at what everything has settled to.
+func (j *judge) rest() {
+	if j.w.failure != nil {
+		return
+	}
+	j.owners()
+	j.nodes()
+	for _, a := range apps {
+		j.app(a)
+	}
+}
+
+// owners: nothing is left of those that are gone, and nobody waits to go.
+func (j *judge) owners() {
+	for _, k := range j.keys() {
+		o := j.l.objects[k]
+		if o.deleting {
+			j.w.fail("settle", "%s is still on its way out", k)
+		}
+		if o.owner == nil {
+			continue
+		}
+		owner := j.l.objects[events.Key{Resource: o.owner.Resource, Namespace: k.Namespace, Name: o.owner.Name}]
+		if owner == nil || owner.uid != o.owner.UID {
+			j.w.fail("orphans", "%s belongs to %s, which is gone", k, o.owner.Name)
+		}
+	}
+}
+
+func (j *judge) keys() []events.Key {
+	var out []events.Key
+	for k := range j.l.objects {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b events.Key) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// nodes: a node has the pods that it was given, and nothing else.
+func (j *judge) nodes() {
+	for _, n := range j.w.nodes {
+		for _, p := range n.pods {
+			l := j.l.pods[p.uid]
+			if l == nil || l.removed || l.node != n.name {
+				j.w.fail("settle", "%s has %s, which is not its", n.name, p.key)
+			}
+			if len(n.kept) > n.sent {
+				j.w.fail("settle", "%s has things to say", n.name)
+			}
+		}
+	}
+	for _, p := range j.l.order {
+		if p.node == "" || p.over() {
+			continue
+		}
+		if n := j.w.node(p.node); n.pod(p.uid) == nil {
+			j.w.fail("settle", "%s does not know of %s", p.node, p.key)
+		}
+	}
+}
+
+// app: a deployment has what it wishes when its image comes up and all pods
+// have a place.
+func (j *judge) app(a app) {
+	o := j.l.objects[a.key()]
+	row, ok := j.w.newest().Get(a.key())
+	if o == nil || !ok {
+		return
+	}
+	v, _ := o.at(j.w.store.end())
+	if strings.Contains(string(row.Raw), `"image":"bad`) || strings.Contains(string(row.Raw), `"image":"crash`) {
+		return
+	}
+	pods, ready := 0, 0
+	for _, s := range j.sets(o.uid, a.namespace, j.w.store.end()) {
+		pods += j.pods(s.uid)
+		ready += j.available(s.uid, j.w.store.end(), j.w.now, v.ripe)
+	}
+	if waiting := j.waiting(); !waiting && (pods != v.want || ready != v.want) {
+		j.w.fail("settle", "%s wants %d and has %d pods, %d ready", a.key(), v.want, pods, ready)
+	}
+}
+
+// waiting tells whether pods wait for room; each has to know why.
+func (j *judge) waiting() bool {
+	found := false
+	for _, p := range j.l.order {
+		if p.node != "" || p.removed || p.deleted != 0 {
+			continue
+		}
+		found = true
+		if j.l.verdicts[p.key] == "" || j.l.verdicts[p.key] == string(p.uid) {
+			j.w.fail("settle", "%s waits and nothing says why", p.key)
+		}
+	}
+	return found
+}

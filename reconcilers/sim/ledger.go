@@ -1,0 +1,289 @@
+package sim
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stave-run/stave/events"
+)
+
+// ledger is a second, small fold of the log, made for the judges alone. It
+// shares nothing with projections: it decodes the bodies itself.
+type ledger struct {
+	epoch     events.Seq
+	objects   map[events.Key]*entry
+	pods      map[events.UID]*life
+	order     []*life // every pod that ever was, oldest first
+	templates map[string]*podBody
+	nodes     map[string]room // what nodes said that they have
+	verdicts  map[events.Key]string
+	silent    map[string][]turn // by node: fell silent, came back
+	member    map[string][]turn // by node: joined, was deleted
+}
+
+// entry is an object that is there.
+type entry struct {
+	uid      events.UID
+	owner    *events.Owner
+	deleting bool
+	versions []version
+}
+
+// version is what an object was from an event on.
+type version struct {
+	seq   events.Seq
+	want  int // replicas
+	ripe  int // minReadySeconds
+	surge int
+	away  int
+	// recreate, paused: as the strategy says. sized: the wish for which a set was
+	// sized.
+	recreate, paused bool
+	sized            int
+}
+
+// life is one life of a pod, also after its end.
+type life struct {
+	key      events.Key
+	uid      events.UID
+	born     events.Seq
+	owner    events.UID
+	policy   string
+	names    []string // containers
+	ask      room
+	node     string
+	assigned events.Seq
+	deleted  events.Seq // deletion requested
+	stopped  bool
+	removed  bool
+	run      map[string]int
+	exited   map[string]bool // the present run ended
+	codes    map[string]int
+	answers  map[string]bool
+	ready    []turn
+}
+
+// turn is a change of readiness.
+type turn struct {
+	seq events.Seq
+	yes bool
+	at  time.Time
+}
+
+// room is what pods take and nodes have.
+type room struct{ milli, bytes, pods int64 }
+
+type podBody struct {
+	Spec struct {
+		RestartPolicy string `json:"restartPolicy"`
+		Containers    []struct {
+			Name      string `json:"name"`
+			Resources struct {
+				Requests map[string]string `json:"requests"`
+			} `json:"resources"`
+		} `json:"containers"`
+	} `json:"spec"`
+}
+
+type workload struct {
+	Metadata struct {
+		Annotations map[string]string `json:"annotations"`
+	} `json:"metadata"`
+	Spec struct {
+		Replicas *int `json:"replicas"`
+		Paused   bool `json:"paused"`
+		MinReady int  `json:"minReadySeconds"`
+		Strategy struct {
+			Type          string `json:"type"`
+			RollingUpdate *struct {
+				MaxSurge       json.RawMessage `json:"maxSurge"`
+				MaxUnavailable json.RawMessage `json:"maxUnavailable"`
+			} `json:"rollingUpdate"`
+		} `json:"strategy"`
+	} `json:"spec"`
+}
+
+func newLedger() *ledger {
+	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
+		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{}}
+}
+
+// void tells whether an event was written under a lease that is over.
+func (l *ledger) void(e events.Envelope) bool {
+	return e.Type != events.LeaseTaken && e.Epoch != 0 && e.Epoch < l.epoch
+}
+
+// fold takes one event in. It answers false for one that changes nothing.
+func (l *ledger) fold(e events.Envelope) bool {
+	if l.void(e) {
+		return false
+	}
+	parts := strings.Split(string(e.Subject), ".")
+	switch parts[1] {
+	case "lease":
+		l.epoch = e.Seq
+	case "template":
+		b := &podBody{}
+		read(e.Body, b)
+		l.templates[parts[2]] = b
+	case "spec":
+		return l.spec(e)
+	case "assign":
+		return l.assign(e, nodeOf(e))
+	case "seen":
+		l.seen(e, nodeOf(e))
+	case "status":
+		l.heard(e, nodeOf(e))
+	}
+	return true
+}
+
+func nodeOf(e events.Envelope) string { n, _ := e.Subject.Tail(); return n }
+
+func read(raw []byte, into any) {
+	if err := json.Unmarshal(raw, into); err != nil {
+		panic("read body: " + err.Error()) // everything in this log was written here
+	}
+}
+
+// wish is a spec event's body, whatever its verb.
+type wish struct {
+	UID      events.UID      `json:"uid"`
+	Owner    *events.Owner   `json:"owner"`
+	Template string          `json:"template"`
+	Object   json.RawMessage `json:"object"`
+}
+
+func (l *ledger) spec(e events.Envelope) bool {
+	k, err := e.Subject.Key()
+	if err != nil {
+		return false
+	}
+	var b wish
+	read(e.Body, &b)
+	have := l.objects[k]
+	verb := e.Type.Verb()
+	if verb == events.VerbCreated {
+		if have == nil {
+			l.objects[k] = &entry{uid: b.UID, owner: b.Owner}
+			l.change(e.Seq, k, b)
+			l.joins(e, k, true)
+		}
+		return have == nil
+	}
+	if have == nil || have.uid != b.UID {
+		return false
+	}
+	switch verb {
+	case events.VerbChanged:
+		have.owner = b.Owner
+		l.change(e.Seq, k, b)
+	case events.VerbDeletionRequested:
+		have.deleting = true
+		if p := l.pods[b.UID]; p != nil && p.deleted == 0 {
+			p.deleted = e.Seq
+		}
+	case events.VerbRemoved:
+		delete(l.objects, k)
+		delete(l.verdicts, k)
+		l.joins(e, k, false)
+		if p := l.pods[b.UID]; p != nil {
+			p.removed = true
+		}
+	}
+	return true
+}
+
+// joins notes who is a node of the cluster.
+func (l *ledger) joins(e events.Envelope, k events.Key, yes bool) {
+	if k.Resource == events.Nodes {
+		l.member[k.Name] = append(l.member[k.Name], turn{e.Seq, yes, e.Time})
+	}
+}
+
+func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
+	o := l.objects[k]
+	switch k.Resource {
+	case events.Deployments, events.ReplicaSets:
+		var w workload
+		read(b.Object, &w)
+		o.versions = append(o.versions, w.version(seq))
+	case events.Pods:
+		p := l.pods[b.UID]
+		if p == nil {
+			p = &life{key: k, uid: b.UID, born: seq, run: map[string]int{}, exited: map[string]bool{}, codes: map[string]int{}, answers: map[string]bool{}}
+			l.pods[b.UID], l.order = p, append(l.order, p)
+		}
+		p.owner = ""
+		if b.Owner != nil {
+			p.owner = b.Owner.UID
+		}
+		l.body(p, b)
+	}
+}
+
+func (l *ledger) body(p *life, b wish) {
+	body := podBody{}
+	if t := l.templates[b.Template]; t != nil {
+		body = *t
+	}
+	read(b.Object, &body)
+	p.policy, p.names, p.ask = body.Spec.RestartPolicy, nil, room{pods: 1}
+	for _, c := range body.Spec.Containers {
+		p.names = append(p.names, c.Name)
+		p.ask.milli += amount(c.Resources.Requests["cpu"], true)
+		p.ask.bytes += amount(c.Resources.Requests["memory"], false)
+	}
+}
+
+func (w workload) version(seq events.Seq) version {
+	v := version{seq: seq, want: 1, ripe: w.Spec.MinReady, paused: w.Spec.Paused, recreate: w.Spec.Strategy.Type == "Recreate", sized: -1}
+	if w.Spec.Replicas != nil {
+		v.want = *w.Spec.Replicas
+	}
+	if n, err := strconv.Atoi(w.Metadata.Annotations["deployment.kubernetes.io/desired-replicas"]); err == nil {
+		v.sized = n
+	}
+	if ru := w.Spec.Strategy.RollingUpdate; ru != nil {
+		v.surge = share(ru.MaxSurge, v.want, math.Ceil)
+		v.away = share(ru.MaxUnavailable, v.want, math.Floor)
+	}
+	if v.surge == 0 && v.away == 0 && !v.recreate {
+		v.away = 1
+	}
+	return v
+}
+
+// share is a number, or a part of a hundred of all.
+func share(raw json.RawMessage, of int, round func(float64) float64) int {
+	s := strings.Trim(string(raw), `"`)
+	if part, ok := strings.CutSuffix(s, "%"); ok {
+		n, _ := strconv.Atoi(part)
+		return int(round(float64(of) * float64(n) / 100))
+	}
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+// amount reads the quantities that the people of this world write: 250m, 2,
+// 64Mi, 1Gi.
+func amount(s string, milli bool) int64 {
+	factor := int64(1)
+	if milli {
+		factor = 1000
+	}
+	for _, unit := range []struct {
+		suffix string
+		factor int64
+	}{{"m", 1}, {"Mi", 1 << 20}, {"Gi", 1 << 30}} {
+		if n, ok := strings.CutSuffix(s, unit.suffix); ok {
+			s, factor = n, unit.factor
+			break
+		}
+	}
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n * factor
+}

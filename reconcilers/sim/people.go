@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/run"
+)
+
+// app is something that people deploy. The strategy belongs to the name, so
+// that a judge need not know under which of two a rollout began.
+type app struct {
+	namespace, name, strategy string
+	minReady                  int // seconds
+}
+
+var apps = []app{
+	{"default", "web", `{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1,"maxUnavailable":1}}`, 0},
+	{"default", "api", `{"type":"RollingUpdate","rollingUpdate":{"maxSurge":"50%","maxUnavailable":0}}`, 12},
+	{"team", "web", `{"type":"RollingUpdate","rollingUpdate":{"maxSurge":0,"maxUnavailable":2}}`, 5},
+	{"team", "db", `{"type":"Recreate"}`, 0},
+}
+
+func (a app) key() events.Key {
+	return events.Key{Resource: events.Deployments, Namespace: a.namespace, Name: a.name}
+}
+
+func (a app) manifest(replicas int, image string) string {
+	return fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":%q,"namespace":%q},"spec":{"replicas":%d,"minReadySeconds":%d,
+"strategy":%s,"selector":{"matchLabels":{"app":%q}},"template":{"metadata":{"labels":{"app":%q}},"spec":{"terminationGracePeriodSeconds":20,
+"containers":[{"name":"c","image":%q,"resources":{"requests":{"cpu":"300m","memory":"64Mi"}}}]}}}}`,
+		a.name, a.namespace, replicas, a.minReady, a.strategy, a.name, a.name, image)
+}
+
+// images: most come up; one cannot be pulled, one ends at once.
+var images = []string{"one:1", "two:1", "three:1", "four:1", "five:1", "bad:1", "crash:1"}
+
+// person does what a person would; false when the action is no person's.
+func (w *World) person(a Action, rng *rand.Rand) bool {
+	x := apps[rng.IntN(len(apps))]
+	q := wire.ChangeRequest{ID: strconv.FormatUint(a.R, 16)}
+	item := wire.Item{Key: x.key()}
+	switch a.Kind {
+	case "apply":
+		w.ask(a.R+1, namespaceRequest(x.namespace))
+		q.Operation = wire.Apply
+		item = wire.Item{Object: []byte(x.manifest(1+rng.IntN(6), images[rng.IntN(len(images))]))}
+	case "image":
+		o, ok := w.newest().Get(x.key())
+		if !ok {
+			return true
+		}
+		q.Operation = wire.Apply
+		item = wire.Item{Object: []byte(x.manifest(wanted(o), images[rng.IntN(len(images))]))}
+	case "scale":
+		q.Operation, q.Replicas = wire.Scale, int32(rng.IntN(8))
+	case "delete":
+		q.Operation, q.Cascade = wire.Delete, []string{"background", "foreground", "orphan"}[rng.IntN(3)]
+	case "delete-node":
+		q.Operation, item = wire.Delete, wire.Item{Key: admit.NodeKey("n" + itoa(rng.IntN(3)))}
+	case "delete-namespace":
+		q.Operation = wire.Delete
+		item = wire.Item{Key: events.Key{Resource: events.Namespaces, Name: "team"}}
+	case "delete-pod":
+		o := w.somePod(rng)
+		if o == nil {
+			return true
+		}
+		q.Operation, item = wire.Delete, wire.Item{Key: o.Key}
+		if rng.IntN(3) == 0 {
+			grace := int64(rng.IntN(5))
+			q.Grace = &grace
+		}
+	case "replica-set": // what the deployment made is taken from under it
+		for o := range w.newest().List(events.ReplicaSets, x.namespace) {
+			q.Operation, item = wire.Delete, wire.Item{Key: o.Key}
+		}
+		if q.Operation == "" {
+			return true
+		}
+	case "pod":
+		q.Operation, item = wire.Apply, wire.Item{Object: []byte(bare(rng))}
+	default:
+		return false
+	}
+	q.Items = []wire.Item{item}
+	w.ask(a.R, q)
+	return true
+}
+
+func wanted(o *projections.Object) int {
+	var x workload
+	read(o.Raw, &x)
+	return x.version(0).want
+}
+
+func bare(rng *rand.Rand) string {
+	policy := []string{"Always", "OnFailure", "Never"}[rng.IntN(3)]
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d-%s","namespace":"default"},"spec":{"restartPolicy":%q,
+"terminationGracePeriodSeconds":5,"containers":[{"name":"c","image":"one:1","resources":{"requests":{"cpu":"%dm"}}}]}}`,
+		rng.IntN(4), map[string]string{"Always": "a", "OnFailure": "o", "Never": "n"}[policy], policy, 100*(1+rng.IntN(4)))
+}
+
+func namespaceRequest(name string) wire.ChangeRequest {
+	return wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(
+		fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q}}`, name))}}}
+}
+
+func (w *World) newest() projections.State { return w.views[len(w.views)-1] }
+
+func (w *World) somePod(rng *rand.Rand) *projections.Object {
+	var all []*projections.Object
+	for o := range w.newest().List(events.Pods, "") {
+		all = append(all, o)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[rng.IntN(len(all))]
+}
+
+// errRefused stands for an answer that is no success: people live with it.
+var errRefused = errors.New("refused")
+
+// person is who asks here.
+const somebody = events.Actor("user:ann")
+
+// ask sends a request to whoever leads and asks again until it is answered.
+func (w *World) ask(id uint64, q wire.ChangeRequest) {
+	q.ID = strconv.FormatUint(id, 16)
+	k := admit.KeyOf(q.Items[0])
+	op := events.NewOpID(clusterName, somebody, q.ID, k, 0)
+	w.submit(run.Request{Actor: somebody, ID: q.ID, Key: k, Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+		out := admit.Admit(v, admit.Request{ChangeRequest: q, Item: q.Items[0], Op: op}, now)
+		if out.Result.Error != nil {
+			return nil, errRefused
+		}
+		return out.Drafts, nil
+	}})
+}
+
+func (w *World) submit(q run.Request) {
+	for range 12 {
+		if leaders := w.leaders(); len(leaders) > 0 && leaders[w.rng.IntN(len(leaders))].submit(q) {
+			return
+		}
+		w.round()
+	}
+}

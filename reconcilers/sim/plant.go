@@ -1,0 +1,22 @@
+package sim
+
+import (
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// Plant is a bug that is put in on purpose, to see that the judges find it. The
+// zero Plant is none.
+type Plant struct {
+	Name  string
+	Judge string // that has to find it
+
+	apply     func(projections.State, events.Envelope) (projections.State, []projections.Change)
+	swap      func(reconcilers.Reconciler) reconcilers.Reconciler
+	miss      func(*replica, events.Envelope) bool // a replica folds an event without looking at it
+	stale     bool                                 // a replica decides on an old view and says it is new
+	forget    bool                                 // an agent that starts again sees no container
+	deafNodes bool                                 // nodes do not see gaps in their feed
+	record    func(*events.Envelope)               // on its way to the log
+}

@@ -1,0 +1,129 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Action is one line of a script: after a while, somebody does something or
+// something breaks. R draws its particulars, so that a script with lines left
+// out does the same with those that are left.
+type Action struct {
+	Kind  string
+	After time.Duration
+	R     uint64
+}
+
+// String is the action for people.
+func (a Action) String() string { return fmt.Sprintf("after %s %s %x", a.After, a.Kind, a.R) }
+
+// weights are how often each kind of action is drawn.
+var weights = []struct {
+	kind   string
+	weight int
+}{
+	{"apply", 16}, {"scale", 12}, {"image", 20}, {"delete", 4}, {"delete-namespace", 2}, {"delete-pod", 6}, {"pod", 4}, {"replica-set", 1},
+	{"kill-replica", 4}, {"pause-replica", 5}, {"cut-replica", 4}, {"mend-replica", 8}, {"takeover", 5},
+	{"cut-node", 5}, {"pause-node", 4}, {"kill-agent", 4}, {"reboot", 2}, {"delete-node", 2}, {"mend-node", 12}, {"crash", 10}, {"wait", 8},
+}
+
+// Script draws n actions.
+func Script(seed uint64, n int) []Action {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	total := 0
+	for _, x := range weights {
+		total += x.weight
+	}
+	out := make([]Action, n)
+	for i := range out {
+		pick := rng.IntN(total)
+		for _, x := range weights {
+			if pick -= x.weight; pick < 0 {
+				out[i].Kind = x.kind
+				break
+			}
+		}
+		out[i].After, out[i].R = time.Duration(rng.IntN(16))*time.Second, rng.Uint64()
+		if out[i].Kind == "wait" {
+			out[i].After = time.Duration(20+rng.IntN(400)) * time.Second
+		}
+	}
+	out[0].Kind = "apply"
+	return out
+}
+
+// perform does an action and then gives everybody some turns.
+func (w *World) perform(a Action) {
+	w.rng = rand.New(rand.NewPCG(a.R, 4))
+	for left := a.After; left > 0 && w.failure == nil; left -= beat {
+		w.tick()
+		for range 1 + w.rng.IntN(3) {
+			w.round()
+		}
+	}
+	w.note("-- %s", a.Kind)
+	rng := newRand(a.R)
+	if !w.person(a, rng) {
+		w.trouble(a, rng)
+	}
+	for range w.rng.IntN(8) {
+		if w.failure == nil {
+			w.round()
+		}
+	}
+}
+
+// trouble breaks something, or mends it.
+func (w *World) trouble(a Action, rng *rand.Rand) {
+	r, n := w.replicas[rng.IntN(len(w.replicas))], w.nodes[rng.IntN(len(w.nodes))]
+	spell := time.Duration(rng.IntN(90)) * time.Second
+	switch a.Kind {
+	case "kill-replica":
+		r.kill()
+	case "pause-replica":
+		r.until = w.now.Add(spell)
+	case "cut-replica":
+		r.cut = true
+	case "mend-replica":
+		for _, r := range w.replicas {
+			r.mend()
+		}
+	case "takeover":
+		if r.able() && !r.holds() {
+			r.lead()
+		}
+	case "cut-node":
+		n.cut = true
+	case "pause-node":
+		n.until = w.now.Add(spell)
+	case "kill-agent":
+		n.up = false
+	case "reboot":
+		n.reboot()
+	case "mend-node":
+		for _, n := range w.nodes {
+			n.mend()
+		}
+	case "crash":
+		if len(n.pods) > 0 {
+			n.crash(n.pods[rng.IntN(len(n.pods))], rng.IntN(3), rng.IntN(3) == 0)
+		}
+	}
+}
+
+func (r *replica) mend() {
+	r.cut, r.until = false, time.Time{}
+	if !r.alive {
+		r.boot()
+	}
+}
+
+func (n *node) mend() {
+	n.cut, n.until = false, time.Time{}
+	if !n.up {
+		n.restart()
+	}
+}
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 3)) }

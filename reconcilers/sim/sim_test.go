@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"os"
+	"reflect"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// TestMain lets garbage pile up: worlds are small and die soon, and a third of
+// the time would go into looking for what is left of them.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
+
+// actions is how long the scripts are that the tests play.
+const actions = 25
+
+func seeds(t *testing.T) uint64 {
+	t.Helper()
+	switch {
+	case testing.Short():
+		return 200
+	case os.Getenv("STAVE_SOAK") != "":
+		return 40_000
+	}
+	return 2000
+}
+
+// TestSeeds is the proof in the small: no judge finds anything.
+func TestSeeds(t *testing.T) {
+	n := seeds(t)
+	var next, landed atomic.Uint64
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for seed := next.Add(1); seed <= n && !t.Failed(); seed = next.Add(1) {
+				r := Simulate(seed, Script(seed, actions), Plant{}, false)
+				landed.Add(uint64(r.Events))
+				if r.Failure != nil {
+					t.Errorf("%s", Shrink(r, Plant{}).Format())
+				}
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d seeds, %d events", n, landed.Load())
+	if landed.Load() < 50*n {
+		t.Errorf("only %d events in %d seeds: nothing happens here", landed.Load(), n)
+	}
+}
+
+// TestFoundBefore plays again what once found a bug.
+func TestFoundBefore(t *testing.T) {
+	for _, f := range []struct {
+		seed    uint64
+		actions int
+		bug     string
+	}{
+		{500100, 90, "a replica set shrank and a node's pod was evicted on one view: together they kept none"},
+	} {
+		if r := Simulate(f.seed, Script(f.seed, f.actions), Plant{}, false); r.Failure != nil {
+			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}).Format())
+		}
+	}
+}
+
+// patience is within how many seeds each planted bug has to be found.
+const patience = 300
+
+// TestPlants puts the bugs in, one at a time: a simulator that finds nothing
+// proves nothing.
+func TestPlants(t *testing.T) {
+	told, err := os.ReadFile("../../docs/simulation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range Plants() {
+		t.Run(p.Name, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(string(told), "| "+p.Name+" | "+p.Judge+" |") {
+				t.Errorf("docs/simulation.md has no row for it")
+			}
+			seed, r := hunt(p)
+			if r.Failure == nil {
+				t.Fatalf("not found in %d seeds", patience)
+			}
+			t.Logf("| %s | %s | %d | %s", p.Name, r.Failure.Judge, seed, r.Failure.What)
+			if r.Failure.Judge != p.Judge {
+				t.Errorf("found by %q, not by %q", r.Failure.Judge, p.Judge)
+			}
+		})
+	}
+}
+
+func hunt(p Plant) (uint64, Result) {
+	var r Result
+	for seed := uint64(1); seed <= patience; seed++ {
+		if r = Simulate(seed, Script(seed, actions), p, false); r.Failure != nil {
+			return seed, r
+		}
+	}
+	return 0, r
+}
+
+func TestSameSeedSameEvents(t *testing.T) {
+	for seed := range uint64(5) {
+		a := Simulate(seed, Script(seed, actions), Plant{}, true)
+		b := Simulate(seed, Script(seed, actions), Plant{}, true)
+		if !reflect.DeepEqual(a.Trace, b.Trace) || len(a.Trace) < actions {
+			t.Fatalf("seed %d is played in two ways", seed)
+		}
+	}
+}
+
+func TestShrinkKeepsTheFinding(t *testing.T) {
+	var p Plant
+	for _, p = range Plants() {
+		if p.Judge == "capacity" {
+			break
+		}
+	}
+	_, r := hunt(p)
+	small := Shrink(r, p)
+	if small.Failure == nil || small.Failure.Judge != r.Failure.Judge || len(small.Script) >= len(r.Script) {
+		t.Fatalf("%d actions became %d: %v", len(r.Script), len(small.Script), small.Failure)
+	}
+	for i := range small.Script {
+		less := append(append([]Action{}, small.Script[:i]...), small.Script[i+1:]...)
+		if s := Simulate(small.Seed, less, p, false); s.Failure != nil && s.Failure.Judge == small.Failure.Judge {
+			t.Errorf("%s is not needed", small.Script[i])
+		}
+	}
+	if out := small.Format(); !strings.Contains(out, "FOUND by capacity") || !strings.Contains(out, "pods.assigned") {
+		t.Errorf("the trace does not tell: %s", out)
+	}
+}
+
+// What the judges are made of counts as Kubernetes does.
+func TestAmounts(t *testing.T) {
+	for s, want := range map[string]int64{"": 0, "250m": 250, "2": 2000} {
+		if got := amount(s, true); got != want {
+			t.Errorf("%q is %d, not %d", s, got, want)
+		}
+	}
+	if amount("64Mi", false) != 64<<20 || amount("1Gi", false) != 1<<30 {
+		t.Error("bytes")
+	}
+	var w workload
+	read([]byte(`{"spec":{"replicas":5,"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":"25%"}}}}`), &w)
+	if v := w.version(1); v.surge != 2 || v.away != 1 || v.want != 5 || v.sized != -1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Healing is not a matter of luck: without faults, what is applied comes up.
+func TestCalmClusterSettles(t *testing.T) {
+	w := newWorld(1, Plant{})
+	w.found()
+	w.person(Action{Kind: "apply", R: 7}, newRand(7))
+	w.heal()
+	if w.failure != nil {
+		t.Fatal(w.failure)
+	}
+	n := 0
+	for o := range w.newest().List(events.Deployments, "") {
+		n++
+		if o.Tally.Pods == 0 || o.Tally.Ready != o.Tally.Pods {
+			t.Errorf("%s: %+v", o.Key, o.Tally)
+		}
+	}
+	if n != 1 || w.newest().Void != 0 || projections.DesiredFor(w.newest(), "n0").Epoch == 0 {
+		t.Errorf("%d deployments, %d void", n, w.newest().Void)
+	}
+}

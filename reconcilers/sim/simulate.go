@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"github.com/stave-run/stave/bus"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/run"
+)
+
+// Result is what a simulation came to.
+type Result struct {
+	Seed    uint64
+	Script  []Action
+	Events  int
+	Failure *Failure // nil when no judge found anything
+	Trace   []string // what happened, when it was asked for
+}
+
+// Simulate plays the script of a seed. trace asks for what happened, line by line.
+func Simulate(seed uint64, script []Action, p Plant, trace bool) Result {
+	w := newWorld(seed, p)
+	w.tracing = trace
+	w.found()
+	w.calm = false
+	for _, a := range script {
+		if w.failure == nil {
+			w.perform(a)
+		}
+	}
+	w.heal()
+	w.refold(seed)
+	return Result{Seed: seed, Script: script, Events: len(w.store.log), Failure: w.failure, Trace: w.trace}
+}
+
+// found makes the cluster: a lease, namespaces, three nodes.
+func (w *World) found() {
+	r := w.replicas[0]
+	r.lead()
+	w.submit(run.Request{Actor: "user:system", ID: "bootstrap", Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+		return admit.Bootstrap(v, projections.Cluster{Name: clusterName, PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16",
+			DNS: "10.96.0.10", Domain: "cluster.local"}), nil
+	}})
+	for i := range 3 {
+		n := &node{w: w, name: "n" + itoa(i), ip: "10.0.0." + itoa(i+1), up: true, stale: true, skew: time.Duration(w.rng.IntN(120)-60) * time.Second}
+		w.nodes = append(w.nodes, n)
+		n.join()
+	}
+	w.settleFor(5)
+}
+
+// join makes the node a member, at first and after somebody deleted it.
+func (n *node) join() {
+	w := n.w
+	w.submit(run.Request{Actor: events.NodeActor(n.name), ID: "join-" + n.name + w.now.Format(time.RFC3339), Key: admit.NodeKey(n.name),
+		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+			drafts, _ := admit.Join(v, wire.JoinRequest{Node: n.name})
+			return drafts, nil
+		}})
+	n.introduce()
+}
+
+// introduce says what the node has to give.
+func (n *node) introduce() {
+	has := map[string]string{"cpu": "2", "memory": "1Gi", "pods": "6"}
+	e := n.seen(events.Seen{Node: &events.NodeFacts{Hostname: n.name, Capacity: has, Allocatable: has}})
+	if _, err := n.w.store.append(n.w.now, records(e)); err != nil {
+		panic(err) // a node's facts expect nothing
+	}
+}
+
+// settleFor lets so many beats pass in which everybody finishes what there is.
+func (w *World) settleFor(beats int) {
+	for range beats {
+		w.tick()
+		w.exhaust()
+	}
+}
+
+// exhaust gives turns until nobody has anything to do at this time.
+func (w *World) exhaust() {
+	for range 2000 {
+		if w.failure != nil || !w.round() {
+			return
+		}
+	}
+	w.fail("settle", "there is always something to do at %s", w.now.Sub(begin))
+}
+
+// The bounds of healing. Back-offs take up to five minutes, and twice that
+// lies between a fault and the last thing that follows from it.
+const (
+	healFor  = 25 * time.Minute
+	quietFor = 10 * time.Minute // of healFor, at its end
+)
+
+// heal mends everything and demands that all settles and stays.
+func (w *World) heal() {
+	if w.failure != nil {
+		return
+	}
+	w.note("-- everything is mended")
+	w.calm = true
+	for _, r := range w.replicas {
+		r.mend()
+	}
+	for _, n := range w.nodes {
+		n.mend()
+	}
+	for end := w.now.Add(healFor); w.now.Before(end) && w.failure == nil; {
+		w.settleFor(1)
+		if end.Sub(w.now) < healFor-time.Minute {
+			w.now = w.now.Add(8 * time.Second) // by now, waits are long ones
+		}
+		if end.Sub(w.now) < quietFor && w.now.Sub(w.judge.moved) < time.Minute {
+			w.fail("settle", "after %s it still moves", healFor-end.Sub(w.now))
+		}
+	}
+	w.judge.rest()
+}
+
+// refold folds the log once more. The state at the cut must be what it was, and
+// the end what was folded on from there when it happened: a fold that changed a
+// row which a snapshot shares shows in the first, one that depends on anything
+// but the log in the second.
+func (w *World) refold(seed uint64) {
+	if w.failure != nil {
+		return
+	}
+	cut := int(seed % uint64(len(w.store.log)))
+	s := projections.Empty()
+	for i, e := range w.store.log {
+		if i == cut && !bytes.Equal(s.Dump(), w.views[i].Dump()) {
+			w.fail("refold", "the state at %d is not what it was", i)
+		}
+		s, _ = w.apply(s, e)
+	}
+	whole := s.Dump()
+	if !bytes.Equal(whole, w.newest().Dump()) {
+		w.fail("refold", "all at once is another state than all but the rest, and then the rest")
+	}
+	for _, r := range w.replicas {
+		r.foldAll()
+		if !bytes.Equal(whole, r.view.Dump()) {
+			w.fail("refold", "%s has another state than the log", r.name)
+		}
+	}
+}
+
+// Format is a failed result for people: seed, finding, script and trace.
+func (r Result) Format() string {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "seed %d: %v\nscript of %d actions:\n", r.Seed, r.Failure, len(r.Script))
+	for _, a := range r.Script {
+		fmt.Fprintf(&b, "  %s\n", a)
+	}
+	for _, line := range r.Trace {
+		fmt.Fprintln(&b, line)
+	}
+	return b.String()
+}
+
+func records(e events.Envelope) []bus.Record { return []bus.Record{{Envelope: e}} }
