@@ -1,0 +1,93 @@
+package admit
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+)
+
+// The codes of HTTP that go with the reasons; net/http is not for pure code.
+const (
+	httpBadRequest            int32 = 400
+	httpForbidden             int32 = 403
+	httpNotFound              int32 = 404
+	httpConflict              int32 = 409
+	httpRequestEntityTooLarge int32 = 413
+	httpUnprocessableEntity   int32 = 422
+	httpInternalServerError   int32 = 500
+)
+
+// refusal is a request that was refused, in Kubernetes' reasons and words.
+type refusal struct {
+	reason  metav1.StatusReason
+	code    int32
+	key     events.Key
+	message string
+	causes  []metav1.StatusCause
+}
+
+func (r *refusal) status() *metav1.Status {
+	st := &metav1.Status{Status: metav1.StatusFailure, Reason: r.reason, Code: r.code, Message: r.message}
+	if !r.key.IsZero() || len(r.causes) > 0 {
+		kind, _ := events.KindOf(r.key.Resource)
+		st.Details = &metav1.StatusDetails{Name: r.key.Name, Group: kind.Group, Kind: kind.Plural(), Causes: r.causes}
+	}
+	if r.reason == metav1.StatusReasonInvalid {
+		kind, _ := events.KindOf(r.key.Resource)
+		st.Details.Kind = kind.Name // Kubernetes names the kind here and the resource elsewhere
+	}
+	return st
+}
+
+// resource is how messages name a resource: "deployments.apps".
+func resource(k events.Key) string { return string(k.Resource) }
+
+func refuse(reason metav1.StatusReason, code int32, k events.Key, format string, args ...any) *refusal {
+	return &refusal{reason: reason, code: code, key: k, message: fmt.Sprintf(format, args...)}
+}
+
+func notFound(k events.Key) *refusal {
+	return refuse(metav1.StatusReasonNotFound, httpNotFound, k, "%s %q not found", resource(k), k.Name)
+}
+
+func exists(k events.Key, leaving bool) *refusal {
+	r := refuse(metav1.StatusReasonAlreadyExists, httpConflict, k, "%s %q already exists", resource(k), k.Name)
+	if leaving {
+		r.message = "object is being deleted: " + r.message
+	}
+	return r
+}
+
+func conflict(k events.Key, why string) *refusal {
+	return refuse(metav1.StatusReasonConflict, httpConflict, k, "Operation cannot be fulfilled on %s %q: %s", resource(k), k.Name, why)
+}
+
+func forbidden(k events.Key, why string) *refusal {
+	return refuse(metav1.StatusReasonForbidden, httpForbidden, k, "%s %q is forbidden: %s", resource(k), k.Name, why)
+}
+
+func badRequest(format string, args ...any) *refusal {
+	return refuse(metav1.StatusReasonBadRequest, httpBadRequest, events.Key{}, format, args...)
+}
+
+func tooLarge(k events.Key, size int) *refusal {
+	return refuse(metav1.StatusReasonRequestEntityTooLarge, httpRequestEntityTooLarge, k,
+		"%s %q is too large: %d KiB, at most %d are stored", resource(k), k.Name, size>>10, MaxObject>>10)
+}
+
+// invalid has one cause a field, so that clients can point at each.
+func invalid(k events.Key, errs field.ErrorList) *refusal {
+	kind, _ := events.KindOf(k.Resource)
+	name := kind.Name
+	if kind.Group != "" {
+		name += "." + kind.Group
+	}
+	r := refuse(metav1.StatusReasonInvalid, httpUnprocessableEntity, k, "%s %q is invalid: %v", name, k.Name, errs.ToAggregate())
+	for _, e := range errs {
+		r.causes = append(r.causes, metav1.StatusCause{Type: metav1.CauseType(e.Type), Message: e.ErrorBody(), Field: e.Field})
+	}
+	return r
+}

@@ -1,0 +1,115 @@
+package admit
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+func svc(name, spec string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Service\nmetadata: {name: %s}\nspec: {%s}\n", name, spec)
+}
+
+func TestClusterIPs(t *testing.T) {
+	w := newTown(t)
+	all := netip.MustParsePrefix("10.96.0.0/16")
+	seen := map[string]bool{"10.96.0.10": true, "10.96.0.0": true}
+	for i := range 50 {
+		s := get[*corev1.Service](w, w.must(wire.Create, svc(fmt.Sprint("s", i), "ports: [{port: 80}]"), Created)).Spec
+		if a := netip.MustParseAddr(s.ClusterIP); !all.Contains(a) || seen[s.ClusterIP] || s.ClusterIPs[0] != s.ClusterIP {
+			t.Fatalf("service %d has %s", i, s.ClusterIP)
+		}
+		seen[s.ClusterIP] = true
+	}
+	w.must(wire.Create, svc("asked", "clusterIP: 10.96.0.77, ports: [{port: 80}]"), Created)
+	for spec, message := range map[string]string{
+		"clusterIP: 10.96.0.77": `spec.clusterIPs[0]: Invalid value: "10.96.0.77": failed to allocate IP 10.96.0.77: provided IP is already allocated`,
+		"clusterIP: 10.0.0.1":   `spec.clusterIPs[0]: Invalid value: "10.0.0.1": failed to allocate IP 10.0.0.1: the provided IP is not in the valid range. The range of valid IPs is 10.96.0.0/16`,
+		"clusterIP: x":          `spec.clusterIPs[0]: Invalid value: "x": must be a valid IPv4 address`,
+	} {
+		w.refused(w.do(wire.Create, svc("b", spec+", ports: [{port: 80}]")), metav1.StatusReasonInvalid, `Service "b" is invalid: `+message)
+	}
+	if s := get[*corev1.Service](w, w.must(wire.Create, svc("h", "clusterIP: None, ports: [{port: 80}]"), Created)).Spec; s.ClusterIP != "None" {
+		t.Errorf("headless has %s", s.ClusterIP)
+	}
+	if s := get[*corev1.Service](w, w.must(wire.Create, svc("e", "type: ExternalName, externalName: a.b"), Created)).Spec; s.ClusterIP != "" {
+		t.Errorf("external name has %s", s.ClusterIP)
+	}
+}
+
+// A small range is used up to the last address, and then refused.
+func TestClusterIPsRunOut(t *testing.T) {
+	for bits, want := range map[int]int{28: 14, 29: 6, 30: 2, 31: 0} {
+		taken := given{addresses: map[string]bool{}}
+		prefix := netip.PrefixFrom(netip.MustParseAddr("10.0.0.0"), bits)
+		n := 0
+		for {
+			a, ok := taken.free(prefix, "", "op")
+			if !ok {
+				break
+			}
+			if taken.addresses[a] || a == "10.0.0.0" || !prefix.Contains(netip.MustParseAddr(a)) {
+				t.Fatalf("/%d gave %s", bits, a)
+			}
+			taken.addresses[a] = true
+			n++
+		}
+		if n != want {
+			t.Errorf("/%d gave %d addresses, want %d", bits, n, want)
+		}
+	}
+}
+
+func TestNodePorts(t *testing.T) {
+	w := newTown(t)
+	port := func(r wire.Result) int32 { return get[*corev1.Service](w, r).Spec.Ports[0].NodePort }
+	a := w.must(wire.Create, svc("a", "type: NodePort, ports: [{port: 80, nodePort: 30000}]"), Created)
+	b := w.must(wire.Create, svc("b", "type: NodePort, ports: [{port: 80}]"), Created)
+	if port(a) != 30000 || port(b) != 30001 {
+		t.Errorf("ports %d, %d", port(a), port(b))
+	}
+	w.refused(w.do(wire.Create, svc("c", "type: NodePort, ports: [{port: 80, nodePort: 30001}]")), metav1.StatusReasonInvalid,
+		`Service "c" is invalid: spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated`)
+	two := get[*corev1.Service](w, w.must(wire.Create, svc("d", "type: NodePort, ports: [{name: x, port: 80}, {name: y, port: 81, nodePort: 30002}]"), Created)).Spec.Ports
+	if two[0].NodePort != 30003 || two[1].NodePort != 30002 {
+		t.Errorf("ports %v: one that is asked for beside is not free", two)
+	}
+	w.delete(a.Key, nil)
+	if c := w.must(wire.Create, svc("c", "type: NodePort, ports: [{port: 80}]"), Created); port(c) != 30000 {
+		t.Errorf("port %d was given back", port(c))
+	}
+}
+
+func TestServiceUpdates(t *testing.T) {
+	w := newTown(t)
+	src := svc("s", "type: NodePort, ports: [{port: 80}]")
+	r := w.must(wire.Apply, src, Created)
+	before := get[*corev1.Service](w, r).Spec
+	w.must(wire.Apply, src, Unchanged)
+	w.must(wire.Replace, strings.Replace(src, "port: 80", "port: 80, targetPort: 8080", 1), Replaced)
+	after := get[*corev1.Service](w, r).Spec
+	if after.ClusterIP != before.ClusterIP || after.Ports[0].NodePort != before.Ports[0].NodePort || after.Ports[0].TargetPort.IntVal != 8080 {
+		t.Errorf("replaced: %+v", after)
+	}
+	w.must(wire.Apply, svc("s", "type: ClusterIP, ports: [{port: 80}]"), Configured)
+	after = get[*corev1.Service](w, r).Spec
+	if after.ClusterIP != before.ClusterIP || after.Ports[0].NodePort != 0 || after.ExternalTrafficPolicy != "" {
+		t.Errorf("no node port any more: %+v", after)
+	}
+	w.refused(w.do(wire.Apply, svc("s", "clusterIP: 10.96.9.9, type: ClusterIP, ports: [{port: 80}]")), metav1.StatusReasonInvalid,
+		`Service "s" is invalid: spec.clusterIPs[0]: Invalid value: "10.96.9.9": may not change once set`)
+	w.must(wire.Apply, svc("s", "type: ExternalName, externalName: a.b"), Configured)
+	if s := get[*corev1.Service](w, r).Spec; s.ClusterIP != "" || len(s.Ports) != 0 {
+		t.Errorf("external name: %+v", s)
+	}
+	w.must(wire.Apply, svc("s", "type: ClusterIP, ports: [{port: 80}]"), Configured)
+	if s := get[*corev1.Service](w, r).Spec; s.ClusterIP == "" || s.ExternalName != "" {
+		t.Errorf("back again: %+v", s)
+	}
+}

@@ -1,0 +1,299 @@
+package admit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/merge"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// writing is one apply, create or replace under way.
+type writing struct {
+	v    projections.State
+	r    Request
+	kind events.Kind
+	key  events.Key
+	// next is the object as it was written; written is its JSON.
+	next     events.Object
+	written  json.RawMessage
+	warnings []string
+}
+
+func write(v projections.State, r Request) (Outcome, *refusal) {
+	w, err := read(v, r)
+	if err != nil {
+		return Outcome{}, err
+	}
+	old, there := v.Get(w.key)
+	var out Outcome
+	switch {
+	case r.Operation == wire.Create && there:
+		err = exists(w.key, old.Deletion != nil)
+	case r.Operation == wire.Replace && !there:
+		err = notFound(w.key)
+	case there:
+		out, err = w.update(old)
+	default:
+		out, err = w.create()
+	}
+	out.Result.Key, out.Result.Warnings = w.key, w.warnings
+	return out, err
+}
+
+// read decodes the item strictly: the door believes no client.
+func read(v projections.State, r Request) (*writing, *refusal) {
+	docs, problems := manifest.Decode("object", r.Item.Object)
+	if len(problems) > 0 {
+		errs := make([]error, len(problems))
+		for i, p := range problems {
+			errs[i] = p
+		}
+		return nil, badRequest("strict decoding error: %v", errors.Join(errs...))
+	}
+	if len(docs) != 1 {
+		return nil, badRequest("an item holds one object, not %d", len(docs))
+	}
+	d := docs[0]
+	w := &writing{v: v, r: r, kind: d.Kind, next: d.Object, written: d.JSON()}
+	w.key = place(d.Kind, d.Object.GetNamespace(), d.Object.GetName())
+	w.next.SetNamespace(w.key.Namespace)
+	if w.key.Name == "" {
+		if r.Operation == wire.Apply {
+			return nil, badRequest("from %s: cannot use generate name with apply", d.Object.GetGenerateName())
+		}
+		w.key.Name = generated(d.Object.GetGenerateName(), r.Op)
+		w.next.SetName(w.key.Name)
+	}
+	warnings, refused := manifest.Unhonoured(d.Kind, w.written)
+	if len(refused) > 0 {
+		return nil, invalid(w.key, refused)
+	}
+	for _, m := range warnings {
+		w.warnings = append(w.warnings, m.String())
+	}
+	return w, nil
+}
+
+func (w *writing) create() (Outcome, *refusal) {
+	if err := w.namespaceOpen(); err != nil {
+		return Outcome{}, err
+	}
+	if w.r.Item.ResourceVersion != "" {
+		return Outcome{}, notFound(w.key) // somebody saw it, and it is gone
+	}
+	if w.next.GetResourceVersion() != "" {
+		return Outcome{}, badRequest("resourceVersion should not be set on objects to be created: take metadata.resourceVersion and metadata.uid out")
+	}
+	manifest.Default(w.next)
+	if err := w.check(nil); err != nil {
+		return Outcome{}, err
+	}
+	raw, err := w.canonical()
+	if err != nil {
+		return Outcome{}, err
+	}
+	body := events.Created{Object: raw}
+	if w.r.Operation == wire.Apply {
+		body.Applied = w.written
+	}
+	return Outcome{
+		Drafts: []reconcilers.Draft{reconcilers.Create(w.key, body)},
+		Result: wire.Result{UID: events.NewUID(w.r.Op), Outcome: Created},
+	}, nil
+}
+
+// namespaceOpen wants the object's namespace to be there and to stay.
+func (w *writing) namespaceOpen() *refusal {
+	if !w.kind.Namespaced {
+		return nil
+	}
+	k := events.Key{Resource: events.Namespaces, Name: w.key.Namespace}
+	ns, ok := w.v.Get(k)
+	if !ok {
+		return notFound(k)
+	}
+	if ns.Deletion == nil {
+		return nil
+	}
+	r := forbidden(w.key, "unable to create new content in namespace "+k.Name+" because it is being terminated")
+	r.causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Message: "namespace " + k.Name + " is being terminated", Field: "metadata.namespace"}}
+	return r
+}
+
+// precondition is the resourceVersion that the object must still have.
+func (w *writing) precondition() string {
+	if w.r.Item.ResourceVersion != "" {
+		return w.r.Item.ResourceVersion
+	}
+	return w.next.GetResourceVersion()
+}
+
+func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
+	if err := unmoved(w.v, old, w.precondition(), firstUID(w.r.Item.UID, events.UID(w.next.GetUID()))); err != nil {
+		return Outcome{}, err
+	}
+	before := old.Typed()
+	live, bad := manifest.Canonical(before)
+	if bad != nil {
+		return Outcome{}, badRequest("read %s: %v", w.key, bad)
+	}
+	if w.r.Operation == wire.Apply {
+		if err := w.merge(old, live); err != nil {
+			return Outcome{}, err
+		}
+	}
+	carry(before, w.next)
+	manifest.Default(w.next)
+	if err := w.check(before); err != nil {
+		return Outcome{}, err
+	}
+	raw, err := w.canonical()
+	if err != nil {
+		return Outcome{}, err
+	}
+	return w.changed(old, live, raw), nil
+}
+
+func firstUID(a, b events.UID) events.UID {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// unmoved holds a row to what the client had seen of it.
+func unmoved(v projections.State, o *projections.Object, version string, uid events.UID) *refusal {
+	if uid != "" && uid != o.UID {
+		return conflict(o.Key, "Precondition failed: UID in precondition: "+string(uid)+", UID in object meta: "+string(o.UID))
+	}
+	if version != "" && version != v.PositionOf(o.Key).String() {
+		return conflict(o.Key, "the object has been modified; please apply your changes to the latest version and try again")
+	}
+	return nil
+}
+
+// merge makes next of what was applied before, what is applied now, and live.
+func (w *writing) merge(old *projections.Object, live json.RawMessage) *refusal {
+	merged, err := merge.ThreeWay(w.kind, old.Applied, w.written, live)
+	if err != nil {
+		return badRequest("%v", err)
+	}
+	next := w.kind.New()
+	if err := json.Unmarshal(merged, next); err != nil {
+		return badRequest("merge %s: %v", w.key, err)
+	}
+	w.next = next
+	return nil
+}
+
+func (w *writing) check(before events.Object) *refusal {
+	var errs field.ErrorList
+	if svc, ok := w.next.(*corev1.Service); ok {
+		errs = allocate(w.v, w.key, svc, w.r.Op)
+	}
+	errs = append(errs, manifest.Validate(w.next)...)
+	if before != nil {
+		errs = append(errs, manifest.ValidateUpdate(before, w.next)...)
+	}
+	if len(errs) > 0 {
+		return invalid(w.key, errs)
+	}
+	return nil
+}
+
+func (w *writing) canonical() (json.RawMessage, *refusal) {
+	raw, err := manifest.Canonical(w.next)
+	if err != nil {
+		return nil, badRequest("%v", err)
+	}
+	if len(raw)+len(w.written) > MaxObject {
+		return nil, tooLarge(w.key, len(raw)+len(w.written))
+	}
+	return raw, nil
+}
+
+// changed drafts the new whole, if it is one. An apply that changes nothing of
+// the object is kept all the same when the manifest itself is another one: the
+// next merge has to know it.
+func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Outcome {
+	applying := w.r.Operation == wire.Apply
+	out := Outcome{Result: wire.Result{UID: old.UID, Outcome: Replaced}}
+	moved := !bytes.Equal(live, raw)
+	if applying && !moved {
+		out.Result.Outcome = Unchanged
+	} else if applying {
+		out.Result.Outcome = Configured
+	}
+	if !moved && (!applying || bytes.Equal(old.Applied, w.written)) {
+		return out
+	}
+	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: old.Applied}
+	if applying {
+		body.Applied = w.written
+	}
+	if !bytes.Equal(specOf(live), specOf(raw)) {
+		body.Generation++
+	}
+	out.Drafts = []reconcilers.Draft{reconcilers.Change(old, body)}
+	return out
+}
+
+// specOf is what generations count the changes of.
+func specOf(raw json.RawMessage) json.RawMessage {
+	var o struct {
+		Spec json.RawMessage `json:"spec"`
+	}
+	if json.Unmarshal(raw, &o) != nil {
+		return nil
+	}
+	return o.Spec
+}
+
+// carry takes over what the cluster gave out and a manifest does not repeat.
+func carry(before, next events.Object) {
+	next.SetNamespace(before.GetNamespace())
+	switch n := next.(type) {
+	case *corev1.Service:
+		if b, ok := before.(*corev1.Service); ok {
+			carryService(&b.Spec, &n.Spec)
+		}
+	case *corev1.Pod:
+		if b, ok := before.(*corev1.Pod); ok && n.Spec.NodeName == "" {
+			n.Spec.NodeName = b.Spec.NodeName
+		}
+	case *corev1.Node:
+		if b, ok := before.(*corev1.Node); ok && n.Spec.PodCIDR == "" {
+			n.Spec.PodCIDR, n.Spec.PodCIDRs = b.Spec.PodCIDR, b.Spec.PodCIDRs
+		}
+	case *appsv1.Deployment:
+		carryRevision(before, n)
+	}
+}
+
+// revisionAnnotation is written by the deployment reconciler, never by people.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+func carryRevision(before, next events.Object) {
+	revision, ok := before.GetAnnotations()[revisionAnnotation]
+	if !ok {
+		return
+	}
+	a := map[string]string{revisionAnnotation: revision}
+	for k, v := range next.GetAnnotations() {
+		if k != revisionAnnotation {
+			a[k] = v
+		}
+	}
+	next.SetAnnotations(a)
+}

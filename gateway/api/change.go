@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// change decides each item in turn, each to stand or fall alone, and answers
+// when all that was appended is durable.
+func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
+	req, err := decode[wire.ChangeRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	if req.ID == "" {
+		return nil, badRequest{errors.New("a change needs an id, so that a retry is not a second wish")}
+	}
+	var reply wire.ChangeReply
+	if req.DryRun {
+		reply.Results, err = s.rehearse(ctx, events.User(r.From), req)
+		return reply, err
+	}
+	var last events.Seq
+	for i, item := range req.Items {
+		result := s.changeOne(ctx, events.User(r.From), req, i, item)
+		last = max(last, result.Seq)
+		reply.Results = append(reply.Results, result)
+	}
+	if last == 0 {
+		return reply, s.fillObjects(s.Views.Durable(), reply.Results)
+	}
+	v, err := s.view(ctx, last)
+	if err != nil {
+		return nil, fmt.Errorf("the change stands in the log at %d, but nobody knows yet whether it survives a power cut: %w", last, err)
+	}
+	return reply, s.fillObjects(v, reply.Results)
+}
+
+func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) wire.Result {
+	ask, id := s.asking(actor, req, i, item)
+	key := admit.KeyOf(item)
+	var out admit.Outcome
+	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message,
+		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
+			out = admit.Admit(v, ask, now)
+			return out.Drafts, nil
+		}})
+	if err != nil {
+		return wire.Result{Key: key, Error: statusOf(fmt.Errorf("%s %s: %w", req.Operation, key, err))}
+	}
+	if len(made) > 0 {
+		out.Result.Seq = made[len(made)-1].Seq
+	}
+	return out.Result
+}
+
+// asking is what admission is asked about an item, and the id of its wish.
+func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) (admit.Request, string) {
+	id := fmt.Sprintf("%s/%d", req.ID, i)
+	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, admit.KeyOf(item), 0)}, id
+}
+
+// rehearse is a dry run: every item is decided by the code that a real change
+// goes through, on a fork of the writer's view that the items before it have
+// changed, so that a namespace and what lies in it can be tried together.
+func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.ChangeRequest) ([]wire.Result, error) {
+	var v projections.State
+	var now time.Time
+	_, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Message: req.Message,
+		Decide: func(view projections.State, at time.Time) ([]reconcilers.Draft, error) {
+			v, now = view, at // the rest need not hold up the writer
+			return nil, nil
+		}})
+	if err != nil {
+		return nil, fmt.Errorf("dry run: %w", err)
+	}
+	var results []wire.Result
+	for i, item := range req.Items {
+		ask, _ := s.asking(actor, req, i, item)
+		out := admit.Admit(v, ask, now)
+		v = imagine(v, ask.Op, out.Drafts, now)
+		if err := fillObject(v, &out.Result, now); err != nil {
+			return nil, err
+		}
+		results = append(results, out.Result)
+	}
+	return results, nil
+}
+
+// imagine folds drafts as if they had been appended. Their uids are made up.
+func imagine(v projections.State, op events.OpID, drafts []reconcilers.Draft, now time.Time) projections.State {
+	for i, d := range drafts {
+		e := events.Envelope{Subject: d.Subject, Type: d.Type, Version: 1, Body: d.Body, Seq: v.Seq + 1, Time: now, Now: now, Epoch: v.Epoch}
+		if d.Child != nil {
+			body := d.Child.Body
+			body.UID = events.NewUID(events.OpID(fmt.Sprintf("%s/%d", op, i)))
+			e.Body = events.MustBody(body)
+		}
+		v, _ = projections.Apply(v, e)
+	}
+	return v
+}
+
+func (s *Server) fillObjects(v projections.State, results []wire.Result) error {
+	now := s.Now()
+	for i := range results {
+		if err := fillObject(v, &results[i], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fillObject shows the object as it is in the view; one that is gone has none.
+func fillObject(v projections.State, r *wire.Result, now time.Time) error {
+	if r.Error != nil {
+		return nil
+	}
+	o, ok := v.Object(r.Key, now)
+	if !ok {
+		return nil
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", r.Key, err)
+	}
+	r.Object, r.UID = raw, events.UID(o.GetUID())
+	return nil
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// read answers with the objects that match.
+func (s *Server) read(ctx context.Context, r bus.Request) (any, error) {
+	req, err := decode[wire.ReadRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := matching(req)
+	if err != nil {
+		return nil, err
+	}
+	v, now, err := s.viewAt(ctx, req.At, req.MinSeq)
+	if err != nil {
+		return nil, err
+	}
+	reply := wire.ReadReply{Position: endOf(v), Now: now, Objects: []json.RawMessage{}}
+	if len(req.Names) == 0 {
+		reply.Objects, err = m.list(v, reply.Now)
+		return reply, err
+	}
+	for _, name := range req.Names {
+		o, ok := v.Object(events.Key{Resource: req.Resource, Namespace: req.Namespace, Name: name}, reply.Now)
+		if !ok {
+			reply.Missing = append(reply.Missing, name)
+			continue
+		}
+		raw, err := json.Marshal(o)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", name, err)
+		}
+		reply.Objects = append(reply.Objects, raw)
+	}
+	return reply, nil
+}
+
+// endOf is the position after every row of the last event folded.
+func endOf(v projections.State) events.Position { return events.At(v.Seq, events.MaxRows-1) }
+
+// match is a request's filter.
+type match struct {
+	resource  events.Resource
+	namespace string
+	names     []string
+	labels    labels.Selector
+	fields    fieldSelector
+}
+
+func matching(r wire.ReadRequest) (match, error) {
+	kind, ok := events.KindOf(r.Resource)
+	if !ok {
+		return match{}, badRequest{fmt.Errorf("the server doesn't have a resource type %q", r.Resource)}
+	}
+	if !kind.Namespaced {
+		r.Namespace = ""
+	}
+	sel, err := labels.Parse(r.LabelSelector)
+	if err != nil {
+		return match{}, badRequest{fmt.Errorf("unable to parse label selector: %w", err)}
+	}
+	fields, err := parseFields(r.Resource, r.FieldSelector)
+	if err != nil {
+		return match{}, badRequest{err}
+	}
+	return match{r.Resource, r.Namespace, r.Names, sel, fields}, nil
+}
+
+func (m match) list(v projections.State, now time.Time) ([]json.RawMessage, error) {
+	out := []json.RawMessage{}
+	for o := range v.Objects(m.resource, m.namespace, now) {
+		raw, ok, err := m.keep(o)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, raw)
+		}
+	}
+	return out, nil
+}
+
+// keep encodes an object if it matches.
+func (m match) keep(o events.Object) (json.RawMessage, bool, error) {
+	if m.namespace != "" && o.GetNamespace() != m.namespace || !m.labels.Matches(labels.Set(o.GetLabels())) ||
+		len(m.names) > 0 && !slices.Contains(m.names, o.GetName()) {
+		return nil, false, nil
+	}
+	raw, err := json.Marshal(o)
+	if err != nil {
+		return nil, false, fmt.Errorf("encode %s: %w", o.GetName(), err)
+	}
+	ok, err := m.fields.matches(raw)
+	return raw, ok, err
+}

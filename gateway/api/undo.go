@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/undo"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// undo appends the inverse of a change, whole or not at all.
+func (s *Server) undo(ctx context.Context, r bus.Request) (any, error) {
+	req, err := decode[wire.UndoRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	if req.ID == "" && !req.Preview {
+		return nil, badRequest{errors.New("an undo needs an id, so that a retry is not a second wish")}
+	}
+	q, err := s.undoing(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	steps, made, err := s.submitUndo(ctx, events.User(r.From), req, q)
+	var no *undo.Refusal
+	if errors.As(err, &no) {
+		return wire.UndoReply{Error: &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonConflict, Code: http.StatusConflict, Message: no.Said}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var reply wire.UndoReply
+	for i, step := range steps {
+		result := wire.Result{Key: step.Key, UID: step.UID, Outcome: step.Outcome}
+		if i < len(made) {
+			result.Seq = made[i].Seq
+		}
+		reply.Results = append(reply.Results, result)
+	}
+	if len(made) == 0 {
+		return reply, nil
+	}
+	last := made[len(made)-1].Seq
+	v, err := s.view(ctx, last)
+	if err != nil {
+		return nil, fmt.Errorf("the undo stands in the log at %d, but nobody knows yet whether it survives a power cut: %w", last, err)
+	}
+	return reply, s.fillObjects(v, reply.Results)
+}
+
+// undoing reads from the log what an undo rests on.
+func (s *Server) undoing(ctx context.Context, req wire.UndoRequest) (undo.Question, error) {
+	q := undo.Question{Force: req.Force}
+	newest := s.Views.Durable()
+	b, err := s.Log.Bounds(ctx)
+	if err != nil {
+		return q, fmt.Errorf("read the log's bounds: %w", err)
+	}
+	if req.Seq == 0 {
+		return q, badRequest{errors.New("say which change: the log begins at sequence 1")}
+	}
+	if err := s.within(b, newest, wire.Moment{Seq: req.Seq}); err != nil {
+		return q, err
+	}
+	if req.Seq > 1 {
+		if q.Before, err = s.refold(ctx, newest, wire.Moment{Seq: req.Seq - 1}); err != nil {
+			return q, err
+		}
+	} else {
+		q.Before = projections.Empty()
+	}
+	err = s.Log.Read(ctx, req.Seq, func(e events.Envelope) error {
+		switch {
+		case e.Seq == req.Seq:
+			q.Event = e
+		case e.Subject.Class() == "spec":
+			q.Later = append(q.Later, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return q, fmt.Errorf("read the log: %w", err)
+	}
+	return q, nil
+}
+
+// submitUndo decides on the writer's own view. made are the events appended, one
+// a step; none for a preview.
+func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.UndoRequest, q undo.Question) (steps []undo.Step, made []events.Envelope, err error) {
+	message := fmt.Sprintf("undo of %d", req.Seq)
+	if req.Message != "" {
+		message += ": " + req.Message
+	}
+	k, err := q.Event.Subject.Key()
+	if err != nil { // no change of an object: Undo says so
+		_, err = undo.Undo(q)
+		return nil, nil, err
+	}
+	op := events.NewOpID(s.Cluster, actor, req.ID, k, 0)
+	var landed []events.Envelope
+	made, err = s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Key: k, Message: message,
+		Decide: func(v projections.State, _ time.Time) ([]reconcilers.Draft, error) {
+			if seq, ok := v.Landed(op); ok && !req.Preview {
+				steps, landed = []undo.Step{{Key: k, Outcome: undo.Restored}}, []events.Envelope{{Seq: seq}} // a retry of what was done
+				return nil, nil
+			}
+			var err error
+			q.Now = v
+			if steps, err = undo.Undo(q); err != nil || req.Preview {
+				return nil, err
+			}
+			var drafts []reconcilers.Draft
+			for _, step := range steps {
+				drafts = append(drafts, step.Draft)
+			}
+			return drafts, nil
+		}})
+	if len(made) == 0 {
+		made = landed
+	}
+	return steps, made, err
+}

@@ -1,0 +1,193 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// watchBuffer is how many events a watch may be behind before it is cut off;
+// its client then goes on from the last position that it saw.
+const watchBuffer = 4096
+
+// tick is one event with the rows that it changed.
+type tick struct {
+	view    projections.State
+	event   events.Envelope
+	changes []projections.Change
+}
+
+// watch sends what changed since a position and then what changes.
+func (s *Server) watch(ctx context.Context, r bus.Request, stream bus.Stream) {
+	if err := s.watching(ctx, r, stream); err != nil && ctx.Err() == nil {
+		_ = sendFailure(ctx, stream, err) // a client that is gone cannot be told
+	}
+}
+
+func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream) error {
+	req, err := decode[wire.WatchRequest](r)
+	if err != nil {
+		return err
+	}
+	m, err := matching(req.ReadRequest)
+	if err != nil {
+		return err
+	}
+	ticks, stop := s.subscribe()
+	defer stop()
+	v := s.Views.Durable()
+	w := &watcher{match: m, stream: stream, now: s.Now}
+	if err := w.catchUp(ctx, s.Log, v, req.From); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case t, ok := <-ticks:
+			if !ok {
+				return errors.New("the watch fell behind; go on from the last position")
+			}
+			if t.event.Seq <= v.Seq {
+				continue // it was in the snapshot
+			}
+			if err := w.send(ctx, t); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// subscribe gives every durable event from now on; the channel is closed when
+// the reader falls behind.
+func (s *Server) subscribe() (<-chan tick, func()) {
+	ticks := make(chan tick, watchBuffer)
+	behind := false
+	stop := s.Views.OnDurable(func(v projections.State, e events.Envelope, c []projections.Change) {
+		if behind {
+			return
+		}
+		select {
+		case ticks <- tick{v, e, c}:
+		default:
+			behind = true
+			close(ticks)
+		}
+	})
+	return ticks, stop
+}
+
+// watcher is one watch under way.
+type watcher struct {
+	match
+	stream bus.Stream
+	now    func() time.Time
+}
+
+// catchUp sends what changed between a position and a snapshot: the objects
+// that are newer, and those that are gone by name.
+func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State, from events.Position) error {
+	if from == 0 || from.Seq() >= v.Seq {
+		return nil
+	}
+	err := log.Read(ctx, from.Seq()+1, func(e events.Envelope) error {
+		k, err := e.Subject.Key()
+		if err != nil || e.Seq > v.Seq || k.Resource != w.resource || e.Type.Verb() != events.VerbRemoved {
+			return nil
+		}
+		return w.gone(ctx, k, events.At(e.Seq, 0))
+	})
+	if err != nil {
+		return fmt.Errorf("read what was removed: %w", err)
+	}
+	for o := range v.Objects(w.resource, w.namespace, w.now()) {
+		p := positionOf(o)
+		if p <= from {
+			continue
+		}
+		if err := w.object(ctx, "MODIFIED", p, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send tells of one event's rows.
+func (w *watcher) send(ctx context.Context, t tick) error {
+	for _, c := range t.changes {
+		for _, k := range projections.Shown(c.Key, w.resource) {
+			if err := w.change(ctx, t, c, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *watcher) change(ctx context.Context, t tick, c projections.Change, k events.Key) error {
+	if c.After == nil {
+		return w.gone(ctx, k, c.Position)
+	}
+	o, ok := t.view.Object(k, w.now())
+	if !ok {
+		return nil
+	}
+	how := "MODIFIED"
+	if c.Before == nil {
+		how = "ADDED"
+	}
+	return w.object(ctx, how, c.Position, o)
+}
+
+// object tells of an object that matches. One that does not match (any more) is
+// told of as gone: the client knows whether it ever saw it.
+func (w *watcher) object(ctx context.Context, how string, p events.Position, o events.Object) error {
+	raw, ok, err := w.keep(o)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return w.gone(ctx, events.Key{Resource: w.resource, Namespace: o.GetNamespace(), Name: o.GetName()}, p)
+	}
+	return w.event(ctx, wire.WatchEvent{Type: how, Position: p, Now: w.now(), Object: raw})
+}
+
+// gone tells of an object that is no more by its name alone.
+func (w *watcher) gone(ctx context.Context, k events.Key, p events.Position) error {
+	if w.namespace != "" && k.Namespace != w.namespace || len(w.names) > 0 && !slices.Contains(w.names, k.Name) {
+		return nil
+	}
+	kind, _ := events.KindOf(k.Resource)
+	o := kind.New()
+	o.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	o.SetNamespace(k.Namespace)
+	o.SetName(k.Name)
+	o.SetResourceVersion(p.String())
+	return w.event(ctx, wire.WatchEvent{Type: "DELETED", Position: p, Now: w.now(), Object: events.MustBody(o)})
+}
+
+func (w *watcher) event(ctx context.Context, e wire.WatchEvent) error {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode watch event: %w", err)
+	}
+	return w.stream.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: b})
+}
+
+func positionOf(o events.Object) events.Position {
+	var p events.Position
+	_, _ = fmt.Sscan(o.GetResourceVersion(), &p) // ours are always numbers
+	return p
+}
+
+func sendFailure(ctx context.Context, stream bus.Stream, err error) error {
+	return stream.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(statusOf(err))})
+}

@@ -1,0 +1,104 @@
+package wire
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// JoinRequest registers a node; asking again is harmless.
+type JoinRequest struct {
+	Node   string            `json:"node"`
+	Facts  events.NodeFacts  `json:"facts"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// JoinReply tells the node its place.
+type JoinReply struct {
+	UID         events.UID     `json:"uid"`
+	PodCIDR     string         `json:"podCIDR"`
+	ServiceCIDR string         `json:"serviceCIDR"`
+	DNS         string         `json:"dns"`
+	Domain      string         `json:"domain"`
+	Error       *metav1.Status `json:"error,omitempty"`
+}
+
+// DesiredRequest asks for all that a node shall run.
+type DesiredRequest struct {
+	Node string `json:"node"`
+}
+
+// NetworkRequest asks for every service row.
+type NetworkRequest struct{}
+
+// The streams that node agents serve: req.<user>.node.<node>.<verb>.
+const (
+	NodeLogs    = "logs"    // LogsRequest; frames on channel Stdout
+	NodeExec    = "exec"    // ExecRequest; frames both ways
+	NodeAttach  = "attach"  // ExecRequest without Command; frames both ways
+	NodeForward = "forward" // ForwardRequest; what a connection carries, on Stdin and Stdout
+	NodeImport  = "import"  // an image archive on Stdin; the answer is a list of Imported on Stdout
+)
+
+// The channels of a node's streams.
+const (
+	Stdin       byte = 0
+	Stdout      byte = 1
+	Stderr      byte = 2
+	Failed      byte = 3 // JSON metav1.Status: the end of the stream, with the exit code in details
+	Resize      byte = 4 // JSON WindowSize
+	StdinClosed byte = 5
+)
+
+// NodeSubject is where a user dials a node's stream.
+func NodeSubject(user, node, verb string) string {
+	return "req." + user + ".node." + events.Token(node) + "." + verb
+}
+
+// NodePattern is what an agent accepts on.
+func NodePattern(node, verb string) string { return "req.*.node." + events.Token(node) + "." + verb }
+
+// LogsRequest asks for a container's output.
+type LogsRequest struct {
+	Namespace  string     `json:"namespace"`
+	Pod        string     `json:"pod"`
+	UID        events.UID `json:"uid"`
+	Container  string     `json:"container"`
+	Follow     bool       `json:"follow,omitempty"`
+	Previous   bool       `json:"previous,omitempty"`
+	Tail       *int64     `json:"tail,omitempty"` // lines from the end; nil is all
+	Since      time.Time  `json:"since,omitzero"`
+	Timestamps bool       `json:"timestamps,omitempty"`
+	LimitBytes int64      `json:"limitBytes,omitempty"`
+}
+
+// ExecRequest asks to run a command in a container, or to attach to it.
+type ExecRequest struct {
+	Namespace string     `json:"namespace"`
+	Pod       string     `json:"pod"`
+	UID       events.UID `json:"uid"`
+	Container string     `json:"container"`
+	Command   []string   `json:"command,omitempty"`
+	TTY       bool       `json:"tty,omitempty"`
+	Stdin     bool       `json:"stdin,omitempty"`
+	Size      WindowSize `json:"size,omitzero"`
+}
+
+// ForwardRequest asks for one TCP connection to a port on the loopback of a pod.
+type ForwardRequest struct {
+	Namespace string     `json:"namespace"`
+	Pod       string     `json:"pod"`
+	UID       events.UID `json:"uid"`
+	Port      uint16     `json:"port"`
+}
+
+// WindowSize is a terminal's.
+type WindowSize struct{ Width, Height uint16 }
+
+// Imported is one image that a node took out of an archive.
+type Imported struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}

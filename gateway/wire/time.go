@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"encoding/json"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// The verbs of time beside those of wire.go.
+const (
+	VerbBlame    = "blame"    // WhyRequest → TextReply: each field and who last set it
+	VerbRestarts = "restarts" // WhyRequest → TextReply: every run of a pod's containers
+	VerbUndo     = "undo"     // UndoRequest → UndoReply
+	VerbForesee  = "foresee"  // ForeseeRequest → ForeseeReply
+)
+
+// UndoRequest asks for the inverse of a person's change.
+type UndoRequest struct {
+	ID      string     `json:"id"`                // the same for a retry of the same wish
+	Seq     events.Seq `json:"seq"`               // of the change
+	Preview bool       `json:"preview,omitempty"` // decide, answer, append nothing
+	Force   bool       `json:"force,omitempty"`   // go on over changes that came later
+	Message string     `json:"message,omitempty"` // kept beside "undo of N"
+}
+
+// UndoReply has one result an object, in the order of the undo: "restored" to
+// what it was, "created" again, or "deleted".
+type UndoReply struct {
+	Results []Result       `json:"results,omitempty"`
+	Error   *metav1.Status `json:"error,omitempty"`
+}
+
+// ForeseeRequest asks what would become of the cluster; nothing is appended.
+// The changes are made in the order of the fields on a fork of the state, which
+// is then driven until it rests.
+type ForeseeRequest struct {
+	At       Moment              `json:"at,omitzero"`        // fork the past
+	AddNodes []map[string]string `json:"addNodes,omitempty"` // what each has to give: cpu, memory, pods
+	Items    []Item              `json:"items,omitempty"`    // to be applied
+	Scale    []ScaleTo           `json:"scale,omitempty"`
+	Drain    []string            `json:"drain,omitempty"` // nodes to be cordoned and emptied
+	Lose     []string            `json:"lose,omitempty"`  // nodes that fall silent
+}
+
+// ScaleTo is how many replicas a workload would have.
+type ScaleTo struct {
+	Key      events.Key `json:"key"`
+	Replicas int32      `json:"replicas"`
+}
+
+// ForeseeReply has one result an item and a scale, in order, and what would
+// become of the pods, as text and as JSON.
+type ForeseeReply struct {
+	Results []Result        `json:"results,omitempty"`
+	Text    string          `json:"text,omitempty"`
+	JSON    json.RawMessage `json:"json,omitempty"`
+	Error   *metav1.Status  `json:"error,omitempty"`
+}
