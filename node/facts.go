@@ -1,0 +1,141 @@
+package node
+
+import (
+	"net"
+	"os"
+	goruntime "runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/node/plan"
+)
+
+// maxPods is how many pods a node takes, as in Kubernetes.
+const maxPods = 110
+
+// findFacts fills what the caller left empty.
+func findFacts(f events.NodeFacts) events.NodeFacts {
+	fill := func(s *string, find func() string) {
+		if *s == "" {
+			*s = find()
+		}
+	}
+	fill(&f.Hostname, func() string { h, _ := os.Hostname(); return h })
+	fill(&f.OSImage, osImage)
+	fill(&f.Kernel, kernel)
+	fill(&f.Architecture, func() string { return goruntime.GOARCH })
+	fill(&f.ContainerRuntime, containerdVersion)
+	fill(&f.MachineID, func() string { return firstLine("/etc/machine-id") })
+	fill(&f.BootID, func() string { return firstLine("/proc/sys/kernel/random/boot_id") })
+	if len(f.Addresses) == 0 {
+		f.Addresses = addresses()
+	}
+	if len(f.Capacity) == 0 {
+		f.Capacity = capacity()
+	}
+	if len(f.Allocatable) == 0 {
+		f.Allocatable = f.Capacity
+	}
+	return f
+}
+
+// describeNode is the part of the facts that pods can ask for.
+func describeNode(o Options) plan.Node {
+	n := plan.Node{Name: o.Name}
+	if len(o.Facts.Addresses) > 0 {
+		n.IP = o.Facts.Addresses[0]
+	}
+	if q, err := resource.ParseQuantity(o.Facts.Allocatable[string(corev1.ResourceCPU)]); err == nil {
+		n.CPU = q
+	}
+	if q, err := resource.ParseQuantity(o.Facts.Allocatable[string(corev1.ResourceMemory)]); err == nil {
+		n.Memory = q
+	}
+	return n
+}
+
+func capacity() map[string]string {
+	out := map[string]string{"cpu": strconv.Itoa(goruntime.NumCPU()), "pods": strconv.Itoa(maxPods)}
+	var si unix.Sysinfo_t
+	if unix.Sysinfo(&si) == nil {
+		out["memory"] = strconv.FormatUint(si.Totalram*uint64(si.Unit)/1024, 10) + "Ki"
+	}
+	return out
+}
+
+// containerdVersion is that of the one inside this binary, in Kubernetes' form.
+func containerdVersion() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "containerd://unknown"
+	}
+	for _, d := range build.Deps {
+		if d.Path == "github.com/containerd/containerd/v2" {
+			return "containerd://" + strings.TrimPrefix(d.Version, "v")
+		}
+	}
+	return "containerd://unknown"
+}
+
+func kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// osImage is PRETTY_NAME of os-release.
+func osImage() string {
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return "Linux"
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+			return strings.Trim(v, `"'`)
+		}
+	}
+	return "Linux"
+}
+
+func firstLine(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return line
+}
+
+// addresses are this machine's, the one that leads outside first. Nothing is sent to find it: a connected UDP socket only
+// asks the routing table.
+func addresses() []string {
+	var out []string
+	if c, err := net.Dial("udp4", "192.0.2.1:9"); err == nil {
+		out = append(out, c.LocalAddr().(*net.UDPAddr).IP.String())
+		c.Close()
+	}
+	if len(out) > 0 {
+		return out
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range all {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			out = append(out, n.IP.String())
+		}
+	}
+	if len(out) == 0 {
+		out = []string{"127.0.0.1"} // a machine without a network still runs pods
+	}
+	return out
+}

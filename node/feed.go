@@ -1,0 +1,219 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// Bounds of the feed.
+const (
+	// fetchPatience is how long a request to the control plane may take.
+	fetchPatience = 15 * time.Second
+	// fetchPause is what lies between two tries.
+	fetchPause = time.Second
+	// maxUnread bounds what the feed holds while a set is fetched; beyond it the set is fetched once more.
+	maxUnread = 4096
+)
+
+// feed follows what the node shall run. Messages only queue in the subscription's goroutine; everything else happens in
+// run, which never waits for a pod.
+type feed struct {
+	a       *Agent
+	flights flights
+
+	mu     sync.Mutex
+	unread []projections.FeedMessage
+	beats  *projections.Beacon // the newest, when not yet read
+	wake   chan struct{}
+
+	// at is the position that the rows stand at; stale says that some change may be missing.
+	at    events.Position
+	epoch events.Seq
+	stale bool
+}
+
+func newFeed(a *Agent) *feed {
+	f := &feed{a: a, wake: make(chan struct{}, 1), stale: true, flights: flights{heard: make(chan struct{})}}
+	f.flights.resume(a.journal.unsettled())
+	a.journal.settled = func() { a.each((*worker).poke) }
+	return f
+}
+
+// poke lets a worker look again.
+func (w *worker) poke() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.row == nil {
+		w.changedLocked() // only who waits to forget asks for evidence
+	}
+}
+
+func (f *feed) ring() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *feed) message(m bus.Message) {
+	var msg projections.FeedMessage
+	err := json.Unmarshal(m.Body, &msg)
+	f.mu.Lock()
+	if err != nil || len(f.unread) >= maxUnread {
+		f.a.log.Warn("feed message dropped", "error", err)
+		f.unread = []projections.FeedMessage{{Prev: ^events.Position(0)}} // a gap: the set is read again
+	} else {
+		f.unread = append(f.unread, msg)
+	}
+	f.mu.Unlock()
+	f.ring()
+}
+
+func (f *feed) beacon(m bus.Message) {
+	var b projections.Beacon
+	if err := json.Unmarshal(m.Body, &b); err != nil {
+		f.a.log.Warn("beacon unread", "error", err)
+		return
+	}
+	f.mu.Lock()
+	f.beats = &b
+	f.mu.Unlock()
+	f.ring()
+}
+
+// run applies what comes until ctx ends.
+func (f *feed) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if f.stale {
+			if err := f.fetch(ctx); err != nil {
+				f.a.log.Debug("fetch desired set", "error", err)
+				wait(ctx, nil, time.Now().Add(fetchPause), time.Now())
+				f.drain() // beacons still say what is durable
+				continue
+			}
+		}
+		f.drain()
+		if f.stale {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-f.wake:
+		}
+	}
+}
+
+func (f *feed) drain() {
+	f.mu.Lock()
+	messages, beacon := f.unread, f.beats
+	f.unread, f.beats = nil, nil
+	f.mu.Unlock()
+	for _, m := range messages {
+		f.apply(m)
+	}
+	if beacon == nil {
+		return
+	}
+	if beacon.Epoch != f.epoch || beacon.Nodes[f.a.o.Name] > f.at {
+		f.stale = true // a last message was lost, or another process feeds us now
+	}
+	f.hear(beacon.Epoch, beacon.Durable)
+}
+
+// hear lets go of the evidence that nobody needs any more, and has that said again which a new writer may not have.
+func (f *feed) hear(epoch, durable events.Seq) {
+	f.flights.mu.Lock()
+	before, lease := f.flights.done, f.flights.epoch
+	f.flights.mu.Unlock()
+	if done := f.flights.beacon(epoch, durable); done > before {
+		f.a.journal.durable(done)
+	}
+	if epoch != lease {
+		f.a.journal.again()
+	}
+}
+
+// apply hands changed rows to their workers.
+func (f *feed) apply(m projections.FeedMessage) {
+	if f.stale {
+		return // the set that will be read holds it
+	}
+	if m.Prev > f.at || m.Epoch != f.epoch {
+		f.stale = true
+		return
+	}
+	if m.Position <= f.at {
+		return
+	}
+	for i := range m.Pods {
+		w, _ := f.a.worker(m.Pods[i].UID, true)
+		w.want(&m.Pods[i])
+	}
+	for _, ref := range m.Gone {
+		if w, ok := f.a.worker(ref.UID, false); ok {
+			w.want(nil)
+		}
+	}
+	f.at = m.Position
+}
+
+// fetch reads the whole set: what is not in it shall not be here.
+func (f *feed) fetch(ctx context.Context) error {
+	var set projections.DesiredSet
+	request := wire.DesiredRequest{Node: f.a.o.Name}
+	if err := f.a.ask(ctx, wire.VerbDesired, request, &set); err != nil {
+		return err
+	}
+	if set.Node != f.a.o.Name {
+		return fmt.Errorf("read desired set: it is for node %q", set.Node)
+	}
+	f.a.settings(set.DNS, set.Domain)
+	listed := map[events.UID]bool{}
+	for i := range set.Pods {
+		row := &set.Pods[i]
+		listed[row.UID] = true
+		w, _ := f.a.worker(row.UID, true)
+		w.want(row)
+	}
+	f.a.each(func(w *worker) {
+		if !listed[w.uid] {
+			w.want(nil)
+		}
+	})
+	f.at, f.epoch, f.stale = set.Position, set.Epoch, false
+	f.hear(set.Epoch, 0)
+	return nil
+}
+
+// ask sends one request to the control plane.
+func (a *Agent) ask(ctx context.Context, verb string, request, reply any) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchPatience)
+	defer cancel()
+	b, err := a.o.Wires.Request(ctx, wire.Subject(a.o.User, verb), events.MustBody(request))
+	if err != nil {
+		return fmt.Errorf("ask for %s: %w", verb, err)
+	}
+	if err := json.Unmarshal(b, reply); err != nil {
+		return fmt.Errorf("read %s: %w", verb, err)
+	}
+	return nil
+}
+
+func (a *Agent) settings(dns, domain string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if dns != "" {
+		a.node.DNS = dns
+	}
+	if domain != "" {
+		a.node.Domain = domain
+	}
+}

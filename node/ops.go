@@ -1,0 +1,339 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/node/logfile"
+	"github.com/stave-run/stave/node/plan"
+	"github.com/stave-run/stave/node/runtime"
+	"github.com/stave-run/stave/projections"
+)
+
+// Bounds of operations that are not interrupted half-way: nobody gains by a container that is made by half.
+const (
+	makePatience = 2 * time.Minute
+	// endPatience is how long the news of an end may take after the container was stopped.
+	endPatience = 10 * time.Second
+)
+
+// do does one operation. An error is what the plan does not know of: it is tried again after opPause.
+func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op) error {
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), makePatience)
+	defer cancel()
+	switch op := op.(type) {
+	case plan.Pull:
+		return w.pull(ctx, row, op)
+	case plan.MakeSandbox:
+		return w.makeSandbox(whole, row)
+	case plan.WriteVolumes:
+		return w.writeVolumes(row, op)
+	case plan.Start:
+		return w.start(whole, row, op)
+	case plan.Stop:
+		return w.stop(ctx, op)
+	case plan.Remove:
+		return w.remove(whole, row, op)
+	case plan.Clean:
+		return w.clean(whole)
+	case plan.Report:
+		return w.tell(ctx, row, w.withTails(row, op.Facts)...)
+	}
+	return fmt.Errorf("unknown operation %s", op)
+}
+
+// tell puts facts into the journal and remembers that they were told, in this order: a fact may be told twice, never not
+// at all.
+func (w *worker) tell(ctx context.Context, row *projections.DesiredPod, facts ...events.Fact) error {
+	seen := events.PodSeen{Namespace: row.Pod.Namespace, Name: row.Pod.Name, UID: row.UID, Assigned: row.Assigned, Facts: facts}
+	if err := w.a.journal.add(ctx, piece{Pod: &seen}); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	w.update(func(o plan.Observed) plan.Observed { return o.Tell(facts) })
+	w.save()
+	return nil
+}
+
+// withTails adds the last words of those that failed.
+func (w *worker) withTails(row *projections.DesiredPod, facts []events.Fact) []events.Fact {
+	for i, f := range facts {
+		if f.Kind == events.FactExited && f.Code != 0 {
+			facts[i].Tail = lastWords(w.a.logPath(row, f.Container, f.Run))
+		}
+	}
+	return facts
+}
+
+func (a *Agent) logPath(row *projections.DesiredPod, container string, run int) string {
+	return logfile.Path(a.logsDir(), row.Pod.Namespace, row.Pod.Name, string(row.UID), container, run-1)
+}
+
+func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.Pull) error {
+	began := w.a.now()
+	img, found, err := w.a.o.Runtime.Lookup(ctx, op.Image)
+	reason := plan.ErrImagePull
+	if err == nil && !found && op.Policy == "Never" {
+		reason, err = "ErrImageNeverPull", fmt.Errorf("container image %q is not present with pull policy of Never", op.Image)
+	}
+	fact := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image}
+	if err == nil && (!found || op.Policy == "Always") {
+		fact.Kind, fact.At = events.FactPulling, began
+		if err := w.tell(ctx, row, fact); err != nil {
+			return err
+		}
+		img, err = w.a.o.Runtime.Pull(ctx, op.Image, func(runtime.PullProgress) {})
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	fact.At = w.a.now()
+	if err != nil {
+		return w.pullFailed(ctx, row, fact, reason, err)
+	}
+	fact.Kind, fact.ImageID, fact.Took = events.FactPulled, imageID(img), fact.At.Sub(began).Milliseconds()
+	if err := w.tell(ctx, row, fact); err != nil {
+		return err
+	}
+	w.update(func(o plan.Observed) plan.Observed {
+		return o.Remember(op.Container, func(k *plan.Known) { k.Image, k.Retry = op.Run, plan.Retry{} })
+	})
+	w.save()
+	return nil
+}
+
+func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fact events.Fact, reason string, err error) error {
+	var pulling *runtime.PullError
+	if errors.As(err, &pulling) && pulling.Reason == runtime.PullInvalidName {
+		reason = "InvalidImageName"
+	}
+	fact.Kind, fact.Reason, fact.Message = events.FactPullFailed, reason, err.Error()
+	if err := w.tell(ctx, row, fact); err != nil {
+		return err
+	}
+	then := plan.ImagePullBackOff
+	if reason != plan.ErrImagePull {
+		then = reason // Kubernetes goes on to say what is wrong: trying again will not help by itself
+	}
+	message := fmt.Sprintf("back-off pulling image %q: %s: %s", fact.Image, reason, fact.Message)
+	w.retryContainer(fact.Container, then, message)
+	return nil
+}
+
+func (w *worker) retryContainer(name, reason, message string) {
+	w.update(func(o plan.Observed) plan.Observed {
+		return o.Remember(name, func(k *plan.Known) { k.Retry = k.Retry.Failed(w.a.now(), reason, message) })
+	})
+	w.save()
+}
+
+// imageID is Kubernetes': the repository and the digest.
+func imageID(img runtime.Image) string {
+	if img.Digest == "" {
+		return img.Ref
+	}
+	repo, _, _ := strings.Cut(img.Ref, "@")
+	if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
+		repo = repo[:i]
+	}
+	return repo + "@" + img.Digest
+}
+
+func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) error {
+	w.update(func(o plan.Observed) plan.Observed { o.Remains = true; return o })
+	w.save() // before anything is made: what is left after a crash is known to be there
+	ip, err := w.attach(ctx, row)
+	if err == nil {
+		err = w.writeEtc(row, ip)
+	}
+	if err != nil {
+		w.log().Warn("make sandbox", "error", err)
+		w.update(func(o plan.Observed) plan.Observed {
+			o.Setup = o.Setup.Failed(w.a.now(), "ContainerCreating", "failed to create pod sandbox: "+err.Error())
+			return o
+		})
+		return nil
+	}
+	n, _, _ := w.a.describe()
+	if _, obs, _ := w.state(); obs.IP != ip {
+		if err := w.tell(ctx, row, events.Fact{Kind: events.FactSandbox, At: w.a.now(), IP: ip, HostIP: n.IP}); err != nil {
+			return err
+		}
+	}
+	w.update(func(o plan.Observed) plan.Observed {
+		o.Sandbox, o.IP, o.Setup = true, ip, plan.Retry{}
+		return o
+	})
+	w.save()
+	return nil
+}
+
+func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (string, error) {
+	spec := row.Pod.Spec
+	box, err := w.a.o.Runtime.EnsureSandbox(ctx, runtime.SandboxSpec{
+		UID: string(row.UID), Namespace: row.Pod.Namespace, Name: row.Pod.Name, Hostname: plan.Hostname(&row.Pod),
+		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, HostPID: spec.HostPID,
+	})
+	if err != nil {
+		return "", err
+	}
+	n, _, network := w.a.describe()
+	if box.Created {
+		w.update(func(o plan.Observed) plan.Observed { o.Volumes = ""; return o })
+	}
+	if spec.HostNetwork {
+		return n.IP, nil
+	}
+	addr, err := network.Attach(ctx, string(row.UID), box.NetNSPath)
+	if err != nil {
+		return "", fmt.Errorf("attach network: %w", err)
+	}
+	return addr.String(), nil
+}
+
+func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
+	_, obs, _ := w.state()
+	spec, err := w.a.containerSpec(row, op, obs.IP)
+	if err != nil {
+		w.retryContainer(op.Container, plan.CreateContainerConfigError, err.Error())
+		return nil
+	}
+	id, err := w.a.o.Runtime.Create(ctx, spec)
+	if err != nil {
+		w.createFailed(op, err)
+		return nil
+	}
+	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
+	w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
+	if _, err = w.a.o.Runtime.Start(ctx, id); err != nil {
+		run.Phase, run.Exit = plan.Exited, plan.Exit{Code: runtime.StartErrorCode, Message: err.Error(), At: w.a.now(), NotStarted: true}
+		w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
+		return w.a.o.Runtime.Remove(ctx, id)
+	}
+	w.update(func(o plan.Observed) plan.Observed {
+		if c, _ := o.Newest(op.Container); c.Phase == plan.Created {
+			run.Phase = plan.Running // unless its end was heard of before
+			o = o.Put(run)
+		}
+		return o
+	})
+	return nil
+}
+
+func (w *worker) createFailed(op plan.Start, err error) {
+	reason := runtime.CreateFailed
+	var creating *runtime.CreateError
+	if errors.As(err, &creating) {
+		reason = creating.Reason
+	}
+	w.retryContainer(op.Container, reason, err.Error())
+	w.update(func(o plan.Observed) plan.Observed {
+		if reason == runtime.CreateImageMissing {
+			return o.Remember(op.Container, func(k *plan.Known) { k.Image = 0 })
+		}
+		o.Sandbox = o.Sandbox && reason != runtime.CreateFailed // asked again: the shim may be gone
+		return o
+	})
+}
+
+// stop ends all runs at the same time and waits until their ends are known.
+func (w *worker) stop(ctx context.Context, op plan.Stop) error {
+	errs := make([]error, len(op.Runs))
+	var stopping sync.WaitGroup
+	for i, c := range op.Runs {
+		stopping.Go(func() { errs[i] = w.a.o.Runtime.Stop(ctx, c.ID, op.Grace, 0) })
+	}
+	stopping.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		_, obs, changed := w.state()
+		if !runs(obs, op.Runs) {
+			return nil
+		}
+		wait(ctx, changed, time.Time{}, time.Time{})
+	}
+	return ctx.Err()
+}
+
+func runs(o plan.Observed, of []plan.Container) bool {
+	for _, c := range of {
+		for _, x := range o.Containers {
+			if x.ID == c.ID && x.Phase == plan.Running {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// remove removes an old run; of its log, that of the run before goes: one is kept for `logs --previous`.
+func (w *worker) remove(ctx context.Context, row *projections.DesiredPod, op plan.Remove) error {
+	if err := w.a.o.Runtime.Remove(ctx, op.ID); err != nil {
+		return err
+	}
+	w.update(func(o plan.Observed) plan.Observed { return o.Drop(op.Container, op.Run) })
+	path := w.a.logPath(row, op.Container, op.Run-1)
+	if op.Run == 1 {
+		return nil
+	}
+	for i := range logfile.MaxFiles {
+		name := path
+		if i > 0 {
+			name += "." + strconv.Itoa(i)
+		}
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove log: %w", err)
+		}
+	}
+	return nil
+}
+
+// clean removes everything of the pod but its logs and what is known of it.
+func (w *worker) clean(ctx context.Context) error {
+	_, _, network := w.a.describe()
+	err := w.a.o.Runtime.RemoveSandbox(ctx, string(w.uid))
+	if err == nil && network != nil {
+		err = network.Detach(ctx, string(w.uid))
+	}
+	if err == nil {
+		err = w.a.removeFiles(w.uid)
+	}
+	if err != nil {
+		w.log().Warn("remove pod", "error", err)
+		w.update(func(o plan.Observed) plan.Observed {
+			o.Cleanup = o.Cleanup.Failed(w.a.now(), "", err.Error())
+			return o
+		})
+		return nil
+	}
+	w.update(func(o plan.Observed) plan.Observed { return o.Cleaned() })
+	w.save()
+	return nil
+}
+
+// forget ends the worker, unless the pod was wished for again in this very moment.
+func (w *worker) forget() bool {
+	w.mu.Lock()
+	if w.row != nil {
+		w.mu.Unlock()
+		return false
+	}
+	w.gone = true
+	w.changedLocked()
+	w.mu.Unlock()
+	w.a.dropWorker(w.uid)
+	if err := w.a.removeRecord(w.uid); err != nil {
+		w.log().Error("forget pod", "error", err)
+	}
+	return true
+}

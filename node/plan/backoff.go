@@ -1,0 +1,46 @@
+package plan
+
+import "time"
+
+// Kubernetes' bounds of trying again.
+const (
+	// FirstBackoff is the wait after a failed pull, and after a second end in a row.
+	FirstBackoff = 10 * time.Second
+	// MaxBackoff is the longest wait.
+	MaxBackoff = 300 * time.Second
+	// StableAfter is how long a run lasts that makes the ends before it forgotten.
+	StableAfter = 10 * time.Minute
+	// OrphanGrace is what containers get of which the log says nothing any more.
+	OrphanGrace = 2 * time.Second
+)
+
+// Failed is the retry after one more failure.
+func (r Retry) Failed(now time.Time, reason, message string) Retry {
+	n := r.Failures + 1
+	return Retry{Failures: n, Until: now.Add(Backoff(n)), Reason: reason, Message: message}
+}
+
+// Backoff is the wait after n failures in a row, from 1: it doubles from FirstBackoff to MaxBackoff.
+func Backoff(n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	d := FirstBackoff
+	for range n - 1 {
+		if d *= 2; d >= MaxBackoff {
+			return MaxBackoff
+		}
+	}
+	return d
+}
+
+// CrashBackoff is the wait before the next run after n ends in a row: the first is forgiven, as Kubernetes does.
+func CrashBackoff(n int) time.Duration { return Backoff(n - 1) }
+
+// ends counts a run's end: one that lasted begins a new count.
+func ends(crashes int, lasted time.Duration) int {
+	if lasted >= StableAfter {
+		return 1
+	}
+	return crashes + 1
+}

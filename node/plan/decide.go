@@ -1,0 +1,335 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// Words that people know from Kubernetes.
+const (
+	CrashLoopBackOff           = "CrashLoopBackOff"
+	ImagePullBackOff           = "ImagePullBackOff"
+	ErrImagePull               = "ErrImagePull"
+	CreateContainerConfigError = "CreateContainerConfigError"
+	ContainerStatusUnknown     = "ContainerStatusUnknown"
+	Completed                  = "Completed"
+	Failed                     = "Error"
+	OOMKilled                  = "OOMKilled"
+	StartError                 = "StartError"
+)
+
+// Decide plans for one pod. A nil row is a pod that the node shall not have: it is stopped, removed and forgotten.
+func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Decision {
+	p := &planner{row: row, o: o, node: n, now: now}
+	if row == nil || row.Stop {
+		p.stop()
+	} else {
+		p.run()
+	}
+	return p.out
+}
+
+type planner struct {
+	row  *projections.DesiredPod
+	o    Observed
+	node Node
+	now  time.Time
+	out  Decision
+}
+
+func (p *planner) do(o Op) { p.out.Ops = append(p.out.Ops, o) }
+
+func (p *planner) report(facts ...events.Fact) {
+	for i := range facts {
+		if facts[i].At.IsZero() {
+			facts[i].At = p.now
+		}
+	}
+	p.do(Report{Facts: facts})
+}
+
+func (p *planner) wake(at time.Time) {
+	if p.out.WakeAt.IsZero() || at.Before(p.out.WakeAt) {
+		p.out.WakeAt = at
+	}
+}
+
+// run plans for a pod that shall run.
+func (p *planner) run() {
+	p.news()
+	p.refresh()
+	var wanted []corev1.Container
+	for _, c := range p.row.Pod.Spec.Containers {
+		p.lost(c.Name)
+		p.tidy(c.Name)
+		if p.due(c.Name) {
+			wanted = append(wanted, c)
+		}
+	}
+	if len(wanted) == 0 || !p.room(wanted) {
+		return
+	}
+	for _, c := range wanted {
+		p.start(c)
+	}
+}
+
+// refresh writes changed ConfigMaps into the volumes of a pod that has them already; what is gone keeps its last content.
+func (p *planner) refresh() {
+	want := Fingerprint(p.row)
+	if p.o.Sandbox && p.o.Volumes != "" && p.o.Volumes != want && VolumesError(p.row) == nil && !p.o.Setup.Until.After(p.now) {
+		p.do(WriteVolumes{Fingerprint: want})
+	}
+}
+
+// news reports the beginnings and ends that the log was not told of yet.
+func (p *planner) news() {
+	for _, c := range p.o.Containers {
+		known := p.o.Known[c.Name]
+		var facts []events.Fact
+		began := known.Run < c.Run && c.Phase != Created
+		if began && !c.Exit.NotStarted {
+			facts = append(facts, events.Fact{Kind: events.FactStarted, At: c.StartedAt, Container: c.Name, Run: c.Run, ContainerID: c.ID})
+			if c.Phase == Running {
+				facts = append(facts, events.Fact{Kind: events.FactReady, At: c.StartedAt, Container: c.Name, Run: c.Run})
+			}
+		}
+		if c.Phase == Exited && (known.Run < c.Run || known.Run == c.Run && !known.Ended) {
+			facts = append(facts, ended(c))
+		}
+		if len(facts) > 0 {
+			p.report(facts...)
+		}
+	}
+}
+
+func ended(c Container) events.Fact {
+	f := events.Fact{Kind: events.FactExited, At: c.Exit.At, Container: c.Name, Run: c.Run, ContainerID: c.ID, Code: c.Exit.Code,
+		Signal: c.Exit.Signal, OOM: c.Exit.OOM, StartedAt: c.StartedAt, Reason: reason(c.Exit), Message: c.Exit.Message}
+	if c.Exit.NotStarted {
+		f.Kind, f.StartedAt = events.FactNotStarted, time.Time{}
+	}
+	if c.Exit.Lost {
+		f.Message = "nobody saw it end: the machine restarted, or its shim was killed"
+	}
+	return f
+}
+
+func reason(e Exit) string {
+	switch {
+	case e.NotStarted:
+		return StartError
+	case e.Lost:
+		return ContainerStatusUnknown
+	case e.OOM && e.Code != 0:
+		return OOMKilled
+	case e.Code == 0:
+		return Completed
+	}
+	return Failed
+}
+
+// tidy removes the runs before the newest.
+func (p *planner) tidy(name string) {
+	newest, _ := p.o.Newest(name)
+	for _, c := range p.o.Containers {
+		if c.Name == name && c.Run < newest.Run {
+			p.do(Remove{Container: c.Name, Run: c.Run, ID: c.ID})
+		}
+	}
+}
+
+// due says whether a container has to begin a run, now or later.
+func (p *planner) due(name string) bool {
+	c, ok := p.o.Newest(name)
+	if ok && c.Phase == Running {
+		return false
+	}
+	exit, ended, _ := p.last(name)
+	if !ended || ok && c.Phase == Created {
+		return true
+	}
+	switch p.row.Pod.Spec.RestartPolicy {
+	case corev1.RestartPolicyNever:
+		return false
+	case corev1.RestartPolicyOnFailure:
+		return exit.Code != 0
+	}
+	return true
+}
+
+// lost tells the end of a run that was begun, as the log or this node remembers, and of which nothing is left.
+func (p *planner) lost(name string) {
+	k := p.o.Known[name]
+	run := max(k.Run, p.row.Runs[name])
+	_, here := p.o.Newest(name)
+	if !here && (run > k.Run || run > 0 && !k.Ended) {
+		p.report(ended(Container{Name: name, Run: run, Exit: Exit{Code: lostCode, Lost: true, At: p.now}}))
+	}
+}
+
+// lostCode is what Kubernetes gives an end that nobody saw: as if killed.
+const lostCode = 137
+
+// last is how the newest run ended, if there was one and it ended, and how many ends in a row that makes. What the log
+// counted and this disk does not know ended unseen.
+func (p *planner) last(name string) (Exit, bool, int) {
+	k := p.o.Known[name]
+	c, ok := p.o.Newest(name)
+	switch {
+	case ok && c.Run >= k.Run && c.Phase == Exited:
+		return c.Exit, true, ends(c.Crashes, lasted(c))
+	case ok && c.Run >= k.Run:
+		return Exit{}, false, c.Crashes
+	case k.Run > 0 && k.Ended:
+		return k.Exit, true, ends(k.Crashes, k.Lasted)
+	case k.Run > 0 || p.row.Runs[name] > 0:
+		return Exit{Code: lostCode, Lost: true, At: p.now}, true, k.Crashes + 1
+	}
+	return Exit{}, false, 0
+}
+
+func lasted(c Container) time.Duration {
+	if c.StartedAt.IsZero() {
+		return 0
+	}
+	return c.Exit.At.Sub(c.StartedAt)
+}
+
+// room plans sandbox and volumes, and says whether runs can begin in them.
+func (p *planner) room(wanted []corev1.Container) bool {
+	if p.o.Sandbox && p.o.Volumes != "" {
+		return true
+	}
+	if p.o.Setup.Until.After(p.now) {
+		for _, c := range wanted {
+			p.wait(c.Name, p.o.Setup.Reason, p.o.Setup.Message, p.o.Setup.Until)
+		}
+		return false
+	}
+	if !p.o.Sandbox {
+		p.do(MakeSandbox{})
+		return false
+	}
+	if err := VolumesError(p.row); err != nil {
+		for _, c := range wanted {
+			p.wait(c.Name, CreateContainerConfigError, err.Error(), time.Time{})
+		}
+		return false
+	}
+	p.do(WriteVolumes{Fingerprint: Fingerprint(p.row)})
+	return false
+}
+
+// start plans the next run of a container, or says what it waits for.
+func (p *planner) start(c corev1.Container) {
+	if here, ok := p.o.Newest(c.Name); ok && here.Phase == Created {
+		p.do(Start{Container: c.Name, Run: here.Run, Crashes: here.Crashes})
+		return
+	}
+	exit, ended, crashes := p.last(c.Name)
+	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {
+		p.wait(c.Name, CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", CrashBackoff(crashes),
+			c.Name, p.row.Pod.Name, p.row.Pod.Namespace, p.row.UID), until)
+		return
+	}
+	k := p.o.Known[c.Name]
+	if k.Retry.Until.After(p.now) {
+		p.wait(c.Name, k.Retry.Reason, k.Retry.Message, k.Retry.Until)
+		return
+	}
+	if _, err := Env(p.row, c, p.node, p.o.IP); err != nil {
+		p.wait(c.Name, CreateContainerConfigError, err.Error(), time.Time{})
+		return
+	}
+	next := p.next(c.Name)
+	if k.Image != next {
+		p.do(Pull{Container: c.Name, Run: next, Image: c.Image, Policy: PullPolicy(c)})
+		return
+	}
+	p.do(Start{Container: c.Name, Run: next, Crashes: crashes})
+}
+
+// next is the number of a container's next run. The log's count holds when the node lost its own.
+func (p *planner) next(name string) int {
+	newest, _ := p.o.Newest(name)
+	return max(newest.Run, p.o.Known[name].Run, p.row.Runs[name]) + 1
+}
+
+// wait tells once why the next run waits, and wakes at the end of it; a zero until waits for another row.
+func (p *planner) wait(name, reason, message string, until time.Time) {
+	f := events.Fact{Kind: events.FactBackoff, Container: name, Run: p.next(name), Reason: reason, Message: message, Until: until}
+	if p.o.Known[name].Waiting != waiting(f) {
+		p.report(f)
+	}
+	if !until.IsZero() {
+		p.wake(until)
+	}
+}
+
+// stop plans for a pod that shall not run: every step waits for the one before.
+func (p *planner) stop() {
+	if p.row != nil {
+		p.news()
+		p.announce()
+	}
+	var running []Container
+	for _, c := range p.o.Containers {
+		if c.Phase == Running {
+			running = append(running, c)
+		}
+	}
+	switch {
+	case len(running) > 0:
+		p.do(Stop{Runs: running, Grace: p.grace()})
+	case p.o.Remains && p.o.Cleanup.Until.After(p.now):
+		p.wake(p.o.Cleanup.Until)
+	case p.o.Remains:
+		p.do(Clean{})
+	case p.row != nil && !p.o.Told.Stopped:
+		p.report(events.Fact{Kind: events.FactStopped})
+	case p.row == nil && !p.o.Evidence:
+		p.do(Forget{})
+	}
+}
+
+// announce tells that the pod is being stopped, and that its containers no longer answer.
+func (p *planner) announce() {
+	if p.o.Told.Stopping || p.o.Told.Stopped {
+		return
+	}
+	facts := []events.Fact{{Kind: events.FactStopping, Message: p.row.Why}}
+	for _, c := range p.o.Containers {
+		if c.Phase == Running {
+			facts = append(facts, events.Fact{Kind: events.FactUnready, Container: c.Name, Run: c.Run, Message: "the pod is being stopped"})
+		}
+	}
+	p.report(facts...)
+}
+
+// grace is what is left of the time that the pod was given.
+func (p *planner) grace() time.Duration {
+	if p.row == nil {
+		return OrphanGrace
+	}
+	if p.row.Deadline.IsZero() {
+		return 0
+	}
+	return max(0, p.row.Deadline.Sub(p.now))
+}
+
+// PullPolicy is the container's, or Kubernetes' default for its image's tag.
+func PullPolicy(c corev1.Container) string {
+	if c.ImagePullPolicy != "" {
+		return string(c.ImagePullPolicy)
+	}
+	if tag(c.Image) == "latest" {
+		return string(corev1.PullAlways)
+	}
+	return string(corev1.PullIfNotPresent)
+}

@@ -1,0 +1,238 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/projections"
+)
+
+// maxHostname is the kernel's bound on a host name that Kubernetes keeps to, in bytes.
+const maxHostname = 63
+
+// Hostname is what a pod calls itself.
+func Hostname(pod *corev1.Pod) string {
+	name := pod.Spec.Hostname
+	if name == "" {
+		name = pod.Name
+	}
+	if len(name) > maxHostname {
+		name = strings.TrimRight(name[:maxHostname], "-.")
+	}
+	if set := pod.Spec.SetHostnameAsFQDN; set != nil && *set && pod.Spec.Subdomain != "" {
+		return name + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc"
+	}
+	return name
+}
+
+// HostsFile is the pod's /etc/hosts; host is the node's own, for pods in the node's network.
+func HostsFile(pod *corev1.Pod, n Node, podIP, host string) string {
+	var b strings.Builder
+	if pod.Spec.HostNetwork {
+		b.WriteString("# Kubernetes-managed hosts file (host network).\n" + host)
+	} else {
+		b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+			"fe00::\tip6-localnet\nfe00::\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
+		names := Hostname(pod)
+		if pod.Spec.Subdomain != "" {
+			short, _, _ := strings.Cut(names, ".")
+			names = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", short, pod.Spec.Subdomain, pod.Namespace, n.Domain, names)
+		}
+		b.WriteString(podIP + "\t" + names + "\n")
+	}
+	for _, a := range pod.Spec.HostAliases {
+		b.WriteString(a.IP + "\t" + strings.Join(a.Hostnames, "\t") + "\n")
+	}
+	return b.String()
+}
+
+// ResolvConf is the pod's /etc/resolv.conf; host is the node's own.
+func ResolvConf(pod *corev1.Pod, n Node, host string) string {
+	var r resolver
+	policy := pod.Spec.DNSPolicy
+	if policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork {
+		policy = corev1.DNSDefault // Kubernetes': who is on the node's network asks the node's servers
+	}
+	switch policy {
+	case corev1.DNSNone:
+	case corev1.DNSDefault:
+		r = parseResolver(host)
+	default:
+		r = resolver{servers: []string{n.DNS}, options: []string{"ndots:5"}}
+		r.search = []string{pod.Namespace + ".svc." + n.Domain, "svc." + n.Domain, n.Domain}
+		r.search = append(r.search, parseResolver(host).search...)
+	}
+	if c := pod.Spec.DNSConfig; c != nil {
+		r.merge(c)
+	}
+	return r.String()
+}
+
+type resolver struct{ servers, search, options []string }
+
+func parseResolver(s string) resolver {
+	var r resolver
+	for line := range strings.Lines(s) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] {
+		case "nameserver":
+			r.servers = append(r.servers, words[1])
+		case "search":
+			r.search = words[1:]
+		case "options":
+			r.options = append(r.options, words[1:]...)
+		}
+	}
+	return r
+}
+
+// merge adds what the pod asks for; an option it names replaces one of the same name.
+func (r *resolver) merge(c *corev1.PodDNSConfig) {
+	r.servers = union(r.servers, c.Nameservers)
+	r.search = union(r.search, c.Searches)
+	for _, o := range c.Options {
+		r.options = slices.DeleteFunc(r.options, func(x string) bool { n, _, _ := strings.Cut(x, ":"); return n == o.Name })
+		if o.Value != nil {
+			r.options = append(r.options, o.Name+":"+*o.Value)
+		} else {
+			r.options = append(r.options, o.Name)
+		}
+	}
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// String is the file's text.
+func (r resolver) String() string {
+	var b strings.Builder
+	if len(r.search) > 0 {
+		b.WriteString("search " + strings.Join(r.search, " ") + "\n")
+	}
+	for _, s := range r.servers {
+		b.WriteString("nameserver " + s + "\n")
+	}
+	if len(r.options) > 0 {
+		b.WriteString("options " + strings.Join(r.options, " ") + "\n")
+	}
+	return b.String()
+}
+
+// noVolumes is the fingerprint of a pod without ConfigMaps in its volumes; never empty, which means "not written".
+const noVolumes = "-"
+
+// Fingerprint changes when what has to be written into the pod's volumes does.
+func Fingerprint(row *projections.DesiredPod) string {
+	s := noVolumes
+	for _, v := range row.Pod.Spec.Volumes {
+		if v.ConfigMap != nil {
+			s += fmt.Sprintf(" %s:%d", v.Name, row.ConfigMaps[v.ConfigMap.Name].Position)
+		}
+	}
+	return s
+}
+
+// VolumesError says which volume cannot be made and why.
+func VolumesError(row *projections.DesiredPod) error {
+	for _, v := range row.Pod.Spec.Volumes {
+		if err := volumeError(row, v); err != nil {
+			return fmt.Errorf("volume %q: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+func volumeError(row *projections.DesiredPod, v corev1.Volume) error {
+	switch {
+	case v.EmptyDir != nil || v.HostPath != nil || v.VolumeSource == corev1.VolumeSource{}:
+		return nil
+	case v.ConfigMap != nil:
+		_, err := ConfigFiles(row, v.ConfigMap)
+		return err
+	}
+	return fmt.Errorf("only emptyDir, configMap and hostPath are supported")
+}
+
+// File is one file of a volume.
+type File struct {
+	Path string
+	Data []byte
+	Mode uint32
+}
+
+// defaultMode is that of a ConfigMap's files, as Kubernetes has it.
+const defaultMode = 0o644
+
+// ConfigFiles are the files of a ConfigMap's volume, by path.
+func ConfigFiles(row *projections.DesiredPod, src *corev1.ConfigMapVolumeSource) ([]File, error) {
+	optional := src.Optional != nil && *src.Optional
+	data, ok := row.ConfigMaps[src.Name]
+	if !ok {
+		if optional {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("configmap %q not found", src.Name)
+	}
+	mode := uint32(defaultMode)
+	if src.DefaultMode != nil {
+		mode = uint32(*src.DefaultMode)
+	}
+	items := src.Items
+	if len(items) == 0 {
+		items = allKeys(data)
+	}
+	var out []File
+	for _, it := range items {
+		content, ok := content(data, it.Key)
+		if !ok && optional {
+			continue
+		}
+		if !ok {
+			return nil, fmt.Errorf("configmap references non-existent config key: %s", it.Key)
+		}
+		f := File{Path: it.Path, Data: content, Mode: mode}
+		if it.Mode != nil {
+			f.Mode = uint32(*it.Mode)
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return out, nil
+}
+
+func content(d projections.ConfigData, key string) ([]byte, bool) {
+	if s, ok := d.Data[key]; ok {
+		return []byte(s), true
+	}
+	b, ok := d.BinaryData[key]
+	return b, ok
+}
+
+func allKeys(d projections.ConfigData) []corev1.KeyToPath {
+	var keys []string
+	for k := range d.Data {
+		keys = append(keys, k)
+	}
+	for k := range d.BinaryData {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	out := make([]corev1.KeyToPath, len(keys))
+	for i, k := range keys {
+		out[i] = corev1.KeyToPath{Key: k, Path: k}
+	}
+	return out
+}

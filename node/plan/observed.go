@@ -1,0 +1,193 @@
+// Package plan decides what a node does next for one pod: a function of the row that the node is fed, of what it observed,
+// and of now. Nothing here touches the world; every Op says in words what it will do, so that a plan can be read.
+//
+// Two things follow from the same function: a pod that is new is started, and a pod that was running when the agent was
+// killed is left alone, because what runs is observed and what was said of it is remembered.
+package plan
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Phase is where one run of a container is; it only moves forward.
+type Phase string
+
+// The phases of a run.
+const (
+	Created Phase = "created"
+	Running Phase = "running"
+	Exited  Phase = "exited"
+)
+
+// Exit is how a run ended.
+type Exit struct {
+	Code    int       `json:"code"`
+	Signal  int       `json:"signal,omitempty"`
+	OOM     bool      `json:"oom,omitempty"`
+	Lost    bool      `json:"lost,omitempty"`    // nobody saw it end
+	Message string    `json:"message,omitempty"` // why it could not begin, in the runtime's words
+	At      time.Time `json:"at"`
+	// NotStarted says that the run ended before its first instruction.
+	NotStarted bool `json:"notStarted,omitempty"`
+}
+
+// Container is one run of a container that the runtime has, running or ended.
+type Container struct {
+	Name      string
+	Run       int // 1 is the first
+	ID        string
+	Phase     Phase
+	StartedAt time.Time
+	Exit      Exit // when Phase is Exited
+	Crashes   int  // ends in a row before this run, none of which ran for StableAfter
+}
+
+// Retry is something that failed and will be tried again. The zero Retry did not fail.
+type Retry struct {
+	Failures int       `json:"failures,omitempty"`
+	Until    time.Time `json:"until,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+	Message  string    `json:"message,omitempty"`
+}
+
+// Known is what the node remembers of a container over its runs, and over its own restarts.
+type Known struct {
+	// Run is the newest run of which the log was told, Ended whether its end was; Exit is that end and Lasted how long
+	// it ran.
+	Run    int           `json:"run"`
+	Ended  bool          `json:"ended,omitempty"`
+	Exit   Exit          `json:"exit,omitzero"`
+	Lasted time.Duration `json:"lasted,omitempty"`
+	// Crashes counts as in Container, for run Run.
+	Crashes int `json:"crashes,omitempty"`
+	// Image is the run for which the image is known to be there.
+	Image int `json:"image,omitempty"`
+	// Retry is of the image or of the creation of the next run.
+	Retry Retry `json:"retry,omitzero"`
+	// Waiting is what the log was told last about why the next run waits.
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// Observed is what a node knows of one pod beside what it shall be.
+type Observed struct {
+	// Sandbox says that namespaces, shim and address are there; Remains that anything of the pod is.
+	Sandbox bool
+	Remains bool
+	IP      string
+	// Volumes is the Fingerprint of the ConfigMaps that were written.
+	Volumes    string
+	Containers []Container
+	Known      map[string]Known // by container
+	Setup      Retry            // the sandbox's or the volumes'
+	Cleanup    Retry            // the removal's
+	Told       Told
+	// Evidence says that something told of the pod could still be taken back by a power cut.
+	Evidence bool
+}
+
+// Told is what the log was told of the pod as a whole.
+type Told struct {
+	Stopping bool `json:"stopping,omitempty"`
+	Stopped  bool `json:"stopped,omitempty"`
+}
+
+// Newest is the latest run of a container that the runtime has.
+func (o Observed) Newest(name string) (Container, bool) {
+	var best Container
+	for _, c := range o.Containers {
+		if c.Name == name && c.Run > best.Run {
+			best = c
+		}
+	}
+	return best, best.Run > 0
+}
+
+// Put replaces one run, or adds it.
+func (o Observed) Put(c Container) Observed {
+	i := slices.IndexFunc(o.Containers, func(x Container) bool { return x.Name == c.Name && x.Run == c.Run })
+	o.Containers = slices.Clone(o.Containers)
+	if i < 0 {
+		o.Containers = append(o.Containers, c)
+	} else {
+		o.Containers[i] = c
+	}
+	o.Remains = true
+	return o
+}
+
+// Drop forgets one run.
+func (o Observed) Drop(name string, run int) Observed {
+	o.Containers = slices.DeleteFunc(slices.Clone(o.Containers), func(x Container) bool { return x.Name == name && x.Run == run })
+	return o
+}
+
+// Cleaned is the pod after everything of it was removed.
+func (o Observed) Cleaned() Observed {
+	o.Sandbox, o.Remains, o.Volumes, o.Containers, o.Setup, o.Cleanup = false, false, "", nil, Retry{}, Retry{}
+	return o
+}
+
+// Remember replaces what is known of a container.
+func (o Observed) Remember(name string, edit func(*Known)) Observed {
+	o.Known = maps.Clone(o.Known)
+	if o.Known == nil {
+		o.Known = map[string]Known{}
+	}
+	k := o.Known[name]
+	edit(&k)
+	o.Known[name] = k
+	return o
+}
+
+// Tell is the pod after the log was told these facts; nothing is said twice.
+func (o Observed) Tell(facts []events.Fact) Observed {
+	for _, f := range facts {
+		switch f.Kind {
+		case events.FactStopping:
+			o.Told.Stopping = true
+		case events.FactStopped:
+			o.Told.Stopped = true
+		case events.FactStarted:
+			o = o.Remember(f.Container, func(k *Known) { k.begin(f.Run, o.crashes(f.Container, f.Run)) })
+		case events.FactExited, events.FactNotStarted:
+			o = o.Remember(f.Container, func(k *Known) { k.end(f, o.crashes(f.Container, f.Run)) })
+		case events.FactBackoff:
+			o = o.Remember(f.Container, func(k *Known) { k.Waiting = waiting(f) })
+		}
+	}
+	return o
+}
+
+func (o Observed) crashes(name string, run int) int {
+	for _, c := range o.Containers {
+		if c.Name == name && c.Run == run {
+			return c.Crashes
+		}
+	}
+	return o.Known[name].Crashes
+}
+
+func (k *Known) begin(run, crashes int) {
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image}
+}
+
+func (k *Known) end(f events.Fact, crashes int) {
+	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image}
+	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted}
+	if !f.StartedAt.IsZero() {
+		k.Lasted = f.At.Sub(f.StartedAt)
+	}
+}
+
+// waiting is the identity of a back-off, so that each is told once.
+func waiting(f events.Fact) string {
+	s := f.Reason + ": " + f.Message
+	if !f.Until.IsZero() {
+		s += " until " + f.Until.UTC().Format(time.RFC3339Nano)
+	}
+	return s
+}

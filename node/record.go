@@ -1,0 +1,91 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/node/plan"
+	"github.com/stave-run/stave/projections"
+)
+
+// record is what the node keeps of a pod on disk: enough to go on without the control plane, and not to say twice what
+// was said. What the runtime knows itself is not in it.
+type record struct {
+	Row     *projections.DesiredPod `json:"row,omitempty"`
+	IP      string                  `json:"ip,omitempty"`
+	Volumes string                  `json:"volumes,omitempty"`
+	Known   map[string]plan.Known   `json:"known,omitempty"`
+	Told    plan.Told               `json:"told,omitzero"`
+	Remains bool                    `json:"remains,omitempty"`
+}
+
+const recordFile = "record.json"
+
+func (a *Agent) podDir(uid events.UID) string { return filepath.Join(a.podsDir(), string(uid)) }
+
+// loadRecords makes a worker of each record.
+func (a *Agent) loadRecords() error {
+	dirs, err := os.ReadDir(a.podsDir())
+	if err != nil {
+		return fmt.Errorf("read records: %w", err)
+	}
+	for _, d := range dirs {
+		uid := events.UID(d.Name())
+		w := newWorker(a, uid)
+		a.workers[uid] = w
+		var r record
+		if err := readJSON(filepath.Join(a.podDir(uid), recordFile), &r); err != nil {
+			a.log.Warn("read record of pod", "uid", uid, "error", err)
+			w.obs.Remains = true
+			continue
+		}
+		w.row, w.known = r.Row, r.Row != nil
+		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, Known: r.Known, Told: r.Told, Remains: r.Remains}
+	}
+	return nil
+}
+
+// save writes the record; what cannot be written is said again after a restart, which does no harm.
+func (w *worker) save() {
+	w.mu.Lock()
+	o := w.obs
+	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Known: o.Known, Told: o.Told, Remains: o.Remains}
+	w.mu.Unlock()
+	dir := w.a.podDir(w.uid)
+	err := os.MkdirAll(dir, 0o711)
+	if err == nil {
+		err = writeJSON(filepath.Join(dir, recordFile), r)
+	}
+	if err != nil {
+		w.log().Error("save record of pod", "error", err)
+	}
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+// writeJSON replaces a file in one step.
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeFile(path, b, 0o600)
+}
+
+func writeFile(path string, b []byte, mode os.FileMode) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, mode); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return os.Rename(tmp, path)
+}
