@@ -1,0 +1,108 @@
+package ebpf
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stave-run/stave/dataplane/plan"
+)
+
+// BenchmarkRequest is the CPU time of a short request (connect, ask, answer, close) from
+// one pod to another, directly and by ClusterIP, both in one run and in turns, so that what
+// else the machine does hits them alike. Client and server are this process. 10,000 other
+// services are in the tables.
+func BenchmarkRequest(b *testing.B) {
+	l := newLab(b)
+	client, server := l.pod("a"), l.pod("b")
+	l.apply(append(crowd(10_000), web(0, server))...)
+	targets := []string{server.addrPort().String(), webIP + ":80"}
+	cpu := make([]time.Duration, len(targets))
+	const turn = 200
+	n := 0
+	must(b, inNetNS(client.ns, func() error {
+		for b.Loop() {
+			for i, addr := range targets {
+				start := cpuTime(b)
+				for range turn {
+					if err := shortRequest(addr); err != nil {
+						return err
+					}
+				}
+				cpu[i] += cpuTime(b) - start
+			}
+			n += turn
+		}
+		return nil
+	}))
+	per := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
+	b.ReportMetric(per(cpu[0]), "direct-cpu-µs/req")
+	b.ReportMetric(per(cpu[1]), "clusterip-cpu-µs/req")
+	b.ReportMetric(per(cpu[1])/per(cpu[0]), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// shortRequest is plain system calls, so that the figure is the kernel's and not that of
+// the runtime's network poller.
+func shortRequest(addr string) error {
+	ap := netip.MustParseAddrPort(addr)
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	// Closed by a reset: thousands of ports in TIME_WAIT would soon leave none.
+	if err := unix.SetsockoptLinger(s, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return err
+	}
+	if err := unix.Connect(s, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()}); err != nil {
+		return err
+	}
+	if _, err := unix.Write(s, []byte("?\n")); err != nil {
+		return err
+	}
+	_, err = unix.Read(s, make([]byte, 100))
+	return err
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	must(b, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// crowd is n services with ten backends each that nobody calls.
+func crowd(n int) []plan.Service {
+	out := make([]plan.Service, n)
+	for i := range out {
+		p := plan.Port{Proto: plan.TCP, Port: 80}
+		for j := range 10 {
+			p.Endpoints = append(p.Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 202, byte(i), byte(j)}), 80))
+		}
+		out[i] = plan.Service{Key: fmt.Sprintf("crowd/s%d", i), ClusterIP: netip.AddrFrom4([4]byte{10, 201, 100 + byte(i>>8), byte(i)}), Ports: []plan.Port{p}}
+	}
+	return out
+}
+
+// BenchmarkChange is one service's change of ten backends, among 10,000 others.
+func BenchmarkChange(b *testing.B) {
+	l := newLab(b)
+	all := crowd(10_000)
+	l.apply(all...)
+	s := all[1234]
+	full := s.Ports[0].Endpoints
+	for i := 0; b.Loop(); i++ {
+		// Nobody changes services a hundred thousand times a second; it fills the quarantine.
+		if i%20_000 == 0 {
+			b.StopTimer()
+			time.Sleep(plan.Quarantine)
+			b.StartTimer()
+		}
+		s.Ports = []plan.Port{{Proto: plan.TCP, Port: 80, Endpoints: full[i%2:]}}
+		must(b, l.plane.Change([]plan.Service{s}, nil))
+	}
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// Reading a packet's flow and rewriting its addresses, with checksums.
+#ifndef STAVE_PACKET_H
+#define STAVE_PACKET_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <stddef.h>
+#include "tables.h"
+
+// Only what an echo needs; <linux/icmp.h> pulls in the C library.
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO 8
+struct icmp_echo {
+	__u8 type, code;
+	__u16 checksum;
+	__be16 id, sequence;
+};
+
+#define L3 ETH_HLEN
+#define L4 (ETH_HLEN + sizeof(struct iphdr))
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+// A flow in one direction. For an echo the "port" on the asking side is the echo's id.
+struct tuple {
+	__be32 src, dst;
+	__be16 sport, dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+struct packet {
+	struct tuple t;
+	bool first;  // may begin a flow: SYN, any UDP, echo request
+	bool syn;
+	bool fin, reset;
+};
+
+static __always_inline bool parse_icmp(struct packet *p, struct icmp_echo *h)
+{
+	if (h->code)
+		return false;
+	if (h->type == ICMP_ECHO) {
+		p->t.sport = h->id;
+		p->first = true;
+		return true;
+	}
+	p->t.dport = h->id;
+	return h->type == ICMP_ECHOREPLY;
+}
+
+// parse is false for what is never translated: not IPv4, options, fragments, other
+// protocols. 8 bytes of transport header are enough but for TCP's flags.
+static __always_inline bool parse(struct __sk_buff *skb, struct packet *p)
+{
+	void *data, *end;
+	struct iphdr *ip;
+	__be16 *ports;
+
+	if (bpf_skb_pull_data(skb, L4 + 20) && bpf_skb_pull_data(skb, L4 + 8))
+		return false;
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (data + L4 + 8 > end || ((struct ethhdr *)data)->h_proto != bpf_htons(ETH_P_IP))
+		return false;
+	ip = data + L3;
+	ports = data + L4;
+	if (ip->ihl != 5 || (ip->frag_off & bpf_htons(0x3fff)))
+		return false;
+	p->t.src = ip->saddr;
+	p->t.dst = ip->daddr;
+	p->t.proto = ip->protocol;
+	if (ip->protocol == IPPROTO_ICMP)
+		return parse_icmp(p, data + L4);
+	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
+		return false;
+	p->t.sport = ports[0];
+	p->t.dport = ports[1];
+	p->first = ip->protocol == IPPROTO_UDP;
+	if (ip->protocol == IPPROTO_TCP && data + L4 + 20 <= end) {
+		__u8 flags = ((__u8 *)ports)[13];
+
+		p->syn = p->first = (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		p->fin = flags & TCP_FIN;
+		p->reset = flags & TCP_RST;
+	}
+	return true;
+}
+
+static __always_inline int checksum_at(__u8 proto)
+{
+	if (proto == IPPROTO_TCP)
+		return L4 + offsetof(struct tcphdr, check);
+	if (proto == IPPROTO_UDP)
+		return L4 + offsetof(struct udphdr, check);
+	return L4 + offsetof(struct icmp_echo, checksum);
+}
+
+// set_addr replaces an address; TCP and UDP checksums cover it, an echo's does not.
+static __always_inline void set_addr(struct __sk_buff *skb, __u8 proto, __u32 at, __be32 from, __be32 to)
+{
+	__u64 flags = BPF_F_PSEUDO_HDR | 4;
+
+	if (from == to)
+		return;
+	if (proto == IPPROTO_UDP)
+		flags |= BPF_F_MARK_MANGLED_0;
+	if (proto != IPPROTO_ICMP)
+		bpf_l4_csum_replace(skb, checksum_at(proto), from, to, flags);
+	bpf_l3_csum_replace(skb, L3 + offsetof(struct iphdr, check), from, to, 4);
+	bpf_skb_store_bytes(skb, L3 + at, &to, 4, 0);
+}
+
+static __always_inline void set_port(struct __sk_buff *skb, __u8 proto, __u32 at, __be16 from, __be16 to)
+{
+	__u64 flags = 2;
+
+	if (from == to)
+		return;
+	if (proto == IPPROTO_UDP)
+		flags |= BPF_F_MARK_MANGLED_0;
+	if (proto == IPPROTO_ICMP)
+		at = offsetof(struct icmp_echo, id);
+	bpf_l4_csum_replace(skb, checksum_at(proto), from, to, flags);
+	bpf_skb_store_bytes(skb, L4 + at, &to, 2, 0);
+}
+
+// rewrite gives the packet the addresses and ports of another tuple.
+static __always_inline void rewrite(struct __sk_buff *skb, const struct tuple *from, const struct tuple *to)
+{
+	set_addr(skb, from->proto, offsetof(struct iphdr, saddr), from->src, to->src);
+	set_addr(skb, from->proto, offsetof(struct iphdr, daddr), from->dst, to->dst);
+	set_port(skb, from->proto, 0, from->sport, to->sport);
+	set_port(skb, from->proto, 2, from->dport, to->dport);
+}
+
+#endif

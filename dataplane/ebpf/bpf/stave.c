@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+// The dataplane's programs. Here are those on packets: NodePort for the outside,
+// ClusterIP for pods that do not go through the socket hooks, and the translation of
+// pods' addresses towards the outside. They run on the node's links and on the pods'.
+#include <linux/pkt_cls.h>
+#include "sock.h"
+#include "flow.h"
+
+// To the next program on the link: another cluster's, or the kernel's own path.
+#define PASS TC_ACT_UNSPEC
+
+#define FROM_NET 0
+#define FROM_POD 1
+
+volatile const __be32 node_ip = 0;
+
+// The pods of this node → the node's end of their link.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __be32);
+	__type(value, __u32);
+} pods SEC(".maps");
+
+// The node's links to the outside → the address that pods' flows take there.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, __be32);
+} uplinks SEC(".maps");
+
+struct prefix {
+	__u32 bits;
+	__be32 addr;
+};
+
+// Where pods are known by their own addresses: the cluster's pods and nodes. Without the
+// nodes, answers to another node's translated flows would be translated once more.
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix);
+	__type(value, __u8);
+} inside SEC(".maps");
+
+static __always_inline bool is_inside(__be32 addr)
+{
+	struct prefix p = { .bits = 32, .addr = addr };
+	return bpf_map_lookup_elem(&inside, &p) != NULL;
+}
+
+// outbound asks the routing table by which link an address is left for; 0 when it is the
+// node itself, unreachable, or not by one of the uplinks. *src is that link's address.
+static __always_inline __u32 outbound(struct __sk_buff *skb, const struct tuple *t, __be32 *src)
+{
+	struct bpf_fib_lookup q = {
+		.family = 2, // AF_INET
+		.ifindex = skb->ifindex,
+		.l4_protocol = t->proto,
+		.ipv4_src = t->src,
+		.ipv4_dst = t->dst,
+	};
+	long r = bpf_fib_lookup(skb, &q, sizeof(q), 0);
+	__u32 link = q.ifindex;
+	__be32 *addr;
+
+	if (r != BPF_FIB_LKUP_RET_SUCCESS && r != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 0;
+	addr = bpf_map_lookup_elem(&uplinks, &link);
+	if (!addr)
+		return 0;
+	*src = *addr;
+	return link;
+}
+
+// forward sends a rewritten packet on. Both directions of a translated flow stay clear of
+// the kernel's own connection tracking, which would see only one of them.
+static __always_inline int forward(const struct flow *f)
+{
+	__u32 *pod = bpf_map_lookup_elem(&pods, &f->to.dst);
+
+	if (pod)
+		return bpf_redirect_peer(*pod, 0);
+	if (f->ifindex)
+		return bpf_redirect_neigh(f->ifindex, NULL, 0, 0);
+	return TC_ACT_OK;
+}
+
+// stale: UDP has no end that could be seen, so a flow is looked at again when its
+// service's backends have changed, and moved if its own is gone. TCP flows stay.
+static __always_inline bool stale(struct flow *f, __u32 *id)
+{
+	union slot s = { .addr = f->to.dst, .port = f->to.dport };
+	__u32 key = f->id;
+	struct entry *e;
+	__u64 desc;
+
+	if (f->to.proto != IPPROTO_UDP || !(f->flags & FLOW_SERVICE))
+		return false;
+	e = bpf_map_lookup_elem(&entries, &key);
+	if (!id || *id != key || !e)
+		return true;
+	desc = READ_ONCE(e->desc);
+	if (desc == f->desc)
+		return false;
+	if (!member(desc, s.raw))
+		return true;
+	f->desc = desc;
+	return false;
+}
+
+// begin chooses a backend for a packet to a service and tracks the flow. A service
+// without backends is left to the kernel, which refuses as for any closed port.
+static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, __u32 id, int from)
+{
+	struct entry *e = bpf_map_lookup_elem(&entries, &id);
+	struct flow f = { .to = p->t, .id = id, .flags = FLOW_SERVICE };
+	bool snat = false, remote;
+	union slot s;
+	__be32 src = 0;
+
+	if (!e)
+		return PASS;
+	f.desc = READ_ONCE(e->desc);
+	s.raw = pick(id, e, f.desc, p->t.src, bpf_get_hash_recalc(skb));
+	if (!s.raw)
+		return PASS;
+	f.to.dst = s.addr;
+	f.to.dport = s.port;
+	remote = !bpf_map_lookup_elem(&pods, &s.addr) && !bpf_map_lookup_elem(&node_addrs, &s.addr);
+	if (remote && (from == FROM_NET || !is_inside(s.addr))) {
+		// The answer must come back through here.
+		f.ifindex = outbound(skb, &f.to, &src);
+		snat = f.ifindex != 0;
+	} else if (s.addr == p->t.src) {
+		// A pod that is its own backend would answer itself.
+		src = node_ip;
+		snat = true;
+	}
+	if (snat)
+		f.to.src = src;
+	if (!track(&p->t, &f, snat, from == FROM_NET ? skb->ifindex : 0))
+		return TC_ACT_SHOT;
+	rewrite(skb, &p->t, &f.to);
+	return forward(&f);
+}
+
+// masquerade lets a pod's new flow to the outside go out under the node's address.
+static __always_inline int masquerade(struct __sk_buff *skb, const struct packet *p)
+{
+	struct flow f = { .to = p->t, .flags = FLOW_MASQ };
+	__be32 src = 0;
+
+	if (is_inside(p->t.dst))
+		return PASS;
+	f.ifindex = outbound(skb, &p->t, &src);
+	if (!f.ifindex)
+		return PASS;
+	f.to.src = src;
+	if (!track(&p->t, &f, true, 0))
+		return TC_ACT_SHOT;
+	rewrite(skb, &p->t, &f.to);
+	return forward(&f);
+}
+
+static __always_inline int incoming(struct __sk_buff *skb, int from)
+{
+	struct packet p = {};
+	bool node = false;
+	struct flow *f;
+	__u32 *id, *pod;
+
+	if (!parse(skb, &p))
+		return PASS;
+	f = bpf_map_lookup_elem(&flows, &p.t);
+	// A new connection on a used tuple chooses its backend, or its port, again.
+	if (f && p.syn && (f->flags & (FLOW_SERVICE | FLOW_FIN)))
+		f = NULL;
+	if (f && !(f->flags & FLOW_SERVICE)) {
+		id = NULL;
+	} else {
+		id = find(p.t.dst, p.t.dport, p.t.proto, &node);
+		// A ClusterIP is for the cluster's own pods; the outside has the node ports.
+		if (id && (node ? !bpf_map_lookup_elem(&node_addrs, &p.t.dst) : from == FROM_NET))
+			id = NULL;
+	}
+	if (f && !stale(f, id)) {
+		struct flow now = *f;
+
+		note(f, &p);
+		rewrite(skb, &p.t, &now.to);
+		return forward(&now);
+	}
+	if (id && p.first)
+		return begin(skb, &p, *id, from);
+	if (p.syn)
+		forget_replies(&p.t);
+	if (from != FROM_POD)
+		return PASS;
+	// Between pods of one node there is nothing to route, and no firewall of the node's to
+	// ask: those that container engines set up drop whatever is forwarded.
+	pod = bpf_map_lookup_elem(&pods, &p.t.dst);
+	if (pod)
+		return bpf_redirect_peer(*pod, 0);
+	return p.first ? masquerade(skb, &p) : PASS;
+}
+
+SEC("tc/from_net")
+int from_net(struct __sk_buff *skb)
+{
+	return incoming(skb, FROM_NET);
+}
+
+SEC("tc/from_pod")
+int from_pod(struct __sk_buff *skb)
+{
+	return incoming(skb, FROM_POD);
+}
+
+// Answers of the node's own sockets (its DNS server, pods on the host network) to flows
+// that were translated on their way in.
+SEC("tc/from_node")
+int from_node(struct __sk_buff *skb)
+{
+	struct packet p = {};
+	struct flow *f;
+
+	if (!parse(skb, &p))
+		return PASS;
+	f = bpf_map_lookup_elem(&flows, &p.t);
+	if (!f || !(f->flags & FLOW_REPLY))
+		return PASS;
+	struct flow now = *f;
+
+	note(f, &p);
+	rewrite(skb, &p.t, &now.to);
+	return PASS;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,277 @@
+package ebpf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+
+	"github.com/stave-run/stave/dataplane/plan"
+)
+
+// memberNode marks the node's own network namespace; MEMBER_NODE in bpf/sock.h.
+const memberNode = 0
+
+// Dataplane is the agent's hold on the programs and tables in the kernel. It is safe for
+// concurrent use. At most one may be open per cluster.
+type Dataplane struct {
+	opts  Options
+	objs  *programsObjects
+	table *table
+
+	mu      sync.Mutex
+	written *plan.Written
+	// staged: tables of another schema are in force; ours take over when they are filled.
+	staged bool
+
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// Open loads the programs, adopts the tables that are pinned, and attaches. When the
+// pinned tables have another schema, the programs in force go on with them until the
+// first [Dataplane.Apply] has filled new ones; so attach the pods that run before it.
+func Open(ctx context.Context, o Options) (*Dataplane, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := ensureBPF(o); err != nil {
+		return nil, err
+	}
+	objs, maps, err := load(o)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataplane{opts: o, objs: objs}
+	if err := d.start(ctx, maps); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Dataplane) start(ctx context.Context, maps string) error {
+	var err error
+	if d.table, err = openTable(d.objs.Frontends, d.objs.Entries, d.objs.Slots); err != nil {
+		return err
+	}
+	if err := d.readBack(); err != nil {
+		return err
+	}
+	if err := d.describeNode(); err != nil {
+		return err
+	}
+	others, err := otherSchemas(d.opts, maps)
+	if err != nil {
+		return err
+	}
+	if d.staged = len(others) > 0; !d.staged {
+		if err := d.attach(); err != nil {
+			return err
+		}
+	}
+	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return d.watchDevices(ctx)
+}
+
+// readBack makes the model what the tables hold.
+func (d *Dataplane) readBack() error {
+	rows, err := d.table.read()
+	if err != nil {
+		return err
+	}
+	d.written = plan.Adopt(rows)
+	return nil
+}
+
+// describeNode writes the tables that say who the node is.
+func (d *Dataplane) describeNode() error {
+	cookie, err := netNSCookie(d.opts.NetNS)
+	if err != nil {
+		return err
+	}
+	if err := d.objs.Members.Put(cookie, uint32(memberNode)); err != nil {
+		return fmt.Errorf("add the node's network namespace: %w", err)
+	}
+	wanted := map[programsPrefix]bool{}
+	for _, p := range d.opts.Inside {
+		key := programsPrefix{Bits: uint32(p.Bits()), Addr: be32(p.Masked().Addr())}
+		wanted[key] = true
+		if err := d.objs.Inside.Put(key, uint8(1)); err != nil {
+			return fmt.Errorf("add inside network %s: %w", p, err)
+		}
+	}
+	return prune(d.objs.Inside, func(p programsPrefix, _ uint8) bool { return !wanted[p] })
+}
+
+// attach puts all programs in force, in place of those of an earlier process.
+func (d *Dataplane) attach() error {
+	cgroup, err := cgroupRoot(d.opts)
+	if err != nil {
+		return err
+	}
+	if err := d.attachSockets(cgroup); err != nil {
+		return err
+	}
+	if err := d.syncDevices(); err != nil {
+		return err
+	}
+	var links []int
+	for it, addr, ifindex := d.objs.Pods.Iterate(), uint32(0), uint32(0); it.Next(&addr, &ifindex); {
+		links = append(links, int(ifindex))
+	}
+	return inNetNS(d.opts.NetNS, func() error {
+		for _, ifindex := range links {
+			if err := d.attachDevice(ifindex, d.objs.FromPod); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Apply makes the services that are given the ones that exist. Only what differs is
+// written. An error that wraps [plan.ErrFull] or [plan.ErrTaken] names the services that
+// could not be placed; all others are in force.
+func (d *Dataplane) Apply(want []plan.Service) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	writes, refused := plan.Diff(want, d.written, time.Now())
+	if err := d.write(writes); err != nil {
+		return err
+	}
+	return errors.Join(refused, d.switchOver())
+}
+
+// Change puts and drops single services, at a cost that does not depend on how many there
+// are. It is for after a first [Dataplane.Apply].
+func (d *Dataplane) Change(put []plan.Service, drop []string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	writes, refused := d.written.Change(put, drop, time.Now())
+	return errors.Join(d.write(writes), refused)
+}
+
+// write makes the writes. After a failure the model is read back from the kernel, so
+// that the next comparison starts from the truth.
+func (d *Dataplane) write(writes []plan.Write) error {
+	for _, w := range writes {
+		if err := d.table.make(w); err != nil {
+			return errors.Join(fmt.Errorf("write table: %w", err), d.readBack())
+		}
+	}
+	return nil
+}
+
+// switchOver puts new programs with filled tables in the place of those of another
+// schema, and removes the old tables. Flows that were translated on the links start anew.
+func (d *Dataplane) switchOver() error {
+	if !d.staged {
+		return nil
+	}
+	if err := d.attach(); err != nil {
+		return err
+	}
+	d.staged = false
+	spec, err := loadPrograms()
+	if err != nil {
+		return fmt.Errorf("parse programs: %w", err)
+	}
+	others, err := otherSchemas(d.opts, mapsDir(d.opts, spec))
+	for _, dir := range others {
+		err = errors.Join(err, removeTree(dir))
+	}
+	return err
+}
+
+// AttachPod lets a pod take part: hostLink is the node's end of its link, ip its address,
+// netNSPath its network namespace. Doing it again changes nothing.
+func (d *Dataplane) AttachPod(hostLink string, ip netip.Addr, netNSPath string) error {
+	cookie, err := netNSCookie(netNSPath)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return inNetNS(d.opts.NetNS, func() error {
+		l, err := netlink.LinkByName(hostLink)
+		if err != nil {
+			return fmt.Errorf("find pod's link %s: %w", hostLink, err)
+		}
+		ifindex := uint32(l.Attrs().Index)
+		if err := d.objs.Pods.Put(be32(ip), ifindex); err != nil {
+			return fmt.Errorf("add pod %s: %w", ip, err)
+		}
+		if err := d.objs.Members.Put(cookie, ifindex); err != nil {
+			return fmt.Errorf("add pod's network namespace: %w", err)
+		}
+		if d.staged {
+			return nil
+		}
+		return d.attachDevice(int(ifindex), d.objs.FromPod)
+	})
+}
+
+// DetachPod forgets a pod by its address. It is no error if the pod is unknown, or its
+// link gone.
+func (d *Dataplane) DetachPod(ip netip.Addr) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var ifindex uint32
+	err := d.objs.Pods.Lookup(be32(ip), &ifindex)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look pod %s up: %w", ip, err)
+	}
+	return errors.Join(
+		prune(d.objs.Members, func(_ uint64, link uint32) bool { return link == ifindex }),
+		d.detachDevice(int(ifindex)),
+		prune(d.objs.Pods, func(addr, _ uint32) bool { return addr == be32(ip) }),
+	)
+}
+
+// Close lets go of the dataplane and leaves it working: everything stays pinned.
+func (d *Dataplane) Close() error {
+	if d.stop != nil {
+		d.stop()
+		d.background.Wait()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var err error
+	if d.table != nil {
+		err = d.table.close()
+	}
+	return errors.Join(err, d.objs.Close())
+}
+
+// Remove closes the dataplane and takes everything of its cluster out of the kernel.
+func (d *Dataplane) Remove() error {
+	return errors.Join(d.Close(), Remove(d.opts))
+}
+
+// Remove takes everything of a cluster out of the kernel, for when no process holds it.
+// It needs no more of the options than say where: Cluster, BPFRoot, StateDir, NetNS. It is no
+// error if there is nothing.
+func Remove(o Options) error {
+	o, err := o.withPlace()
+	if err != nil {
+		return err
+	}
+	if there, err := exists(o.home()); err != nil || !there {
+		return errors.Join(err, releaseCgroup(o))
+	}
+	unlock, err := lockHome(o)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return errors.Join(detachAll(o), removeTree(o.dir()), releaseBPF(o), releaseCgroup(o))
+}

@@ -1,0 +1,175 @@
+package ebpf
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/stave-run/stave/dataplane/plan"
+)
+
+// table makes the planner's writes. Entries and slots are mapped into memory: changing a
+// service's backends is a few stores and no system call.
+type table struct {
+	frontends *ebpf.Map
+	entries   []programsEntry
+	slots     []uint64
+	mapped    [][]byte
+}
+
+func openTable(frontends, entries, slots *ebpf.Map) (*table, error) {
+	t := &table{frontends: frontends}
+	e, err := t.mapIn(entries)
+	if err != nil {
+		return nil, err
+	}
+	s, err := t.mapIn(slots)
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	t.entries = unsafe.Slice((*programsEntry)(unsafe.Pointer(&e[0])), entries.MaxEntries())
+	t.slots = unsafe.Slice((*uint64)(unsafe.Pointer(&s[0])), slots.MaxEntries())
+	return t, nil
+}
+
+func (t *table) mapIn(m *ebpf.Map) ([]byte, error) {
+	b, err := unix.Mmap(m.FD(), 0, int(m.MaxEntries()*m.ValueSize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map table %s into memory: %w", m, err)
+	}
+	t.mapped = append(t.mapped, b)
+	return b, nil
+}
+
+func (t *table) close() error {
+	for _, b := range t.mapped {
+		if err := unix.Munmap(b); err != nil {
+			return fmt.Errorf("unmap table: %w", err)
+		}
+	}
+	t.mapped, t.entries, t.slots = nil, nil, nil
+	return nil
+}
+
+// make does one write. Each is atomic for a connection that is being made meanwhile.
+func (t *table) make(w plan.Write) error {
+	var err error
+	switch w := w.(type) {
+	case plan.SetBackends:
+		t.setBackends(w)
+	case plan.Bind:
+		err = t.frontends.Put(frontendKey(w.Frontend), w.ID)
+	case plan.Unbind:
+		err = t.frontends.Delete(frontendKey(w.Frontend))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", w, err)
+	}
+	return nil
+}
+
+// setBackends fills the new extent before the one store that makes it visible.
+func (t *table) setBackends(w plan.SetBackends) {
+	for i, b := range w.Backends {
+		atomic.StoreUint64(&t.slots[int(w.Base)+i], slotOf(b))
+	}
+	e := &t.entries[w.ID]
+	atomic.StoreUint32(&e.Affinity, w.AffinitySeconds)
+	atomic.StoreUint64(&e.Desc, uint64(w.Base)<<32|uint64(len(w.Backends)))
+}
+
+// read returns what the tables hold. A row that points out of range is left out; its
+// frontend is removed, for it would be served from random memory.
+func (t *table) read() ([]plan.Row, error) {
+	var (
+		rows []plan.Row
+		bad  []programsFrontend
+		key  programsFrontend
+		id   uint32
+	)
+	for it := t.frontends.Iterate(); it.Next(&key, &id); {
+		row, ok := t.row(key, id)
+		if !ok {
+			bad = append(bad, key)
+			continue
+		}
+		rows = append(rows, row)
+	}
+	for _, k := range bad {
+		if err := t.frontends.Delete(k); err != nil {
+			return nil, fmt.Errorf("remove broken frontend: %w", err)
+		}
+	}
+	return rows, nil
+}
+
+func (t *table) row(key programsFrontend, id uint32) (plan.Row, bool) {
+	if int(id) >= len(t.entries) {
+		return plan.Row{}, false
+	}
+	e := &t.entries[id]
+	desc := atomic.LoadUint64(&e.Desc)
+	base, count := desc>>32, desc&(1<<32-1)
+	if base+count > uint64(len(t.slots)) {
+		return plan.Row{}, false
+	}
+	r := plan.Row{Frontend: frontendOf(key), ID: id, Base: uint32(base), AffinitySeconds: e.Affinity}
+	for _, s := range t.slots[base : base+count] {
+		r.Backends = append(r.Backends, backendOf(s))
+	}
+	return r, true
+}
+
+// be32 and be16 lay a number out as it travels, in a field that C reads as it is.
+func be32(a netip.Addr) uint32 {
+	if !a.IsValid() {
+		return 0
+	}
+	b := a.As4()
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+func be16(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+func addrOf(be uint32) netip.Addr {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], be)
+	return netip.AddrFrom4(b)
+}
+
+func frontendKey(f plan.Frontend) programsFrontend {
+	return programsFrontend{Addr: be32(f.Addr), Port: be16(f.Port), Proto: uint8(f.Proto)}
+}
+
+func frontendOf(k programsFrontend) plan.Frontend {
+	f := plan.Frontend{Port: be16(k.Port), Proto: plan.Proto(k.Proto)}
+	if k.Addr != 0 {
+		f.Addr = addrOf(k.Addr)
+	}
+	return f
+}
+
+// slotOf is struct slot of bpf/tables.h as one number.
+func slotOf(a netip.AddrPort) uint64 {
+	var b [8]byte
+	ip := a.Addr().As4()
+	copy(b[:], ip[:])
+	binary.BigEndian.PutUint16(b[4:], a.Port())
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+func backendOf(slot uint64) netip.AddrPort {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], slot)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), binary.BigEndian.Uint16(b[4:]))
+}

@@ -1,0 +1,239 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// ErrFull means that the tables have no room for a service. What was bound before
+// stays as it is, and the service is tried again by the next [Diff].
+var ErrFull = errors.New("dataplane tables are full")
+
+// ErrTaken means that another service holds a frontend of this one.
+var ErrTaken = errors.New("frontend belongs to another service")
+
+// Diff returns the writes that make the tables serve exactly the wanted services,
+// and advances the model. The comparison walks all services; the writes are only
+// for what differs. Errors name the services that could not be placed, all of them;
+// the writes are valid nevertheless.
+func Diff(want []Service, w *Written, now time.Time) ([]Write, error) {
+	var put []Service
+	wanted := make(map[string]bool, len(want))
+	for _, s := range want {
+		wanted[s.Key] = true
+		if a, ok := w.asked[s.Key]; !ok || !a.settled || !a.service.Equal(s) {
+			put = append(put, s)
+		}
+	}
+	var drop []string
+	for key := range w.asked {
+		if !wanted[key] {
+			drop = append(drop, key)
+		}
+	}
+	slices.Sort(drop)
+	return w.change(put, drop, w.unclaimed(), now)
+}
+
+// Change puts and drops single services: the cost is that of what changed, however
+// many others there are. A key must not be in both lists.
+func (w *Written) Change(put []Service, drop []string, now time.Time) ([]Write, error) {
+	return w.change(put, drop, nil, now)
+}
+
+// unclaimed are the frontends left over from an earlier life of the process.
+func (w *Written) unclaimed() []Frontend {
+	var out []Frontend
+	for f, b := range w.bound {
+		if b.key == "" {
+			out = append(out, f)
+		}
+	}
+	slices.SortFunc(out, compareFrontends)
+	return out
+}
+
+// change works in three steps whose order keeps lookups whole: let go (in the model
+// only), place, and only then unbind what nobody took.
+func (w *Written) change(put []Service, drop []string, loose []Frontend, now time.Time) ([]Write, error) {
+	c := &changing{w: w, now: now, loose: loose}
+	for _, key := range drop {
+		c.letGo(key)
+		delete(w.asked, key)
+	}
+	for _, s := range put {
+		c.letGo(s.Key)
+	}
+	for _, s := range put {
+		err := c.place(s)
+		w.asked[s.Key] = asked{service: s, settled: err == nil}
+		if err != nil {
+			c.errs = append(c.errs, fmt.Errorf("place service %s: %w", s.Key, err))
+		}
+	}
+	c.unbindLoose()
+	return c.writes, errors.Join(c.errs...)
+}
+
+// changing is one change under way.
+type changing struct {
+	w      *Written
+	now    time.Time
+	loose  []Frontend // given up; unbound at the end unless placed again
+	writes []Write
+	errs   []error
+}
+
+// letGo makes a service's frontends and entries free to be claimed.
+func (c *changing) letGo(key string) {
+	for _, g := range groups(c.w.asked[key].service) {
+		for _, f := range g.fronts {
+			b, ok := c.w.bound[f]
+			if !ok || b.key != key {
+				continue
+			}
+			c.w.bound[f] = binding{id: b.id}
+			c.w.entries[b.id].owned = false
+			c.loose = append(c.loose, f)
+		}
+	}
+}
+
+func (c *changing) place(s Service) error {
+	var errs []error
+	for _, g := range groups(s) {
+		g.fronts, errs = c.available(g.fronts, errs)
+		if len(g.fronts) == 0 {
+			continue
+		}
+		id, err := c.claim(g)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, f := range g.fronts {
+			c.bind(f, id, s.Key)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// available are the frontends that no service holds.
+func (c *changing) available(fronts []Frontend, errs []error) ([]Frontend, []error) {
+	var out []Frontend
+	for _, f := range fronts {
+		if b, ok := c.w.bound[f]; ok && b.key != "" {
+			errs = append(errs, fmt.Errorf("%s: %w %s", f, ErrTaken, b.key))
+			continue
+		}
+		out = append(out, f)
+	}
+	return out, errs
+}
+
+// claim finds the entry for a group: the one that its frontends lead to already, or
+// a new one. It returns it filled with the group's backends.
+func (c *changing) claim(g group) (uint32, error) {
+	if id, ok := c.current(g); ok {
+		return id, c.fill(id, c.w.entries[id], g)
+	}
+	id, ok := c.w.ids.alloc(0, c.now)
+	if !ok {
+		return 0, ErrFull
+	}
+	e := &entry{}
+	if err := c.fill(id, e, g); err != nil {
+		c.w.ids.rest(id, 0, c.now)
+		return 0, err
+	}
+	c.w.entries[id] = e
+	return id, nil
+}
+
+// current is the entry that can be kept. It can't when a frontend leads to it that is
+// not of this group: that one may be moving to another service in this very change,
+// and must keep its old backends until it gets there.
+func (c *changing) current(g group) (uint32, bool) {
+	b, ok := c.w.bound[g.fronts[0]]
+	if !ok {
+		return 0, false
+	}
+	e, here := c.w.entries[b.id], 0
+	for _, f := range g.fronts {
+		if o, ok := c.w.bound[f]; ok && o.id == b.id {
+			here++
+		}
+	}
+	return b.id, e.known && !e.owned && e.fronts == here
+}
+
+// fill points an entry at the group's backends, in a fresh extent if they differ.
+func (c *changing) fill(id uint32, e *entry, g group) error {
+	if e.known && slices.Equal(e.backends, g.backends) && e.affinity == g.affinity {
+		e.owned = true
+		return nil
+	}
+	var base uint32
+	if n := len(g.backends); n > 0 {
+		var ok bool
+		if base, ok = c.w.slots.alloc(orderFor(n), c.now); !ok {
+			return ErrFull
+		}
+	}
+	c.restExtent(e)
+	e.base, e.backends, e.affinity, e.known, e.owned = base, g.backends, g.affinity, true, true
+	c.writes = append(c.writes, SetBackends{id, base, g.backends, g.affinity})
+	return nil
+}
+
+func (c *changing) bind(f Frontend, id uint32, key string) {
+	old, had := c.w.bound[f]
+	c.w.bound[f] = binding{id, key}
+	if had && old.id == id {
+		return
+	}
+	c.w.entries[id].fronts++
+	c.writes = append(c.writes, Bind{f, id})
+	if had {
+		c.leave(old.id)
+	}
+}
+
+// unbindLoose removes the frontends that were given up and not taken again.
+func (c *changing) unbindLoose() {
+	for _, f := range c.loose {
+		b, ok := c.w.bound[f]
+		if !ok || b.key != "" {
+			continue
+		}
+		delete(c.w.bound, f)
+		c.writes = append(c.writes, Unbind{f})
+		c.leave(b.id)
+	}
+}
+
+// leave gives an entry back when its last frontend left it.
+func (c *changing) leave(id uint32) {
+	e := c.w.entries[id]
+	if e.fronts--; e.fronts > 0 {
+		return
+	}
+	c.restExtent(e)
+	delete(c.w.entries, id)
+	if e.known {
+		c.w.ids.rest(id, 0, c.now)
+	}
+}
+
+func (c *changing) restExtent(e *entry) {
+	if e.known && len(e.backends) > 0 {
+		c.w.slots.rest(e.base, orderFor(len(e.backends)), c.now)
+	}
+}
+
+func compareFrontends(a, b Frontend) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
+}

@@ -1,0 +1,60 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Write is one change of the kernel's tables: [SetBackends], [Bind] or [Unbind].
+// Writes are made in the order in which they were returned.
+type Write interface {
+	fmt.Stringer
+	write()
+}
+
+// SetBackends stores the backends into slots Base, Base+1, … and then points entry
+// ID at them with one store. The slots are not in use when it runs.
+type SetBackends struct {
+	ID              uint32
+	Base            uint32
+	Backends        []netip.AddrPort // empty: connections are refused
+	AffinitySeconds uint32
+}
+
+// Bind makes a frontend lead to an entry, whether or not it led to another before.
+type Bind struct {
+	Frontend Frontend
+	ID       uint32
+}
+
+// Unbind makes a frontend an ordinary address again.
+type Unbind struct {
+	Frontend Frontend
+}
+
+func (SetBackends) write() {}
+func (Bind) write()        {}
+func (Unbind) write()      {}
+
+// String prints "set #3 = 10.1.0.2:80 10.1.0.3:80 at 16".
+func (w SetBackends) String() string {
+	if len(w.Backends) == 0 {
+		return fmt.Sprintf("set #%d = refuse", w.ID)
+	}
+	names := make([]string, len(w.Backends))
+	for i, b := range w.Backends {
+		names[i] = b.String()
+	}
+	s := fmt.Sprintf("set #%d = %s at %d", w.ID, strings.Join(names, " "), w.Base)
+	if w.AffinitySeconds > 0 {
+		s += fmt.Sprintf(" sticky %ds", w.AffinitySeconds)
+	}
+	return s
+}
+
+// String prints "bind 10.96.0.1:80/TCP to #3".
+func (w Bind) String() string { return fmt.Sprintf("bind %s to #%d", w.Frontend, w.ID) }
+
+// String prints "unbind 10.96.0.1:80/TCP".
+func (w Unbind) String() string { return "unbind " + w.Frontend.String() }

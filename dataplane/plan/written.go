@@ -1,0 +1,121 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Bounds of the kernel's tables, as orders: the tables hold 1<<order of each.
+const (
+	idOrder   = 16
+	slotOrder = 20
+)
+
+// MaxIDs is how many entries (service ports) fit; MaxSlots how many backend slots,
+// where a set of n backends takes n rounded up to a power of two.
+const (
+	MaxIDs   = 1 << idOrder
+	MaxSlots = 1 << slotOrder
+)
+
+// Row is one frontend as read back from the kernel's tables.
+type Row struct {
+	Frontend        Frontend
+	ID              uint32
+	Base            uint32
+	Backends        []netip.AddrPort
+	AffinitySeconds uint32
+}
+
+// Written is the model of the kernel's tables: what they hold, which service asked
+// for it, and which ids and slots are free. [Diff] and [Written.Change] advance it
+// as if their writes had been made; after a failed write it has to be read back with
+// [Adopt]. It is not safe for concurrent use.
+type Written struct {
+	bound   map[Frontend]binding
+	entries map[uint32]*entry
+	asked   map[string]asked
+	ids     *arena
+	slots   *arena
+}
+
+// binding is where a frontend leads. An empty key means that nobody in this change,
+// or in this life of the process, has asked for it yet.
+type binding struct {
+	id  uint32
+	key string
+}
+
+// entry is one row of the entry table.
+type entry struct {
+	base     uint32
+	backends []netip.AddrPort
+	affinity uint32
+	fronts   int  // how many frontends lead here; at zero the id is given back
+	owned    bool // a service of this life has claimed it
+	known    bool // base and backends are what the kernel holds
+}
+
+// asked remembers a service as it was given, so that the same one again costs nothing.
+type asked struct {
+	service Service
+	settled bool // false: part of it could not be placed; try again next time
+}
+
+// New is the model of empty tables.
+func New() *Written {
+	return &Written{
+		bound: map[Frontend]binding{}, entries: map[uint32]*entry{}, asked: map[string]asked{},
+		ids: newArena(idOrder), slots: newArena(slotOrder),
+	}
+}
+
+// Adopt is the model of tables that an earlier process wrote. The rows belong to no
+// service until a change claims them; the first [Diff] drops those that none claims.
+func Adopt(rows []Row) *Written {
+	w := New()
+	for _, r := range rows {
+		e := w.entries[r.ID]
+		if e == nil {
+			e = w.adoptEntry(r)
+		}
+		e.fronts++
+		w.bound[r.Frontend] = binding{id: r.ID}
+	}
+	return w
+}
+
+// adoptEntry takes over an entry. One that does not fit the model (overlapping
+// extents, out of range) stays where it is, so that its frontends keep working, but
+// is never reused: its service gets a new entry.
+func (w *Written) adoptEntry(r Row) *entry {
+	e := &entry{affinity: r.AffinitySeconds}
+	w.entries[r.ID] = e
+	if !w.ids.reserve(r.ID, 0) {
+		return e
+	}
+	if n := len(r.Backends); n == 0 || w.slots.reserve(r.Base, orderFor(n)) {
+		e.base, e.backends, e.known = r.Base, slices.Clone(r.Backends), true
+	}
+	return e
+}
+
+// Lookup answers like the kernel does: the backends behind a frontend, and whether
+// it is a frontend at all.
+func (w *Written) Lookup(f Frontend) ([]netip.AddrPort, bool) {
+	b, ok := w.bound[f]
+	if !ok {
+		return nil, false
+	}
+	return w.entries[b.id].backends, true
+}
+
+// Frontends are all frontends in the tables, sorted.
+func (w *Written) Frontends() []Frontend {
+	out := make([]Frontend, 0, len(w.bound))
+	for f := range w.bound {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, compareFrontends)
+	return out
+}
