@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections/table"
+)
+
+// apiResourcesCmd is `stave api-resources`. It asks no cluster: the kinds are
+// those of this release.
+type apiResourcesCmd struct {
+	Namespaced *bool   `help:"Only those in namespaces, or (=false) only the others."`
+	Group      *string `name:"api-group" help:"Only those of this group." placeholder:"GROUP"`
+	NoHeaders  bool    `help:"Print no header line."`
+	Output     format  `short:"o" help:"wide or name." placeholder:"FORMAT"`
+}
+
+// Help implements kong's detailed help.
+func (apiResourcesCmd) Help() string {
+	return `Examples:
+  stave api-resources
+  stave api-resources --namespaced=false -o name`
+}
+
+// Run lists the kinds.
+func (c *apiResourcesCmd) Run(s *session) error {
+	t := table.Table{Columns: []table.Column{{Name: "NAME"}, {Name: "SHORTNAMES"}, {Name: "APIVERSION"}, {Name: "NAMESPACED"}, {Name: "KIND"}, {Name: "VERBS", Wide: true}}}
+	switch c.Output {
+	case formatTable, formatWide, formatName:
+	default:
+		return errors.New("--output must be one of wide or name")
+	}
+	for _, k := range events.Kinds {
+		if c.Namespaced != nil && *c.Namespaced != k.Namespaced || c.Group != nil && *c.Group != k.Group {
+			continue
+		}
+		if c.Output == formatName {
+			fmt.Fprintln(s.out, k.Resource)
+			continue
+		}
+		verbs := "create,delete,get,list,patch,update,watch"
+		if k.Derived {
+			verbs = "get,list,watch"
+		}
+		t.Rows = append(t.Rows, table.Row{Cells: []string{k.Plural(), strings.Join(k.Short, ","), k.APIVersion(), fmt.Sprint(k.Namespaced), k.Name, verbs}})
+	}
+	slices.SortFunc(t.Rows, func(a, b table.Row) int { return strings.Compare(a.Cells[0], b.Cells[0]) })
+	fmt.Fprint(s.out, table.Print(t, table.Options{Wide: c.Output == formatWide, NoHeaders: c.NoHeaders}))
+	return nil
+}

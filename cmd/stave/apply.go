@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// applyCmd is `stave apply`.
+type applyCmd struct {
+	files
+	DryRun  dryRun        `name:"dry-run" help:"Only say what would happen: client (do not ask the server) or server (let it decide, append nothing)." placeholder:"MODE"`
+	Output  format        `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
+	Wait    bool          `help:"Wait until what was applied is ready."`
+	Timeout time.Duration `help:"How long --wait waits." default:"2m"`
+	Message string        `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+}
+
+// Help implements kong's detailed help.
+func (applyCmd) Help() string {
+	return `Examples:
+  stave apply -f web.yaml
+  stave apply -f manifests/ -R --wait
+  cat web.yaml | stave apply -f -
+  stave apply -f web.yaml --dry-run=server -o yaml`
+}
+
+// Run sends the manifests, each to stand or fall alone.
+func (c *applyCmd) Run(ctx context.Context, s *session) error {
+	if len(c.Filename) == 0 {
+		return errors.New("must specify -f with manifests to apply\nhelp: stave apply -f FILE")
+	}
+	docs, err := c.load(s)
+	if err != nil {
+		return err
+	}
+	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message}
+	results, err := ch.send(ctx, s, docs)
+	if err != nil || !c.Wait || ch.dryRun != "" {
+		return err
+	}
+	return s.waitForAll(ctx, results, c.Timeout)
+}
+
+// changing is a change by manifests: what apply and create share.
+type changing struct {
+	op      wire.Operation
+	dryRun  dryRun
+	output  format
+	message string
+}
+
+// send places the documents in their namespaces, asks, and prints the results.
+// The error says which objects were refused; the others went through.
+func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]wire.Result, error) {
+	if err := c.place(ctx, s, docs); err != nil {
+		return nil, err
+	}
+	if c.dryRun == dryRunClient {
+		return nil, c.printClient(ctx, s, docs)
+	}
+	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message}
+	for _, d := range docs {
+		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
+	}
+	results, err := s.change(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return results, c.print(s, docs, results)
+}
+
+// place puts documents without a namespace into the one of the request and
+// refuses those that name another than -n does.
+func (c changing) place(ctx context.Context, s *session, docs []manifest.Doc) error {
+	if c.dryRun != dryRunClient || c.op == wire.Apply {
+		if err := s.connect(ctx); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, d := range docs {
+		kind := d.Kind
+		switch ns := d.Object.GetNamespace(); {
+		case !kind.Namespaced:
+		case ns == "":
+			d.Object.SetNamespace(s.inNamespace())
+		case s.Namespace != "" && ns != s.Namespace:
+			errs = append(errs, fmt.Errorf("%s: the namespace from the provided object %q does not match the namespace %q. You must pass '--namespace=%s' to perform this operation", d.Where("metadata.namespace"), ns, s.Namespace, ns))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c changing) printClient(ctx context.Context, s *session, docs []manifest.Doc) error {
+	if c.output != formatTable {
+		objects := make([]json.RawMessage, 0, len(docs))
+		for _, d := range docs {
+			objects = append(objects, d.JSON())
+		}
+		return s.printObjects(c.output, objects, len(objects) == 1)
+	}
+	for _, d := range docs {
+		past, err := c.past(ctx, s, d)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.out, "%s/%s %s%s\n", d.Kind.Printed(), d.Object.GetName(), past, c.dryRun.suffix())
+	}
+	return nil
+}
+
+// past is what a client-side dry run says. Only apply asks what is there, as kubectl's.
+func (c changing) past(ctx context.Context, s *session, d manifest.Doc) (string, error) {
+	if c.op == wire.Apply && d.Object.GetName() != "" {
+		reply, err := s.read(ctx, wire.ReadRequest{Resource: d.Kind.Resource, Namespace: d.Object.GetNamespace(), Names: []string{d.Object.GetName()}})
+		if err != nil || len(reply.Objects) > 0 {
+			return "configured", err
+		}
+	}
+	return "created", nil
+}
+
+// print shows the outcome of each object, warnings first, errors last.
+func (c changing) print(s *session, docs []manifest.Doc, results []wire.Result) error {
+	var errs []error
+	var objects []json.RawMessage
+	var last events.Seq
+	for i, r := range results {
+		for _, w := range r.Warnings {
+			fmt.Fprintln(s.err, "Warning: "+w)
+		}
+		if r.Error != nil {
+			errs = append(errs, c.placed(docs[i], r.Error))
+			continue
+		}
+		last = max(last, r.Seq)
+		objects = append(objects, r.Object)
+		if c.output == formatTable {
+			fmt.Fprintf(s.out, "%s %s%s\n", printedName(r.Key), r.Outcome, c.dryRun.suffix())
+		}
+	}
+	if c.output != formatTable && len(objects) > 0 {
+		errs = append(errs, s.printObjects(c.output, objects, len(objects) == 1))
+	}
+	s.sayWhere(last)
+	return errors.Join(errs...)
+}
+
+// sayWhere prints on a terminal where in the log a change stands, and how to
+// take it back.
+func (s *session) sayWhere(seq events.Seq) {
+	if s.tty && seq != 0 {
+		fmt.Fprintf(s.err, "seq %d: follow it with 'stave tail --cause %d', take it back with 'stave undo %d'\n", seq, seq, seq)
+	}
+}
+
+// placed adds file, line and column to a refusal and to the fields that it names.
+func (c changing) placed(d manifest.Doc, st *metav1.Status) error {
+	if st.Details == nil || len(st.Details.Causes) == 0 {
+		at := *st
+		if where := d.Where(""); strings.Contains(where, ":") { // it is from a file
+			doing := map[wire.Operation]string{wire.Apply: "applying", wire.Create: "creating", wire.Replace: "replacing"}[c.op]
+			at.Message = fmt.Sprintf("error when %s %q: %s", doing, where, st.Message)
+		}
+		return refused(&at)
+	}
+	var out []error
+	for _, cause := range st.Details.Causes {
+		field := cause.Field + ": "
+		if cause.Field == "" || cause.Field == "[]" { // it is about the whole object
+			field = ""
+		}
+		out = append(out, fmt.Errorf("%s: %s/%s: %s%s", d.Where(cause.Field), d.Kind.Printed(), d.Object.GetName(), field, cause.Message))
+	}
+	return errors.Join(out...)
+}

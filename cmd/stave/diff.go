@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// diffCmd is `stave diff`.
+type diffCmd struct {
+	files
+	between
+}
+
+// Help implements kong's detailed help.
+func (diffCmd) Help() string {
+	return `Exits with 0 when nothing would change, 1 when something would, 2 when that cannot be said.
+
+Examples:
+  stave diff -f web.yaml
+  stave diff --at 412 --at 500 deploy/web
+  stave diff --at 10m -n shop
+  KUBECTL_EXTERNAL_DIFF="diff -N -u --color" stave diff -f manifests/ -R`
+}
+
+// exitTrouble is the code of a diff that failed; 1 means differences.
+const exitTrouble = 2
+
+// Run compares what is there with what an apply would make of it.
+func (c *diffCmd) Run(ctx context.Context, s *session) error {
+	differ, err := c.run(ctx, s)
+	switch {
+	case err != nil:
+		return &exitError{exitTrouble, err}
+	case differ:
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}
+
+func (c *diffCmd) run(ctx context.Context, s *session) (bool, error) {
+	switch {
+	case len(c.At) > 0 && len(c.Filename) > 0:
+		return false, errors.New("compare either manifests (-f) or moments (--at)")
+	case len(c.At) > 0:
+		return c.between.run(ctx, s)
+	case len(c.What) > 0 || c.AllNamespaces:
+		return false, errors.New("say which moment to compare with\nhelp: stave diff --at 10m TYPE/NAME")
+	}
+	if len(c.Filename) == 0 {
+		return false, errors.New("must specify -f with manifests to compare\nhelp: stave diff -f FILE")
+	}
+	docs, err := c.load(s)
+	if err != nil {
+		return false, err
+	}
+	ch := changing{op: wire.Apply, dryRun: dryRunServer}
+	if err := ch.place(ctx, s, docs); err != nil {
+		return false, err
+	}
+	req := wire.ChangeRequest{Operation: wire.Apply, DryRun: true}
+	for _, d := range docs {
+		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
+	}
+	results, err := s.change(ctx, req)
+	if err != nil {
+		return false, err
+	}
+	dir, err := os.MkdirTemp("", "stave-diff-")
+	if err != nil {
+		return false, fmt.Errorf("make a directory to compare in: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if err := c.lay(ctx, s, ch, docs, results, dir); err != nil {
+		return false, err
+	}
+	return compare(ctx, s, dir, "LIVE", "MERGED")
+}
+
+// lay writes both sides of every object into files.
+func (c *diffCmd) lay(ctx context.Context, s *session, ch changing, docs []manifest.Doc, results []wire.Result, dir string) error {
+	for _, side := range []string{"LIVE", "MERGED"} {
+		if err := os.Mkdir(filepath.Join(dir, side), 0o700); err != nil {
+			return fmt.Errorf("make a directory to compare in: %w", err)
+		}
+	}
+	var errs []error
+	for i, r := range results {
+		if r.Error != nil {
+			errs = append(errs, ch.placed(docs[i], r.Error))
+			continue
+		}
+		name := strings.Join([]string{docs[i].Kind.Printed(), r.Key.Namespace, r.Key.Name}, ".")
+		reply, err := s.read(ctx, wire.ReadRequest{Resource: r.Key.Resource, Namespace: r.Key.Namespace, Names: []string{r.Key.Name}})
+		if err == nil && len(reply.Objects) > 0 {
+			err = layOne(filepath.Join(dir, "LIVE", name), reply.Objects[0])
+		}
+		errs = append(errs, err, layOne(filepath.Join(dir, "MERGED", name), r.Object))
+	}
+	return errors.Join(errs...)
+}
+
+// layOne writes what people have a say in: not status, nor what the log knows.
+func layOne(path string, raw json.RawMessage) error {
+	o, err := decodeTree(raw)
+	if err != nil {
+		return err
+	}
+	delete(o, "status")
+	for _, ours := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
+		delete(under(o, "metadata"), ours)
+	}
+	text, err := yaml.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("print %s: %w", filepath.Base(path), err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
+
+// compare runs the person's diff, or the system's, on two folders of dir.
+func compare(ctx context.Context, s *session, dir, left, right string) (bool, error) {
+	tool := os.Getenv("KUBECTL_EXTERNAL_DIFF")
+	if tool == "" {
+		tool = "diff -u -N"
+	}
+	words := append(strings.Fields(tool), left, right)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, s.out, s.err
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("run %q: %w", tool, err)
+	}
+	return false, nil
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections/table"
+)
+
+// eventsCmd is `stave events`.
+type eventsCmd struct {
+	AllNamespaces bool          `short:"A" help:"In all namespaces."`
+	For           string        `help:"Only what happened to this object." placeholder:"TYPE/NAME"`
+	Types         []string      `help:"Normal or Warning; both when not given." placeholder:"TYPE"`
+	Since         time.Duration `help:"How far back; 0 is as far as the log goes." default:"1h"`
+	Watch         bool          `short:"w" help:"Go on printing what happens."`
+	NoHeaders     bool          `help:"Print no header line."`
+}
+
+// Help implements kong's detailed help.
+func (eventsCmd) Help() string {
+	return `What happened, in Kubernetes' words, told from the log. The log itself: stave tail.
+
+Examples:
+  stave events
+  stave events --for pod/web-1
+  stave events -A --types=Warning -w`
+}
+
+// Run prints a row for each thing that happened, the newest last.
+func (c *eventsCmd) Run(ctx context.Context, s *session) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	req, err := c.request(s)
+	if err != nil {
+		return err
+	}
+	said := map[string]bool{}
+	widths := &table.Widths{}
+	for {
+		reply, err := ask[wire.EventsReply](ctx, s, wire.VerbEvents, req)
+		if err == nil {
+			err = refused(reply.Error)
+		}
+		if err != nil {
+			return err
+		}
+		t := c.table(reply, said)
+		fmt.Fprint(s.out, table.Print(t, table.Options{NoHeaders: c.NoHeaders, Widths: widths}))
+		switch {
+		case !c.Watch && len(t.Rows) == 0:
+			c.sayNone(s)
+			return nil
+		case !c.Watch:
+			return nil
+		}
+		c.NoHeaders = c.NoHeaders || len(t.Rows) > 0
+		if sleep(ctx, time.Second); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *eventsCmd) request(s *session) (wire.EventsRequest, error) {
+	var req wire.EventsRequest
+	for i, t := range c.Types {
+		j := slices.IndexFunc([]string{"Normal", "Warning"}, func(known string) bool { return strings.EqualFold(known, t) })
+		if j < 0 {
+			return req, fmt.Errorf("valid --types are Normal or Warning, not %q", t)
+		}
+		c.Types[i] = []string{"Normal", "Warning"}[j]
+	}
+	if c.Since > 0 {
+		req.Since = time.Now().Add(-c.Since)
+	}
+	if !c.AllNamespaces {
+		req.Namespace = s.inNamespace()
+	}
+	if c.For == "" {
+		return req, nil
+	}
+	kind, name, err := oneTarget(c.For, "pod")
+	req.Key = s.key(kind, name)
+	return req, err
+}
+
+// table has a row for everything that was not said before.
+func (c *eventsCmd) table(reply wire.EventsReply, said map[string]bool) table.Table {
+	t := table.Table{Columns: []table.Column{{Name: "LAST SEEN"}, {Name: "TYPE"}, {Name: "REASON"}, {Name: "OBJECT"}, {Name: "MESSAGE"}}}
+	if c.AllNamespaces {
+		t.Columns = slices.Insert(t.Columns, 0, table.Column{Name: "NAMESPACE"})
+	}
+	for _, e := range reply.Events {
+		id := fmt.Sprint(e.Key, e.Reason, e.From, e.Message, e.Count)
+		if said[id] || len(c.Types) > 0 && !slices.Contains(c.Types, e.Type) {
+			continue
+		}
+		said[id] = true
+		kind, _ := events.KindOf(e.Key.Resource)
+		age := table.Age(reply.Now.Sub(e.Last))
+		if e.Count > 1 {
+			age = fmt.Sprintf("%s (x%d over %s)", age, e.Count, table.Age(reply.Now.Sub(e.First)))
+		}
+		cells := []string{age, e.Type, e.Reason, kind.Name + "/" + e.Key.Name, e.Message}
+		if c.AllNamespaces {
+			cells = slices.Insert(cells, 0, e.Key.Namespace)
+		}
+		t.Rows = append(t.Rows, table.Row{Cells: cells})
+	}
+	return t
+}
+
+func (c *eventsCmd) sayNone(s *session) {
+	if c.AllNamespaces {
+		fmt.Fprintln(s.err, "No events found.")
+		return
+	}
+	fmt.Fprintf(s.err, "No events found in %s namespace.\n", s.inNamespace())
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections/table"
+)
+
+// getCmd is `stave get`.
+type getCmd struct {
+	files
+	then
+	Output         format   `short:"o" help:"wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=NAME:PATH,… or go-template=TEMPLATE." placeholder:"FORMAT"`
+	Selector       string   `short:"l" help:"Label selector: =, ==, !=, in, notin, exists." placeholder:"SELECTOR"`
+	FieldSelector  string   `help:"Field selector: metadata.name=x, spec.nodeName=n1, status.phase=Running." placeholder:"SELECTOR"`
+	AllNamespaces  bool     `short:"A" help:"In all namespaces."`
+	Watch          bool     `short:"w" help:"Go on printing what changes."`
+	SortBy         string   `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
+	NoHeaders      bool     `help:"Print no header line."`
+	ShowLabels     bool     `help:"Print the labels as the last column."`
+	LabelColumns   []string `short:"L" help:"Labels to print as columns." placeholder:"LABEL"`
+	IgnoreNotFound bool     `help:"An object that is not there is no error."`
+	What           []string `arg:"" optional:"" help:"TYPE, TYPE NAME…, TYPE/NAME…, or TYPE,TYPE."`
+}
+
+// Help implements kong's detailed help.
+func (getCmd) Help() string {
+	return `Examples:
+  stave get pods -o wide
+  stave get deploy,svc -A -l app=web
+  stave get pod web-1 -o jsonpath={.status.podIP}
+  stave get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName --sort-by=.spec.nodeName
+  stave get -f web.yaml
+  stave get pods -w
+  stave get pods --at 10m
+  stave get deploy web -o yaml --at 412`
+}
+
+// Run lists what was asked for.
+func (c *getCmd) Run(ctx context.Context, s *session) error {
+	targets, err := s.targets(ctx, c.files, c.What)
+	if err != nil {
+		return err
+	}
+	if c.Watch && !c.At.IsZero() {
+		return errPastWatch
+	}
+	if c.Watch {
+		return c.watch(ctx, s, targets)
+	}
+	if c.Output != formatTable && c.Output != formatWide {
+		return c.documents(ctx, s, targets)
+	}
+	return c.tables(ctx, s, targets)
+}
+
+// request is what one target asks for.
+func (c *getCmd) request(s *session, t target) wire.ReadRequest {
+	r := wire.ReadRequest{At: c.At.Moment, Resource: t.kind.Resource, Names: t.names, LabelSelector: c.Selector, FieldSelector: c.FieldSelector}
+	if t.kind.Namespaced && !c.AllNamespaces {
+		if r.Namespace = t.namespace; r.Namespace == "" {
+			r.Namespace = s.inNamespace()
+		}
+	}
+	return r
+}
+
+// fetch reads one target; names that are missing come back as errors.
+func (c *getCmd) fetch(ctx context.Context, s *session, t target) (wire.ReadReply, error) {
+	if len(t.names) > 0 && c.AllNamespaces {
+		return wire.ReadReply{}, errors.New("a resource cannot be retrieved by name across all namespaces")
+	}
+	reply, err := s.read(ctx, c.request(s, t))
+	if err == nil && c.SortBy != "" {
+		err = sortBy(c.SortBy, reply.Objects)
+	}
+	if err != nil || c.IgnoreNotFound {
+		return reply, err
+	}
+	var missing []error
+	for _, n := range reply.Missing {
+		missing = append(missing, notFound(s.key(t.kind, n)))
+	}
+	return reply, errors.Join(missing...)
+}
+
+func (c *getCmd) documents(ctx context.Context, s *session, targets []target) error {
+	var all []json.RawMessage
+	var errs []error
+	alone := len(targets) == 1 && len(targets[0].names) == 1
+	for _, t := range targets {
+		reply, err := c.fetch(ctx, s, t)
+		errs = append(errs, err)
+		all = append(all, reply.Objects...)
+	}
+	if err := errors.Join(errs...); err != nil && (alone || len(all) == 0) {
+		return err
+	}
+	if alone && len(all) == 0 || c.Output == formatName && len(all) == 0 {
+		return nil
+	}
+	if name, spec := c.Output.template(); name == customColumns {
+		return errors.Join(append(errs, s.printColumns(spec, all, c.NoHeaders))...)
+	}
+	return errors.Join(append(errs, s.printObjects(c.Output, all, alone))...)
+}
+
+func (c *getCmd) tables(ctx context.Context, s *session, targets []target) error {
+	var errs []error
+	printed := 0
+	for _, t := range targets {
+		reply, err := c.fetch(ctx, s, t)
+		errs = append(errs, err)
+		if len(reply.Objects) == 0 {
+			continue
+		}
+		if printed > 0 {
+			fmt.Fprintln(s.out)
+		}
+		printed++
+		rows, err := c.table(t, reply.Objects, reply.Now)
+		if err != nil {
+			return err
+		}
+		o := c.options(t)
+		o.KindPrefix = len(targets) > 1
+		fmt.Fprint(s.out, table.Print(rows, o))
+	}
+	err := errors.Join(errs...)
+	if printed == 0 && err == nil && !c.IgnoreNotFound {
+		s.sayNone(targets, c.AllNamespaces)
+	}
+	return err
+}
+
+// sayNone is what kubectl says on stderr about an empty list.
+func (s *session) sayNone(targets []target, everywhere bool) {
+	if everywhere || !targets[0].kind.Namespaced {
+		fmt.Fprintln(s.err, "No resources found")
+		return
+	}
+	fmt.Fprintf(s.err, "No resources found in %s namespace.\n", s.inNamespace())
+}
+
+func (c *getCmd) table(t target, raw []json.RawMessage, now time.Time) (table.Table, error) {
+	objects, err := decodeAll(raw)
+	return table.Of(t.kind.Resource, objects, now), err
+}
+
+func (c *getCmd) options(t target) table.Options {
+	return table.Options{Wide: c.Output == formatWide, NoHeaders: c.NoHeaders, Namespace: c.AllNamespaces && t.kind.Namespaced,
+		ShowLabels: c.ShowLabels, LabelColumns: c.LabelColumns}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,18 @@
+// Command stave is the whole of Stave in one binary: the CLI, the control plane
+// and the node agent. One file a verb; what the verbs share is in the files
+// named after it; serve*.go wire the rooms of a cluster together.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], stdTerminal())
+	stop()
+	os.Exit(code)
+}

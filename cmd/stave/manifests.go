@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stave-run/stave/events/manifest"
+)
+
+// maxManifest is the most bytes of manifests that one command reads.
+const maxManifest = 48 << 20
+
+// files are the -f and -R flags of the verbs that read manifests.
+type files struct {
+	Filename  []string `short:"f" sep:"none" help:"Manifest file, directory, or - for standard input; repeatable." placeholder:"FILE"`
+	Recursive bool     `short:"R" help:"Go into the directories below the ones in -f."`
+}
+
+// load reads and decodes all manifests. Every problem in every file is
+// reported; nothing is used unless all of it can be read.
+func (f files) load(s *session) ([]manifest.Doc, error) {
+	var docs []manifest.Doc
+	var problems []error
+	for _, name := range f.Filename {
+		paths, err := f.expand(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			data, err := f.read(s, p)
+			if err != nil {
+				return nil, err
+			}
+			d, bad := manifest.Decode(shown(p), data)
+			docs = append(docs, d...)
+			for _, b := range bad {
+				problems = append(problems, b)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		if len(docs) > 0 {
+			problems = append(problems, errors.New("nothing was sent to the cluster, neither the objects that can be read: correct the manifests first"))
+		}
+		return nil, errors.Join(problems...)
+	}
+	if len(docs) == 0 {
+		return nil, fmt.Errorf("no objects in %s", strings.Join(f.Filename, ", "))
+	}
+	return docs, nil
+}
+
+func shown(path string) string {
+	if path == "-" {
+		return "STDIN"
+	}
+	return path
+}
+
+func (f files) read(s *session, path string) ([]byte, error) {
+	if path == "-" {
+		return s.readStdin()
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("the path %q cannot be read: %w", path, err)
+	}
+	defer file.Close()
+	b, err := readBounded(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return b, nil
+}
+
+func readBounded(r io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxManifest+1))
+	if err == nil && len(b) > maxManifest {
+		err = fmt.Errorf("%w: over %d MiB of manifests; split them", errTooLarge, maxManifest>>20)
+	}
+	return b, err
+}
+
+// manifestSuffixes are the files that a directory is searched for.
+var manifestSuffixes = []string{".yaml", ".yml", ".json"}
+
+// expand names the files behind a -f, in order.
+func (f files) expand(name string) ([]string, error) {
+	if name == "-" {
+		return []string{name}, nil
+	}
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return nil, fmt.Errorf("-f %s: manifests are not fetched from the web\nhelp: curl -fsSL %s | stave apply -f -", name, name)
+	}
+	st, err := os.Stat(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("the path %q does not exist", name)
+		}
+		return nil, fmt.Errorf("look at %s: %w", name, err)
+	}
+	if !st.IsDir() {
+		return []string{name}, nil
+	}
+	var out []string
+	err = filepath.WalkDir(name, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && p != name && !f.Recursive:
+			return fs.SkipDir
+		case !d.IsDir() && slices.Contains(manifestSuffixes, filepath.Ext(p)):
+			out = append(out, p)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read directory %s: %w", name, err)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no manifests (%s) in directory %s", strings.Join(manifestSuffixes, ", "), name)
+	}
+	return out, nil
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// then is what every verb that reads takes: the moment to read.
+type then struct {
+	At moment `help:"As it was at a sequence (412), a time (2026-01-02T15:04:05Z) or so long ago (10m, 2h, 3d)." placeholder:"MOMENT"`
+}
+
+// moment is a point of the log on the command line. Its zero value is now.
+type moment struct{ wire.Moment }
+
+// Decode implements kong.MapperValue. How long ago is settled once, so that all
+// that one command asks is about the same moment.
+func (m *moment) Decode(ctx *kong.DecodeContext) error {
+	var typed string
+	if err := ctx.Scan.PopValueInto("moment", &typed); err != nil {
+		return fmt.Errorf("read moment: %w", err)
+	}
+	at, err := wire.ParseMoment(typed, time.Now())
+	m.Moment = at
+	return err
+}
+
+// errPastWatch: the past does not go on.
+var errPastWatch = errors.New("--watch shows what happens from now on; it cannot be joined with --at\nhelp: stave tail --from SEQ prints what happened after a sequence")

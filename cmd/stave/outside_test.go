@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/vishvananda/netns"
+)
+
+// outside asks a port of the node for its page from a network namespace that
+// stands for another machine, joined to this one by a link of its own:
+//
+//	outside PORT
+func outside(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: outside PORT")
+	}
+	ns := "out-" + ts.Getenv("CLUSTER")
+	link := "o" + ts.Getenv("CLUSTER")
+	// 198.18.0.0/15 is set aside for tests between networks (RFC 2544).
+	const here, there = "198.18.77.1", "198.18.77.2"
+	ts.Defer(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	for _, c := range []string{
+		"netns add " + ns,
+		"link add " + link + " type veth peer name eth0 netns " + ns,
+		"addr add " + here + "/30 dev " + link,
+		"link set " + link + " up",
+		"-n " + ns + " addr add " + there + "/30 dev eth0",
+		"-n " + ns + " link set eth0 up",
+		"-n " + ns + " link set lo up",
+	} {
+		out, err := exec.Command("ip", strings.Fields(c)...).CombinedOutput()
+		if err != nil {
+			ts.Fatalf("ip %s: %v: %s", c, err, out)
+		}
+	}
+	var page string
+	var err error
+	for range 50 { // the dataplane sees the new link a moment later
+		if page, err = pageFrom(ns, net.JoinHostPort(here, args[0])); err == nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), page)
+}
+
+// pageFrom fetches a page from inside a network namespace.
+func pageFrom(ns, address string) (string, error) {
+	type result struct {
+		page string
+		err  error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread belongs to the namespace and ends with the goroutine
+		page, err := fetchInside(ns, address)
+		done <- result{page, err}
+	}()
+	r := <-done
+	return r.page, r.err
+}
+
+func fetchInside(ns, address string) (string, error) {
+	h, err := netns.GetFromName(ns)
+	if err != nil {
+		return "", fmt.Errorf("open namespace: %w", err)
+	}
+	defer h.Close()
+	if err := netns.Set(h); err != nil {
+		return "", fmt.Errorf("enter namespace: %w", err)
+	}
+	c, err := net.DialTimeout("tcp", address, 2*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return "", err
+	}
+	fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", address)
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return "", err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	return string(b), err
+}

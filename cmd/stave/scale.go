@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// scaleCmd is `stave scale`.
+type scaleCmd struct {
+	files
+	Replicas        int32    `required:"" help:"How many there shall be." placeholder:"N"`
+	CurrentReplicas *int32   `help:"Only when there are this many wanted now." placeholder:"N"`
+	Message         string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+	DryRun          dryRun   `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
+	What            []string `arg:"" optional:"" help:"TYPE/NAME, or TYPE NAME: a deployment or a replicaset."`
+}
+
+// Help implements kong's detailed help.
+func (scaleCmd) Help() string {
+	return `Examples:
+  stave scale deployment/web --replicas=5
+  stave scale deploy web --replicas=0 -m "nobody needs it tonight"
+  stave scale deploy/web --current-replicas=3 --replicas=5`
+}
+
+// Run scales every target.
+func (c *scaleCmd) Run(ctx context.Context, s *session) error {
+	if c.Replicas < 0 {
+		return errors.New("the --replicas=COUNT flag must be 0 or more")
+	}
+	items, err := s.items(ctx, c.files, c.What)
+	if err != nil {
+		return err
+	}
+	dry := c.DryRun.settled(s)
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Scale, Items: items, Replicas: c.Replicas,
+		CurrentReplicas: c.CurrentReplicas, DryRun: dry != "", Message: c.Message})
+	if err != nil {
+		return err
+	}
+	return s.printResults(results, dry.suffix())
+}
+
+var errNoName = errors.New("resource(s) were provided, but no name was specified")
+
+// items turns files or arguments that name objects into items of a change.
+func (s *session) items(ctx context.Context, f files, args []string) ([]wire.Item, error) {
+	targets, err := s.targets(ctx, f, args)
+	if err != nil {
+		return nil, err
+	}
+	var items []wire.Item
+	for _, t := range targets {
+		for _, n := range t.names {
+			k := s.key(t.kind, n)
+			if t.namespace != "" {
+				k.Namespace = t.namespace
+			}
+			items = append(items, wire.Item{Key: k})
+		}
+	}
+	if len(items) == 0 {
+		return nil, fmt.Errorf("%w\nhelp: stave get %s lists them", errNoName, args[0])
+	}
+	return items, nil
+}
+
+// printResults shows the outcome of each item; refusals come back as the error.
+func (s *session) printResults(results []wire.Result, suffix string) error {
+	var errs []error
+	for _, r := range results {
+		for _, w := range r.Warnings {
+			fmt.Fprintln(s.err, "Warning: "+w)
+		}
+		if r.Error != nil {
+			errs = append(errs, refused(r.Error))
+			continue
+		}
+		fmt.Fprintf(s.out, "%s %s%s\n", printedName(r.Key), r.Outcome, suffix)
+		s.sayWhere(r.Seq)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/stave-run/stave/node/imagetest"
+)
+
+// TestMain lets the test binary be the stave command of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"stave": main})
+}
+
+// TestScripts tells the stories of testdata/script, each on a cluster of its
+// own with real containers.
+func TestScripts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the stories run real containers and need root: sudo ./just test")
+	}
+	registry := imagetest.Start(t)
+	seeds, err := filepath.Abs("testdata/seeds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo := echoImage(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: false,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("ECHO_IMAGE", echo)
+			return newWorld(e, registry.HostsDir, seeds)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
+		},
+	})
+}
+
+// echoImage makes an archive of an image that answers UDP: no Debian package
+// small enough does.
+func echoImage(t *testing.T) string {
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "echo.tar")
+	for _, args := range [][]string{
+		{"build", "-o", filepath.Join(dir, "echo"), "./testdata/echo"},
+		{"run", "../../examples/hello/pack", "-binary", filepath.Join(dir, "echo"), "-tag", "echo:test", "-out", archive},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return archive
+}
+
+// newWorld gives a script a cluster's name, its own kubeconfig and the seeds,
+// and takes the cluster away at the end, however the script ends.
+func newWorld(e *testscript.Env, hosts, seeds string) error {
+	var id [3]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("name the cluster: %w", err)
+	}
+	name := "t" + hex.EncodeToString(id[:])
+	e.Setenv("CLUSTER", name)
+	e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
+	e.Setenv("CLUSTER2", name+"b") // for the story of two
+	e.Setenv("DATA2", filepath.Join(e.WorkDir, "data2"))
+	e.Setenv("KUBECONFIG", filepath.Join(e.WorkDir, "kubeconfig"))
+	e.Setenv("HOME", e.WorkDir)
+	e.Setenv("HOSTS", hosts)
+	e.Setenv("SEEDS", seeds)
+	e.Setenv("NO_COLOR", "1")
+	e.Setenv("PATH", e.Getenv("PATH")+":/usr/sbin:/sbin")
+	e.Defer(func() {
+		if _, err := os.Stat(filepath.Join(runDir, name+"b")); err == nil {
+			takeDown(e, name+"b", e.Getenv("DATA2"))
+		}
+	})
+	e.Defer(func() { takeDown(e, name, e.Getenv("DATA")) })
+	return nil
+}
+
+func takeDown(e *testscript.Env, name, data string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		e.T().Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, self, "down", "--purge", "--name="+name, "--data-dir="+data)
+	cmd.Args[0] = "stave"
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.Getenv("KUBECONFIG"), "HOME="+e.WorkDir)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		e.T().Fatal("down: " + err.Error() + "\n" + string(out))
+	}
+	if err := clean(name, data); err != nil {
+		e.T().Fatal("down: " + err.Error())
+	}
+}
+
+// until runs a command again and again until its output matches:
+//
+//	until [-t 30s] REGEXP COMMAND ARG…
+//	! until …  until it no longer matches
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	limit := 30 * time.Second
+	if len(args) > 2 && args[0] == "-t" {
+		d, err := time.ParseDuration(args[1])
+		ts.Check(err)
+		limit, args = d, args[2:]
+	}
+	if len(args) < 2 {
+		ts.Fatalf("usage: until [-t DURATION] REGEXP COMMAND ARG…")
+	}
+	want, err := regexp.Compile("(?ms)" + args[0])
+	ts.Check(err)
+	var out string
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		bad := ts.Exec(args[1], args[2:]...)
+		out = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if want.MatchString(out) != neg && (bad == nil || neg || want.MatchString(out)) {
+			ts.Logf("%s", out)
+			return
+		}
+	}
+	ts.Fatalf("after %v no match for %s (negated: %v) in:\n%s", limit, args[0], neg, out)
+}
+
+// killall kills every stave process of the script's cluster with KILL; shims
+// and containers stay.
+func killall(ts *testscript.TestScript, _ bool, _ []string) {
+	b, err := os.ReadFile(filepath.Join(runDir, ts.Getenv("CLUSTER")+".lock"))
+	ts.Check(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	ts.Check(err)
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	was := identity(dir)
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
+	for range 100 {
+		if identity(dir) != was {
+			return // or it is a zombie: who inherited it may not look after its children
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("process %d outlives KILL", pid)
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/stave-run/stave/bus/jetstream"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/api"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/follow"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/deployment"
+	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/namespace"
+	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/run"
+	"github.com/stave-run/stave/reconcilers/schedule"
+)
+
+// controllers are the reconcilers of a cluster.
+var controllers = []reconcilers.Reconciler{
+	deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{},
+}
+
+// cluster is a running cluster: the control plane and this machine's node. Its
+// rooms are closed in the reverse of the order in which they were opened.
+type cluster struct {
+	layout layout
+	server *jetstream.Server
+	view   *follow.Follower
+	loop   *run.Loop
+	door   *api.Server
+	logger *slog.Logger
+	name   string               // of this machine's node
+	agent  jetstream.Credential // of its agent
+	failed chan error           // what ended the cluster by itself
+	closes []func() error
+
+	network atomic.Pointer[network] // once the node has joined
+	chosen  *os.File                // held while a new cluster chooses its networks
+}
+
+// start takes a cluster up: the log, the fold, the writer, the door, the node.
+func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
+	c := &cluster{layout: l, failed: make(chan error, 8), logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name)}
+	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
+		c.takeLock, c.openLog, c.fold, c.decide, c.bootstrap, c.openDoor, c.feed, c.startNode,
+	} {
+		if err := step(ctx, up, say); err != nil {
+			return nil, errors.Join(err, c.stop())
+		}
+	}
+	path, err := writeDoor(kubeconfig, l.name, door{Address: c.server.Address(), Credential: jetstream.CredentialPath(l.credentials(), personName)})
+	if err != nil {
+		return nil, errors.Join(err, c.stop())
+	}
+	say("kubeconfig %s", path)
+	return c, nil
+}
+
+// stop closes what is open, newest first. Containers and connections go on.
+func (c *cluster) stop() error {
+	var errs []error
+	for i := len(c.closes) - 1; i >= 0; i-- {
+		if err := c.closes[i](); err != nil && !errors.Is(err, context.Canceled) {
+			errs = append(errs, err)
+		}
+	}
+	c.closes = nil
+	c.chose()
+	if n := c.network.Load(); n != nil {
+		errs = append(errs, n.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (c *cluster) onClose(f func() error) { c.closes = append(c.closes, f) }
+
+// background runs a shell until the cluster stops; its end by itself ends the
+// cluster.
+func (c *cluster) background(what string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx); err != nil && ctx.Err() == nil {
+			c.fail(fmt.Errorf("%s: %w", what, err))
+		}
+	}()
+	c.onClose(func() error { cancel(); <-done; return nil })
+}
+
+func (c *cluster) fail(err error) {
+	c.logger.Error("cluster fails", "err", err)
+	select {
+	case c.failed <- err:
+	default:
+	}
+}
+
+func (c *cluster) takeLock(context.Context, *upCmd, func(string, ...any)) error {
+	lock, err := c.layout.lock()
+	if err != nil {
+		return err
+	}
+	c.onClose(lock.Close)
+	return c.layout.make() // again: a `down` that held the lock until now has removed it
+}
+
+func (c *cluster) openLog(ctx context.Context, up *upCmd, say func(string, ...any)) error {
+	var err error
+	if c.name, err = nodeName(up.NodeName); err != nil {
+		return err
+	}
+	person, err := jetstream.LoadOrCreate(c.layout.credentials(), personName)
+	if err != nil {
+		return err
+	}
+	if c.agent, err = jetstream.LoadOrCreateNode(c.layout.credentials(), c.name); err != nil {
+		return err
+	}
+	s, err := jetstream.Open(ctx, jetstream.Options{Dir: c.layout.log(), Name: c.layout.name, Listen: up.Listen, Credentials: []jetstream.Credential{person, c.agent},
+		Progress: func(line string) { say("%s", line) }, Warn: func(line string) { c.logger.Warn("nats", "says", line) }, OnFatal: c.die})
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	c.server = s
+	c.onClose(s.Close)
+	b, err := s.Log().Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	say("log open: %d events, listening on %s", b.Last+1-b.First, s.Address())
+	return nil
+}
+
+// personName is the user that `up` makes; whoever can read its credential is it.
+const personName = "admin"
+
+// die ends the process at once: what was acknowledged may not be on disk.
+func (c *cluster) die(err error) {
+	c.logger.Error("the log cannot be kept; ending at once", "err", err)
+	os.Exit(exitFailed)
+}
+
+func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) error {
+	last := time.Now()
+	f, err := follow.Open(ctx, c.server.Log(), follow.Options{Progress: func(done, of events.Seq) {
+		if time.Since(last) > time.Second {
+			last = time.Now()
+			say("folding: %d of %d events", done, of)
+		}
+	}})
+	if err != nil {
+		return fmt.Errorf("fold log: %w", err)
+	}
+	c.view = f
+	c.onClose(func() error { f.Close(); return nil })
+	return nil
+}
+
+func (c *cluster) decide(context.Context, *upCmd, func(string, ...any)) error {
+	loop, err := run.NewLoop(run.Config{Cluster: c.layout.name, Holder: holder(), Log: c.server.Log(), Source: c.view,
+		Clock: run.Wall{}, Reconcilers: controllers, Logger: c.logger})
+	if err != nil {
+		return fmt.Errorf("make the writer: %w", err)
+	}
+	c.loop = loop
+	c.background("decide", loop.Run)
+	c.background("observe", func(ctx context.Context) error { return loop.Observe(ctx, c.server.Wires()) })
+	return nil
+}
+
+// holder names this process in the lease.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d/%d", host, os.Getpid(), time.Now().Unix())
+}
+
+// bootstrap makes what a new cluster begins with; on an old one nothing follows.
+func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...any)) error {
+	settings, err := c.settings(ctx, up)
+	if err != nil {
+		return err
+	}
+	made, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller("bootstrap"), ID: "bootstrap", Key: projections.ClusterKey, Message: "cluster bootstrap",
+		Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+			return admit.Bootstrap(v, settings), nil
+		}})
+	if err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	if len(made) == 0 {
+		return nil
+	}
+	say("new cluster: pods %s, services %s", settings.PodCIDR, settings.ServiceCIDR)
+	_, err = c.view.WaitDurable(ctx, made[len(made)-1].Seq)
+	return err
+}
+
+func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Writer: writer{c.loop}, Explain: schedule.Explain, Fork: forked,
+		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now})
+	if err != nil {
+		return fmt.Errorf("open the door: %w", err)
+	}
+	c.door = d
+	c.onClose(func() error { d.Close(); return nil })
+	return nil
+}
+
+// writer is the loop as the door knows it.
+type writer struct{ *run.Loop }
+
+// Submit implements api.Writer.
+func (w writer) Submit(ctx context.Context, wish api.Wish) ([]events.Envelope, error) {
+	return w.Loop.Submit(ctx, run.Request{Actor: wish.Actor, ID: wish.ID, Key: wish.Key, Message: wish.Message, Decide: wish.Decide})
+}
+
+func (c *cluster) feed(context.Context, *upCmd, func(string, ...any)) error {
+	f := &follow.Feed{Wires: c.server.Wires(), Source: c.view, Holds: func() bool { return true }, Logger: c.logger}
+	c.background("feed", f.Run)
+	return nil
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/stave-run/stave/dataplane/dns"
+	"github.com/stave-run/stave/dataplane/ebpf"
+	"github.com/stave-run/stave/dataplane/plan"
+	"github.com/stave-run/stave/dataplane/podnet"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// network is one node's dataplane: links, tables and names in one hand. It is
+// the agent's node.Network and the feed's netfeed.Sink.
+type network struct {
+	links  *podnet.Net
+	tables *ebpf.Dataplane
+	names  *dns.Server
+	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
+
+	mu       sync.Mutex
+	services map[events.Key]projections.NetService
+}
+
+// dnsPort is where names are asked for.
+const dnsPort = 53
+
+// openNetwork wires the node into its place.
+func openNetwork(ctx context.Context, l layout, place wire.JoinReply, log *slog.Logger) (*network, error) {
+	o, err := networkPlace(l, place)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{services: map[events.Key]projections.NetService{}}
+	if n.links, err = podnet.Open(o.links); err != nil {
+		return nil, fmt.Errorf("wire pods: %w", err)
+	}
+	o.tables.Log = log
+	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
+		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
+	}
+	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
+	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Log: log}); err != nil {
+		return nil, errors.Join(fmt.Errorf("serve names: %w", err), n.close())
+	}
+	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
+		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
+		{Name: "dns-tcp", Proto: plan.TCP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
+	}}
+	return n, nil
+}
+
+// networkOptions are the options of a node's network rooms.
+type networkOptions struct {
+	links  podnet.Options
+	tables ebpf.Options
+	dns    netip.Addr
+}
+
+func networkPlace(l layout, place wire.JoinReply) (networkOptions, error) {
+	var o networkOptions
+	pods, err := netip.ParsePrefix(place.PodCIDR)
+	if err != nil {
+		return o, fmt.Errorf("read pod network: %w", err)
+	}
+	services, err := netip.ParsePrefix(place.ServiceCIDR)
+	if err != nil {
+		return o, fmt.Errorf("read service network: %w", err)
+	}
+	if o.dns, err = netip.ParseAddr(place.DNS); err != nil {
+		return o, fmt.Errorf("read DNS address: %w", err)
+	}
+	address, err := nodeAddress()
+	if err != nil {
+		return o, err
+	}
+	o.links = podnet.Options{Cluster: l.name, PodCIDR: pods, ServiceCIDR: services, StateDir: l.links()}
+	o.tables = ebpf.Options{Cluster: l.name, StateDir: l.run, NodeIP: address, Inside: []netip.Prefix{pods}}
+	return o, nil
+}
+
+// Attach implements node.Network.
+func (n *network) Attach(ctx context.Context, podUID, netnsPath string) (netip.Addr, error) {
+	ip, err := n.links.Attach(ctx, podUID, netnsPath)
+	if err != nil {
+		return ip, err
+	}
+	if err := n.tables.AttachPod(n.links.HostLink(podUID), ip, netnsPath); err != nil {
+		return ip, fmt.Errorf("join pod to the dataplane: %w", err)
+	}
+	return ip, nil
+}
+
+// Detach implements node.Network.
+func (n *network) Detach(ctx context.Context, podUID string) error {
+	if ip, ok := n.links.Address(podUID); ok {
+		if err := n.tables.DetachPod(ip); err != nil {
+			return fmt.Errorf("take pod from the dataplane: %w", err)
+		}
+	}
+	return n.links.Detach(ctx, podUID)
+}
+
+// Replace implements netfeed.Sink.
+func (n *network) Replace(services []projections.NetService) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.services)
+	want := []plan.Service{n.dns}
+	for _, s := range services {
+		n.services[s.Key] = s
+		p, err := tableRow(s)
+		if err != nil {
+			return err
+		}
+		want = append(want, p)
+	}
+	n.updateNames()
+	return n.tables.Apply(want)
+}
+
+// Change implements netfeed.Sink.
+func (n *network) Change(put []projections.NetService, drop []events.Key) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var rows []plan.Service
+	for _, s := range put {
+		n.services[s.Key] = s
+		p, err := tableRow(s)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, p)
+	}
+	var gone []string
+	for _, k := range drop {
+		delete(n.services, k)
+		gone = append(gone, serviceName(k))
+	}
+	n.updateNames()
+	return n.tables.Change(rows, gone)
+}
+
+func (n *network) updateNames() {
+	rows := make([]dns.Row, 0, len(n.services))
+	for _, s := range n.services {
+		rows = append(rows, nameRow(s))
+	}
+	n.names.Update(rows)
+}
+
+func serviceName(k events.Key) string { return k.Namespace + "/" + k.Name }
+
+// tableRow is a service as the tables know it.
+func tableRow(s projections.NetService) (plan.Service, error) {
+	p := plan.Service{Key: serviceName(s.Key), AffinitySeconds: uint32(s.AffinitySeconds)}
+	var err error
+	if s.ClusterIP != "" {
+		if p.ClusterIP, err = netip.ParseAddr(s.ClusterIP); err != nil {
+			return p, fmt.Errorf("read cluster IP of %s: %w", s.Key, err)
+		}
+	}
+	for _, port := range s.Ports {
+		proto, ok := map[string]plan.Proto{"TCP": plan.TCP, "UDP": plan.UDP}[port.Protocol]
+		if !ok {
+			continue // admission warned: nothing balances SCTP
+		}
+		endpoints, err := addresses(port.Endpoints)
+		if err != nil {
+			return p, fmt.Errorf("read endpoints of %s: %w", s.Key, err)
+		}
+		p.Ports = append(p.Ports, plan.Port{Name: port.Name, Proto: proto, Port: uint16(port.Port), NodePort: uint16(port.NodePort), Endpoints: endpoints})
+	}
+	return p, nil
+}
+
+func addresses(in []string) ([]netip.AddrPort, error) {
+	var out []netip.AddrPort
+	for _, s := range in {
+		a, err := netip.ParseAddrPort(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// nameRow is a service as the name server knows it.
+func nameRow(s projections.NetService) dns.Row {
+	r := dns.Row{Name: s.Key.Name, Namespace: s.Key.Namespace, ExternalName: s.ExternalName}
+	r.ClusterIP, _ = netip.ParseAddr(s.ClusterIP) // none: headless
+	for _, p := range s.Ports {
+		endpoints, _ := addresses(p.Endpoints) // tableRow has read them before
+		r.Ports = append(r.Ports, dns.Port{Name: p.Name, Proto: p.Protocol, Port: uint16(p.Port), Endpoints: endpoints})
+	}
+	for _, h := range s.Hosts {
+		if ip, err := netip.ParseAddr(h.IP); err == nil {
+			r.Hosts = append(r.Hosts, dns.Host{Addr: ip, Hostname: h.Hostname})
+		}
+	}
+	slices.SortFunc(r.Hosts, func(a, b dns.Host) int { return a.Addr.Compare(b.Addr) })
+	return r
+}
+
+// close lets go of the node; pods and services stay wired.
+func (n *network) close() error {
+	var errs []error
+	if n.names != nil {
+		errs = append(errs, n.names.Close())
+	}
+	if n.tables != nil {
+		errs = append(errs, n.tables.Close())
+	}
+	if n.links != nil {
+		n.links.Close()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/bus/jetstream"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// session is one run of the CLI: its flags, its terminal and, once somebody
+// asks, its connection.
+type session struct {
+	globals
+	*terminal
+	door      door
+	user      string
+	wires     bus.Wires
+	namespace string // of the context
+	hangUp    func()
+}
+
+func newSession(g globals, t *terminal) *session { return &session{globals: g, terminal: t} }
+
+func (s *session) close() {
+	if s.hangUp != nil {
+		s.hangUp()
+	}
+}
+
+// connect opens the connection once.
+func (s *session) connect(ctx context.Context) error {
+	if s.wires != nil {
+		return nil
+	}
+	d, ns, err := findDoor(s.globals)
+	if err != nil {
+		return err
+	}
+	cred, err := jetstream.LoadCredential(d.Credential)
+	if err != nil {
+		return fmt.Errorf("read credential: %w", err)
+	}
+	c, err := jetstream.Dial(ctx, jetstream.DialOptions{URL: d.Address, Credential: cred})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", d.Address, err)
+	}
+	s.door, s.user, s.wires, s.hangUp, s.namespace = d, cred.User, c, c.Close, ns
+	return nil
+}
+
+// inNamespace is the namespace of a request: the flag's, the context's, or default.
+func (s *session) inNamespace() string {
+	for _, ns := range []string{s.Namespace, s.namespace} {
+		if ns != "" {
+			return ns
+		}
+	}
+	return "default"
+}
+
+// ask sends one request of a verb and decodes its reply.
+func ask[R any](ctx context.Context, s *session, verb string, request any) (R, error) {
+	var reply R
+	if err := s.connect(ctx); err != nil {
+		return reply, err
+	}
+	body, err := json.Marshal(request)
+	if err != nil {
+		return reply, fmt.Errorf("encode %s request: %w", verb, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
+	defer cancel()
+	raw, err := s.wires.Request(ctx, wire.Subject(s.user, verb), body)
+	if err != nil {
+		return reply, fmt.Errorf("ask for %s: %w", verb, err)
+	}
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return reply, fmt.Errorf("decode %s reply: %w", verb, err)
+	}
+	return reply, nil
+}
+
+// dial opens a stream of a subject, its request as JSON in front.
+func (s *session) dial(ctx context.Context, subject string, request any) (bus.Stream, error) {
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+	hello, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	return s.wires.Dial(ctx, subject, hello)
+}
+
+// change asks for changes with an id of their own, so that a retry inside the
+// wires cannot become a second wish.
+func (s *session) change(ctx context.Context, r wire.ChangeRequest) ([]wire.Result, error) {
+	var id [12]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, fmt.Errorf("make request id: %w", err)
+	}
+	r.ID = hex.EncodeToString(id[:])
+	if r.Message == "" {
+		r.Message = typedLine(os.Args[1:])
+	}
+	reply, err := ask[wire.ChangeReply](ctx, s, wire.VerbChange, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(reply.Results) != len(r.Items) {
+		return nil, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
+	}
+	return reply.Results, nil
+}
+
+// read asks for objects.
+func (s *session) read(ctx context.Context, r wire.ReadRequest) (wire.ReadReply, error) {
+	reply, err := ask[wire.ReadReply](ctx, s, wire.VerbRead, r)
+	if err != nil {
+		return reply, err
+	}
+	return reply, refused(reply.Error)
+}
+
+// readOne asks for one object, typed, or says NotFound.
+func readOne[T events.Object](ctx context.Context, s *session, k events.Key) (T, error) {
+	var none T
+	reply, err := s.read(ctx, wire.ReadRequest{Resource: k.Resource, Namespace: k.Namespace, Names: []string{k.Name}})
+	if err != nil {
+		return none, err
+	}
+	if len(reply.Objects) == 0 {
+		return none, notFound(k)
+	}
+	kind, _ := events.KindOf(k.Resource)
+	o := kind.New()
+	if err := json.Unmarshal(reply.Objects[0], o); err != nil {
+		return none, fmt.Errorf("decode %s: %w", k, err)
+	}
+	return o.(T), nil
+}

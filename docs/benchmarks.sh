@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Measures the figures of docs/benchmarks.md on this machine, `./just bench`, and prints them as
+# Markdown; progress goes to the standard error. It runs a cluster of its own, named bench, and takes
+# it away afterwards. Arguments: the packages whose Go benchmarks are run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+
+name=bench
+sock=/run/stave/$name/containerd.sock
+work=$(mktemp -d /tmp/stave-bench.XXXXXX)
+export KUBECONFIG=$work/kubeconfig
+rounds=${ROUNDS:-11} # odd: the median is then a run that happened
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+stave() { bin/stave "$@"; }
+now() { date +%s%3N; } # milliseconds
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+least() { sort -n | head -n 1; }
+# timed prints how many milliseconds a command took; its output goes to the standard error.
+timed() {
+    local began
+    began=$(now)
+    "$@" >&2
+    echo $(($(now) - began))
+}
+# rss prints a process's resident memory in MB.
+rss() { awk '/^VmRSS/ { printf "%.0f\n", $2 / 1024 }' "/proc/$1/status"; }
+# busy prints the CPU time that the whole machine has spent so far, in milliseconds.
+busy() { awk -v hz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 + $7 + $8) * 1000 / hz }' /proc/stat; }
+
+ended() {
+    code=$?
+    bin/stave down --name "$name" --data-dir "$work/data" --purge >/dev/null 2>&1 || say "stave down failed; see $work"
+    [ $code != 0 ] && { say "FAILED ($code); what was measured so far is above"; return; }
+    rm -rf "$work"
+}
+trap ended EXIT
+trap 'exit 130' INT TERM
+
+up() { stave up --detach --name "$name" --data-dir "$work/data" --kubeconfig "$KUBECONFIG"; }
+
+# pod prints the manifest of one pod of the demo's app.
+pod() {
+    cat <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: $1, labels: {app: bench}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: app, image: "hello:demo", imagePullPolicy: Never}]
+YAML
+}
+start_pod() {
+    pod "$1" | stave apply -f -
+    stave wait --for=condition=Ready "pod/$1" --timeout=60s
+}
+
+say "building the image and ctr (of the containerd release in go.mod)"
+go build -ldflags "-s -w" -o bin/hello ./examples/hello
+go run ./examples/hello/pack -binary bin/hello -tag hello:demo -out bin/hello.tar
+containerd=$(go list -m -f '{{.Version}}' github.com/containerd/containerd/v2)
+GOBIN=$work go install "github.com/containerd/containerd/v2/cmd/ctr@$containerd"
+
+say "start-up"
+began=$(now)
+first=$(timed up)
+stave image import bin/hello.tar >&2
+start_pod first >&2
+first_pod=$(($(now) - began))
+stave down --name "$name" --data-dir "$work/data" >&2
+again=$(timed up)
+sleep 10 # what starting needed is given back by then
+idle=$(rss "$(cat "/run/stave/$name.lock")")
+
+say "$rounds pods, $rounds times ctr run"
+shim=$(find "$work/data" "/run/stave/$name" -name 'containerd-shim-stave-*' -type f | head -n 1)
+for i in $(seq "$rounds"); do
+    timed start_pod "pod-$i" >>"$work/pods"
+    # On the same containerd, with the same shim, so that only what Stave adds differs.
+    timed "$work/ctr" -a "$sock" -n "stave-$name" run -d --runtime "$shim" docker.io/library/hello:demo "ctr-$i" >>"$work/ctrs"
+    "$work/ctr" -a "$sock" -n "stave-$name" tasks rm -f "ctr-$i" >&2
+    "$work/ctr" -a "$sock" -n "stave-$name" containers rm "ctr-$i" >&2
+done
+
+say "requests to a pod directly and through its service"
+stave apply -f - >&2 <<'YAML'
+apiVersion: v1
+kind: Service
+metadata: {name: one}
+spec:
+  selector: {one: "true"}
+  ports: [{port: 80, targetPort: 8080}]
+YAML
+pod one | sed 's/app: bench/one: "true"/' | stave apply -f - >&2
+stave wait --for=condition=Ready pod/one --timeout=60s >&2
+direct=http://$(stave get pod one -o 'jsonpath={.status.podIP}'):8080/
+service=http://$(stave get service one -o 'jsonpath={.spec.clusterIP}')/
+requests=3000
+for _ in $(seq 5); do
+    for way in direct service; do
+        began=$(busy)
+        bin/hello -get "${!way}" -n $requests >/dev/null
+        echo $((($(busy) - began) * 1000 / requests)) >>"$work/$way"
+    done
+done
+
+cat <<MD
+# Benchmarks
+
+Measured by \`./just bench\` on $(nproc) cores ($(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)), Linux $(uname -r),
+$(date -u +%Y-%m-%d), version $(git describe --tags --always --dirty 2>/dev/null || echo dev). Milliseconds of wall clock unless said otherwise.
+
+| | |
+|---|---|
+| \`stave up --detach\`, first start | $first |
+| \`stave up --detach\`, with data | $again |
+| from nothing to the first pod Ready (start, image import, apply, wait) | $first_pod |
+| resident memory of the idle process, server and node agent with containerd and NATS, 10 s after start | $idle MB |
+| pod: \`stave apply\` and \`stave wait --for=condition=Ready\`, median (least) of $rounds | $(median <"$work/pods") ($(least <"$work/pods")) |
+| container: \`ctr run -d\` on the same containerd with the same shim, median (least) of $rounds | $(median <"$work/ctrs") ($(least <"$work/ctrs")) |
+| CPU of one HTTP request over a new connection, to the pod's address, median of 5 × $requests | $(median <"$work/direct") µs |
+| the same through the service's cluster IP | $(median <"$work/service") µs |
+
+CPU is the whole machine's, client and server included, so the difference of the last two rows is what the service costs.
+
+## Go benchmarks
+
+\`\`\`
+$(say "go benchmarks"; go test -run '^$' -bench . -benchmem "$@" 2>&1 | grep -E '^(Benchmark|pkg:|cpu:|FAIL|---)' || true)
+\`\`\`
+MD
