@@ -23,7 +23,7 @@ import (
 	"github.com/stave-run/stave/node/runtime"
 )
 
-// execPatience bounds what follows after a further process was killed or has ended: reading the rest of its output,
+// execPatience bounds what follows after a further process was killed or has ended: silence of what it left behind,
 // deleting it.
 const execPatience = 10 * time.Second
 
@@ -35,7 +35,8 @@ func (r *Runtime) Exec(ctx context.Context, id string, e runtime.ExecSpec, s run
 	// A start that is broken off half way leaves a process that nobody knows of: it is finished, and undone if need be.
 	starting, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
 	defer cancel()
-	process, err := r.newExec(starting, id, e, s, input)
+	var taken activity
+	process, err := r.newExec(starting, id, e, taken.of(s), input)
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +55,7 @@ func (r *Runtime) Exec(ctx context.Context, id string, e runtime.ExecSpec, s run
 	}
 	select {
 	case status := <-waiting:
-		return r.endExec(ctx, process, status)
+		return r.endExec(ctx, process, status, &taken)
 	case <-ctx.Done():
 		r.dropExec(ctx, process)
 		return 0, fmt.Errorf("exec in container %s: %w", id, ctx.Err())
@@ -116,24 +117,17 @@ func applyExec(e runtime.ExecSpec, p *specs.Process) error {
 	return nil
 }
 
-// execIO connects the streams; the process always has outputs, because a missing one cannot be opened by its shim.
+// execIO connects the streams.
 func (r *Runtime) execIO(id string, e runtime.ExecSpec, s runtime.Streams, input *inputReader) cio.Creator {
 	var stdin io.Reader
 	if s.Stdin != nil {
 		stdin = input
 	}
-	opts := []cio.Opt{cio.WithStreams(stdin, orDiscard(s.Stdout), orDiscard(s.Stderr)), cio.WithFIFODir(r.execDir(id))}
+	opts := []cio.Opt{cio.WithStreams(stdin, s.Stdout, s.Stderr), cio.WithFIFODir(r.execDir(id))}
 	if e.TTY {
 		opts = append(opts, cio.WithTerminal)
 	}
 	return cio.NewCreator(opts...)
-}
-
-func orDiscard(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
 }
 
 // inputReader tells when the client's input has ended: the shim holds the FIFO open, so closing our end says nothing.
@@ -191,23 +185,17 @@ func follow(ctx context.Context, p client.Process, sizes <-chan runtime.Size) (s
 	return func() { cancel(); running.Wait() }
 }
 
-// endExec reads the rest of an ended process's output and deletes it.
-func (r *Runtime) endExec(ctx context.Context, p client.Process, status client.ExitStatus) (int, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execPatience)
-	defer cancel()
+// endExec reads the rest of an ended process's output and deletes it. In this order: containerd's Delete closes our ends
+// of the FIFOs with whatever nobody has read yet.
+func (r *Runtime) endExec(ctx context.Context, p client.Process, status client.ExitStatus, taken *activity) (int, error) {
 	if err := status.Error(); err != nil {
 		return 0, fmt.Errorf("wait for process: %w", err)
 	}
-	// Delete waits for the output, which a process left in the background may hold open.
-	deleted := make(chan error, 1)
-	go func() { _, err := p.Delete(ctx); deleted <- err }()
-	select {
-	case err := <-deleted:
-		if err != nil && !errdefs.IsNotFound(err) {
-			r.log.Debug("delete process", "process", p.ID(), "error", err)
-		}
-	case <-ctx.Done():
-		p.IO().Cancel()
+	drain(ctx, p.IO(), taken, execPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execPatience)
+	defer cancel()
+	if _, err := p.Delete(ctx); err != nil && !errdefs.IsNotFound(err) {
+		r.log.Debug("delete process", "process", p.ID(), "error", err)
 	}
 	return int(status.ExitCode()), nil
 }

@@ -31,6 +31,7 @@ func TestContainers(t *testing.T) {
 		{"stop", testStop},
 		{"stats and update", testStats},
 		{"exec", testExec},
+		{"exec with a slow client", testExecSlowClient},
 		{"exec with terminal", testExecTTY},
 		{"attach", testAttach},
 		{"attach and leave", testAttachLeaves},

@@ -44,6 +44,29 @@ func testExec(n *node) {
 	}
 }
 
+// testExecSlowClient: the process has long ended when the client takes the second half of its output.
+func testExecSlowClient(n *node) {
+	id := n.start(n.spec("p1", "host", "sleep 1000"))
+	defer n.Remove(context.Background(), id)
+	out := slowWriter{delay: 500 * time.Millisecond}
+	code, err := n.Exec(n.t.Context(), id, runtime.ExecSpec{Command: []string{"head", "-c", "60000", "/dev/zero"}}, runtime.Streams{Stdout: &out})
+	if err != nil || code != 0 || out.taken != 60000 {
+		n.t.Errorf("%d, %v, %d bytes", code, err, out.taken)
+	}
+}
+
+// slowWriter counts what it takes its time for.
+type slowWriter struct {
+	delay time.Duration
+	taken int
+}
+
+func (w *slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(w.delay)
+	w.taken += len(p)
+	return len(p), nil
+}
+
 // lockedBuffer is written by one goroutine and read by another.
 type lockedBuffer struct {
 	mu  sync.Mutex
