@@ -12,8 +12,9 @@ import (
 
 // set is one replica set as a decision saw it.
 type set struct {
-	uid  events.UID
-	size version
+	uid     events.UID
+	size    version
+	earlier []version
 }
 
 // sets are the replica sets of a deployment, as of a sequence, by uid.
@@ -24,7 +25,7 @@ func (j *judge) sets(owner events.UID, namespace string, at events.Seq) map[even
 			continue
 		}
 		if v, ok := o.at(at); ok {
-			out[k] = set{o.uid, v}
+			out[k] = set{o.uid, v, o.versions}
 		}
 	}
 	return out
@@ -131,6 +132,14 @@ func (j *judge) filled(w run.Work, at events.Seq) {
 	}
 }
 
+// follows tells whether a set is still as an earlier wish made it: sized for it, or with the pods that it had then.
+func (s set) follows(wish, pods int) bool {
+	if s.size.want > 0 && s.size.sized == wish {
+		return true
+	}
+	return pods > s.size.want && slices.ContainsFunc(s.earlier, func(v version) bool { return v.sized == wish && v.want >= pods })
+}
+
 // surge judges the making of pods: never more of a deployment's than its wish
 // and maxSurge.
 func (j *judge) surge(w run.Work, rs *entry, at events.Seq, made int) {
@@ -148,9 +157,10 @@ func (j *judge) surge(w run.Work, rs *entry, at events.Seq, made int) {
 	}
 	all, limit := made, d.want+d.surge
 	for _, s := range j.sets(o.uid, k.Namespace, at) {
-		all += j.pods(s.uid)
+		pods := j.pods(s.uid)
+		all += pods
 		for _, before := range o.versions { // a set that is yet to follow the wish follows the one before
-			if s.size.want > 0 && s.size.sized != d.want && s.size.sized == before.want {
+			if before.want != d.want && s.follows(before.want, pods) {
 				limit = max(limit, before.want+before.surge)
 			}
 		}
