@@ -164,15 +164,19 @@ func (s *session) sayWhere(seq events.Seq) {
 	}
 }
 
-// placed adds file, line and column to a refusal and to the fields that it names.
+// placed adds file, line and column to a refusal and to the fields that it
+// names, and what can be done. An object that is from no file is told of in
+// kubectl's words.
 func (c changing) placed(d manifest.Doc, st *metav1.Status) error {
-	if st.Details == nil || len(st.Details.Causes) == 0 {
+	file := strings.Contains(d.Where(""), ":")
+	help := c.remedy(d, st)
+	if !file || st.Details == nil || len(st.Details.Causes) == 0 {
 		at := *st
-		if where := d.Where(""); strings.Contains(where, ":") { // it is from a file
+		if file {
 			doing := map[wire.Operation]string{wire.Apply: "applying", wire.Create: "creating", wire.Replace: "replacing"}[c.op]
-			at.Message = fmt.Sprintf("error when %s %q: %s", doing, where, st.Message)
+			at.Message = fmt.Sprintf("error when %s %q: %s", doing, d.Where(concerned(d, st)), st.Message)
 		}
-		return refused(&at)
+		return helped{refused(&at), help}
 	}
 	var out []error
 	for _, cause := range st.Details.Causes {
@@ -182,5 +186,44 @@ func (c changing) placed(d manifest.Doc, st *metav1.Status) error {
 		}
 		out = append(out, fmt.Errorf("%s: %s/%s: %s%s", d.Where(cause.Field), d.Kind.Printed(), d.Object.GetName(), field, cause.Message))
 	}
+	last := len(out) - 1
+	out[last] = helped{out[last], help}
 	return errors.Join(out...)
+}
+
+// concerned is the field that a refusal without causes is about.
+func concerned(d manifest.Doc, st *metav1.Status) string {
+	switch {
+	case missingNamespace(d, st):
+		return "metadata.namespace"
+	case st.Reason == metav1.StatusReasonConflict:
+		return "metadata.resourceVersion"
+	case st.Reason == metav1.StatusReasonAlreadyExists, st.Reason == metav1.StatusReasonNotFound:
+		return "metadata.name"
+	}
+	return ""
+}
+
+func missingNamespace(d manifest.Doc, st *metav1.Status) bool {
+	return st.Reason == metav1.StatusReasonNotFound && d.Kind.Resource != events.Namespaces &&
+		st.Details != nil && st.Details.Kind == "namespaces"
+}
+
+// remedy is a command that helps after a refusal; empty when there is none.
+func (c changing) remedy(d manifest.Doc, st *metav1.Status) string {
+	object := d.Kind.Singular + "/" + d.Object.GetName()
+	if ns := d.Object.GetNamespace(); ns != "" {
+		object += " -n " + ns
+	}
+	switch {
+	case missingNamespace(d, st):
+		return "stave create namespace " + d.Object.GetNamespace()
+	case st.Reason == metav1.StatusReasonAlreadyExists && strings.Contains(d.Where(""), ":"):
+		return "'stave apply -f' changes what is there, 'stave replace -f' puts the manifest in its place"
+	case st.Reason == metav1.StatusReasonConflict:
+		return "'stave get " + object + " -o yaml' shows it as it is now; without metadata.resourceVersion the manifest is taken as it is"
+	case st.Reason == metav1.StatusReasonInvalid && strings.Contains(st.Message, "immutable"), strings.Contains(st.Message, "pod updates may not"):
+		return "'stave replace --force -f' deletes it and makes it anew"
+	}
+	return ""
 }

@@ -126,7 +126,8 @@ type unknownCommand struct {
 
 // Error implements error: what was typed, and what is nearest to it.
 func (e unknownCommand) Error() string {
-	if hint, ok := elsewhere[e.typed]; ok {
+	below := strings.TrimPrefix(strings.TrimSpace(e.node.FullPath())+" ", "stave ")
+	if hint, ok := elsewhere[below+e.typed]; ok {
 		return fmt.Sprintf("there is no command %q yet\nhelp: %s", e.typed, hint)
 	}
 	var names []string
@@ -141,7 +142,11 @@ var elsewhere = map[string]string{
 	"auth": "whoever can read the credential file can do everything", "autoscale": "stave scale TYPE/NAME --replicas=N",
 	"cordon": "change the node's spec.unschedulable in its manifest", "cp": "stave exec -i POD -- sh -c 'cat > FILE' < FILE",
 	"debug": "stave exec -it POD -- sh", "drain": "stave delete pods --field-selector spec.nodeName=NODE",
-	"taint": "change the node's spec.taints in its manifest", "top": "stave describe node NODE shows requests and limits",
+	"kustomize": "kustomize build DIR | stave apply -f -", "api-versions": "stave api-resources", "options": "stave get --help shows the flags that all verbs take",
+	"proxy": "stave port-forward leads a port to a pod", "certificate": "users are credential files; nobody signs requests",
+	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
+	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
+	"plugin": "stave knows no plugins", "taint": "change the node's spec.taints in its manifest", "top": "stave describe node NODE shows requests and limits",
 }
 
 // didYouMean names the candidate that is typed almost the same, if there is one.

@@ -213,7 +213,7 @@ func TestMissingVerbsPointElsewhere(t *testing.T) {
 		if have[verb] {
 			continue
 		}
-		if code, _, errs := ran(t, verb, "x", "-y"); code != 1 || !strings.Contains(errs, hint) {
+		if code, _, errs := ran(t, append(strings.Fields(verb), "x", "-y")...); code != 1 || !strings.Contains(errs, hint) {
 			t.Errorf("%s: exit %d\n%s", verb, code, errs)
 		}
 	}

@@ -80,7 +80,21 @@ func newParser(c *cli, term *terminal, more ...kong.Option) *kong.Kong {
 
 // command is main without the process: it parses, runs the verb, prints its error
 // as kubectl would, and returns the exit code.
-func command(ctx context.Context, argv []string, term *terminal) int {
+func command(ctx context.Context, argv []string, plain *terminal) int {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	out, copied := &sink{to: plain.out, stop: stop}, *plain
+	term := &copied
+	term.out = out
+	code := term.command(ctx, argv)
+	if err := out.failed(); err != nil {
+		fmt.Fprintln(term.err, "error: write output: "+err.Error())
+		return exitFailed
+	}
+	return code
+}
+
+func (term *terminal) command(ctx context.Context, argv []string) int {
 	var c cli
 	exit := -1
 	parser := newParser(&c, term, kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(term))
@@ -96,7 +110,7 @@ func command(ctx context.Context, argv []string, term *terminal) int {
 	if err != nil {
 		return usageError(term, line, err)
 	}
-	s := newSession(c.globals, term)
+	s := newSession(ctx, c.globals, term)
 	defer s.close()
 	return report(term, parsed.Run(s))
 }
@@ -107,7 +121,7 @@ func asHelp(argv []string) []string {
 	case len(argv) == 0:
 		return []string{"--help"}
 	case argv[0] == "help":
-		return append(slices.Clone(argv[1:]), "--help")
+		return append(slices.DeleteFunc(slices.Clone(argv[1:]), func(a string) bool { return a == "help" }), "--help")
 	}
 	return argv
 }
@@ -129,6 +143,10 @@ func usageError(term *terminal, line []string, err error) int {
 		fmt.Fprintf(term.err, "See 'stave %s --help' for usage and examples.\n", line[0])
 		return exitUsage
 	}
-	fmt.Fprintln(term.err, "Run 'stave --help' for all commands.")
+	below := "stave"
+	if unknown := (unknownCommand{}); errors.As(err, &unknown) && unknown.node.Parent != nil {
+		below = strings.TrimSpace(unknown.node.FullPath())
+	}
+	fmt.Fprintf(term.err, "Run '%s --help' for all commands.\n", below)
 	return exitUsage
 }

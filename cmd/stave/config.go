@@ -16,13 +16,17 @@ import (
 // configCmd is `stave config`. It reads and writes kubeconfig files and asks no
 // cluster: it works when nothing answers.
 type configCmd struct {
-	View           configViewCmd    `cmd:"" help:"Print the kubeconfig files as one; secrets are left out."`
-	CurrentContext configCurrentCmd `cmd:"" help:"Print the name of the context in use."`
-	GetContexts    configListCmd    `cmd:"" help:"List the contexts, or show some."`
-	UseContext     configUseCmd     `cmd:"" aliases:"use" help:"Work with another context from now on."`
-	SetContext     configSetCmd     `cmd:"" help:"Make a context, or change what is given of one."`
-	RenameContext  configRenameCmd  `cmd:"" help:"Give a context another name."`
-	DeleteContext  configDeleteCmd  `cmd:"" help:"Delete a context."`
+	View           configViewCmd        `cmd:"" help:"Print the kubeconfig files as one; secrets are left out."`
+	CurrentContext configCurrentCmd     `cmd:"" help:"Print the name of the context in use."`
+	GetContexts    configListCmd        `cmd:"" help:"List the contexts, or show some."`
+	UseContext     configUseCmd         `cmd:"" aliases:"use" help:"Work with another context from now on."`
+	SetContext     configSetCmd         `cmd:"" help:"Make a context, or change what is given of one."`
+	RenameContext  configRenameCmd      `cmd:"" help:"Give a context another name."`
+	DeleteContext  configDeleteCmd      `cmd:"" help:"Delete a context."`
+	GetClusters    configClustersCmd    `cmd:"" help:"List the clusters."`
+	GetUsers       configUsersCmd       `cmd:"" help:"List the users."`
+	DeleteCluster  configDropClusterCmd `cmd:"" help:"Delete a cluster, not the contexts that name it."`
+	DeleteUser     configDropUserCmd    `cmd:"" help:"Delete a user, not the contexts that name it."`
 }
 
 // configFiles is every kubeconfig file of the command as one, and how to write back.
@@ -59,7 +63,7 @@ func (f configFiles) unknown(format string, args ...any) error {
 	name, _ := args[0].(string)
 	hint := didYouMean(name, f.names())
 	if hint == "" {
-		hint = "\nhelp: stave config get-contexts lists them"
+		hint = "\nhelp: 'stave config get-contexts' lists them"
 	}
 	return fmt.Errorf("%s%s", fmt.Sprintf(format, args...), hint)
 }

@@ -39,13 +39,39 @@ func (e *exitError) Unwrap() error { return e.err }
 // statusError is a refusal by the server.
 type statusError struct{ metav1.Status }
 
-// Error is what kubectl prints: Invalid ones speak for themselves.
+// Error is what kubectl prints; what is invalid has a line for each field.
 func (e *statusError) Error() string {
-	if e.Reason == metav1.StatusReasonInvalid {
-		return e.Message
+	if e.Reason != metav1.StatusReasonInvalid || e.Details == nil || len(e.Details.Causes) == 0 {
+		return fmt.Sprintf("Error from server (%s): %s", e.Reason, e.Message)
 	}
-	return fmt.Sprintf("Error from server (%s): %s", e.Reason, e.Message)
+	var fields []string
+	for _, c := range e.Details.Causes {
+		fields = append(fields, c.Field+": "+c.Message)
+	}
+	said := fmt.Sprintf("The %s %q is invalid: ", e.Details.Kind, e.Details.Name)
+	if len(fields) == 1 {
+		return said + fields[0]
+	}
+	return said + "\n* " + strings.Join(fields, "\n* ")
 }
+
+// helped is an error with what to do about it, in a line below.
+type helped struct {
+	error
+	help string
+}
+
+// Unwrap gives the error itself.
+func (e helped) Unwrap() error { return e.error }
+
+// goesOn is Ctrl-C while something goes on in the cluster all the same.
+type goesOn struct {
+	error
+	what string
+}
+
+// Unwrap gives the error itself.
+func (e goesOn) Unwrap() error { return e.error }
 
 func refused(s *metav1.Status) error {
 	if s == nil {
@@ -67,6 +93,10 @@ func report(term *terminal, err error) int {
 		return exit.code
 	}
 	if errors.Is(err, context.Canceled) {
+		var g goesOn
+		if errors.As(err, &g) {
+			fmt.Fprintln(term.err, g.what)
+		}
 		return exitCtrlC // who pressed it knows
 	}
 	printError(term, err)
@@ -74,6 +104,13 @@ func report(term *terminal, err error) int {
 }
 
 func printError(term *terminal, err error) {
+	if h, ok := err.(helped); ok {
+		printError(term, h.error)
+		if h.help != "" {
+			fmt.Fprintln(term.err, "help: "+h.help)
+		}
+		return
+	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok && err.Error() == errors.Join(many.Unwrap()...).Error() { // joined, not wrapped
 		for _, e := range many.Unwrap() {
 			printError(term, e)

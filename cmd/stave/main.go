@@ -12,6 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who presses Ctrl-C twice does not want to wait
 	code := command(ctx, os.Args[1:], stdTerminal())
 	stop()
 	os.Exit(code)

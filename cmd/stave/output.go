@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -211,7 +212,21 @@ func (s *session) readStdin() ([]byte, error) {
 			fmt.Fprintln(s.err, "reading manifests from the terminal; end with Ctrl-D")
 		}
 	}
-	return readBounded(s.in)
+	type read struct {
+		b   []byte
+		err error
+	}
+	done := make(chan read, 1)
+	go func() { // a read cannot be interrupted
+		b, err := readBounded(s.in)
+		done <- read{b, err}
+	}()
+	select {
+	case r := <-done:
+		return r.b, r.err
+	case <-s.done:
+		return nil, context.Canceled
+	}
 }
 
 var errTooLarge = errors.New("too large")

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/jetstream"
@@ -24,9 +26,12 @@ type session struct {
 	wires     bus.Wires
 	namespace string // of the context
 	hangUp    func()
+	done      <-chan struct{} // closed when the person wants no more of it
 }
 
-func newSession(g globals, t *terminal) *session { return &session{globals: g, terminal: t} }
+func newSession(ctx context.Context, g globals, t *terminal) *session {
+	return &session{globals: g, terminal: t, done: ctx.Done()}
+}
 
 func (s *session) close() {
 	if s.hangUp != nil {
@@ -49,7 +54,7 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	c, err := jetstream.Dial(ctx, jetstream.DialOptions{URL: d.Address, Credential: cred})
 	if err != nil {
-		return fmt.Errorf("connect to %s: %w", d.Address, err)
+		return fmt.Errorf("connect to the cluster: %w", err)
 	}
 	s.door, s.user, s.wires, s.hangUp, s.namespace = d, cred.User, c, c.Close, ns
 	return nil
@@ -77,7 +82,7 @@ func ask[R any](ctx context.Context, s *session, verb string, request any) (R, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 	defer cancel()
-	raw, err := s.wires.Request(ctx, wire.Subject(s.user, verb), body)
+	raw, err := s.request(ctx, verb, body)
 	if err != nil {
 		return reply, fmt.Errorf("ask for %s: %w", verb, err)
 	}
@@ -85,6 +90,20 @@ func ask[R any](ctx context.Context, s *session, verb string, request any) (R, e
 		return reply, fmt.Errorf("decode %s reply: %w", verb, err)
 	}
 	return reply, nil
+}
+
+// startPatience is how long a request waits for a server that listens and does
+// not serve yet: one that folds its log after a restart.
+const startPatience = 10 * time.Second
+
+// request asks, again while nobody serves: then nobody has heard it.
+func (s *session) request(ctx context.Context, verb string, body []byte) ([]byte, error) {
+	for began := time.Now(); ; sleep(ctx, 200*time.Millisecond) {
+		raw, err := s.wires.Request(ctx, wire.Subject(s.user, verb), body)
+		if !errors.Is(err, bus.ErrNoServer) || ctx.Err() != nil || time.Since(began) > startPatience {
+			return raw, err
+		}
+	}
 }
 
 // dial opens a stream of a subject, its request as JSON in front.
@@ -110,9 +129,12 @@ func (s *session) change(ctx context.Context, r wire.ChangeRequest) ([]wire.Resu
 	if r.Message == "" {
 		r.Message = typedLine(os.Args[1:])
 	}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
 	reply, err := ask[wire.ChangeReply](ctx, s, wire.VerbChange, r)
 	if err != nil {
-		return nil, err
+		return nil, inDoubt(err)
 	}
 	if len(reply.Results) != len(r.Items) {
 		return nil, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
@@ -145,4 +167,16 @@ func readOne[T events.Object](ctx context.Context, s *session, k events.Key) (T,
 		return none, fmt.Errorf("decode %s: %w", k, err)
 	}
 	return o.(T), nil
+}
+
+// inDoubt is a change without an answer: it may have been made.
+func inDoubt(err error) error {
+	if errors.Is(err, bus.ErrNoServer) || errors.Is(err, bus.ErrTooLarge) || errors.Is(err, bus.ErrUnauthorized) {
+		return err // nobody heard it
+	}
+	const doubt = "the server may have made the change, whole or in part: 'stave tail --no-follow' shows what stands in the log; 'stave apply' can be repeated"
+	if errors.Is(err, context.Canceled) {
+		return goesOn{err, doubt}
+	}
+	return helped{err, doubt}
 }

@@ -143,6 +143,7 @@ func (s *session) rawTerminal(ctx context.Context, stream bus.Stream) (restore f
 		fmt.Fprintln(s.err, "Unable to use a TTY - input is not a terminal or the right kind of file")
 		return func() {}, nil
 	}
+	signal.Ignore(syscall.SIGPIPE) // a death by it would leave the terminal raw; the write fails instead
 	old, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("make the terminal raw: %w", err)

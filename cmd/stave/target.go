@@ -114,6 +114,9 @@ func kindNamed(typed string) (events.Kind, error) {
 	if typed == "events" || typed == "event" || typed == "ev" {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: every change is an event here: stave events, stave tail, or stave describe TYPE/NAME", typed)
 	}
+	if a, ok := events.AbsentNamed(typed); ok {
+		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: Kubernetes' %s is not there yet; there are %s", typed, a.Name, strings.Join(knownTypes(), ", "))
+	}
 	var names []string
 	for _, k := range events.Kinds {
 		names = append(append(names, k.Plural(), k.Singular), k.Short...)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/term"
 )
@@ -25,4 +26,34 @@ func stdTerminal() *terminal {
 		}
 	}
 	return t
+}
+
+// sink is standard output that remembers its first failure: a full disk must
+// not pass for success, and who prints for ever has to end.
+type sink struct {
+	to   io.Writer
+	stop func()
+
+	mu  sync.Mutex
+	err error
+}
+
+// Write implements io.Writer.
+func (w *sink) Write(b []byte) (int, error) {
+	n, err := w.to.Write(b)
+	if err != nil {
+		w.mu.Lock()
+		if w.err == nil {
+			w.err = err
+		}
+		w.mu.Unlock()
+		w.stop()
+	}
+	return n, err
+}
+
+func (w *sink) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }

@@ -199,6 +199,10 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 	}
 	e, _ := n.find("kind")
 	fix := "there are " + strings.Join(kindNames(), ", ")
+	if a, ok := events.AbsentFor(kind); ok {
+		d.add(e.value.at, "kind", fix, "Kubernetes' %s of %s is not there yet", a.Name, a.APIVersion)
+		return
+	}
 	if near := nearest(kind, kindNames()); near != "" {
 		fix = "did you mean " + near + "?"
 	}

@@ -23,15 +23,19 @@ func (p *Problem) Error() string {
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
-	b.WriteString(": ")
+	return b.String() + ": " + p.What()
+}
+
+// What is the problem without its place: "field: reason (fix)".
+func (p *Problem) What() string {
+	what := p.Reason
 	if p.Field != "" {
-		b.WriteString(p.Field + ": ")
+		what = p.Field + ": " + what
 	}
-	b.WriteString(p.Reason)
 	if p.Fix != "" {
-		b.WriteString(" (" + p.Fix + ")")
+		what += " (" + p.Fix + ")"
 	}
-	return b.String()
+	return what
 }
 
 // problems collects all that is wrong with one file.

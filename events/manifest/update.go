@@ -103,13 +103,16 @@ func updatePod(old, next *corev1.PodSpec, at *field.Path) field.ErrorList {
 	for i := range rest.Containers {
 		rest.Containers[i].Image = old.Containers[i].Image
 	}
-	if !same(rest, old) {
-		errs = append(errs, field.Forbidden(at, "pod updates may not change fields other than `spec.containers[*].image`,"+
-			"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"+
-			"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"))
+	for _, path := range changedPaths(old, rest, at.String()) {
+		errs = append(errs, field.Forbidden(field.NewPath(path), onlyInPods))
 	}
 	return errs
 }
+
+// onlyInPods is what Kubernetes says of a change to a pod that is there.
+const onlyInPods = "pod updates may not change fields other than `spec.containers[*].image`," +
+	"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)," +
+	"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 
 func sameToleration(a, b corev1.Toleration) bool {
 	a.TolerationSeconds, b.TolerationSeconds = nil, nil

@@ -181,9 +181,11 @@ func TestValidateUpdate(t *testing.T) {
 		want            []string
 	}{
 		{"same pod", container, container, nil},
-		{"image", container, strings.Replace(container, "image: b", "image: c:1", 1), []string{"spec: FieldValueForbidden"}},
+		{"image", container, strings.Replace(container, "image: b", "image: c:1", 1), []string{"spec.containers[0].imagePullPolicy: FieldValueForbidden"}},
 		{"image, policy kept", container + "    imagePullPolicy: Never\n", strings.Replace(container, "image: b", "image: c:1", 1) + "    imagePullPolicy: Never\n", nil},
-		{"command", container, container + "    command: [x]\n", []string{"spec: FieldValueForbidden"}},
+		{"command", container, container + "    command: [x]\n", []string{"spec.containers[0].command: FieldValueForbidden"}},
+		{"two fields, one deep", container + "    ports: [{containerPort: 1}]\n", container + "    ports: [{containerPort: 2}]\n  hostname: h\n",
+			[]string{"spec.containers[0].ports[0].containerPort: FieldValueForbidden", "spec.hostname: FieldValueForbidden"}},
 		{"one container more", container, container + "  - {name: z, image: y}\n", []string{"spec.containers: FieldValueForbidden"}},
 		{"deadline set", container, container + "  activeDeadlineSeconds: 5\n", nil},
 		{"deadline longer", container + "  activeDeadlineSeconds: 5\n", container + "  activeDeadlineSeconds: 6\n", []string{"spec.activeDeadlineSeconds: FieldValueInvalid"}},

@@ -200,6 +200,9 @@ func TestTheDoorBelievesNobody(t *testing.T) {
 			t.Errorf("%s: %+v", raw, r)
 		}
 	}
+	w.refused(w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Create}, Item: wire.Item{Object: []byte(
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"a","imag":3,"stdin":1}]}}`)}}), metav1.StatusReasonBadRequest,
+		"strict decoding error: spec.containers[0].imag: no such field in spec.containers[0] (did you mean image?); spec.containers[0].stdin: wants true or false, this is the number 1")
 	if r := w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: "sing"}}); r.Error == nil {
 		t.Error("an unknown operation went through")
 	}

@@ -3,7 +3,7 @@ package admit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -55,11 +55,13 @@ func write(v projections.State, r Request) (Outcome, *refusal) {
 func read(v projections.State, r Request) (*writing, *refusal) {
 	docs, problems := manifest.Decode("object", r.Item.Object)
 	if len(problems) > 0 {
-		errs := make([]error, len(problems))
+		// The object is one line of JSON that the client made: places in it mean
+		// nothing to a person, field paths do.
+		what := make([]string, len(problems))
 		for i, p := range problems {
-			errs[i] = p
+			what[i] = p.What()
 		}
-		return nil, badRequest("strict decoding error: %v", errors.Join(errs...))
+		return nil, badRequest("strict decoding error: %s", strings.Join(what, "; "))
 	}
 	if len(docs) != 1 {
 		return nil, badRequest("an item holds one object, not %d", len(docs))
@@ -93,7 +95,10 @@ func (w *writing) create() (Outcome, *refusal) {
 		return Outcome{}, notFound(w.key) // somebody saw it, and it is gone
 	}
 	if w.next.GetResourceVersion() != "" {
-		return Outcome{}, badRequest("resourceVersion should not be set on objects to be created: take metadata.resourceVersion and metadata.uid out")
+		r := badRequest("resourceVersion should not be set on objects to be created: take metadata.resourceVersion and metadata.uid out")
+		r.key = w.key
+		r.causes = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Message: r.message, Field: "metadata.resourceVersion"}}
+		return Outcome{}, r
 	}
 	manifest.Default(w.next)
 	if err := w.check(nil); err != nil {

@@ -1,0 +1,64 @@
+package events
+
+import "strings"
+
+// Absent is a kind of Kubernetes that people know and that is not there yet: it
+// is told apart from one that nobody ever heard of.
+type Absent struct {
+	Name       string // "DaemonSet"
+	APIVersion string // "apps/v1"
+	Typed      string // what people type: plural, singular and short names
+}
+
+// absent are Kubernetes' own kinds without a row in Kinds.
+var absent = []Absent{
+	{"Secret", "v1", "secrets secret"},
+	{"ServiceAccount", "v1", "serviceaccounts serviceaccount sa"},
+	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
+	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
+	{"ResourceQuota", "v1", "resourcequotas resourcequota quota"},
+	{"LimitRange", "v1", "limitranges limitrange limits"},
+	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
+	{"PodTemplate", "v1", "podtemplates podtemplate"},
+	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
+	{"StatefulSet", "apps/v1", "statefulsets statefulset sts"},
+	{"ControllerRevision", "apps/v1", "controllerrevisions controllerrevision"},
+	{"Job", "batch/v1", "jobs job"},
+	{"CronJob", "batch/v1", "cronjobs cronjob cj"},
+	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
+	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
+	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},
+	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
+	{"PodDisruptionBudget", "policy/v1", "poddisruptionbudgets poddisruptionbudget pdb"},
+	{"Role", "rbac.authorization.k8s.io/v1", "roles role"},
+	{"RoleBinding", "rbac.authorization.k8s.io/v1", "rolebindings rolebinding"},
+	{"ClusterRole", "rbac.authorization.k8s.io/v1", "clusterroles clusterrole"},
+	{"ClusterRoleBinding", "rbac.authorization.k8s.io/v1", "clusterrolebindings clusterrolebinding"},
+	{"StorageClass", "storage.k8s.io/v1", "storageclasses storageclass sc"},
+	{"PriorityClass", "scheduling.k8s.io/v1", "priorityclasses priorityclass pc"},
+	{"Lease", "coordination.k8s.io/v1", "leases lease"},
+	{"CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions customresourcedefinition crd crds"},
+}
+
+// AbsentFor finds a kind that is not there yet by the kind of a manifest.
+func AbsentFor(kind string) (Absent, bool) {
+	for _, a := range absent {
+		if a.Name == kind {
+			return a, true
+		}
+	}
+	return Absent{}, false
+}
+
+// AbsentNamed finds a kind that is not there yet by what a person types.
+func AbsentNamed(typed string) (Absent, bool) {
+	plain, _, _ := strings.Cut(strings.ToLower(typed), ".") // a group behind it changes nothing
+	for _, a := range absent {
+		for _, name := range strings.Fields(a.Typed) {
+			if name == plain {
+				return a, true
+			}
+		}
+	}
+	return Absent{}, false
+}
