@@ -62,6 +62,9 @@ func (a *Agent) logs(ctx context.Context, r bus.Request, s bus.Stream) error {
 	if err != nil {
 		return err
 	}
+	if req.Run > 0 {
+		run = min(run, req.Run)
+	}
 	o := logfile.ReadOptions{Tail: -1, Since: req.Since, Follow: req.Follow}
 	if req.Tail != nil && *req.Tail >= 0 {
 		o.Tail = int(*req.Tail)

@@ -78,7 +78,7 @@ func TestKubectlSpellings(t *testing.T) {
 		"run t --image=i -it -- sh -c ls": func(c *cli) bool {
 			return reflect.DeepEqual(afterDashes(c.Run.Command), []string{"sh", "-c", "ls"}) && c.Run.Name == "t"
 		},
-		"logs web app --tail=-1 --since=5m": func(c *cli) bool { return c.Logs.Container2 == "app" && c.Logs.Tail == -1 },
+		"logs web app --tail=-1 --since=5m": func(c *cli) bool { return c.Logs.Container2 == "app" && c.Logs.Tail != nil && *c.Logs.Tail == -1 },
 		"scale deploy web --replicas 0":     func(c *cli) bool { return c.Scale.Replicas == 0 && len(c.Scale.What) == 2 },
 	} {
 		c, err := parsed(t, strings.Fields(line)...)

@@ -4,16 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	appsv1 "k8s.io/api/apps/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
@@ -21,16 +16,24 @@ import (
 
 // logsCmd is `stave logs`.
 type logsCmd struct {
-	Follow     bool          `short:"f" help:"Go on with what is written next."`
-	Previous   bool          `short:"p" help:"Of the run before the present one."`
-	Container  string        `short:"c" help:"Container; the first one when not given." placeholder:"NAME"`
-	Tail       int64         `help:"Lines from the end; -1 is all." default:"-1" placeholder:"N"`
-	Since      time.Duration `help:"Only what is newer than this." placeholder:"DURATION"`
-	SinceTime  string        `help:"Only what is newer than this time (RFC 3339)." placeholder:"TIME"`
-	Timestamps bool          `help:"Print when each line was written."`
-	LimitBytes int64         `help:"At most so many bytes." placeholder:"N"`
-	What       string        `arg:"" optional:"" help:"POD, pod/NAME, deployment/NAME or replicaset/NAME."`
-	Container2 string        `arg:"" optional:"" name:"container" help:"Container, as kubectl also takes it."`
+	Follow         bool          `short:"f" help:"Go on with what is written next; with -l or --all-pods also of pods that come later."`
+	Previous       bool          `short:"p" help:"Of the run before the present one."`
+	Container      string        `short:"c" help:"Container; the first one when not given." placeholder:"NAME"`
+	Selector       string        `short:"l" help:"Label selector: of all pods that match." placeholder:"SELECTOR"`
+	AllContainers  bool          `help:"Of all containers of a pod."`
+	AllPods        bool          `help:"Of all pods of a workload, with --prefix."`
+	Prefix         bool          `help:"Begin each line with [pod/NAME/CONTAINER]."`
+	Tail           *int64        `help:"Lines from the end; -1 is all, which is the default without a selector; 10 with one." placeholder:"N"`
+	Since          time.Duration `help:"Only what is newer than this." placeholder:"DURATION"`
+	SinceTime      string        `help:"Only what is newer than this time (RFC 3339)." placeholder:"TIME"`
+	Timestamps     bool          `help:"Print when each line was written."`
+	LimitBytes     int64         `help:"At most so many bytes of each log." placeholder:"N"`
+	MaxLogRequests int           `help:"How many logs to follow at once." default:"5" placeholder:"N"`
+	IgnoreErrors   bool          `help:"A log that cannot be read is told and does not fail the command."`
+	What           string        `arg:"" optional:"" help:"POD, or TYPE/NAME of a pod, a workload or a service."`
+	Container2     string        `arg:"" optional:"" name:"container" help:"Container, as kubectl also takes it."`
+
+	since time.Time // what Since or SinceTime mean
 }
 
 // Help implements kong's detailed help.
@@ -38,142 +41,161 @@ func (logsCmd) Help() string {
 	return `Examples:
   stave logs web-1
   stave logs deploy/web -f --tail=20
+  stave logs -l app=web --all-containers --prefix -f
+  stave logs deploy/web --all-pods --since=10m
   stave logs web-1 -c sidecar --previous --timestamps`
 }
 
-// Run prints a container's output.
+// selectorTail is how many lines of each log a selector shows, as with kubectl.
+const selectorTail = 10
+
+// Run prints the output of one container, or of many.
 func (c *logsCmd) Run(ctx context.Context, s *session) error {
-	if c.What == "" {
-		return errors.New("expected POD or TYPE/NAME\nhelp: stave logs POD")
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	switch {
+	case c.Selector != "":
+		selector, err := labels.Parse(c.Selector)
+		if err != nil {
+			return fmt.Errorf("read selector: %w", err)
+		}
+		return c.ofSelector(ctx, s, s.inNamespace(), selector)
+	case c.AllPods:
+		return c.ofWorkload(ctx, s)
 	}
 	pod, err := s.podOf(ctx, c.What)
 	if err != nil {
 		return err
 	}
+	sources, err := c.sources(s, pod)
+	if err != nil {
+		return err
+	}
+	return c.print(ctx, s, sources)
+}
+
+// settle checks the flags against each other, in kubectl's words.
+func (c *logsCmd) settle() error {
 	if c.Container == "" {
 		c.Container = c.Container2
 	}
-	req, err := c.request(s, pod)
-	if err != nil {
-		return err
-	}
-	stream, err := s.dialNode(ctx, pod, wire.NodeLogs, req)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	for {
-		f, err := stream.Recv(ctx)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return fmt.Errorf("read the log of %s: %w", pod.Name, err)
-		case f.Channel == wire.Failed:
-			return failedFrame(f.Data)
-		}
-		if _, err := s.out.Write(f.Data); err != nil {
-			return fmt.Errorf("write output: %w", err)
-		}
-	}
-}
-
-func (c *logsCmd) request(s *session, pod *corev1.Pod) (wire.LogsRequest, error) {
-	container, err := s.chooseContainer(pod, c.Container)
-	if err != nil {
-		return wire.LogsRequest{}, err
-	}
-	r := wire.LogsRequest{Namespace: pod.Namespace, Pod: pod.Name, UID: events.UID(pod.UID), Container: container,
-		Follow: c.Follow, Previous: c.Previous, Timestamps: c.Timestamps, LimitBytes: c.LimitBytes}
-	if c.Tail >= 0 {
-		r.Tail = &c.Tail
+	switch {
+	case c.What == "" && c.Selector == "":
+		return errors.New("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command\nhelp: stave logs POD, or stave logs -l app=web")
+	case c.What != "" && c.Selector != "":
+		return errors.New("only a selector (-l) or a POD name is allowed")
+	case c.AllContainers && c.Container != "":
+		return fmt.Errorf("--all-containers=true should not be specified with container name %s", c.Container)
+	case c.Since < 0:
+		return errors.New("--since must be greater than 0")
+	case c.Since > 0 && c.SinceTime != "":
+		return errors.New("at most one of `--since` and `--since-time` may be specified")
+	case c.Tail != nil && *c.Tail < -1:
+		return errors.New("--tail must be greater than or equal to -1")
+	case c.LimitBytes < 0:
+		return errors.New("--limit-bytes must be greater than 0")
+	case c.MaxLogRequests < 1:
+		return errors.New("--max-log-requests must be greater than 0")
 	}
 	if c.Since > 0 {
-		r.Since = time.Now().Add(-c.Since)
+		c.since = time.Now().Add(-c.Since)
 	}
-	if c.SinceTime != "" {
-		if r.Since, err = time.Parse(time.RFC3339, c.SinceTime); err != nil {
-			return r, fmt.Errorf("--since-time %q: want a time as 2006-01-02T15:04:05Z", c.SinceTime)
+	if c.SinceTime == "" {
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, c.SinceTime)
+	if err != nil {
+		return fmt.Errorf("--since-time %q: want a time as 2006-01-02T15:04:05Z", c.SinceTime)
+	}
+	c.since = t
+	return nil
+}
+
+// source is the log of one container of a pod.
+type source struct {
+	pod       *corev1.Pod
+	container string
+	run       int // counted from 1; 0 while none has begun
+}
+
+// sources are the logs of a pod that were asked for: of one container, or of all.
+func (c *logsCmd) sources(s *session, pod *corev1.Pod) ([]source, error) {
+	if !c.AllContainers {
+		name, err := s.chooseContainer(pod, c.Container)
+		return []source{{pod, name, runOf(pod, name)}}, err
+	}
+	var out []source
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for _, b := range list {
+			out = append(out, source{pod, b.Name, runOf(pod, b.Name)})
 		}
 	}
-	return r, nil
+	return out, nil
 }
 
-// podOf finds the pod that an argument means: itself, or the first one of a workload.
-func (s *session) podOf(ctx context.Context, arg string) (*corev1.Pod, error) {
-	kind, name, err := oneTarget(arg, "pod")
-	if err != nil {
-		return nil, err
-	}
-	if err := s.connect(ctx); err != nil {
-		return nil, err
-	}
-	k := s.key(kind, name)
-	var sel *metav1.LabelSelector
-	switch kind.Resource {
-	case events.Pods:
-		return readOne[*corev1.Pod](ctx, s, k)
-	case events.Deployments:
-		d, err := readOne[*appsv1.Deployment](ctx, s, k)
-		if err != nil {
-			return nil, err
+// runOf is a container's present or last run.
+func runOf(pod *corev1.Pod, container string) int {
+	for _, st := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if st.Name == container && (st.State.Running != nil || st.State.Terminated != nil || st.LastTerminationState.Terminated != nil) {
+			return int(st.RestartCount) + 1
 		}
-		sel = d.Spec.Selector
-	case events.ReplicaSets:
-		r, err := readOne[*appsv1.ReplicaSet](ctx, s, k)
-		if err != nil {
-			return nil, err
-		}
-		sel = r.Spec.Selector
-	default:
-		return nil, fmt.Errorf("a %s has no pods of its own\nhelp: name a pod or a deployment", kind.Singular)
-	}
-	return s.firstPod(ctx, k, sel)
-}
-
-func (s *session) firstPod(ctx context.Context, k events.Key, sel *metav1.LabelSelector) (*corev1.Pod, error) {
-	selector, err := metav1.LabelSelectorAsSelector(sel)
-	if err != nil {
-		return nil, fmt.Errorf("read selector of %s: %w", k, err)
-	}
-	pods, err := s.podsMatching(ctx, k.Namespace, selector)
-	if err != nil {
-		return nil, err
-	}
-	if len(pods) == 0 {
-		return nil, fmt.Errorf("%s has no pods\nhelp: stave why %s", printedName(k), shortName(k))
-	}
-	// A running one says more than one that waits.
-	slices.SortStableFunc(pods, func(a, b *corev1.Pod) int {
-		return boolInt(b.Status.Phase == corev1.PodRunning) - boolInt(a.Status.Phase == corev1.PodRunning)
-	})
-	if len(pods) > 1 {
-		fmt.Fprintf(s.err, "Found %d pods, using pod/%s\n", len(pods), pods[0].Name)
-	}
-	return pods[0], nil
-}
-
-func (s *session) podsMatching(ctx context.Context, namespace string, sel labels.Selector) ([]*corev1.Pod, error) {
-	reply, err := s.read(ctx, wire.ReadRequest{Resource: events.Pods, Namespace: namespace, LabelSelector: sel.String()})
-	if err != nil {
-		return nil, err
-	}
-	objects, err := decodeAll(reply.Objects)
-	if err != nil {
-		return nil, err
-	}
-	var pods []*corev1.Pod
-	for _, o := range objects {
-		pods = append(pods, o.(*corev1.Pod))
-	}
-	return pods, nil
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
 	}
 	return 0
+}
+
+// request is what the agent of the source's node is asked.
+func (c *logsCmd) request(of source) wire.LogsRequest {
+	r := wire.LogsRequest{Namespace: of.pod.Namespace, Pod: of.pod.Name, UID: events.UID(of.pod.UID), Container: of.container,
+		Follow: c.Follow, Previous: c.Previous, Timestamps: c.Timestamps, LimitBytes: c.LimitBytes, Since: c.since}
+	switch {
+	case c.Tail != nil && *c.Tail >= 0:
+		r.Tail = c.Tail
+	case c.Tail == nil && c.Selector != "":
+		n := int64(selectorTail)
+		r.Tail = &n
+	}
+	return r
+}
+
+// print prints the logs of one pod.
+func (c *logsCmd) print(ctx context.Context, s *session, sources []source) error {
+	out := newLogOutput(s, c.Prefix || c.AllPods || len(sources) > 1 && s.tty, len(sources) > 1)
+	if !c.Follow || len(sources) == 1 {
+		return c.inTurn(ctx, s, out, sources)
+	}
+	if len(sources) > c.MaxLogRequests {
+		return c.tooMany(len(sources))
+	}
+	return c.together(ctx, s, out, sources)
+}
+
+// inTurn prints one log after the other.
+func (c *logsCmd) inTurn(ctx context.Context, s *session, out *logOutput, sources []source) error {
+	var errs []error
+	for _, of := range sources {
+		if err := c.read(ctx, s, out, of); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return c.forgive(s, errors.Join(errs...))
+}
+
+// forgive tells errors that --ignore-errors takes out of the exit code.
+func (c *logsCmd) forgive(s *session, err error) error {
+	if err == nil || !c.IgnoreErrors {
+		return err
+	}
+	printError(s.terminal, err)
+	return nil
+}
+
+func (c *logsCmd) tooMany(n int) error {
+	return fmt.Errorf("you are attempting to follow %d log streams, but maximum allowed concurrency is %d, use --max-log-requests to increase the limit", n, c.MaxLogRequests)
 }

@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/bus"
@@ -92,7 +93,7 @@ func (c *portForwardCmd) pod(ctx context.Context, s *session) (*corev1.Pod, *cor
 	if len(svc.Spec.Selector) == 0 {
 		return nil, nil, fmt.Errorf("service %s has no selector: it leads to no pods", name)
 	}
-	pod, err := s.firstPod(ctx, k, &metav1.LabelSelector{MatchLabels: svc.Spec.Selector})
+	pod, err := s.firstPod(ctx, k, labels.SelectorFromSet(svc.Spec.Selector))
 	return pod, svc, err
 }
 

@@ -28,12 +28,20 @@ func (s *session) dialNode(ctx context.Context, pod *corev1.Pod, verb string, re
 	}
 	stream, err := s.dial(ctx, wire.NodeSubject(s.user, pod.Spec.NodeName, verb), request)
 	if errors.Is(err, bus.ErrNoServer) {
-		return nil, fmt.Errorf("node %s does not answer: is its agent running?\nhelp: stave get nodes", pod.Spec.NodeName)
+		return nil, &silentNode{pod.Spec.NodeName}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reach node %s: %w", pod.Spec.NodeName, err)
 	}
 	return stream, nil
+}
+
+// silentNode says that nobody answers for a node.
+type silentNode struct{ node string }
+
+// Error says what to look at.
+func (e *silentNode) Error() string {
+	return fmt.Sprintf("node %s does not answer: is its agent running?\nhelp: stave get nodes", e.node)
 }
 
 // chooseContainer is the container that -c names, or the pod's first one.
@@ -48,13 +56,19 @@ func (s *session) chooseContainer(pod *corev1.Pod, wanted string) (string, error
 		}
 		names = append(names, c.Name)
 	}
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == wanted {
+			return wanted, nil
+		}
+		names = append(names, c.Name+" (init)")
+	}
 	if wanted != "" {
 		return "", fmt.Errorf("container %s is not valid for pod %s out of: %s", wanted, pod.Name, strings.Join(names, ", "))
 	}
 	if len(names) > 1 {
-		fmt.Fprintf(s.err, "Defaulted container %q out of: %s\n", names[0], strings.Join(names, ", "))
+		fmt.Fprintf(s.err, "Defaulted container %q out of: %s\n", pod.Spec.Containers[0].Name, strings.Join(names, ", "))
 	}
-	return names[0], nil
+	return pod.Spec.Containers[0].Name, nil
 }
 
 // failedFrame is the error that a stream ended with; nil for success.

@@ -27,9 +27,9 @@ func (c *getCmd) watch(ctx context.Context, s *session, targets []target) error 
 	if err := w.begin(reply); err != nil {
 		return err
 	}
-	from := reply.Position
+	req := wire.WatchRequest{ReadRequest: c.request(s, t), From: reply.Position}
 	for ctx.Err() == nil {
-		from, err = w.follow(ctx, from)
+		err := s.watchOnce(ctx, &req, w.show)
 		if err != nil && !errors.Is(err, errWatchCut) {
 			return err
 		}
@@ -63,33 +63,6 @@ type watching struct {
 }
 
 var errWatchCut = errors.New("watch cut off")
-
-// follow prints changes after a position until the stream ends; it returns how
-// far it came.
-func (w *watching) follow(ctx context.Context, from events.Position) (events.Position, error) {
-	stream, err := w.s.dial(ctx, wire.Subject(w.s.user, wire.VerbWatch), wire.WatchRequest{ReadRequest: w.cmd.request(w.s, w.target), From: from})
-	if err != nil {
-		return from, fmt.Errorf("%w: %w", errWatchCut, err)
-	}
-	defer stream.Close()
-	for {
-		f, err := stream.Recv(ctx)
-		if err != nil {
-			if ctx.Err() != nil {
-				return from, nil
-			}
-			return from, fmt.Errorf("%w: %w", errWatchCut, err)
-		}
-		var e wire.WatchEvent
-		if err := json.Unmarshal(f.Data, &e); err != nil {
-			return from, fmt.Errorf("decode watch event: %w", err)
-		}
-		from = e.Position
-		if err := w.show(e); err != nil {
-			return from, err
-		}
-	}
-}
 
 // show prints a change; an object that is gone is printed as it was last.
 func (w *watching) show(e wire.WatchEvent) error {

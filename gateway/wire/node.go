@@ -68,6 +68,7 @@ type LogsRequest struct {
 	Container  string     `json:"container"`
 	Follow     bool       `json:"follow,omitempty"`
 	Previous   bool       `json:"previous,omitempty"`
+	Run        int        `json:"run,omitempty"`  // of this run, counted from 1; 0 is the newest
 	Tail       *int64     `json:"tail,omitempty"` // lines from the end; nil is all
 	Since      time.Time  `json:"since,omitzero"`
 	Timestamps bool       `json:"timestamps,omitempty"`
