@@ -37,7 +37,7 @@ func (a *Agent) exec(ctx context.Context, r bus.Request, s bus.Stream) metav1.St
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	streams := connect(ctx, cancel, s, req)
-	code, err := a.o.Runtime.Exec(ctx, c.ID, runtime.ExecSpec{Command: req.Command, TTY: req.TTY}, streams)
+	code, err := a.o.Runtime.Exec(ctx, c.ID, runtime.ExecSpec{Command: req.Command, TTY: req.TTY, Size: runtime.Size(req.Size)}, streams)
 	var start *runtime.StartError
 	if errors.As(err, &start) {
 		// Said where a shell would say it: many clients look at the code alone.

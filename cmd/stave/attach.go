@@ -44,7 +44,7 @@ func (c *attachCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	stream, err := s.dialNode(ctx, pod, wire.NodeAttach, wire.ExecRequest{Namespace: pod.Namespace, Pod: pod.Name, UID: events.UID(pod.UID),
-		Container: container, TTY: tty, Stdin: c.Stdin})
+		Container: container, TTY: tty, Stdin: c.Stdin, Size: s.windowSize(tty)})
 	if err != nil {
 		return err
 	}

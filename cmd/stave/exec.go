@@ -49,7 +49,7 @@ func (c *execCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	stream, err := s.dialNode(ctx, pod, wire.NodeExec, wire.ExecRequest{Namespace: pod.Namespace, Pod: pod.Name, UID: events.UID(pod.UID),
-		Container: container, Command: command, TTY: c.TTY, Stdin: c.Stdin})
+		Container: container, Command: command, TTY: c.TTY, Stdin: c.Stdin, Size: s.windowSize(c.TTY)})
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (c *runCmd) attached(ctx context.Context, s *session, pod *corev1.Pod) erro
 		return err
 	}
 	stream, err := s.dialNode(ctx, running, wire.NodeAttach, wire.ExecRequest{Namespace: running.Namespace, Pod: running.Name,
-		UID: made.UID, Container: c.Name, TTY: c.TTY, Stdin: c.Stdin})
+		UID: made.UID, Container: c.Name, TTY: c.TTY, Stdin: c.Stdin, Size: s.windowSize(c.TTY)})
 	if err != nil {
 		return err
 	}

@@ -166,7 +166,7 @@ func (s *session) rawTerminal(ctx context.Context, stream bus.Stream) (restore f
 	signal.Notify(changed, syscall.SIGWINCH)
 	go func() {
 		for {
-			sendSize(ctx, stream, int(in.Fd()))
+			s.sendSize(ctx, stream)
 			select {
 			case <-changed:
 			case <-ctx.Done():
@@ -177,11 +177,25 @@ func (s *session) rawTerminal(ctx context.Context, stream bus.Stream) (restore f
 	return func() { signal.Stop(changed); _ = term.Restore(int(in.Fd()), old) }, nil
 }
 
-func sendSize(ctx context.Context, stream bus.Stream, fd int) {
-	w, h, err := term.GetSize(fd)
+// windowSize is the terminal's when there is one: a command shall see it from
+// its first moment on, not only after the first change.
+func (s *session) windowSize(tty bool) wire.WindowSize {
+	in, ok := s.in.(*os.File)
+	if !ok || !tty {
+		return wire.WindowSize{}
+	}
+	w, h, err := term.GetSize(int(in.Fd()))
 	if err != nil {
+		return wire.WindowSize{}
+	}
+	return wire.WindowSize{Width: uint16(w), Height: uint16(h)}
+}
+
+func (s *session) sendSize(ctx context.Context, stream bus.Stream) {
+	size := s.windowSize(true)
+	if size.Width == 0 {
 		return
 	}
-	b := events.MustBody(wire.WindowSize{Width: uint16(w), Height: uint16(h)})
+	b := events.MustBody(size)
 	_ = stream.Send(ctx, bus.Frame{Channel: wire.Resize, Data: b}) // a lost stream shows on Recv
 }

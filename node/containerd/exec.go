@@ -91,6 +91,9 @@ func (r *Runtime) newExec(ctx context.Context, id string, e runtime.ExecSpec, s 
 // applyExec changes the container's own process into the one wanted.
 func applyExec(e runtime.ExecSpec, p *specs.Process) error {
 	p.Args, p.Terminal, p.ConsoleSize = e.Command, e.TTY, nil
+	if e.TTY && e.Size.Width > 0 && e.Size.Height > 0 {
+		p.ConsoleSize = &specs.Box{Width: uint(e.Size.Width), Height: uint(e.Size.Height)}
+	}
 	p.Env = append(append([]string{}, p.Env...), e.Env...)
 	if e.TTY {
 		p.Env = append(p.Env, "TERM=xterm")

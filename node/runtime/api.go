@@ -196,6 +196,8 @@ type Exit struct {
 type ExecSpec struct {
 	Command []string
 	TTY     bool
+	// Size is the terminal's at the start; zero leaves it to the first Resize.
+	Size Size
 	// Env are added to the container's.
 	Env []string
 	// User is "uid", "uid:gid", or empty for the container's.
