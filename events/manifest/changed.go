@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/stave-run/stave/events"
 )
@@ -51,14 +50,14 @@ func (c *changes) value(old, next any, at string) {
 }
 
 func (c *changes) fields(old, next map[string]any, at string) {
-	names := slices.Collect(maps.Keys(old))
-	for name := range next {
-		if _, ok := old[name]; !ok {
-			names = append(names, name)
-		}
+	both := map[string]bool{}
+	for name := range old {
+		both[name] = true
 	}
-	slices.SortFunc(names, strings.Compare)
-	for _, name := range names {
+	for name := range next {
+		both[name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(both)) {
 		c.value(old[name], next[name], child(at, name))
 	}
 }
