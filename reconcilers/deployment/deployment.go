@@ -33,7 +33,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "deployment" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {

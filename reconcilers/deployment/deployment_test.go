@@ -236,6 +236,29 @@ func TestScalingInTheMiddleIsProportional(t *testing.T) {
 	}
 }
 
+// An old set was made smaller, but its pods are still there: a wish that grows waits for them.
+func TestScalingInTheMiddleCountsPodsThatShallGo(t *testing.T) {
+	w := world()
+	w.Apply(web, object(6, "v1", rolling(`0`, `2`)))
+	run(t, w)
+	pods(w, "v1", 6, 6)
+	w.Apply(web, object(6, "v2", rolling(`0`, `2`)))
+	run(t, w)
+	if got := sets(w); fmt.Sprint(got) != `map[v1:4 v2:0]` {
+		t.Fatalf("before %v", got)
+	}
+	w.Apply(web, object(7, "v2", rolling(`0`, `2`)))
+	w.Do(decide(w).Events...)
+	if got := sets(w); got["v2"] > 1 || got["v1"]+got["v2"] > 5 {
+		t.Errorf("beside 6 pods %v", got)
+	}
+	pods(w, "v1", 4, 4)
+	run(t, w)
+	if got := sets(w); fmt.Sprint(got) != `map[v1:5 v2:2]` {
+		t.Errorf("when they are gone %v", got)
+	}
+}
+
 func TestHistoryIsKeptUpToItsLimit(t *testing.T) {
 	w := world()
 	for i := range 6 {

@@ -90,7 +90,7 @@ func (p *pass) grow() bool {
 		f.size = p.want
 		return true
 	}
-	f.size += max(0, min(p.want+p.surge-p.taken(), p.want-f.size))
+	f.size += min(p.room(), max(0, p.want-f.size))
 	return f.size != f.have
 }
 
@@ -189,21 +189,30 @@ func (p *pass) scale() {
 	live := slices.DeleteFunc(slices.Clone(p.sets), func(s *set) bool { return s.size == 0 })
 	switch {
 	case len(live) == 1:
-		live[0].size = p.want
+		p.resize(live[0])
 	case len(live) == 0 && p.fresh != nil:
-		p.fresh.size = p.want
+		p.resize(p.fresh)
 	case len(live) == 0 && len(p.sets) > 0:
-		p.sets[len(p.sets)-1].size = p.want
+		p.resize(p.sets[len(p.sets)-1])
 	case len(live) > 1:
 		p.share(live)
 	}
 }
 
+// resize brings a set to the wish, as far as there is room beside the pods that other sets have still to ask to go; the
+// rest comes when those are gone.
+func (p *pass) resize(s *set) {
+	s.size = min(p.want, s.size+p.room())
+}
+
+// room is how many pods may be added now.
+func (p *pass) room() int { return max(0, p.most()-p.taken()) }
+
 // share adds or takes in proportion to the sizes; the rest of the rounding goes
 // to the largest, of equal ones to the newer when adding, to the older when taking.
 func (p *pass) share(live []*set) {
 	before := sum(live)
-	add := p.most() - before
+	add := min(p.most()-before, p.room())
 	sorted := slices.Clone(live)
 	slices.SortStableFunc(sorted, func(a, b *set) int {
 		age := cmp.Compare(a.o.Created.Seq, b.o.Created.Seq)

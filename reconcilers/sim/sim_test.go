@@ -66,6 +66,7 @@ func TestFoundBefore(t *testing.T) {
 	}{
 		{500100, 90, "a replica set shrank and a node's pod was evicted on one view: together they kept none"},
 		{500166, 90, "the judge of surges: the wish fell in the middle of a rollout, and one set had not yet asked its pods to go"},
+		{601032, 90, "a deployment grew in the middle of a rollout, beside pods that an old set had still to ask to go"},
 	} {
 		if r := Simulate(f.seed, Script(f.seed, f.actions), Plant{}, false); r.Failure != nil {
 			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}).Format())
