@@ -33,6 +33,9 @@ type Created struct {
 	// Applied is the manifest as a person last applied it, for the three-way
 	// merge; absent when the object was not made by apply.
 	Applied json.RawMessage `json:"applied,omitempty"`
+	// Managed is metadata.managedFields, kept for the door that tells managers
+	// apart; absent for objects that it never wrote.
+	Managed json.RawMessage `json:"managed,omitempty"`
 }
 
 // Changed says that an object is different from here on. It stands for the
@@ -45,6 +48,7 @@ type Changed struct {
 	Template   Hash            `json:"template,omitempty"`
 	Object     json.RawMessage `json:"object"`
 	Applied    json.RawMessage `json:"applied,omitempty"` // carried on from before when a change is not an apply
+	Managed    json.RawMessage `json:"managed,omitempty"` // carried on from before by doors that don't keep it
 }
 
 // DeletionRequested says that somebody wants an object gone. A pod gets Grace

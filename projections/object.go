@@ -29,6 +29,7 @@ type Object struct {
 	Template   *Template // nil when the body is whole
 	Raw        json.RawMessage
 	Applied    json.RawMessage // as a person last applied it
+	Managed    json.RawMessage // metadata.managedFields; nil while no manager is known
 	Status     json.RawMessage // status that cannot be derived, from log.status; usually nil
 
 	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look

@@ -33,6 +33,9 @@ const MaxObject = 3 << 20
 type Request struct {
 	wire.ChangeRequest // all but Items and ID
 	Item               wire.Item
+	// Managed is metadata.managedFields as it shall be, from a door that keeps
+	// it; nil leaves what is there.
+	Managed json.RawMessage
 	// Op is the operation id that the request's first draft will get. Uids and
 	// generated names follow from it, and a retry of a wish that landed is known
 	// by it.

@@ -108,10 +108,7 @@ func (w *writing) create() (Outcome, *refusal) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	body := events.Created{Object: raw}
-	if w.r.Operation == wire.Apply {
-		body.Applied = w.written
-	}
+	body := events.Created{Object: raw, Applied: w.applied(nil), Managed: w.r.Managed}
 	return Outcome{
 		Drafts: []reconcilers.Draft{reconcilers.Create(w.key, body)},
 		Result: wire.Result{UID: events.NewUID(w.r.Op), Outcome: Created},
@@ -159,6 +156,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		}
 	}
 	carry(before, w.next)
+	w.forgetNode(old)
 	manifest.Default(w.next)
 	if err := w.check(before); err != nil {
 		return Outcome{}, err
@@ -168,6 +166,18 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		return Outcome{}, err
 	}
 	return w.changed(old, live, raw), nil
+}
+
+// forgetNode takes the node that the scheduler gave out of a pod which was read,
+// edited and sent back: it stands in log.assign, and the spec may not change.
+func (w *writing) forgetNode(old *projections.Object) {
+	pod, ok := w.next.(*corev1.Pod)
+	if !ok || projections.As[*corev1.Pod](old).Spec.NodeName != "" {
+		return
+	}
+	if p, ok := w.v.PodOf(old.Key); ok && p.Node == pod.Spec.NodeName {
+		pod.Spec.NodeName = ""
+	}
 }
 
 func firstUID(a, b events.UID) events.UID {
@@ -233,6 +243,10 @@ func (w *writing) canonical() (json.RawMessage, *refusal) {
 // next merge has to know it.
 func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Outcome {
 	applying := w.r.Operation == wire.Apply
+	applied, managed := w.applied(old.Applied), old.Managed
+	if w.r.Managed != nil {
+		managed = w.r.Managed
+	}
 	out := Outcome{Result: wire.Result{UID: old.UID, Outcome: Replaced}}
 	moved := !bytes.Equal(live, raw)
 	if applying && !moved {
@@ -240,18 +254,30 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Ou
 	} else if applying {
 		out.Result.Outcome = Configured
 	}
-	if !moved && (!applying || bytes.Equal(old.Applied, w.written)) {
+	if !moved && bytes.Equal(old.Applied, applied) && bytes.Equal(old.Managed, managed) {
 		return out
 	}
-	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: old.Applied}
-	if applying {
-		body.Applied = w.written
-	}
+	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed}
 	if !bytes.Equal(specOf(live), specOf(raw)) {
 		body.Generation++
 	}
 	out.Drafts = []reconcilers.Draft{reconcilers.Change(old, body)}
 	return out
+}
+
+// applied is the manifest that the next three-way merge has to know: what is
+// applied now, or what a client that merges by itself says that it applied, in
+// the annotation where kubectl keeps it. Anything else leaves what was known.
+func (w *writing) applied(before json.RawMessage) json.RawMessage {
+	if w.r.Operation == wire.Apply {
+		return w.written
+	}
+	said := json.RawMessage(w.next.GetAnnotations()[corev1.LastAppliedConfigAnnotation])
+	var compact bytes.Buffer
+	if len(said) == 0 || json.Compact(&compact, said) != nil {
+		return before
+	}
+	return compact.Bytes()
 }
 
 // specOf is what generations count the changes of.

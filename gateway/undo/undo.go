@@ -219,7 +219,7 @@ func (q Question) again(steps []Step, was *projections.Object) ([]Step, error) {
 	}
 	b := reconcilers.Same(was)
 	return append(steps, Step{Key: was.Key, Outcome: Created,
-		Draft: reconcilers.Create(was.Key, events.Created{Template: b.Template, Object: b.Object, Applied: b.Applied})}), nil
+		Draft: reconcilers.Create(was.Key, events.Created{Template: b.Template, Object: b.Object, Applied: b.Applied, Managed: b.Managed})}), nil
 }
 
 // hasNamespace wants the namespace to be there, or to come back with it.
