@@ -19,6 +19,7 @@ const (
 	headerOp         = "Stave-Op"
 	headerReconciler = "Stave-Reconciler"
 	headerMessage    = "Stave-Message"
+	headerChange     = "Stave-Change"
 )
 
 // Header is one line of an encoded envelope.
@@ -27,7 +28,7 @@ type Header struct{ Name, Value string }
 // Headers encodes everything of an envelope but subject, sequence, time and
 // body, which the log itself carries. Empty fields are left out.
 func (e Envelope) Headers() []Header {
-	out := make([]Header, 0, 10)
+	out := make([]Header, 0, 11)
 	add := func(name, value string) {
 		if value != "" {
 			out = append(out, Header{name, value})
@@ -52,6 +53,9 @@ func (e Envelope) Headers() []Header {
 	add(headerReconciler, e.Reconciler)
 	if e.Message != "" {
 		add(headerMessage, strconv.Quote(e.Message)) // a header holds one line
+	}
+	if e.Change != "" {
+		add(headerChange, strconv.Quote(string(e.Change))) // a client chose it
 	}
 	return out
 }
@@ -82,6 +86,12 @@ func (e *Envelope) FromHeaders(get func(name string) string) error {
 	if s := get(headerMessage); s != "" && err == nil {
 		if e.Message, err = strconv.Unquote(s); err != nil {
 			err = fmt.Errorf("read header %s: %w", headerMessage, err)
+		}
+	}
+	if s := get(headerChange); s != "" && err == nil {
+		id, bad := strconv.Unquote(s)
+		if e.Change = ChangeID(id); bad != nil {
+			err = fmt.Errorf("read header %s: %w", headerChange, bad)
 		}
 	}
 	return err

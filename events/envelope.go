@@ -49,8 +49,9 @@ type Envelope struct {
 	Epoch      Seq       // sequence of the lease under which it was appended; 0 for a node's facts
 	Now        time.Time // the decision's now; zero when it used none
 	Op         OpID
-	Reconciler string // name and version of who decided: "deployment/1"; empty for people and nodes
-	Message    string // what the person said about it, or the command line
+	Change     ChangeID // the wish that this event is a part of; empty for what no person asked for
+	Reconciler string   // name and version of who decided: "deployment/1"; empty for people and nodes
+	Message    string   // what the person said about it, or the command line
 	Body       json.RawMessage
 }
 

@@ -34,6 +34,10 @@ type UID string
 // OpID identifies one operation, so that a lost acknowledgement can be settled.
 type OpID string
 
+// ChangeID names one wish of a person, whatever number of events follow from
+// it: the id of the request. The empty one is no person's.
+type ChangeID string
+
 // Hash is the lower-case hex SHA-256 of a body stored by content.
 type Hash string
 

@@ -36,6 +36,9 @@ type Created struct {
 	// Managed is metadata.managedFields, kept for the door that tells managers
 	// apart; absent for objects that it never wrote.
 	Managed json.RawMessage `json:"managed,omitempty"`
+	// Set is the set of manifests that the object is a member of: what is in it
+	// and no longer in the manifests may be pruned. Empty is no set.
+	Set string `json:"set,omitempty"`
 }
 
 // Changed says that an object is different from here on. It stands for the
@@ -49,6 +52,7 @@ type Changed struct {
 	Object     json.RawMessage `json:"object"`
 	Applied    json.RawMessage `json:"applied,omitempty"` // carried on from before when a change is not an apply
 	Managed    json.RawMessage `json:"managed,omitempty"` // carried on from before by doors that don't keep it
+	Set        string          `json:"set,omitempty"`     // carried on likewise
 }
 
 // DeletionRequested says that somebody wants an object gone. A pod gets Grace

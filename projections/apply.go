@@ -162,7 +162,7 @@ func (f *folding) record(c Change) {
 func (o *Object) clone() *Object {
 	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed,
 		Position: o.Position, Generation: o.Generation, Deletion: o.Deletion, Born: o.Born, Tally: o.Tally,
-		Rollout: o.Rollout, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Status: o.Status}
+		Rollout: o.Rollout, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status}
 	n.body.Store(o.body.Load())
 	return n
 }

@@ -43,7 +43,7 @@ func (f *folding) created(k events.Key) {
 		return
 	}
 	o := &Object{Key: k, UID: b.UID, Owner: b.Owner, Created: f.mark(), Changed: f.mark(), Generation: 1,
-		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed}
+		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set}
 	f.set(o)
 	if k.Resource == events.Pods {
 		p := &Pod{Key: k, UID: b.UID}
@@ -69,7 +69,7 @@ func (f *folding) changed(k events.Key) {
 	}
 	n := o.clone()
 	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, b.Owner, t, b.Object, b.Applied
-	n.Managed = b.Managed
+	n.Managed, n.Set = b.Managed, b.Set
 	n.body.Store(nil)
 	f.disown(o)
 	p, isPod := f.s.PodOf(k)

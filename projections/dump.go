@@ -42,6 +42,7 @@ type dumpObject struct {
 	Raw              json.RawMessage
 	Applied, Status  json.RawMessage `json:",omitempty"`
 	Managed          json.RawMessage `json:",omitempty"`
+	Set              string          `json:",omitempty"`
 }
 
 // Dump writes the whole state as JSON, always the same for the same state: two
@@ -73,7 +74,7 @@ func (s State) Dump() []byte {
 
 func dumped(o *Object) dumpObject {
 	d := dumpObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed}
+		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set}
 	if o.Template != nil {
 		d.Template = o.Template.Hash
 	}

@@ -30,6 +30,7 @@ type Object struct {
 	Raw        json.RawMessage
 	Applied    json.RawMessage // as a person last applied it
 	Managed    json.RawMessage // metadata.managedFields; nil while no manager is known
+	Set        string          // the set of manifests that it is a member of, empty for none
 	Status     json.RawMessage // status that cannot be derived, from log.status; usually nil
 
 	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look

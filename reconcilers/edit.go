@@ -35,7 +35,7 @@ func Field(object map[string]any, name string) map[string]any {
 
 // Same is a Changed that changes nothing yet: the whole of a row, to be edited.
 func Same(o *projections.Object) events.Changed {
-	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied, Managed: o.Managed}
+	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set}
 	if o.Template != nil {
 		b.Template = o.Template.Hash
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
@@ -23,18 +24,27 @@ type applyCmd struct {
 	Wait    bool          `help:"Wait until what was applied is ready."`
 	Timeout time.Duration `help:"How long --wait waits." default:"2m"`
 	Message string        `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+	Partial bool          `help:"Let each object stand or fall alone, as kubectl does, instead of all or none."`
+	Set     string        `help:"Name these manifests as a set; the objects become its members." placeholder:"NAME"`
+	Prune   bool          `help:"Delete the members of the set that these manifests no longer hold."`
 }
 
 // Help implements kong's detailed help.
 func (applyCmd) Help() string {
-	return `Examples:
+	return `All the objects of one apply change together or not at all: one object that is
+refused keeps the others from being touched, and stave undo takes all of them
+back. Namespaces go first, wherever they stand in the files.
+
+Examples:
   stave apply -f web.yaml
+  stave apply -f shop/ --set shop --prune -m "the old cart goes"
+  stave apply -f shop/ --set shop --prune --dry-run=server
   stave apply -f manifests/ -R --wait
   cat web.yaml | stave apply -f -
   stave apply -f web.yaml --dry-run=server -o yaml`
 }
 
-// Run sends the manifests, each to stand or fall alone.
+// Run sends the manifests, to stand or fall together.
 func (c *applyCmd) Run(ctx context.Context, s *session) error {
 	if len(c.Filename) == 0 {
 		return errors.New("must specify -f with manifests to apply\nhelp: stave apply -f FILE")
@@ -43,7 +53,13 @@ func (c *applyCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message}
+	if c.Prune && (c.Set == "" || c.Partial) {
+		return errors.New("--prune needs the name of the set that is applied, whole\nhelp: stave apply -f DIR --set NAME --prune")
+	}
+	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: !c.Partial, set: c.Set, prune: c.Prune}
+	if c.Prune && ch.dryRun == dryRunClient {
+		ch.dryRun = dryRunServer // only the server knows the members
+	}
 	results, err := ch.send(ctx, s, docs)
 	if err != nil || !c.Wait || ch.dryRun != "" {
 		return err
@@ -57,10 +73,14 @@ type changing struct {
 	dryRun  dryRun
 	output  format
 	message string
+	whole   bool   // all or none
+	set     string // that the objects become members of
+	prune   bool
 }
 
 // send places the documents in their namespaces, asks, and prints the results.
-// The error says which objects were refused; the others went through.
+// The error says which objects were refused. The others went through, or, of a
+// whole change, none did.
 func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]wire.Result, error) {
 	if err := c.place(ctx, s, docs); err != nil {
 		return nil, err
@@ -68,15 +88,15 @@ func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]
 	if c.dryRun == dryRunClient {
 		return nil, c.printClient(ctx, s, docs)
 	}
-	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message}
+	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune}
 	for _, d := range docs {
 		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
 	}
-	results, err := s.change(ctx, req)
+	reply, err := s.changeAll(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return results, c.print(s, docs, results)
+	return reply.Results, c.print(s, docs, reply)
 }
 
 // place puts documents without a namespace into the one of the request and
@@ -131,29 +151,50 @@ func (c changing) past(ctx context.Context, s *session, d manifest.Doc) (string,
 }
 
 // print shows the outcome of each object, warnings first, errors last.
-func (c changing) print(s *session, docs []manifest.Doc, results []wire.Result) error {
+func (c changing) print(s *session, docs []manifest.Doc, reply wire.ChangeReply) error {
 	var errs []error
 	var objects []json.RawMessage
 	var last events.Seq
-	for i, r := range results {
-		for _, w := range r.Warnings {
-			fmt.Fprintln(s.err, "Warning: "+w)
-		}
+	for i, r := range reply.Results {
+		c.warn(s, r)
 		if r.Error != nil {
 			errs = append(errs, c.placed(docs[i], r.Error))
+		}
+		if r.Outcome == "" {
 			continue
 		}
 		last = max(last, r.Seq)
 		objects = append(objects, r.Object)
-		if c.output == formatTable {
-			fmt.Fprintf(s.out, "%s %s%s\n", printedName(r.Key), r.Outcome, c.dryRun.suffix())
+		c.line(s, r)
+	}
+	for _, r := range reply.Pruned {
+		if c.warn(s, r); r.Error != nil {
+			errs = append(errs, refused(r.Error))
+		} else if r.Outcome != admit.Kept {
+			last = max(last, r.Seq)
+			c.line(s, r)
 		}
+	}
+	if n := len(reply.Results); c.whole && len(errs) > 0 && len(objects) == 0 && n > 1 {
+		errs = append(errs, fmt.Errorf("nothing was applied: %d of %d objects cannot be, and all are one change\nhelp: correct them, or apply the others alone with --partial", len(errs), n))
 	}
 	if c.output != formatTable && len(objects) > 0 {
 		errs = append(errs, s.printObjects(c.output, objects, len(objects) == 1))
 	}
 	s.sayWhere(last)
 	return errors.Join(errs...)
+}
+
+func (c changing) warn(s *session, r wire.Result) {
+	for _, w := range r.Warnings {
+		fmt.Fprintln(s.err, "Warning: "+w)
+	}
+}
+
+func (c changing) line(s *session, r wire.Result) {
+	if c.output == formatTable {
+		fmt.Fprintf(s.out, "%s %s%s\n", printedName(r.Key), r.Outcome, c.dryRun.suffix())
+	}
 }
 
 // sayWhere prints on a terminal where in the log a change stands, and how to

@@ -68,7 +68,7 @@ func (c *diffCmd) run(ctx context.Context, s *session) (bool, error) {
 	if err := ch.place(ctx, s, docs); err != nil {
 		return false, err
 	}
-	req := wire.ChangeRequest{Operation: wire.Apply, DryRun: true}
+	req := wire.ChangeRequest{Operation: wire.Apply, DryRun: true, Whole: true}
 	for _, d := range docs {
 		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
 	}
@@ -99,6 +99,9 @@ func (c *diffCmd) lay(ctx context.Context, s *session, ch changing, docs []manif
 		if r.Error != nil {
 			errs = append(errs, ch.placed(docs[i], r.Error))
 			continue
+		}
+		if r.Outcome == "" {
+			continue // a refusal beside it keeps it from being
 		}
 		name := strings.Join([]string{docs[i].Kind.Printed(), r.Key.Namespace, r.Key.Name}, ".")
 		reply, err := s.read(ctx, wire.ReadRequest{Resource: r.Key.Resource, Namespace: r.Key.Namespace, Names: []string{r.Key.Name}})

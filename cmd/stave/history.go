@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections/table"
 )
 
 // historyCmd is `stave history`.
@@ -19,13 +20,20 @@ type historyCmd struct {
 
 // Help implements kong's detailed help.
 func (historyCmd) Help() string {
-	return `Examples:
+	return `Without an object: the last changes that people made, newest first, each with
+the id and the sequence by which stave undo takes it back.
+
+Examples:
+  stave history
   stave history deployment/web
   stave history pod web-1 -o json`
 }
 
-// Run prints a row a change, oldest first.
+// Run prints a row a change: of one object oldest first, of all newest first.
 func (c *historyCmd) Run(ctx context.Context, s *session) error {
+	if len(c.What) == 0 {
+		return c.changes(ctx, s)
+	}
 	items, err := s.items(ctx, files{}, c.What)
 	if err != nil {
 		return err
@@ -42,6 +50,30 @@ func (c *historyCmd) Run(ctx context.Context, s *session) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// changes lists what people did last.
+func (c *historyCmd) changes(ctx context.Context, s *session) error {
+	if !c.At.IsZero() {
+		return errors.New("--at needs an object\nhelp: stave history TYPE/NAME --at 10m")
+	}
+	reply, err := s.lastChanges(ctx, shownChanges)
+	if err != nil {
+		return err
+	}
+	if c.Output != formatTable {
+		doc, err := json.Marshal(reply.Changes)
+		if err != nil {
+			return fmt.Errorf("encode history: %w", err)
+		}
+		return s.printDocument(c.Output, doc)
+	}
+	w := tabwriter.NewWriter(s.out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, "CHANGE\tSEQ\tAGE\tACTOR\tWHAT\tMESSAGE")
+	for _, m := range reply.Changes {
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", shortChange(m.ID), m.Seq, table.Age(reply.Now.Sub(m.Time)), m.Actor, whatChanged(m), m.Message)
+	}
+	return w.Flush()
 }
 
 func (c *historyCmd) print(s *session, rows []wire.TailEvent) error {

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/bus"
@@ -121,25 +121,51 @@ func (s *session) dial(ctx context.Context, subject string, request any) (bus.St
 // change asks for changes with an id of their own, so that a retry inside the
 // wires cannot become a second wish.
 func (s *session) change(ctx context.Context, r wire.ChangeRequest) ([]wire.Result, error) {
-	var id [12]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return nil, fmt.Errorf("make request id: %w", err)
+	reply, err := s.changeAll(ctx, r)
+	return reply.Results, err
+}
+
+// changeAll is change with what else became of it.
+func (s *session) changeAll(ctx context.Context, r wire.ChangeRequest) (wire.ChangeReply, error) {
+	var err error
+	if r.ID, err = newChange(); err != nil {
+		return wire.ChangeReply{}, err
 	}
-	r.ID = hex.EncodeToString(id[:])
 	if r.Message == "" {
 		r.Message = typedLine(os.Args[1:])
 	}
 	if err := s.connect(ctx); err != nil {
-		return nil, err
+		return wire.ChangeReply{}, err
 	}
 	reply, err := ask[wire.ChangeReply](ctx, s, wire.VerbChange, r)
+	if err == nil {
+		err = refused(reply.Error)
+	}
 	if err != nil {
-		return nil, inDoubt(err)
+		return reply, inDoubt(err)
 	}
 	if len(reply.Results) != len(r.Items) {
-		return nil, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
+		return reply, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
 	}
-	return reply.Results, nil
+	return reply, nil
+}
+
+// changeLetters are the digits of the ids of changes.
+const changeLetters = "zyxwvutsrqponmlk"
+
+// newChange makes the id of a change. It is written in letters from the end of
+// the alphabet, so that nobody takes it for a sequence or a hash.
+func newChange() (string, error) {
+	var raw [12]byte
+	if _, err := rand.Read(raw[:]); err != nil {
+		return "", fmt.Errorf("make request id: %w", err)
+	}
+	var id strings.Builder
+	for _, b := range raw {
+		id.WriteByte(changeLetters[b>>4])
+		id.WriteByte(changeLetters[b&15])
+	}
+	return id.String(), nil
 }
 
 // read asks for objects.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/undo"
@@ -14,34 +14,41 @@ import (
 
 // undoCmd is `stave undo`.
 type undoCmd struct {
-	Preview bool       `help:"Only say what would be done; the log does not grow."`
-	Force   bool       `help:"Go on over what was changed later."`
-	Message string     `short:"m" help:"Why; kept with the events beside \"undo of SEQ\"." placeholder:"TEXT"`
-	Seq     events.Seq `arg:"" help:"Sequence of the change: stave history TYPE/NAME, or stave tail, shows it."`
+	Preview bool   `help:"Only say what would be done; the log does not grow."`
+	Force   bool   `help:"Go on over what was changed later."`
+	Message string `short:"m" help:"Why; kept with the events beside \"undo of SEQ\"." placeholder:"TEXT"`
+	Only    bool   `help:"Take back that event alone, not all that was one change with it."`
+	What    string `arg:"" optional:"" name:"change" help:"A sequence of the change, or its id or how that begins: stave history lists them. On a terminal, choose from a list when it is not given."`
 }
 
 // Help implements kong's detailed help.
 func (undoCmd) Help() string {
 	return `Takes back one change that a person made: what was created is deleted, what was
 changed is as it was, what was deleted is there again, a namespace with all that
-was in it. It is a new change in the log, so it can be undone too: that does the
-first one again. When the object was changed since, undo refuses and names the
+was in it. A change of many objects goes back whole, whichever of its sequences
+is given. It is a new change in the log, so it can be undone too: that does the
+first one again. When an object was changed since, undo refuses and names the
 change. What containers wrote into their volumes is not in the log and does not
 come back.
 
 Examples:
+  stave undo
   stave undo 412 --preview
   stave undo 412
+  stave undo 412 --only
   stave undo 412 --force -m "the new image leaks"`
 }
 
 // Run asks for the inverse and prints what was done.
 func (c *undoCmd) Run(ctx context.Context, s *session) error {
-	var id [12]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return fmt.Errorf("make request id: %w", err)
+	id, err := newChange()
+	if err != nil {
+		return err
 	}
-	req := wire.UndoRequest{ID: hex.EncodeToString(id[:]), Seq: c.Seq, Preview: c.Preview, Force: c.Force, Message: c.Message}
+	req := wire.UndoRequest{ID: id, Preview: c.Preview, Force: c.Force, Only: c.Only, Message: c.Message}
+	if req.Seq, req.Change, err = c.which(ctx, s); err != nil || req.Seq == 0 && req.Change == "" {
+		return err
+	}
 	if req.Message == "" {
 		req.Message = typedLine(os.Args[1:])
 	}
@@ -52,7 +59,7 @@ func (c *undoCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	var first events.Seq // of a namespace with all in it, the namespace's
+	var first events.Seq
 	for _, r := range reply.Results {
 		fmt.Fprintf(s.out, "%s %s\n", printedName(r.Key), c.word(r.Outcome))
 		if first == 0 {
@@ -63,6 +70,22 @@ func (c *undoCmd) Run(ctx context.Context, s *session) error {
 		fmt.Fprintf(s.err, "seq %d: take it back with 'stave undo %d'\n", first, first)
 	}
 	return nil
+}
+
+// which change is meant: what was typed, or what is chosen on a terminal; nothing
+// when nothing is chosen.
+func (c *undoCmd) which(ctx context.Context, s *session) (events.Seq, string, error) {
+	if c.What == "" {
+		picked, err := s.pickChange(ctx)
+		return picked, "", err
+	}
+	if n, err := strconv.ParseUint(c.What, 10, 64); err == nil {
+		return events.Seq(n), "", nil
+	}
+	if strings.Trim(c.What, changeLetters) != "" {
+		return 0, "", fmt.Errorf("%q is neither a sequence nor the id of a change\nhelp: stave history lists the last changes", c.What)
+	}
+	return 0, c.What, nil
 }
 
 func (c *undoCmd) word(outcome string) string {

@@ -65,6 +65,11 @@ func conflict(k events.Key, why string) *refusal {
 	return refuse(metav1.StatusReasonConflict, httpConflict, k, "Operation cannot be fulfilled on %s %q: %s", resource(k), k.Name, why)
 }
 
+// elsewhere refuses an object that belongs to another set of manifests.
+func elsewhere(k events.Key, set string) *refusal {
+	return conflict(k, fmt.Sprintf("it is a member of the set %q; apply it there, or without --set", set))
+}
+
 func forbidden(k events.Key, why string) *refusal {
 	return refuse(metav1.StatusReasonForbidden, httpForbidden, k, "%s %q is forbidden: %s", resource(k), k.Name, why)
 }

@@ -108,7 +108,7 @@ func (w *writing) create() (Outcome, *refusal) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	body := events.Created{Object: raw, Applied: w.applied(nil), Managed: w.r.Managed}
+	body := events.Created{Object: raw, Applied: w.applied(nil), Managed: w.r.Managed, Set: w.r.Set}
 	return Outcome{
 		Drafts: []reconcilers.Draft{reconcilers.Create(w.key, body)},
 		Result: wire.Result{UID: events.NewUID(w.r.Op), Outcome: Created},
@@ -144,6 +144,9 @@ func (w *writing) precondition() string {
 func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	if err := unmoved(w.v, old, w.precondition(), firstUID(w.r.Item.UID, events.UID(w.next.GetUID()))); err != nil {
 		return Outcome{}, err
+	}
+	if w.r.Set != "" && old.Set != "" && w.r.Set != old.Set {
+		return Outcome{}, elsewhere(w.key, old.Set)
 	}
 	before := old.Typed()
 	live, bad := manifest.Canonical(before)
@@ -254,10 +257,14 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Ou
 	} else if applying {
 		out.Result.Outcome = Configured
 	}
-	if !moved && bytes.Equal(old.Applied, applied) && bytes.Equal(old.Managed, managed) {
+	set := old.Set
+	if w.r.Set != "" {
+		set = w.r.Set
+	}
+	if !moved && set == old.Set && bytes.Equal(old.Applied, applied) && bytes.Equal(old.Managed, managed) {
 		return out
 	}
-	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed}
+	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed, Set: set}
 	if !bytes.Equal(specOf(live), specOf(raw)) {
 		body.Generation++
 	}

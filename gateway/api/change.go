@@ -22,11 +22,14 @@ func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if req.ID == "" {
-		return nil, badRequest{errors.New("a change needs an id, so that a retry is not a second wish")}
+	if err := sound(req); err != nil {
+		return nil, badRequest{err}
 	}
 	var reply wire.ChangeReply
-	if req.DryRun {
+	switch {
+	case req.Whole:
+		return s.changeWhole(ctx, events.User(r.From), req)
+	case req.DryRun:
 		reply.Results, err = s.rehearse(ctx, events.User(r.From), req)
 		return reply, err
 	}
@@ -36,12 +39,33 @@ func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
 		last = max(last, result.Seq)
 		reply.Results = append(reply.Results, result)
 	}
-	if last == 0 {
-		return reply, s.fillObjects(s.Views.Durable(), reply.Results)
+	return s.answered(ctx, reply, last)
+}
+
+// sound refuses what no client of ours asks.
+func sound(req wire.ChangeRequest) error {
+	switch {
+	case req.ID == "":
+		return errors.New("a change needs an id, so that a retry is not a second wish")
+	case len(req.ID) > maxID:
+		return fmt.Errorf("the id of a change has at most %d characters", maxID)
+	case req.Prune && (req.Set == "" || !req.Whole || req.Operation != wire.Apply):
+		return errors.New("to prune, a whole set has to be applied, and by its name")
 	}
-	v, err := s.view(ctx, last)
-	if err != nil {
-		return nil, fmt.Errorf("the change stands in the log at %d, but nobody knows yet whether it survives a power cut: %w", last, err)
+	return nil
+}
+
+// maxID bounds what a client may choose for all events of its change to carry.
+const maxID = 64
+
+// answered completes a reply when what it speaks of is durable.
+func (s *Server) answered(ctx context.Context, reply wire.ChangeReply, last events.Seq) (any, error) {
+	v := s.Views.Durable()
+	if last != 0 {
+		var err error
+		if v, err = s.view(ctx, last); err != nil {
+			return nil, fmt.Errorf("the change stands in the log at %d, but nobody knows yet whether it survives a power cut: %w", last, err)
+		}
 	}
 	return reply, s.fillObjects(v, reply.Results)
 }
@@ -50,7 +74,7 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 	ask, id := s.asking(actor, req, i, item)
 	key := admit.KeyOf(item)
 	var out admit.Outcome
-	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message,
+	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID),
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
 			out = admit.Admit(v, ask, now)
 			return out.Drafts, nil
@@ -88,27 +112,13 @@ func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.Chan
 	for i, item := range req.Items {
 		ask, _ := s.asking(actor, req, i, item)
 		out := admit.Admit(v, ask, now)
-		v = imagine(v, ask.Op, out.Drafts, now)
+		v = admit.Imagine(v, ask.Op, out.Drafts, now)
 		if err := fillObject(v, &out.Result, now); err != nil {
 			return nil, err
 		}
 		results = append(results, out.Result)
 	}
 	return results, nil
-}
-
-// imagine folds drafts as if they had been appended. Their uids are made up.
-func imagine(v projections.State, op events.OpID, drafts []reconcilers.Draft, now time.Time) projections.State {
-	for i, d := range drafts {
-		e := events.Envelope{Subject: d.Subject, Type: d.Type, Version: 1, Body: d.Body, Seq: v.Seq + 1, Time: now, Now: now, Epoch: v.Epoch}
-		if d.Child != nil {
-			body := d.Child.Body
-			body.UID = events.NewUID(events.OpID(fmt.Sprintf("%s/%d", op, i)))
-			e.Body = events.MustBody(body)
-		}
-		v, _ = projections.Apply(v, e)
-	}
-	return v
 }
 
 func (s *Server) fillObjects(v projections.State, results []wire.Result) error {

@@ -34,7 +34,7 @@ type house struct {
 type submitter struct{ *run.Loop }
 
 func (s submitter) Submit(ctx context.Context, w api.Wish) ([]events.Envelope, error) {
-	return s.Loop.Submit(ctx, run.Request{Actor: w.Actor, ID: w.ID, Key: w.Key, Message: w.Message, Decide: w.Decide})
+	return s.Loop.Submit(ctx, run.Request{Actor: w.Actor, ID: w.ID, Key: w.Key, Message: w.Message, Change: w.Change, Decide: w.Decide})
 }
 
 func open(t *testing.T) house {
@@ -54,11 +54,14 @@ func open(t *testing.T) house {
 	go func() { defer close(ended); _ = loop.Run(ctx) }() // it ends with the context
 	t.Cleanup(func() { cancel(); <-ended })
 	cluster := projections.Cluster{Name: "test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", DNS: "10.96.0.10", Domain: "cluster.local"}
-	_, err = loop.Submit(t.Context(), run.Request{Actor: "test", ID: "boot", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+	made, err := loop.Submit(t.Context(), run.Request{Actor: "test", ID: "boot", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
 		return admit.Bootstrap(v, cluster), nil
 	}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := h.view.WaitDurable(t.Context(), made[len(made)-1].Seq); err != nil {
+		t.Fatal(err) // a test's first reading would race with it
 	}
 	d, err := api.Serve(api.Options{Wires: h.wires, Log: h.log, Views: h.view, Writer: submitter{loop}, Cluster: "test", Version: "1", Now: time.Now, Fork: forked,
 		Explain: func(projections.State, events.Key) []events.Reason { return nil }})

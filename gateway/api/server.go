@@ -38,6 +38,7 @@ type Wish struct {
 	ID      string     // of the wish: a retry has the same one
 	Key     events.Key // what it is mainly about
 	Message string
+	Change  events.ChangeID // the request that it is a part of; undo takes back all of it
 	Decide  func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
 }
 

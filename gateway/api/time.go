@@ -14,7 +14,7 @@ import (
 func (s *Server) ofTime() map[string]func(context.Context, bus.Request) (any, error) {
 	return map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbBlame: s.telling(blame), wire.VerbRestarts: s.telling(restarts), wire.VerbUndo: s.undo,
-		wire.VerbForesee: s.foresee,
+		wire.VerbForesee: s.foresee, wire.VerbChanges: s.changes,
 	}
 }
 

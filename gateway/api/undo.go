@@ -61,28 +61,25 @@ func (s *Server) undo(ctx context.Context, r bus.Request) (any, error) {
 func (s *Server) undoing(ctx context.Context, req wire.UndoRequest) (undo.Question, error) {
 	q := undo.Question{Force: req.Force}
 	newest := s.Views.Durable()
-	b, err := s.Log.Bounds(ctx)
+	seq, err := s.whichChange(ctx, newest, req)
 	if err != nil {
-		return q, fmt.Errorf("read the log's bounds: %w", err)
-	}
-	if req.Seq == 0 {
-		return q, badRequest{errors.New("say which change: the log begins at sequence 1")}
-	}
-	if err := s.within(b, newest, wire.Moment{Seq: req.Seq}); err != nil {
 		return q, err
 	}
-	if req.Seq > 1 {
-		if q.Before, err = s.refold(ctx, newest, wire.Moment{Seq: req.Seq - 1}); err != nil {
+	if q.Events, err = s.changeOf(ctx, seq, req.Only); err != nil {
+		return q, err
+	}
+	first := q.Events[0].Seq
+	if q.Before = projections.Empty(); first > 1 {
+		if q.Before, err = s.refold(ctx, newest, wire.Moment{Seq: first - 1}); err != nil {
 			return q, err
 		}
-	} else {
-		q.Before = projections.Empty()
 	}
-	err = s.Log.Read(ctx, req.Seq, func(e events.Envelope) error {
-		switch {
-		case e.Seq == req.Seq:
-			q.Event = e
-		case e.Subject.Class() == "spec":
+	mine := map[events.Seq]bool{}
+	for _, e := range q.Events {
+		mine[e.Seq] = true
+	}
+	err = s.Log.Read(ctx, first, func(e events.Envelope) error {
+		if e.Subject.Class() == "spec" && !mine[e.Seq] {
 			q.Later = append(q.Later, e)
 		}
 		return nil
@@ -93,21 +90,36 @@ func (s *Server) undoing(ctx context.Context, req wire.UndoRequest) (undo.Questi
 	return q, nil
 }
 
+// whichChange is a sequence of the change that is asked about.
+func (s *Server) whichChange(ctx context.Context, newest projections.State, req wire.UndoRequest) (events.Seq, error) {
+	if req.Change != "" {
+		return s.findChange(ctx, req.Change)
+	}
+	b, err := s.Log.Bounds(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the log's bounds: %w", err)
+	}
+	if req.Seq == 0 {
+		return 0, badRequest{errors.New("say which change: the log begins at sequence 1")}
+	}
+	return req.Seq, s.within(b, newest, wire.Moment{Seq: req.Seq})
+}
+
 // submitUndo decides on the writer's own view. made are the events appended, one
 // a step; none for a preview.
 func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.UndoRequest, q undo.Question) (steps []undo.Step, made []events.Envelope, err error) {
-	message := fmt.Sprintf("undo of %d", req.Seq)
+	message := fmt.Sprintf("undo of %d", q.Events[0].Seq)
 	if req.Message != "" {
 		message += ": " + req.Message
 	}
-	k, err := q.Event.Subject.Key()
+	k, err := q.Events[0].Subject.Key()
 	if err != nil { // no change of an object: Undo says so
 		_, err = undo.Undo(q)
 		return nil, nil, err
 	}
 	op := events.NewOpID(s.Cluster, actor, req.ID, k, 0)
 	var landed []events.Envelope
-	made, err = s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Key: k, Message: message,
+	made, err = s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Key: k, Message: message, Change: events.ChangeID(req.ID),
 		Decide: func(v projections.State, _ time.Time) ([]reconcilers.Draft, error) {
 			if seq, ok := v.Landed(op); ok && !req.Preview {
 				steps, landed = []undo.Step{{Key: k, Outcome: undo.Restored}}, []events.Envelope{{Seq: seq}} // a retry of what was done

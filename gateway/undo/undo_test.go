@@ -15,15 +15,18 @@ import (
 	"github.com/stave-run/stave/reconcilers/stage"
 )
 
-// about is the question of a world's change.
-func about(w *stage.World, seq events.Seq) undo.Question {
+// about is the question of a world's change of one event.
+func about(w *stage.World, seq events.Seq) undo.Question { return from(w, seq, seq) }
+
+// from is the question of a change of all events from one up to another.
+func from(w *stage.World, first, last events.Seq) undo.Question {
 	q := undo.Question{Before: projections.Empty(), Now: w.State}
 	for _, e := range w.Log {
 		switch {
-		case e.Seq < seq:
+		case e.Seq < first:
 			q.Before, _ = projections.Apply(q.Before, e)
-		case e.Seq == seq:
-			q.Event = e
+		case e.Seq <= last:
+			q.Events = append(q.Events, e)
 		default:
 			q.Later = append(q.Later, e)
 		}
@@ -118,9 +121,82 @@ func TestNamespaceComesBackWithAllInIt(t *testing.T) {
 	if w.State.Void != 0 {
 		t.Errorf("%d events of the undo are void", w.State.Void)
 	}
-	undone(t, w, first)
+	var no *undo.Refusal
+	if _, err := undo.Undo(about(w, first)); !errors.As(err, &no) || !strings.Contains(no.Said, "would go with namespaces/shop") {
+		t.Errorf("the namespace alone, with what lives in it: %v", err)
+	}
+	steps, err := undo.Undo(from(w, first, w.State.Seq))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range steps {
+		w.Do(s.Draft)
+	}
 	if w.Get(ns).Deletion == nil {
 		t.Error("the undo of the undo does not delete the namespace again")
+	}
+}
+
+// A change of many objects is taken back whole, also when it made, changed and
+// removed in one, and whatever stands in the way is named, all of it.
+func TestAChangeOfManyIsTakenBackWhole(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := stage.New()
+		w.Apply(events.Key{Resource: events.Namespaces, Name: "default"}, `{"metadata":{"name":"default"}}`)
+		keys := []events.Key{stage.In(events.ConfigMaps, "a"), stage.In(events.ConfigMaps, "b"), stage.In(events.ConfigMaps, "c"), stage.In(events.ConfigMaps, "d")}
+		change := func(label string) (first events.Seq) {
+			first = w.State.Seq + 1
+			for i, k := range keys {
+				switch o := w.Get(k); rapid.SampledFrom([]string{"write", "remove", "leave"}).Draw(t, label) {
+				case "write":
+					w.Apply(k, fmt.Sprintf(`{"metadata":{"name":%q},"data":{%q:"%d"}}`, k.Name, label, i))
+				case "remove":
+					if o != nil {
+						w.Do(reconcilers.Remove(o))
+					}
+				}
+			}
+			return first
+		}
+		change("earlier")
+		before := bodies(w.State)
+		first := change("the change")
+		last := w.State.Seq
+		if last < first {
+			return
+		}
+		q := from(w, first, last)
+		steps, err := undo.Undo(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			w.Do(s.Draft)
+		}
+		if have := bodies(w.State); have != before {
+			t.Fatalf("after the undo of %d to %d:\n%swant\n%s", first, last, have, before)
+		}
+	})
+}
+
+func TestAllThatStandsInTheWayIsNamed(t *testing.T) {
+	w := stage.New()
+	w.Apply(events.Key{Resource: events.Namespaces, Name: "default"}, `{"metadata":{"name":"default"}}`)
+	first := w.State.Seq + 1
+	for _, name := range []string{"a", "b", "c"} {
+		w.Apply(stage.In(events.ConfigMaps, name), `{"data":{"n":"1"}}`)
+	}
+	last := w.State.Seq
+	w.Apply(stage.In(events.ConfigMaps, "a"), `{"data":{"n":"2"}}`)
+	w.Do(reconcilers.Remove(w.Get(stage.In(events.ConfigMaps, "c"))))
+	_, err := undo.Undo(from(w, first, last))
+	if err == nil || !strings.Contains(err.Error(), "configmaps/default/a was changed") || !strings.Contains(err.Error(), "configmaps/default/c that") {
+		t.Errorf("refused with %v", err)
+	}
+	forced := from(w, first, last)
+	forced.Force = true
+	if steps, err := undo.Undo(forced); err != nil || len(steps) != 2 {
+		t.Errorf("by force: %v, %v", steps, err)
 	}
 }
 

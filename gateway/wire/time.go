@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -13,16 +14,42 @@ const (
 	VerbBlame    = "blame"    // WhyRequest → TextReply: each field and who last set it
 	VerbRestarts = "restarts" // WhyRequest → TextReply: every run of a pod's containers
 	VerbUndo     = "undo"     // UndoRequest → UndoReply
+	VerbChanges  = "changes"  // ChangesRequest → ChangesReply
 	VerbForesee  = "foresee"  // ForeseeRequest → ForeseeReply
 )
 
 // UndoRequest asks for the inverse of a person's change.
 type UndoRequest struct {
 	ID      string     `json:"id"`                // the same for a retry of the same wish
-	Seq     events.Seq `json:"seq"`               // of the change
+	Seq     events.Seq `json:"seq,omitempty"`     // of any event of the change
+	Change  string     `json:"change,omitempty"`  // instead: the change's id, or how it begins
+	Only    bool       `json:"only,omitempty"`    // that event alone, not all that was one change with it
 	Preview bool       `json:"preview,omitempty"` // decide, answer, append nothing
 	Force   bool       `json:"force,omitempty"`   // go on over changes that came later
 	Message string     `json:"message,omitempty"` // kept beside "undo of N"
+}
+
+// ChangesRequest asks what people changed last.
+type ChangesRequest struct {
+	Last int `json:"last,omitempty"` // how many changes
+}
+
+// ChangesReply has one row a change, the newest first.
+type ChangesReply struct {
+	Now     time.Time      `json:"now"`
+	Changes []MadeChange   `json:"changes,omitempty"`
+	Error   *metav1.Status `json:"error,omitempty"`
+}
+
+// MadeChange is one wish of a person and what it led to directly.
+type MadeChange struct {
+	ID      events.ChangeID `json:"id,omitempty"` // empty for what was written before changes had ids
+	Seq     events.Seq      `json:"seq"`          // of its first event
+	Time    time.Time       `json:"time"`
+	Actor   events.Actor    `json:"actor"`
+	Message string          `json:"message,omitempty"`
+	What    string          `json:"what"`  // its first event in a few words
+	Count   int             `json:"count"` // of its events
 }
 
 // UndoReply has one result an object, in the order of the undo: "restored" to

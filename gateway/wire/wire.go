@@ -48,12 +48,15 @@ const (
 	Scale   Operation = "scale"
 )
 
-// ChangeRequest asks for changes; each item stands or falls alone, in order,
-// as with kubectl.
+// ChangeRequest asks for changes. Each item stands or falls alone, in order, as
+// with kubectl, unless they are asked for whole.
 type ChangeRequest struct {
 	ID              string    `json:"id"` // the same for a retry of the same wish
 	Operation       Operation `json:"operation"`
 	Items           []Item    `json:"items"`
+	Whole           bool      `json:"whole,omitempty"`           // all items in one append, or none of them
+	Set             string    `json:"set,omitempty"`             // Apply: the items become members of this set of manifests
+	Prune           bool      `json:"prune,omitempty"`           // Apply, whole: members of the set that are not among the items go
 	DryRun          bool      `json:"dryRun,omitempty"`          // decide, answer, append nothing
 	Message         string    `json:"message,omitempty"`         // kept with the events: the command line, or what -m said
 	Grace           *int64    `json:"grace,omitempty"`           // Delete: seconds, nil for the object's own
@@ -73,9 +76,12 @@ type Item struct {
 	UID             events.UID `json:"uid,omitempty"`
 }
 
-// ChangeReply has one result an item, in order.
+// ChangeReply has one result an item, in order. When a whole change is refused,
+// the results that have no error have no outcome either.
 type ChangeReply struct {
-	Results []Result `json:"results"`
+	Results []Result       `json:"results"`
+	Pruned  []Result       `json:"pruned,omitempty"` // members of the set that went, and those that had to stay
+	Error   *metav1.Status `json:"error,omitempty"`
 }
 
 // Result says what became of one item.

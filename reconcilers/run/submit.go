@@ -19,6 +19,9 @@ type Request struct {
 	ID      string     // of the wish: a retry has the same one; part of the operation ids
 	Key     events.Key // what it is mainly about; part of the operation ids
 	Message string     // kept with the events
+	// Change is the wish of a person that this is a part of, kept with the
+	// events; empty for what no person asked for.
+	Change events.ChangeID
 	// Decide says what to append. It runs in the loop's goroutine, so it must
 	// not block, and it may run more than once: after a lost acknowledgement
 	// that turned out not to have landed. An error is given back as it is.
@@ -115,7 +118,7 @@ func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, s
 // error says that one object would be written twice.
 func (s *Step) Records(v reconcilers.View, r Request, drafts []reconcilers.Draft, now time.Time) ([]bus.Record, error) {
 	return writing{cluster: s.cluster, basis: r.ID, key: r.Key,
-		head: events.Envelope{Version: 1, Actor: r.Actor, Basis: v.Seq, Epoch: s.epoch, Now: now, Message: r.Message},
+		head: events.Envelope{Version: 1, Actor: r.Actor, Basis: v.Seq, Epoch: s.epoch, Now: now, Message: r.Message, Change: r.Change},
 	}.records(v, drafts)
 }
 
