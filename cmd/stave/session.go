@@ -138,11 +138,11 @@ func (s *session) changeAll(ctx context.Context, r wire.ChangeRequest) (wire.Cha
 		return wire.ChangeReply{}, err
 	}
 	reply, err := ask[wire.ChangeReply](ctx, s, wire.VerbChange, r)
-	if err == nil {
-		err = refused(reply.Error)
-	}
 	if err != nil {
 		return reply, inDoubt(err)
+	}
+	if err := refused(reply.Error); err != nil {
+		return reply, err
 	}
 	if len(reply.Results) != len(r.Items) {
 		return reply, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
