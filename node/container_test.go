@@ -1,15 +1,12 @@
 package node
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/node/runtime"
 )
 
@@ -48,10 +45,10 @@ func TestSecurity(t *testing.T) {
 		Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"CAP_NET_ADMIN"}, Drop: []corev1.Capability{"all"}}}
 	want := runtime.Security{User: &two, Group: &one, ExtraGroups: []int64{2}, NonRoot: true, NoNewPrivileges: true, ReadOnlyRoot: true,
 		AddCapabilities: []string{"NET_ADMIN"}, DropCapabilities: []string{"ALL"}}
-	if got := security(pod, own); !reflect.DeepEqual(got, want) {
+	if got := (&Agent{}).security(pod, own); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
-	if got := security(nil, nil); !reflect.DeepEqual(got, runtime.Security{}) {
+	if got := (&Agent{}).security(nil, nil); !reflect.DeepEqual(got, runtime.Security{}) {
 		t.Errorf("nothing asked: %+v", got)
 	}
 }
@@ -65,46 +62,5 @@ func TestImageID(t *testing.T) {
 		if got := imageID(runtime.Image{Ref: ref, Digest: "sha256:1"}); got != want {
 			t.Errorf("%s: %s", ref, got)
 		}
-	}
-}
-
-func TestConfigIsTurnedOverAtOnce(t *testing.T) {
-	dir := t.TempDir()
-	read := func(name string) string { b, _ := os.ReadFile(filepath.Join(dir, name)); return string(b) }
-	if err := writeConfig(dir, []plan.File{{Path: "a", Data: []byte("1"), Mode: 0o644}, {Path: "sub/b", Data: []byte("2"), Mode: 0o600}}); err != nil {
-		t.Fatal(err)
-	}
-	if read("a") != "1" || read("sub/b") != "2" {
-		t.Errorf("first: %q %q", read("a"), read("sub/b"))
-	}
-	if err := writeConfig(dir, []plan.File{{Path: "a", Data: []byte("3"), Mode: 0o400}, {Path: "../../c", Data: []byte("4"), Mode: 0o644}}); err != nil {
-		t.Fatal(err)
-	}
-	if fi, err := os.Stat(filepath.Join(dir, "a")); err != nil || fi.Mode() != 0o400 {
-		t.Errorf("mode: %v %v", fi, err)
-	}
-	if read("a") != "3" || read("c") != "4" || read("sub/b") != "" {
-		t.Errorf("second: %q %q %q", read("a"), read("c"), read("sub/b"))
-	}
-	if left, _ := filepath.Glob(filepath.Join(dir, "..[0-9]*")); len(left) != 1 {
-		t.Errorf("old content is left: %v", left)
-	}
-}
-
-func TestSubPathStaysInsideItsVolume(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Symlink("/etc", filepath.Join(dir, "out")); err != nil {
-		t.Fatal(err)
-	}
-	for _, bad := range []string{"/etc", "../x", "out/passwd"} {
-		if got, err := subPath(dir, bad, true); err == nil {
-			t.Errorf("%s leads to %s", bad, got)
-		}
-	}
-	if got, err := subPath(dir, "new/dir", true); err != nil || filepath.Base(got) != "dir" {
-		t.Errorf("got %s, %v", got, err)
-	}
-	if _, err := subPath(dir, "none", false); err == nil {
-		t.Error("made in a ConfigMap")
 	}
 }

@@ -51,10 +51,11 @@ func (w *worker) writeEtc(row *projections.DesiredPod, ip string) error {
 	)
 }
 
-func (a *Agent) etcMounts(uid events.UID) []runtime.Mount {
+// etcMounts puts the pod's files into a container; where nothing of its root may be written, neither may they.
+func (a *Agent) etcMounts(uid events.UID, readOnly bool) []runtime.Mount {
 	var out []runtime.Mount
 	for _, name := range []string{"hosts", "resolv.conf", "hostname"} {
-		out = append(out, runtime.Mount{HostPath: filepath.Join(a.etcDir(uid), name), ContainerPath: "/etc/" + name})
+		out = append(out, runtime.Mount{HostPath: filepath.Join(a.etcDir(uid), name), ContainerPath: "/etc/" + name, ReadOnly: readOnly})
 	}
 	return out
 }

@@ -34,7 +34,8 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 	case plan.MakeSandbox:
 		return w.makeSandbox(whole, row)
 	case plan.WriteVolumes:
-		return w.writeVolumes(row, op)
+		_, obs, _ := w.state()
+		return w.writeVolumes(row, obs, op)
 	case plan.Start:
 		return w.start(whole, row, op)
 	case plan.Stop:
@@ -211,7 +212,11 @@ func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan
 	}
 	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
 	w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
-	if _, err = w.a.o.Runtime.Start(ctx, id); err != nil {
+	_, err = w.a.o.Runtime.Start(ctx, id)
+	if herr := w.a.handedOver(w.uid, op.Container); herr != nil {
+		w.log().Warn("let go of mounts", "container", op.Container, "error", herr) // the pod's end tries again
+	}
+	if err != nil {
 		run.Phase, run.Exit = plan.Exited, plan.Exit{Code: runtime.StartErrorCode, Message: err.Error(), At: w.a.now(), NotStarted: true}
 		w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
 		return w.a.o.Runtime.Remove(ctx, id)
@@ -227,12 +232,12 @@ func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan
 }
 
 func (w *worker) createFailed(op plan.Start, err error) {
-	reason := runtime.CreateFailed
+	reason, message := runtime.CreateFailed, err.Error()
 	var creating *runtime.CreateError
 	if errors.As(err, &creating) {
-		reason = creating.Reason
+		reason, message = creating.Reason, creating.Err.Error()
 	}
-	w.retryContainer(op.Container, reason, err.Error())
+	w.retryContainer(op.Container, reason, message)
 	w.update(func(o plan.Observed) plan.Observed {
 		if reason == runtime.CreateImageMissing {
 			return o.Remember(op.Container, func(k *plan.Known) { k.Image = 0 })

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
+	"github.com/stave-run/stave/node/runtime"
+	"github.com/stave-run/stave/node/volume"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -19,18 +20,26 @@ func (a *Agent) volumeDir(uid events.UID, name string) string {
 	return filepath.Join(a.podDir(uid), "volumes", name)
 }
 
-// memoryDir is where volumes in memory are mounted: not below the data, so that nobody removes a tree with a mount in it.
+// memoryDir is where volumes in memory are mounted, subPathDir where parts of volumes are until a container has them: not
+// below the data, so that nobody removes a tree with a mount in it.
 func (a *Agent) memoryDir(uid events.UID, name string) string {
 	return filepath.Join(a.o.StateDir, "memory", string(uid), name)
 }
 
-// writeVolumes makes the pod's volumes and writes what has changed in them.
-func (w *worker) writeVolumes(row *projections.DesiredPod, op plan.WriteVolumes) error {
+func (a *Agent) subPathDir(uid events.UID, container string) string {
+	return filepath.Join(a.o.StateDir, "subpaths", string(uid), container)
+}
+
+// writeVolumes makes the pod's volumes, or, where they are there, writes what has changed in them.
+func (w *worker) writeVolumes(row *projections.DesiredPod, obs plan.Observed, op plan.WriteVolumes) error {
 	for _, v := range row.Pod.Spec.Volumes {
+		if obs.Volumes != "" && !plan.Refreshed(v) {
+			continue // a directory is the containers' once they have it
+		}
 		if err := w.a.writeVolume(row, v); err != nil {
 			w.log().Warn("write volume", "volume", v.Name, "error", err)
 			w.update(func(o plan.Observed) plan.Observed {
-				o.Setup = o.Setup.Failed(w.a.now(), "ContainerCreating", fmt.Sprintf("failed to set up volume %q: %v", v.Name, err))
+				o.Setup = o.Setup.FailedMount(w.a.now(), plan.MountError(v.Name, err).Error())
 				return o
 			})
 			return nil
@@ -42,192 +51,120 @@ func (w *worker) writeVolumes(row *projections.DesiredPod, op plan.WriteVolumes)
 }
 
 func (a *Agent) writeVolume(row *projections.DesiredPod, v corev1.Volume) error {
+	var group *int64
+	if sc := row.Pod.Spec.SecurityContext; sc != nil {
+		group = sc.FSGroup
+	}
+	n, _, _ := a.describe()
 	switch {
 	case v.HostPath != nil:
-		return makeHostPath(v.HostPath)
-	case v.ConfigMap != nil:
-		files, err := plan.ConfigFiles(row, v.ConfigMap)
+		return volume.HostPath(v.HostPath)
+	case plan.Refreshed(v) || v.Projected != nil:
+		files, err := plan.Files(row, v, n)
 		if err != nil {
 			return err
 		}
-		return writeConfig(a.volumeDir(row.UID, v.Name), files)
-	case v.EmptyDir != nil && v.EmptyDir.Medium == corev1.StorageMediumMemory:
-		return mountMemory(a.memoryDir(row.UID, v.Name), v.EmptyDir)
+		return volume.WriteFiles(a.volumeDir(row.UID, v.Name), files, group)
+	case inMemory(v):
+		return volume.Memory(a.memoryDir(row.UID, v.Name), plan.MemorySize(&row.Pod.Spec, v.EmptyDir, n), group)
 	}
-	return makeOpenDir(a.volumeDir(row.UID, v.Name))
+	return volume.Directory(a.volumeDir(row.UID, v.Name), group)
 }
 
-// makeOpenDir makes a directory that every user of every container may write to, whatever the agent's umask.
-func makeOpenDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	return os.Chmod(dir, 0o777)
+func inMemory(v corev1.Volume) bool {
+	return v.EmptyDir != nil && v.EmptyDir.Medium == corev1.StorageMediumMemory
 }
 
-func mountMemory(dir string, src *corev1.EmptyDirVolumeSource) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err == nil && fs.Type == unix.TMPFS_MAGIC && mounted(dir) {
-		return nil
-	}
-	data := "mode=0777"
-	if src.SizeLimit != nil && src.SizeLimit.Value() > 0 {
-		data += ",size=" + strconv.FormatInt(src.SizeLimit.Value(), 10)
-	}
-	if err := unix.Mount("stave", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
-		return fmt.Errorf("mount memory: %w", err)
-	}
-	return nil
-}
-
-// mounted says that a directory is on another file system than its parent.
-func mounted(dir string) bool {
-	var here, above unix.Stat_t
-	if unix.Stat(dir, &here) != nil || unix.Stat(filepath.Dir(dir), &above) != nil {
-		return false
-	}
-	return here.Dev != above.Dev
-}
-
-// makeHostPath checks a directory or file of the host as its type asks.
-func makeHostPath(src *corev1.HostPathVolumeSource) error {
-	kind := corev1.HostPathUnset
-	if src.Type != nil {
-		kind = *src.Type
-	}
-	fi, err := os.Stat(src.Path)
-	switch kind {
-	case corev1.HostPathDirectoryOrCreate:
-		return os.MkdirAll(src.Path, 0o755)
-	case corev1.HostPathFileOrCreate:
-		if err == nil {
-			return nil
+// mounts are what a container finds in its file system beside its image: the pod's own files, and its volumes.
+func (a *Agent) mounts(row *projections.DesiredPod, c corev1.Container, env plan.Environment) ([]runtime.Mount, error) {
+	out := a.etcMounts(row.UID, c.SecurityContext != nil && isTrue(c.SecurityContext.ReadOnlyRootFilesystem))
+	for i, m := range c.VolumeMounts {
+		at := slices.IndexFunc(row.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+		if at < 0 {
+			return nil, fmt.Errorf("volume mount %q: no such volume", m.Name)
 		}
-		f, err := os.OpenFile(src.Path, os.O_CREATE, 0o644)
+		path, readOnly := a.volumePath(row, row.Pod.Spec.Volumes[at])
+		sub, err := subPathOf(m, env)
+		if err == nil && sub != "" {
+			target := filepath.Join(a.subPathDir(row.UID, c.Name), fmt.Sprint(i))
+			err = volume.SubPath(path, sub, target, !readOnly)
+			path = target
+		}
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q: %w", m.Name, c.Name, err)
 		}
-		return f.Close()
-	case corev1.HostPathUnset:
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("hostPath type check failed: %w", err)
-	}
-	if kind == corev1.HostPathDirectory && !fi.IsDir() || kind == corev1.HostPathFile && !fi.Mode().IsRegular() {
-		return fmt.Errorf("hostPath type check failed: %s is not a %s", src.Path, kind)
-	}
-	return nil
-}
-
-// dataLink is Kubernetes' name of the link to the present content of a ConfigMap's volume.
-const dataLink = "..data"
-
-// writeConfig writes a new directory beside the old one and turns one link over to it, so that a reader sees either all of
-// the old content or all of the new.
-func writeConfig(dir string, files []plan.File) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	next, err := os.MkdirTemp(dir, "..")
-	if err != nil {
-		return err
-	}
-	if err := fill(next, files); err != nil {
-		return errors.Join(err, os.RemoveAll(next))
-	}
-	link := filepath.Join(dir, dataLink)
-	before, _ := os.Readlink(link)
-	tmp := link + ".new"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(filepath.Base(next), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, link); err != nil {
-		return err
-	}
-	if err := linkNames(dir, files); err != nil {
-		return err
-	}
-	if before != "" {
-		return os.RemoveAll(filepath.Join(dir, before))
-	}
-	return nil
-}
-
-func fill(dir string, files []plan.File) error {
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
-	}
-	for _, f := range files {
-		path := filepath.Join(dir, filepath.Clean("/"+f.Path))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, f.Data, os.FileMode(f.Mode)); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, os.FileMode(f.Mode)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// linkNames makes the names by which people know the files, and removes those whose file is gone.
-func linkNames(dir string, files []plan.File) error {
-	want := map[string]bool{}
-	for _, f := range files {
-		top := filepath.Clean("/" + f.Path)[1:]
-		for filepath.Dir(top) != "." {
-			top = filepath.Dir(top)
-		}
-		want[top] = true
-	}
-	have, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range have {
-		switch name := e.Name(); {
-		case want[name]:
-			delete(want, name)
-		case len(name) < 2 || name[:2] != "..":
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return err
+		mount := runtime.Mount{HostPath: path, ContainerPath: m.MountPath, ReadOnly: m.ReadOnly || readOnly}
+		if p := m.MountPropagation; p != nil && *p != corev1.MountPropagationNone {
+			if err := volume.Spreads(path, *p == corev1.MountPropagationBidirectional); err != nil {
+				return nil, fmt.Errorf("volume mount %q: %w", m.Name, err)
 			}
+			mount.Propagation = string(*p)
 		}
+		// A mount over one of the pod's own files wins over it.
+		out = slices.DeleteFunc(out, func(x runtime.Mount) bool { return x.ContainerPath == mount.ContainerPath })
+		out = append(out, mount)
 	}
-	for name := range want {
-		if err := os.Symlink(filepath.Join(dataLink, name), filepath.Join(dir, name)); err != nil {
+	return out, nil
+}
+
+func subPathOf(m corev1.VolumeMount, env plan.Environment) (string, error) {
+	if m.SubPathExpr == "" {
+		return m.SubPath, nil
+	}
+	return env.ExpandPath(m.SubPathExpr)
+}
+
+func (a *Agent) volumePath(row *projections.DesiredPod, v corev1.Volume) (path string, readOnly bool) {
+	switch {
+	case v.HostPath != nil:
+		return v.HostPath.Path, false
+	case inMemory(v):
+		return a.memoryDir(row.UID, v.Name), false
+	}
+	return a.volumeDir(row.UID, v.Name), plan.Refreshed(v) || v.Projected != nil
+}
+
+// handedOver lets go of what a container's mounts were made from: a container that has been started has its own hold.
+func (a *Agent) handedOver(uid events.UID, container string) error {
+	return unmountIn(a.subPathDir(uid, container))
+}
+
+// unmountIn unmounts what is mounted directly in a directory, and removes it.
+func unmountIn(dir string) error {
+	mounts, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		path := filepath.Join(dir, m.Name())
+		if err := volume.Unmount(path); err != nil {
+			return err
+		}
+		if err := os.Remove(path); err != nil { // and never what was mounted there
 			return err
 		}
 	}
-	return nil
+	return os.Remove(dir)
 }
 
 // removeFiles removes the pod's volumes and files; its record stays until nobody needs it.
 func (a *Agent) removeFiles(uid events.UID) error {
-	memory := a.memoryDir(uid, "")
-	mounts, err := os.ReadDir(memory)
+	containers, err := os.ReadDir(a.subPathDir(uid, ""))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, m := range mounts {
-		dir := filepath.Join(memory, m.Name())
-		if !mounted(dir) {
-			continue
-		}
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount %s: %w", dir, err)
+	for _, c := range containers {
+		if err := a.handedOver(uid, c.Name()); err != nil {
+			return err
 		}
 	}
-	return errors.Join(os.RemoveAll(memory), os.RemoveAll(a.etcDir(uid)), os.RemoveAll(filepath.Join(a.podDir(uid), "volumes")))
+	if err := unmountIn(a.memoryDir(uid, "")); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(a.subPathDir(uid, "")), os.RemoveAll(a.etcDir(uid)), os.RemoveAll(filepath.Join(a.podDir(uid), "volumes")))
 }
 
 // removeRecord removes the last of a pod: its record and its logs.

@@ -44,6 +44,7 @@ var plan = map[string]room{
 	"node/logfile":         {2, part},
 	"node/shim":            {2, part},
 	"node/runtime":         {2, part},
+	"node/volume":          {2, part},
 	"node":                 {3, shell},
 	"node/containerd":      {3, shell},
 	"dataplane/plan":       {2, pure},

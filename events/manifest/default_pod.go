@@ -139,8 +139,22 @@ func defaultVolume(v *corev1.Volume) {
 	}
 	if v.DownwardAPI != nil {
 		pointTo(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
+		defaultDownward(v.DownwardAPI.Items)
 	}
 	if v.Projected != nil {
 		pointTo(&v.Projected.DefaultMode, corev1.ProjectedVolumeSourceDefaultMode)
+		for _, s := range v.Projected.Sources {
+			if s.DownwardAPI != nil {
+				defaultDownward(s.DownwardAPI.Items)
+			}
+		}
+	}
+}
+
+func defaultDownward(items []corev1.DownwardAPIVolumeFile) {
+	for i := range items {
+		if items[i].FieldRef != nil {
+			setTo(&items[i].FieldRef.APIVersion, "v1")
+		}
 	}
 }

@@ -41,7 +41,8 @@ func validateContainer(c *corev1.Container, volumes map[string]bool, at *field.P
 	errs = append(errs, validateContainerPorts(c.Ports, at.Child("ports"))...)
 	errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
 	errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)
-	errs = append(errs, validateMounts(c.VolumeMounts, volumes, at.Child("volumeMounts"))...)
+	errs = append(errs, validateMounts(c, volumes, at.Child("volumeMounts"))...)
+	errs = append(errs, validateSecurity(c.SecurityContext, at.Child("securityContext"))...)
 	return append(errs, validateResources(&c.Resources, at.Child("resources"))...)
 }
 
@@ -110,7 +111,7 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 	from, sources := e.ValueFrom, 0
 	if f := from.FieldRef; f != nil {
 		sources++
-		errs = append(errs, validateFieldRef(f.FieldPath, at.Child("fieldRef", "fieldPath"))...)
+		errs = append(errs, validateFieldRef(f.FieldPath, EnvFields, at.Child("fieldRef", "fieldPath"))...)
 	}
 	if c := from.ConfigMapKeyRef; c != nil {
 		sources++
@@ -127,8 +128,9 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 	if from.SecretKeyRef != nil {
 		sources++
 	}
-	if from.ResourceFieldRef != nil {
+	if r := from.ResourceFieldRef; r != nil {
 		sources++
+		errs = append(errs, validateResourceRef(r, at.Child("resourceFieldRef"))...)
 	}
 	switch {
 	case sources == 0:
@@ -146,7 +148,7 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 var EnvFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
 	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
 
-func validateFieldRef(path string, at *field.Path) field.ErrorList {
+func validateFieldRef(path string, allowed []string, at *field.Path) field.ErrorList {
 	if path == "" {
 		return field.ErrorList{field.Required(at, "")}
 	}
@@ -155,10 +157,10 @@ func validateFieldRef(path string, at *field.Path) field.ErrorList {
 			return invalid(nil, at, path, validation.IsQualifiedName(strings.ToLower(strings.TrimSuffix(key, "']"))))
 		}
 	}
-	if slices.Contains(EnvFields, path) {
+	if slices.Contains(allowed, path) {
 		return nil
 	}
-	return field.ErrorList{field.NotSupported(at, path, EnvFields)}
+	return field.ErrorList{field.NotSupported(at, path, allowed)}
 }
 
 func validateEnvFrom(from []corev1.EnvFromSource, at *field.Path) field.ErrorList {
@@ -175,31 +177,6 @@ func validateEnvFrom(from []corev1.EnvFromSource, at *field.Path) field.ErrorLis
 			errs = append(errs, field.Invalid(here, "", "may not have more than one field specified at a time"))
 		case f.ConfigMapRef != nil && f.ConfigMapRef.Name == "":
 			errs = append(errs, field.Required(here.Child("configMapRef", "name"), ""))
-		}
-	}
-	return errs
-}
-
-func validateMounts(ms []corev1.VolumeMount, volumes map[string]bool, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	paths := map[string]bool{}
-	for i, m := range ms {
-		here := at.Index(i)
-		switch {
-		case m.Name == "":
-			errs = append(errs, field.Required(here.Child("name"), ""))
-		case !volumes[m.Name]:
-			errs = append(errs, field.NotFound(here.Child("name"), m.Name))
-		}
-		switch {
-		case m.MountPath == "":
-			errs = append(errs, field.Required(here.Child("mountPath"), ""))
-		case paths[m.MountPath]:
-			errs = append(errs, field.Invalid(here.Child("mountPath"), m.MountPath, "must be unique"))
-		}
-		paths[m.MountPath] = true
-		if m.SubPath != "" {
-			errs = localPath(errs, here.Child("subPath"), m.SubPath)
 		}
 	}
 	return errs

@@ -21,6 +21,7 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = oneOf(errs, at.Child("restartPolicy"), s.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
 	errs = oneOf(errs, at.Child("dnsPolicy"), s.DNSPolicy, corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)
 	errs = append(errs, validateDNS(s, at)...)
+	errs = append(errs, validatePodSecurity(s, at.Child("securityContext"))...)
 	if g := s.TerminationGracePeriodSeconds; g != nil {
 		errs = notNegative(errs, at.Child("terminationGracePeriodSeconds"), *g)
 	}
@@ -99,78 +100,6 @@ func validateTolerations(ts []corev1.Toleration, at *field.Path) field.ErrorList
 		}
 		if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
 			errs = append(errs, field.Invalid(here.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
-		}
-	}
-	return errs
-}
-
-// validateVolumes also gives the names that mounts may use.
-func validateVolumes(vs []corev1.Volume, at *field.Path) (field.ErrorList, map[string]bool) {
-	var errs field.ErrorList
-	names := map[string]bool{}
-	for i, v := range vs {
-		here := at.Index(i)
-		switch {
-		case v.Name == "":
-			errs = append(errs, field.Required(here.Child("name"), ""))
-		case names[v.Name]:
-			errs = append(errs, field.Duplicate(here.Child("name"), v.Name))
-		default:
-			errs = invalid(errs, here.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))
-		}
-		names[v.Name] = true
-		errs = append(errs, validateVolume(&v, here)...)
-	}
-	return errs, names
-}
-
-func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if e := v.EmptyDir; e != nil && e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
-		errs = append(errs, field.Forbidden(at.Child("emptyDir", "sizeLimit"), "SizeLimit field must be a valid resource quantity"))
-	}
-	if v.EmptyDir != nil && v.ConfigMap != nil {
-		errs = append(errs, field.Forbidden(at.Child("configMap"), "may not specify more than 1 volume type"))
-	}
-	c := v.ConfigMap
-	if c == nil {
-		return errs
-	}
-	at = at.Child("configMap")
-	if c.Name == "" {
-		errs = append(errs, field.Required(at.Child("name"), ""))
-	}
-	errs = validateMode(errs, at.Child("defaultMode"), c.DefaultMode)
-	for i, item := range c.Items {
-		here := at.Child("items").Index(i)
-		if item.Key == "" {
-			errs = append(errs, field.Required(here.Child("key"), ""))
-		}
-		if item.Path == "" {
-			errs = append(errs, field.Required(here.Child("path"), ""))
-		}
-		errs = localPath(errs, here.Child("path"), item.Path)
-		errs = validateMode(errs, here.Child("mode"), item.Mode)
-	}
-	return errs
-}
-
-func validateMode(errs field.ErrorList, at *field.Path, mode *int32) field.ErrorList {
-	const most = 0o777
-	if mode != nil && (*mode < 0 || *mode > most) {
-		return append(errs, field.Invalid(at, *mode, "must be a number between 0 and 0777 (octal), both inclusive"))
-	}
-	return errs
-}
-
-// localPath wants a path that stays below where it begins.
-func localPath(errs field.ErrorList, at *field.Path, path string) field.ErrorList {
-	if strings.HasPrefix(path, "/") {
-		errs = append(errs, field.Invalid(at, path, "must be a relative path"))
-	}
-	for part := range strings.SplitSeq(path, "/") {
-		if part == ".." {
-			return append(errs, field.Invalid(at, path, "must not contain '..'"))
 		}
 	}
 	return errs

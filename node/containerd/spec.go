@@ -3,15 +3,12 @@ package containerd
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,7 +40,7 @@ func (r *Runtime) specOptions(c runtime.ContainerSpec, img client.Image, pod sha
 		withHostname,
 		oci.WithCgroup(r.containerGroup(c.PodUID, c.Name, c.Run)),
 		withNamespaces(pod),
-		withUser(c.Security),
+		withUser(c, img),
 		withMounts(c, pod),
 		withResources(r.linuxResources(c.Resources), c.Resources.OOMScoreAdj),
 	}
@@ -54,6 +51,7 @@ func (r *Runtime) specOptions(c runtime.ContainerSpec, img client.Image, pod sha
 		opts = append(opts, oci.WithTTY)
 	}
 	opts = append(opts, withSecurity(c.Security)...)
+	opts = append(opts, withSysctls(c.Sysctls, pod))
 	return append(opts, withVersion)
 }
 
@@ -123,89 +121,6 @@ func withNamespaces(pod shared) oci.SpecOpts {
 		}
 		return nil
 	}
-}
-
-// withUser overrules the image's user. NonRoot is judged after everything that says who it is.
-func withUser(sec runtime.Security) oci.SpecOpts {
-	return func(ctx context.Context, c oci.Client, ctr *containers.Container, s *oci.Spec) error {
-		if sec.User != nil {
-			if *sec.User < 0 || *sec.User > math.MaxInt32 {
-				return fmt.Errorf("user id %d is out of range", *sec.User)
-			}
-			// Also finds the user's groups in the image, which a bare number would leave out.
-			if err := oci.WithUser(fmt.Sprint(*sec.User))(ctx, c, ctr, s); err != nil {
-				return err
-			}
-			if err := oci.WithAdditionalGIDs(fmt.Sprint(*sec.User))(ctx, c, ctr, s); err != nil {
-				return err
-			}
-		}
-		if sec.Group != nil {
-			s.Process.User.GID = uint32(*sec.Group)
-		}
-		for _, g := range sec.ExtraGroups {
-			s.Process.User.AdditionalGids = append(s.Process.User.AdditionalGids, uint32(g))
-		}
-		if sec.NonRoot && s.Process.User.UID == 0 {
-			return fmt.Errorf("container has runAsNonRoot and image will run as root")
-		}
-		return nil
-	}
-}
-
-// withSecurity applies the rest of Security; privileges come last because they undo defaults.
-func withSecurity(sec runtime.Security) []oci.SpecOpts {
-	opts := []oci.SpecOpts{oci.WithNewPrivileges}
-	if sec.NoNewPrivileges {
-		opts = []oci.SpecOpts{oci.WithNoNewPrivileges}
-	}
-	if sec.ReadOnlyRoot {
-		opts = append(opts, oci.WithRootFSReadonly())
-	}
-	if sec.Privileged {
-		return append(opts, oci.WithPrivileged, oci.WithAllDevicesAllowed, oci.WithHostDevices,
-			oci.WithWriteableSysfs, oci.WithWriteableCgroupfs)
-	}
-	opts = append(opts, withCapabilities(sec)...)
-	if !sec.SeccompUnconfined {
-		// After the capabilities: the profile allows more system calls to who may use them.
-		opts = append(opts, seccomp.WithDefaultProfile(), withoutX32)
-	}
-	return opts
-}
-
-// withoutX32 takes an architecture out of the profile that kernels leave off by default and no image is built for. runc
-// compiles the profile for each architecture whenever a container starts: 5 of the 20 milliseconds of CPU that takes.
-func withoutX32(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
-	s.Linux.Seccomp.Architectures = slices.DeleteFunc(s.Linux.Seccomp.Architectures, func(a specs.Arch) bool { return a == specs.ArchX32 })
-	return nil
-}
-
-// withCapabilities drops first and adds then, so that dropping ALL and adding one leaves that one.
-func withCapabilities(sec runtime.Security) []oci.SpecOpts {
-	var opts []oci.SpecOpts
-	add, addAll := capabilities(sec.AddCapabilities)
-	drop, dropAll := capabilities(sec.DropCapabilities)
-	if addAll {
-		opts = append(opts, oci.WithAllKnownCapabilities)
-	}
-	if dropAll {
-		opts = append(opts, oci.WithCapabilities(nil))
-	}
-	return append(opts, oci.WithDroppedCapabilities(drop), oci.WithAddedCapabilities(add))
-}
-
-// capabilities gives names their prefix and says whether ALL is among them.
-func capabilities(names []string) (full []string, all bool) {
-	for _, n := range names {
-		n = strings.ToUpper(n)
-		if n == "ALL" {
-			all = true
-			continue
-		}
-		full = append(full, "CAP_"+strings.TrimPrefix(n, "CAP_"))
-	}
-	return full, all
 }
 
 // withMounts adds the pod's mounts, parents before what lies below them, and takes the runtime's own away from where the

@@ -10,6 +10,10 @@ const (
 	MaxBackoff = 300 * time.Second
 	// StableAfter is how long a run lasts that makes the ends before it forgotten.
 	StableAfter = 10 * time.Minute
+	// FirstMount and MaxMount bound the wait after a volume that could not be made: what it lacks is often made by
+	// hand a moment later.
+	FirstMount = 500 * time.Millisecond
+	MaxMount   = 122 * time.Second
 	// OrphanGrace is what containers get of which the log says nothing any more.
 	OrphanGrace = 2 * time.Second
 )
@@ -20,15 +24,24 @@ func (r Retry) Failed(now time.Time, reason, message string) Retry {
 	return Retry{Failures: n, Until: now.Add(Backoff(n)), Reason: reason, Message: message}
 }
 
+// FailedMount is the retry after one more failure to make a volume.
+func (r Retry) FailedMount(now time.Time, message string) Retry {
+	r = r.Failed(now, ContainerCreating, message)
+	r.Until = now.Add(doubled(r.Failures, FirstMount, MaxMount))
+	return r
+}
+
 // Backoff is the wait after n failures in a row, from 1: it doubles from FirstBackoff to MaxBackoff.
-func Backoff(n int) time.Duration {
+func Backoff(n int) time.Duration { return doubled(n, FirstBackoff, MaxBackoff) }
+
+func doubled(n int, first, most time.Duration) time.Duration {
 	if n <= 0 {
 		return 0
 	}
-	d := FirstBackoff
+	d := first
 	for range n - 1 {
-		if d *= 2; d >= MaxBackoff {
-			return MaxBackoff
+		if d *= 2; d >= most {
+			return most
 		}
 	}
 	return d

@@ -15,6 +15,7 @@ const (
 	CrashLoopBackOff           = "CrashLoopBackOff"
 	ImagePullBackOff           = "ImagePullBackOff"
 	ErrImagePull               = "ErrImagePull"
+	ContainerCreating          = "ContainerCreating"
 	CreateContainerConfigError = "CreateContainerConfigError"
 	ContainerStatusUnknown     = "ContainerStatusUnknown"
 	Completed                  = "Completed"
@@ -81,8 +82,8 @@ func (p *planner) run() {
 
 // refresh writes changed ConfigMaps into the volumes of a pod that has them already; what is gone keeps its last content.
 func (p *planner) refresh() {
-	want := Fingerprint(p.row)
-	if p.o.Sandbox && p.o.Volumes != "" && p.o.Volumes != want && VolumesError(p.row) == nil && !p.o.Setup.Until.After(p.now) {
+	want := Fingerprint(p.row, p.node)
+	if p.o.Sandbox && p.o.Volumes != "" && p.o.Volumes != want && VolumesError(p.row, p.node) == nil && !p.o.Setup.Until.After(p.now) {
 		p.do(WriteVolumes{Fingerprint: want})
 	}
 }
@@ -216,13 +217,13 @@ func (p *planner) room(wanted []corev1.Container) bool {
 		p.do(MakeSandbox{})
 		return false
 	}
-	if err := VolumesError(p.row); err != nil {
+	if err := VolumesError(p.row, p.node); err != nil {
 		for _, c := range wanted {
-			p.wait(c.Name, CreateContainerConfigError, err.Error(), time.Time{})
+			p.wait(c.Name, ContainerCreating, err.Error(), time.Time{})
 		}
 		return false
 	}
-	p.do(WriteVolumes{Fingerprint: Fingerprint(p.row)})
+	p.do(WriteVolumes{Fingerprint: Fingerprint(p.row, p.node)})
 	return false
 }
 

@@ -148,7 +148,7 @@ func TestAChangedConfigMapIsWrittenToARunningPod(t *testing.T) {
 	row.Pod.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cfg"}}}}}
 	row.ConfigMaps = map[string]projections.ConfigData{"cfg": {Position: events.At(5, 0)}}
 	o := told(ready("a").Put(running("a", 1)))
-	o.Volumes = Fingerprint(row)
+	o.Volumes = Fingerprint(row, Node{})
 	if got := Decide(row, o, Node{}, t0).String(); got != "" {
 		t.Fatalf("unchanged: %s", got)
 	}

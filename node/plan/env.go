@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,6 +52,22 @@ func (e Environment) Expand(words []string) []string {
 		out[i] = expand(w, e.value)
 	}
 	return out
+}
+
+// ExpandPath replaces $(NAME) in a path; a name without a value is an error, as it would lead elsewhere.
+func (e Environment) ExpandPath(path string) (string, error) {
+	missing := ""
+	out := expand(path, func(name string) (string, bool) {
+		v, ok := e.value(name)
+		if !ok {
+			missing = name
+		}
+		return v, ok
+	})
+	if missing != "" {
+		return "", fmt.Errorf("missing value for %q", missing)
+	}
+	return out, nil
 }
 
 func (e Environment) value(name string) (string, bool) { v, ok := e.values[name]; return v, ok }
@@ -140,9 +155,6 @@ func configKey(row *projections.DesiredPod, ref *corev1.ConfigMapKeySelector) (s
 	}
 	if v, ok := data.Data[ref.Key]; ok {
 		return v, true, nil
-	}
-	if b, ok := data.BinaryData[ref.Key]; ok {
-		return base64.StdEncoding.EncodeToString(b), true, nil
 	}
 	if optional {
 		return "", false, nil

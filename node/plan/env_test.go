@@ -162,30 +162,3 @@ func TestResolvConf(t *testing.T) {
 		}
 	}
 }
-
-func TestConfigFiles(t *testing.T) {
-	row := envRow()
-	row.ConfigMaps["cfg"] = projections.ConfigData{Data: map[string]string{"b": "2"}, BinaryData: map[string][]byte{"a": {0}}}
-	files, err := ConfigFiles(row, &corev1.ConfigMapVolumeSource{LocalObjectReference: ref("cfg")})
-	if err != nil || len(files) != 2 || files[0].Path != "a" || files[1].Mode != 0o644 {
-		t.Fatalf("got %+v, %v", files, err)
-	}
-	mode, own := int32(0o600), int32(0o400)
-	files, err = ConfigFiles(row, &corev1.ConfigMapVolumeSource{LocalObjectReference: ref("cfg"), DefaultMode: &mode,
-		Items: []corev1.KeyToPath{{Key: "b", Path: "dir/b"}, {Key: "a", Path: "z", Mode: &own}}})
-	if err != nil || len(files) != 2 || files[0].Path != "dir/b" || files[0].Mode != 0o600 || files[1].Mode != 0o400 {
-		t.Fatalf("items: %+v, %v", files, err)
-	}
-	yes := true
-	if files, err := ConfigFiles(row, &corev1.ConfigMapVolumeSource{LocalObjectReference: ref("none"), Optional: &yes}); err != nil || files != nil {
-		t.Errorf("optional: %v, %v", files, err)
-	}
-	row.Pod.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: ref("none")}}}}
-	if err := VolumesError(row); err == nil || err.Error() != `volume "v": configmap "none" not found` {
-		t.Errorf("missing: %v", err)
-	}
-	row.Pod.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}
-	if err := VolumesError(row); err == nil {
-		t.Error("nfs passes")
-	}
-}

@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/stave-run/stave/projections"
 )
 
 // maxHostname is the kernel's bound on a host name that Kubernetes keeps to, in bytes.
@@ -129,110 +127,4 @@ func (r resolver) String() string {
 		b.WriteString("options " + strings.Join(r.options, " ") + "\n")
 	}
 	return b.String()
-}
-
-// noVolumes is the fingerprint of a pod without ConfigMaps in its volumes; never empty, which means "not written".
-const noVolumes = "-"
-
-// Fingerprint changes when what has to be written into the pod's volumes does.
-func Fingerprint(row *projections.DesiredPod) string {
-	s := noVolumes
-	for _, v := range row.Pod.Spec.Volumes {
-		if v.ConfigMap != nil {
-			s += fmt.Sprintf(" %s:%d", v.Name, row.ConfigMaps[v.ConfigMap.Name].Position)
-		}
-	}
-	return s
-}
-
-// VolumesError says which volume cannot be made and why.
-func VolumesError(row *projections.DesiredPod) error {
-	for _, v := range row.Pod.Spec.Volumes {
-		if err := volumeError(row, v); err != nil {
-			return fmt.Errorf("volume %q: %w", v.Name, err)
-		}
-	}
-	return nil
-}
-
-func volumeError(row *projections.DesiredPod, v corev1.Volume) error {
-	switch {
-	case v.EmptyDir != nil || v.HostPath != nil || v.VolumeSource == corev1.VolumeSource{}:
-		return nil
-	case v.ConfigMap != nil:
-		_, err := ConfigFiles(row, v.ConfigMap)
-		return err
-	}
-	return fmt.Errorf("only emptyDir, configMap and hostPath are supported")
-}
-
-// File is one file of a volume.
-type File struct {
-	Path string
-	Data []byte
-	Mode uint32
-}
-
-// defaultMode is that of a ConfigMap's files, as Kubernetes has it.
-const defaultMode = 0o644
-
-// ConfigFiles are the files of a ConfigMap's volume, by path.
-func ConfigFiles(row *projections.DesiredPod, src *corev1.ConfigMapVolumeSource) ([]File, error) {
-	optional := src.Optional != nil && *src.Optional
-	data, ok := row.ConfigMaps[src.Name]
-	if !ok {
-		if optional {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("configmap %q not found", src.Name)
-	}
-	mode := uint32(defaultMode)
-	if src.DefaultMode != nil {
-		mode = uint32(*src.DefaultMode)
-	}
-	items := src.Items
-	if len(items) == 0 {
-		items = allKeys(data)
-	}
-	var out []File
-	for _, it := range items {
-		content, ok := content(data, it.Key)
-		if !ok && optional {
-			continue
-		}
-		if !ok {
-			return nil, fmt.Errorf("configmap references non-existent config key: %s", it.Key)
-		}
-		f := File{Path: it.Path, Data: content, Mode: mode}
-		if it.Mode != nil {
-			f.Mode = uint32(*it.Mode)
-		}
-		out = append(out, f)
-	}
-	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
-	return out, nil
-}
-
-func content(d projections.ConfigData, key string) ([]byte, bool) {
-	if s, ok := d.Data[key]; ok {
-		return []byte(s), true
-	}
-	b, ok := d.BinaryData[key]
-	return b, ok
-}
-
-func allKeys(d projections.ConfigData) []corev1.KeyToPath {
-	var keys []string
-	for k := range d.Data {
-		keys = append(keys, k)
-	}
-	for k := range d.BinaryData {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	out := make([]corev1.KeyToPath, len(keys))
-	for i, k := range keys {
-		out[i] = corev1.KeyToPath{Key: k, Path: k}
-	}
-	return out
 }

@@ -93,7 +93,9 @@ type Security struct {
 	Group *int64
 	// ExtraGroups are the supplemental groups beside those of the image's user.
 	ExtraGroups []int64
-	// NonRoot refuses to create the container if it would run as uid 0.
+	// StrictGroups leaves out the groups that the image's /etc/group gives its user.
+	StrictGroups bool
+	// NonRoot refuses to create the container if it would run as uid 0, or if that cannot be told.
 	NonRoot bool
 	// AddCapabilities and DropCapabilities are names without CAP_, or "ALL".
 	AddCapabilities  []string
@@ -102,8 +104,10 @@ type Security struct {
 	Privileged       bool
 	// NoNewPrivileges keeps set-uid programs from gaining rights.
 	NoNewPrivileges bool
-	// SeccompUnconfined leaves the default profile off.
+	// SeccompUnconfined leaves the default profile off; SeccompProfile replaces it by one from a file of this host, in
+	// the runtime specification's JSON.
 	SeccompUnconfined bool
+	SeccompProfile    string
 }
 
 // ContainerSpec describes one run of one container of a pod. PodUID, Name and Run determine its id (ContainerID).
@@ -129,6 +133,8 @@ type ContainerSpec struct {
 	Mounts    []Mount
 	Resources Resources
 	Security  Security
+	// Sysctls are kernel settings of the pod's namespaces, by name with dots.
+	Sysctls map[string]string
 	// TTY gives a terminal; stderr is then part of stdout.
 	TTY bool
 	// Stdin keeps an input open for Attach; StdinOnce closes it when the first attached client leaves.

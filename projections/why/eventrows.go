@@ -3,6 +3,7 @@ package why
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -214,12 +215,19 @@ func (t *telling) pulled(x events.Fact, at time.Time) {
 }
 
 func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
-	if x.Reason == "CrashLoopBackOff" {
+	switch {
+	case x.Reason == "CrashLoopBackOff":
 		t.add(at, warning, "BackOff", fromKubelet, "Back-off restarting failed container %s in pod %s_%s(%s)", x.Container, p.Name, p.Namespace, p.UID)
-		return
+	case strings.HasPrefix(x.Message, "MountVolume."):
+		t.add(at, warning, "FailedMount", fromKubelet, "%s", x.Message)
+	case x.Reason == "ContainerCreating":
+		t.add(at, warning, "FailedCreatePodSandBox", fromKubelet, "%s", x.Message)
+	case strings.HasPrefix(x.Reason, "CreateContainer"):
+		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Message)
+	default:
+		t.add(at, normal, "BackOff", fromKubelet, "Back-off pulling image %q", t.image[x.Container])
+		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Reason)
 	}
-	t.add(at, normal, "BackOff", fromKubelet, "Back-off pulling image %q", t.image[x.Container])
-	t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Reason)
 }
 
 func (t *telling) stopping(at time.Time) {

@@ -1,0 +1,247 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/projections"
+)
+
+// noVolumes is the fingerprint of a pod without content in its volumes; never empty, which means "not written".
+const noVolumes = "-"
+
+// Fingerprint changes when what has to be written into the pod's volumes does: with a ConfigMap, or with what the pod
+// says of itself. It is asked before each step, so contents that can be large are told by their position.
+func Fingerprint(row *projections.DesiredPod, n Node) string {
+	s := noVolumes
+	for _, v := range row.Pod.Spec.Volumes {
+		for _, src := range sources(v) {
+			switch {
+			case src.ConfigMap != nil:
+				s += fmt.Sprintf(" %s:%d", v.Name, row.ConfigMaps[src.ConfigMap.Name].Position)
+			case src.DownwardAPI != nil:
+				files, err := downwardFiles(row, src.DownwardAPI.Items, 0, n)
+				s += fmt.Sprintf(" %s:%x", v.Name, sha256.Sum256(fmt.Append(nil, files, err)))
+			}
+		}
+	}
+	return s
+}
+
+// Refreshed says whether a volume's files follow what they are made of while the pod runs.
+func Refreshed(v corev1.Volume) bool { return len(sources(v)) > 0 }
+
+// sources are what the files of a volume are made of, the later over the earlier; none for a volume of another kind.
+func sources(v corev1.Volume) []corev1.VolumeProjection {
+	switch {
+	case v.ConfigMap != nil:
+		c := v.ConfigMap
+		return []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: c.LocalObjectReference, Items: c.Items, Optional: c.Optional}}}
+	case v.DownwardAPI != nil:
+		return []corev1.VolumeProjection{{DownwardAPI: &corev1.DownwardAPIProjection{Items: v.DownwardAPI.Items}}}
+	case v.Projected != nil:
+		return v.Projected.Sources
+	}
+	return nil
+}
+
+// modeOf is that of files that do not name one.
+func modeOf(v corev1.Volume) uint32 {
+	var m *int32
+	switch {
+	case v.ConfigMap != nil:
+		m = v.ConfigMap.DefaultMode
+	case v.DownwardAPI != nil:
+		m = v.DownwardAPI.DefaultMode
+	case v.Projected != nil:
+		m = v.Projected.DefaultMode
+	}
+	if m == nil {
+		return defaultMode
+	}
+	return uint32(*m)
+}
+
+// defaultMode is Kubernetes' for files in volumes.
+const defaultMode = 0o644
+
+// VolumesError says which volume cannot be made and why, in Kubernetes' words.
+func VolumesError(row *projections.DesiredPod, n Node) error {
+	for _, v := range row.Pod.Spec.Volumes {
+		if err := volumeError(row, v, n); err != nil {
+			return MountError(v.Name, err)
+		}
+	}
+	return nil
+}
+
+// MountError is what Kubernetes says of a volume that cannot be made.
+func MountError(volume string, err error) error {
+	return fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", volume, err)
+}
+
+func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
+	switch {
+	case v.EmptyDir != nil || v.HostPath != nil || v.VolumeSource == corev1.VolumeSource{}:
+		return nil
+	case Refreshed(v) || v.Projected != nil:
+		_, err := Files(row, v, n)
+		return err
+	}
+	return fmt.Errorf("only emptyDir, configMap, downwardAPI, projected and hostPath are supported")
+}
+
+// File is one file of a volume.
+type File struct {
+	Path string
+	Data []byte
+	Mode uint32
+}
+
+// Files are those of a volume that is made of ConfigMaps and of what the pod says of itself, by path.
+func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error) {
+	all := map[string]File{}
+	for _, src := range sources(v) {
+		var files []File
+		var err error
+		switch {
+		case src.ConfigMap != nil:
+			files, err = configFiles(row, src.ConfigMap, modeOf(v))
+		case src.DownwardAPI != nil:
+			files, err = downwardFiles(row, src.DownwardAPI.Items, modeOf(v), n)
+		default:
+			err = fmt.Errorf("only configMap and downwardAPI are supported in a projected volume")
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			all[f.Path] = f
+		}
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b File) int { return strings.Compare(a.Path, b.Path) }), nil
+}
+
+func configFiles(row *projections.DesiredPod, src *corev1.ConfigMapProjection, mode uint32) ([]File, error) {
+	optional := src.Optional != nil && *src.Optional
+	data, ok := row.ConfigMaps[src.Name]
+	if !ok {
+		if optional {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("configmap %q not found", src.Name)
+	}
+	items := src.Items
+	if len(items) == 0 {
+		items = allKeys(data)
+	}
+	var out []File
+	for _, it := range items {
+		content, ok := content(data, it.Key)
+		if !ok && optional {
+			continue
+		}
+		if !ok {
+			return nil, fmt.Errorf("configmap references non-existent config key: %s", it.Key)
+		}
+		out = append(out, File{Path: it.Path, Data: content, Mode: ownMode(it.Mode, mode)})
+	}
+	return out, nil
+}
+
+func ownMode(own *int32, otherwise uint32) uint32 {
+	if own == nil {
+		return otherwise
+	}
+	return uint32(*own)
+}
+
+func content(d projections.ConfigData, key string) ([]byte, bool) {
+	if s, ok := d.Data[key]; ok {
+		return []byte(s), true
+	}
+	b, ok := d.BinaryData[key]
+	return b, ok
+}
+
+func allKeys(d projections.ConfigData) []corev1.KeyToPath {
+	keys := append(slices.Sorted(maps.Keys(d.Data)), slices.Sorted(maps.Keys(d.BinaryData))...)
+	slices.Sort(keys)
+	out := make([]corev1.KeyToPath, len(keys))
+	for i, k := range keys {
+		out[i] = corev1.KeyToPath{Key: k, Path: k}
+	}
+	return out
+}
+
+// downwardFiles are what the pod says of itself, as files.
+func downwardFiles(row *projections.DesiredPod, items []corev1.DownwardAPIVolumeFile, mode uint32, n Node) ([]File, error) {
+	var out []File
+	for _, it := range items {
+		text, err := downward(row, it, n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, File{Path: it.Path, Data: []byte(text), Mode: ownMode(it.Mode, mode)})
+	}
+	return out, nil
+}
+
+func downward(row *projections.DesiredPod, it corev1.DownwardAPIVolumeFile, n Node) (string, error) {
+	switch {
+	case it.ResourceFieldRef != nil:
+		return resourceField(row, corev1.Container{}, it.ResourceFieldRef, n)
+	case it.FieldRef == nil:
+		return "", fmt.Errorf("%s: neither fieldRef nor resourceFieldRef", it.Path)
+	}
+	switch path := it.FieldRef.FieldPath; path {
+	case "metadata.labels":
+		return lines(row.Pod.Labels), nil
+	case "metadata.annotations":
+		return lines(row.Pod.Annotations), nil
+	case "metadata.uid":
+		return string(row.UID), nil
+	default:
+		return field(&row.Pod, path, n, "")
+	}
+}
+
+// lines is a map as Kubernetes writes it into a file: key="value", by key.
+func lines(m map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, fmt.Sprintf("%s=%q", k, m[k]))
+	}
+	return strings.Join(out, "\n")
+}
+
+// MemorySize is the bound of a volume in memory, in bytes: the smallest of its own, what all containers together may use,
+// and what the node has. 0 means that none is known.
+func MemorySize(spec *corev1.PodSpec, src *corev1.EmptyDirVolumeSource, n Node) int64 {
+	size := n.Memory.Value()
+	if limit := memoryLimit(spec); limit > 0 && (size == 0 || limit < size) {
+		size = limit
+	}
+	if q := src.SizeLimit; q != nil && q.Value() > 0 && (size == 0 || q.Value() < size) {
+		size = q.Value()
+	}
+	return size
+}
+
+// memoryLimit is the sum of the containers' limits, 0 when one has none.
+func memoryLimit(spec *corev1.PodSpec) int64 {
+	var sum int64
+	for _, c := range spec.Containers {
+		q, ok := c.Resources.Limits[corev1.ResourceMemory]
+		if !ok {
+			return 0
+		}
+		sum += q.Value()
+	}
+	return sum
+}
