@@ -27,6 +27,7 @@ type applyCmd struct {
 	Partial bool          `help:"Let each object stand or fall alone, as kubectl does, instead of all or none."`
 	Set     string        `help:"Name these manifests as a set; the objects become its members." placeholder:"NAME"`
 	Prune   bool          `help:"Delete the members of the set that these manifests no longer hold."`
+	Plan    string        `help:"Carry out what stave plan -o FILE kept; exit code 3 when something that it rests on has changed since." placeholder:"FILE"`
 }
 
 // Help implements kong's detailed help.
@@ -39,6 +40,7 @@ Examples:
   stave apply -f web.yaml
   stave apply -f shop/ --set shop --prune -m "the old cart goes"
   stave apply -f shop/ --set shop --prune --dry-run=server
+  stave apply --plan web.plan
   stave apply -f manifests/ -R --wait
   cat web.yaml | stave apply -f -
   stave apply -f web.yaml --dry-run=server -o yaml`
@@ -46,25 +48,33 @@ Examples:
 
 // Run sends the manifests, to stand or fall together.
 func (c *applyCmd) Run(ctx context.Context, s *session) error {
+	send := c.send
+	if c.Plan != "" {
+		send = c.carryOut
+	}
+	results, err := send(ctx, s)
+	if err != nil || !c.Wait || c.DryRun != "" {
+		return err
+	}
+	return s.waitForAll(ctx, results, c.Timeout)
+}
+
+func (c *applyCmd) send(ctx context.Context, s *session) ([]wire.Result, error) {
 	if len(c.Filename) == 0 {
-		return errors.New("must specify -f with manifests to apply\nhelp: stave apply -f FILE")
+		return nil, errors.New("must specify -f with manifests to apply\nhelp: stave apply -f FILE")
 	}
 	docs, err := c.load(s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c.Prune && (c.Set == "" || c.Partial) {
-		return errors.New("--prune needs the name of the set that is applied, whole\nhelp: stave apply -f DIR --set NAME --prune")
+		return nil, errors.New("--prune needs the name of the set that is applied, whole\nhelp: stave apply -f DIR --set NAME --prune")
 	}
 	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: !c.Partial, set: c.Set, prune: c.Prune}
 	if c.Prune && ch.dryRun == dryRunClient {
 		ch.dryRun = dryRunServer // only the server knows the members
 	}
-	results, err := ch.send(ctx, s, docs)
-	if err != nil || !c.Wait || ch.dryRun != "" {
-		return err
-	}
-	return s.waitForAll(ctx, results, c.Timeout)
+	return ch.send(ctx, s, docs)
 }
 
 // changing is a change by manifests: what apply and create share.
@@ -76,6 +86,7 @@ type changing struct {
 	whole   bool   // all or none
 	set     string // that the objects become members of
 	prune   bool
+	unmoved []wire.Read // only when none of it has moved
 }
 
 // send places the documents in their namespaces, asks, and prints the results.
@@ -88,13 +99,16 @@ func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]
 	if c.dryRun == dryRunClient {
 		return nil, c.printClient(ctx, s, docs)
 	}
-	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune}
+	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune, Unmoved: c.unmoved}
 	for _, d := range docs {
 		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
 	}
 	reply, err := s.changeAll(ctx, req)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(reply.Moved) > 0:
+		return nil, &movedError{reply.Moved}
 	}
 	return reply.Results, c.print(s, docs, reply)
 }

@@ -144,7 +144,7 @@ func (s *session) changeAll(ctx context.Context, r wire.ChangeRequest) (wire.Cha
 	if err := refused(reply.Error); err != nil {
 		return reply, err
 	}
-	if len(reply.Results) != len(r.Items) {
+	if len(reply.Results) != len(r.Items) && len(reply.Moved) == 0 {
 		return reply, fmt.Errorf("ask for %s: %d results for %d objects", r.Operation, len(reply.Results), len(r.Items))
 	}
 	return reply, nil

@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -25,36 +27,12 @@ func forked(v projections.State, now time.Time) (api.Fork, error) {
 type foresight struct {
 	then
 	files
-	Output format `short:"o" help:"json or yaml: what would become of the pods." placeholder:"FORMAT"`
-}
-
-// planCmd is `stave plan`.
-type planCmd struct{ foresight }
-
-// Help implements kong's detailed help.
-func (planCmd) Help() string {
-	return `What apply would change, and the pods that would be made, and where they would
-land: decided by the cluster's own code on a fork of its log. The log does not
-grow. Nodes of the fork run at once whatever they are given: whether an image can
-be had, and whether a program stays up, it cannot know. Exit code 0 when the plan
-could be made, whatever it says.
-
-Examples:
-  stave plan -f web.yaml
-  stave plan -f web.yaml --at 10m -o json`
-}
-
-// Run prints the plan.
-func (c *planCmd) Run(ctx context.Context, s *session) error {
-	if len(c.Filename) == 0 {
-		return errors.New("must specify -f with manifests to plan\nhelp: stave plan -f FILE")
-	}
-	return c.ask(ctx, s, wire.ForeseeRequest{})
 }
 
 // whatifCmd is `stave whatif`.
 type whatifCmd struct {
 	foresight
+	Output  format    `short:"o" help:"json or yaml: what would become of the pods." placeholder:"FORMAT"`
 	Drain   []string  `help:"Empty this node." placeholder:"NODE"`
 	Lose    []string  `help:"Let this node fall silent." placeholder:"NODE"`
 	AddNode []string  `help:"Add a node that has this to give." placeholder:"cpu=4,memory=8Gi" sep:"none"`
@@ -99,7 +77,11 @@ func (c *whatifCmd) Run(ctx context.Context, s *session) error {
 		}
 		req.Scale = append(req.Scale, wire.ScaleTo{Key: s.key(kind, name), Replicas: typed.replicas})
 	}
-	return c.ask(ctx, s, req)
+	docs, reply, err := c.ask(ctx, s, req)
+	if err != nil {
+		return err
+	}
+	return c.print(s, c.Output, docs, reply)
 }
 
 // scaling is TYPE/NAME=N.
@@ -139,47 +121,56 @@ func capacity(typed string) (map[string]string, error) {
 	return has, nil
 }
 
-func (c *foresight) ask(ctx context.Context, s *session, req wire.ForeseeRequest) error {
+// ask foresees; docs are the manifests that are part of the question.
+func (c *foresight) ask(ctx context.Context, s *session, req wire.ForeseeRequest) (docs []manifest.Doc, reply wire.ForeseeReply, err error) {
 	req.At = c.At.Moment
 	if len(c.Filename) > 0 {
-		docs, err := c.load(s)
-		if err != nil {
-			return err
+		if docs, err = c.load(s); err != nil {
+			return nil, reply, err
 		}
 		if err := (changing{op: wire.Apply}).place(ctx, s, docs); err != nil {
-			return err
+			return nil, reply, err
 		}
 		for _, d := range docs {
 			req.Items = append(req.Items, wire.Item{Object: d.JSON()})
 		}
 	}
-	reply, err := ask[wire.ForeseeReply](ctx, s, wire.VerbForesee, req)
+	reply, err = ask[wire.ForeseeReply](ctx, s, wire.VerbForesee, req)
 	if err == nil {
 		err = refused(reply.Error)
 	}
-	if err != nil {
-		return err
-	}
-	return c.print(s, reply)
+	return docs, reply, err
 }
 
-func (c *foresight) print(s *session, reply wire.ForeseeReply) error {
+// print tells what would be. Its error names what would be refused.
+func (c *foresight) print(s *session, output format, docs []manifest.Doc, reply wire.ForeseeReply) error {
 	var errs []error
-	for _, r := range reply.Results {
+	for i, r := range reply.Results {
 		for _, w := range r.Warnings {
 			fmt.Fprintln(s.err, "Warning: "+w)
 		}
-		if r.Error != nil {
+		switch {
+		case r.Error != nil && i < len(docs):
+			errs = append(errs, changing{op: wire.Apply}.placed(docs[i], r.Error))
+		case r.Error != nil:
 			errs = append(errs, refused(r.Error))
-			continue
-		}
-		if c.Output == formatTable {
+		case output == formatTable && r.Outcome != "":
 			fmt.Fprintf(s.out, "%s %s (not done)\n", printedName(r.Key), r.Outcome)
 		}
 	}
-	if c.Output != formatTable {
-		return errors.Join(append(errs, s.printDocument(c.Output, reply.JSON))...)
+	for _, r := range reply.Pruned {
+		for _, w := range r.Warnings {
+			fmt.Fprintln(s.err, "Warning: "+w)
+		}
+		if output == formatTable && r.Outcome != admit.Kept {
+			fmt.Fprintf(s.out, "%s %s (not done)\n", printedName(r.Key), r.Outcome)
+		}
 	}
-	fmt.Fprint(s.out, reply.Text)
+	if output != formatTable {
+		return errors.Join(append(errs, s.printDocument(output, reply.JSON))...)
+	}
+	if len(errs) == 0 {
+		fmt.Fprint(s.out, reply.Text)
+	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/bus"
@@ -60,12 +62,40 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	before := f.View()
-	results := imagined{f, events.User(r.From)}.all(req)
+	im := imagined{Fork: f, actor: events.User(r.From)}
+	im.all(req)
 	if err := f.Settle(); err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	d := why.Compare(before, f.View(), s.Explain)
-	return wire.ForeseeReply{Results: results, Text: d.String(), JSON: events.MustBody(d)}, nil
+	return wire.ForeseeReply{Seq: v.Seq, Reads: restsOn(v, d, im.results, im.pruned), Moves: !d.Empty(), Results: im.results, Pruned: im.pruned,
+		Text: d.String(), JSON: events.MustBody(d)}, nil
+}
+
+// restsOn is what a foresight read of a state: the objects that it is about with
+// their namespaces, what becomes of pods and who owns them, and every node.
+func restsOn(v projections.State, d why.Difference, about ...[]wire.Result) []wire.Read {
+	keys := map[events.Key]bool{}
+	for _, list := range about {
+		for _, r := range list {
+			keys[r.Key] = true
+			if r.Key.Namespace != "" {
+				keys[events.Key{Resource: events.Namespaces, Name: r.Key.Namespace}] = true
+			}
+		}
+	}
+	for _, p := range d.Gone {
+		keys[p.Pod], keys[p.Owner] = true, true
+	}
+	for o := range v.List(events.Nodes, "") {
+		keys[o.Key] = true
+	}
+	out := make([]wire.Read, 0, len(keys))
+	for k := range keys {
+		out = append(out, wire.Read{Key: k, Seq: admit.LastMoved(v, k)})
+	}
+	slices.SortFunc(out, func(a, b wire.Read) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	return out
 }
 
 // sensible refuses questions about nodes that are not there.
@@ -86,19 +116,18 @@ func sensible(v projections.State, req wire.ForeseeRequest) error {
 // imagined makes changes on a fork.
 type imagined struct {
 	Fork
-	actor events.Actor
+	actor   events.Actor
+	results []wire.Result
+	pruned  []wire.Result
 }
 
-func (f imagined) all(req wire.ForeseeRequest) []wire.Result {
+func (f *imagined) all(req wire.ForeseeRequest) {
 	for i, has := range req.AddNodes {
 		f.AddNode(f.unusedName(i+1), has)
 	}
-	var out []wire.Result
-	for i, item := range req.Items {
-		out = append(out, f.change(fmt.Sprintf("apply/%d", i), wire.ChangeRequest{Operation: wire.Apply}, item))
-	}
+	f.apply(req)
 	for i, to := range req.Scale {
-		out = append(out, f.change(fmt.Sprintf("scale/%d", i), wire.ChangeRequest{Operation: wire.Scale, Replicas: to.Replicas}, wire.Item{Key: to.Key}))
+		f.results = append(f.results, f.change(fmt.Sprintf("scale/%d", i), wire.ChangeRequest{Operation: wire.Scale, Replicas: to.Replicas}, wire.Item{Key: to.Key}))
 	}
 	for _, n := range req.Drain {
 		f.drain(n)
@@ -106,11 +135,35 @@ func (f imagined) all(req wire.ForeseeRequest) []wire.Result {
 	for _, n := range req.Lose {
 		f.Lose(n)
 	}
-	return out
+}
+
+// apply makes the items one change, as a real apply does.
+func (f *imagined) apply(req wire.ForeseeRequest) {
+	change := wire.ChangeRequest{Operation: wire.Apply, Whole: true, Set: req.Set, Prune: req.Prune}
+	asks := make([]admit.Request, len(req.Items))
+	for i, item := range req.Items {
+		asks[i] = admit.Request{ChangeRequest: change, Item: item, Op: events.OpID(fmt.Sprintf("apply/%d/0", i))}
+	}
+	w := admit.Together(f.View(), asks, f.Now())
+	stays := map[events.Key]bool{}
+	for _, i := range w.Order {
+		f.Do(f.actor, events.OpID(fmt.Sprintf("apply/%d", i)), w.Outcomes[i].Drafts)
+	}
+	for _, out := range w.Outcomes {
+		f.results = append(f.results, out.Result)
+		stays[out.Result.Key] = true
+	}
+	if !req.Prune || w.Refused > 0 {
+		return
+	}
+	for i, out := range admit.Prune(f.View(), admit.Request{ChangeRequest: change}, stays, f.Now()) {
+		f.Do(f.actor, events.OpID(fmt.Sprintf("prune/%d", i)), out.Drafts)
+		f.pruned = append(f.pruned, out.Result)
+	}
 }
 
 // unusedName is a name for an added node.
-func (f imagined) unusedName(i int) string {
+func (f *imagined) unusedName(i int) string {
 	name := fmt.Sprintf("new-%d", i)
 	for {
 		if _, taken := f.View().Get(events.Key{Resource: events.Nodes, Name: name}); !taken {
@@ -121,14 +174,14 @@ func (f imagined) unusedName(i int) string {
 }
 
 // change is admitted by the code that admits a real one.
-func (f imagined) change(id string, req wire.ChangeRequest, item wire.Item) wire.Result {
+func (f *imagined) change(id string, req wire.ChangeRequest, item wire.Item) wire.Result {
 	out := admit.Admit(f.View(), admit.Request{ChangeRequest: req, Item: item, Op: events.OpID(id + "/0")}, f.Now())
 	f.Do(f.actor, events.OpID(id), out.Drafts)
 	return out.Result
 }
 
 // drain cordons a node and deletes the pods on it.
-func (f imagined) drain(name string) {
+func (f *imagined) drain(name string) {
 	if o, ok := f.View().Get(events.Key{Resource: events.Nodes, Name: name}); ok {
 		body := reconcilers.Same(o)
 		body.Generation++

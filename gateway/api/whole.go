@@ -10,6 +10,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/why"
 	"github.com/stave-run/stave/reconcilers"
 )
 
@@ -23,6 +24,7 @@ type whole struct {
 
 	out    admit.Whole
 	pruned []admit.Outcome
+	moved  []wire.Moved      // of what should not have
 	past   bool              // it landed before: this is a retry
 	view   projections.State // what it was decided on
 	now    time.Time
@@ -41,6 +43,8 @@ func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.C
 		return nil, fmt.Errorf("%s %d objects: %w", req.Operation, len(req.Items), err)
 	}
 	switch {
+	case len(w.moved) > 0:
+		return wire.ChangeReply{Moved: s.whoMoved(ctx, w.moved)}, nil
 	case req.DryRun:
 		return w.rehearsed()
 	case w.past:
@@ -55,10 +59,24 @@ func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.C
 	return s.answered(ctx, reply, last)
 }
 
+// whoMoved adds what the log says of the changes that stand in the way.
+func (s *Server) whoMoved(ctx context.Context, moved []wire.Moved) []wire.Moved {
+	for i := range moved {
+		if e, ok := s.at(ctx)(moved[i].Now); ok {
+			m := &moved[i]
+			m.Time, m.Actor, m.What, m.Message = e.Time, e.Actor, why.Words(e, m.Key), e.Message
+		}
+	}
+	return moved
+}
+
 // decide runs in the writer. It may be asked more than once.
 func (w *whole) decide(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
 	w.view, w.now, w.pruned = v, now, nil
 	if _, w.past = v.Landed(w.op(0)); w.past && !w.req.DryRun {
+		return nil, nil
+	}
+	if w.moved = admit.Unmoved(v, w.req.Unmoved); len(w.moved) > 0 {
 		return nil, nil
 	}
 	w.out = admit.Together(v, w.asks, now)

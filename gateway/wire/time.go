@@ -65,7 +65,9 @@ type UndoReply struct {
 type ForeseeRequest struct {
 	At       Moment              `json:"at,omitzero"`        // fork the past
 	AddNodes []map[string]string `json:"addNodes,omitempty"` // what each has to give: cpu, memory, pods
-	Items    []Item              `json:"items,omitempty"`    // to be applied
+	Items    []Item              `json:"items,omitempty"`    // to be applied, as one change
+	Set      string              `json:"set,omitempty"`      // of which the items become members
+	Prune    bool                `json:"prune,omitempty"`    // members of the set that are not among the items go
 	Scale    []ScaleTo           `json:"scale,omitempty"`
 	Drain    []string            `json:"drain,omitempty"` // nodes to be cordoned and emptied
 	Lose     []string            `json:"lose,omitempty"`  // nodes that fall silent
@@ -80,7 +82,11 @@ type ScaleTo struct {
 // ForeseeReply has one result an item and a scale, in order, and what would
 // become of the pods, as text and as JSON.
 type ForeseeReply struct {
+	Seq     events.Seq      `json:"seq"`             // of the state that was forked
+	Reads   []Read          `json:"reads,omitempty"` // what the answer rests on
+	Moves   bool            `json:"moves,omitempty"` // something becomes of a pod
 	Results []Result        `json:"results,omitempty"`
+	Pruned  []Result        `json:"pruned,omitempty"`
 	Text    string          `json:"text,omitempty"`
 	JSON    json.RawMessage `json:"json,omitempty"`
 	Error   *metav1.Status  `json:"error,omitempty"`

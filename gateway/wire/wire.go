@@ -57,6 +57,7 @@ type ChangeRequest struct {
 	Whole           bool      `json:"whole,omitempty"`           // all items in one append, or none of them
 	Set             string    `json:"set,omitempty"`             // Apply: the items become members of this set of manifests
 	Prune           bool      `json:"prune,omitempty"`           // Apply, whole: members of the set that are not among the items go
+	Unmoved         []Read    `json:"unmoved,omitempty"`         // Whole: only when nothing of this has moved since it was read
 	DryRun          bool      `json:"dryRun,omitempty"`          // decide, answer, append nothing
 	Message         string    `json:"message,omitempty"`         // kept with the events: the command line, or what -m said
 	Grace           *int64    `json:"grace,omitempty"`           // Delete: seconds, nil for the object's own
@@ -81,7 +82,25 @@ type Item struct {
 type ChangeReply struct {
 	Results []Result       `json:"results"`
 	Pruned  []Result       `json:"pruned,omitempty"` // members of the set that went, and those that had to stay
+	Moved   []Moved        `json:"moved,omitempty"`  // of what should not have; nothing was appended then
 	Error   *metav1.Status `json:"error,omitempty"`
+}
+
+// Read is an object that a decision rested on, and its last change then; 0 when
+// it had never been there.
+type Read struct {
+	Key events.Key `json:"key"`
+	Seq events.Seq `json:"seq,omitempty"`
+}
+
+// Moved is an object that changed since it was read, and its newest change.
+type Moved struct {
+	Read
+	Now     events.Seq   `json:"now"`
+	Time    time.Time    `json:"time"`
+	Actor   events.Actor `json:"actor"`
+	What    string       `json:"what"` // in a few words
+	Message string       `json:"message,omitempty"`
 }
 
 // Result says what became of one item.
