@@ -7,43 +7,43 @@ import (
 )
 
 // Pod is what the scheduler and its node said of one life of a pod. Its spec
-// and labels are in its Object row.
+// and labels are in its Object row. What is zero takes no room in a checkpoint.
 type Pod struct {
-	Key        events.Key
-	UID        events.UID
-	Node       string // "" while it is not assigned
-	Assigned   Mark
-	IP         string
-	HostIP     string
-	Sandbox    Mark        // when it got its namespaces and address
-	Containers []Container // in the order in which the node first spoke of them
-	Stopping   Mark        // the node began to stop it
-	StopReason string
-	Stopped    Mark         // nothing of it runs any more
-	Failed     *events.Fact // it cannot run as a whole
-	FailedAt   Mark
-	ReadySince Mark // all containers ready since; zero while not
+	Key        events.Key   `cbor:",omitzero"`
+	UID        events.UID   `cbor:",omitzero"`
+	Node       string       `cbor:",omitzero"` // "" while it is not assigned
+	Assigned   Mark         `cbor:",omitzero"`
+	IP         string       `cbor:",omitzero"`
+	HostIP     string       `cbor:",omitzero"`
+	Sandbox    Mark         `cbor:",omitzero"` // when it got its namespaces and address
+	Containers []Container  `cbor:",omitzero"` // in the order in which the node first spoke of them
+	Stopping   Mark         `cbor:",omitzero"` // the node began to stop it
+	StopReason string       `cbor:",omitzero"`
+	Stopped    Mark         `cbor:",omitzero"` // nothing of it runs any more
+	Failed     *events.Fact `cbor:",omitzero"` // it cannot run as a whole
+	FailedAt   Mark         `cbor:",omitzero"`
+	ReadySince Mark         `cbor:",omitzero"` // all containers ready since; zero while not
 	// ReadyTurned is when the pod last became ready or ceased to be.
-	ReadyTurned Mark
-	Lost        bool // its node is silent: what is known is old
+	ReadyTurned Mark `cbor:",omitzero"`
+	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
 }
 
 // Container is the latest of one container of a pod.
 type Container struct {
-	Name        string
-	Run         int // the present or last run, 1 is the first, 0 before it
-	Phase       ContainerPhase
-	Reason      string // why it waits: ContainerCreating, ErrImagePull, CrashLoopBackOff, …
-	Message     string
-	Until       time.Time // end of a back-off
-	Image       string
-	ImageID     string
-	ContainerID string
-	StartedAt   time.Time
-	Ready       bool
-	Exit        *Exit // of the present run, when Phase is Terminated
-	Last        *Exit // of the run before
-	Since       Mark  // of Phase
+	Name        string         `cbor:",omitzero"`
+	Run         int            `cbor:",omitzero"` // the present or last run, 1 is the first, 0 before it
+	Phase       ContainerPhase `cbor:",omitzero"`
+	Reason      string         `cbor:",omitzero"` // why it waits: ContainerCreating, ErrImagePull, CrashLoopBackOff, …
+	Message     string         `cbor:",omitzero"`
+	Until       time.Time      `cbor:",omitzero"` // end of a back-off
+	Image       string         `cbor:",omitzero"`
+	ImageID     string         `cbor:",omitzero"`
+	ContainerID string         `cbor:",omitzero"`
+	StartedAt   time.Time      `cbor:",omitzero"`
+	Ready       bool           `cbor:",omitzero"`
+	Exit        *Exit          `cbor:",omitzero"` // of the present run, when Phase is Terminated
+	Last        *Exit          `cbor:",omitzero"` // of the run before
+	Since       Mark           `cbor:",omitzero"` // of Phase
 }
 
 // ContainerPhase is where a run is; within a run it only moves forward.
@@ -58,16 +58,16 @@ const (
 
 // Exit is how a run ended.
 type Exit struct {
-	Run         int
-	Code        int
-	Signal      int
-	Reason      string // Completed, Error, OOMKilled, StartError
-	Message     string
-	Tail        string
-	OOM         bool
-	ContainerID string
-	StartedAt   time.Time
-	FinishedAt  time.Time
+	Run         int       `cbor:",omitzero"`
+	Code        int       `cbor:",omitzero"`
+	Signal      int       `cbor:",omitzero"`
+	Reason      string    `cbor:",omitzero"` // Completed, Error, OOMKilled, StartError
+	Message     string    `cbor:",omitzero"`
+	Tail        string    `cbor:",omitzero"`
+	OOM         bool      `cbor:",omitzero"`
+	ContainerID string    `cbor:",omitzero"`
+	StartedAt   time.Time `cbor:",omitzero"`
+	FinishedAt  time.Time `cbor:",omitzero"`
 	Mark
 }
 

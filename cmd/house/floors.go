@@ -139,6 +139,7 @@ var allowed = []string{
 
 // allowedIn are those that one pure room alone may import besides.
 var allowedIn = map[string][]string{
+	"projections":     {"github.com/fxamacker/cbor/v2"},
 	"events/manifest": {"github.com/goccy/go-yaml", "github.com/goccy/go-yaml/"},
 	"gateway/merge": {
 		"k8s.io/apimachinery/pkg/util/strategicpatch", "k8s.io/apimachinery/pkg/util/jsonmergepatch",

@@ -3,9 +3,9 @@ package sim
 import (
 	"bytes"
 	"fmt"
-	"github.com/stave-run/stave/bus"
 	"time"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
@@ -128,7 +128,8 @@ func (w *World) heal() {
 // refold folds the log once more. The state at the cut must be what it was, and
 // the end what was folded on from there when it happened: a fold that changed a
 // row which a snapshot shares shows in the first, one that depends on anything
-// but the log in the second.
+// but the log in the second. At the cut a checkpoint takes the state's place: one
+// that forgets anything which later events need shows at the end.
 func (w *World) refold(seed uint64) {
 	if w.failure != nil {
 		return
@@ -138,6 +139,9 @@ func (w *World) refold(seed uint64) {
 	for i, e := range w.store.log {
 		if i == cut && !bytes.Equal(s.Dump(), w.views[i].Dump()) {
 			w.fail("refold", "the state at %d is not what it was", i)
+		}
+		if i == cut {
+			s = w.restored(s)
 		}
 		s, _ = w.apply(s, e)
 	}
@@ -151,6 +155,19 @@ func (w *World) refold(seed uint64) {
 			w.fail("refold", "%s has another state than the log", r.name)
 		}
 	}
+}
+
+// restored is a state after its checkpoint was written and read.
+func (w *World) restored(s projections.State) projections.State {
+	var b bytes.Buffer
+	err := s.Keep(&b)
+	if err == nil {
+		s, err = projections.Restore(projections.KeptVersion, &b)
+	}
+	if err != nil {
+		w.fail("checkpoint", "%v", err)
+	}
+	return s
 }
 
 // Format is a failed result for people: seed, finding, script and trace.
