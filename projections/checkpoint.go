@@ -45,6 +45,8 @@ type keptObject struct {
 	Template         events.Hash     `cbor:",omitempty"`
 	Raw              json.RawMessage // nil and empty are not the same
 	Applied, Status  json.RawMessage
+	Managed          json.RawMessage `cbor:",omitzero"`
+	Set              string          `cbor:",omitempty"`
 	LastSpec         events.Seq
 }
 
@@ -108,7 +110,7 @@ func (s State) Keep(w io.Writer) error {
 
 func (s State) keep(o *Object) keptObject {
 	k := keptObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, LastSpec: s.LastSpec(o.Key)}
+		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key)}
 	if o.Template != nil {
 		k.Template = o.Template.Hash
 	}
@@ -215,7 +217,7 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	last, children := gone, make([]keptChild, len(rows))
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
-			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Raw: k.Raw, Applied: k.Applied, Status: k.Status}
+			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Managed: k.Managed, Set: k.Set}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {

@@ -69,7 +69,7 @@ func changed(changes []projections.Change) string {
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
 		"State": "Seq Time Epoch Holder Void Unknown objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps",
-		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Template Raw Applied Status " +
+		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Template Raw Applied Managed Set Status " +
 			"body typed",
 	}
 	for _, row := range []any{projections.State{}, projections.Object{}} {

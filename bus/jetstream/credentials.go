@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"github.com/stave-run/stave/bus/sealed"
 	"github.com/stave-run/stave/events"
 )
 
@@ -115,7 +116,7 @@ func (c Credential) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode credential: %w", err)
 	}
-	if err := replaceFile(path, append(b, '\n')); err != nil {
+	if err := sealed.Replace(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("write credential: %w", err)
 	}
 	return nil
@@ -130,32 +131,4 @@ func newPassword() (string, error) {
 		return "", fmt.Errorf("make password: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
-}
-
-// replaceFile writes a file of mode 0600 beside path, syncs it, and moves it there.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails once it was moved
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

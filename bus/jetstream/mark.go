@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/stave-run/stave/bus/sealed"
 	"github.com/stave-run/stave/events"
 )
 
@@ -101,7 +102,7 @@ func readGaps(dir string) ([]gap, error) {
 func writeGaps(dir string, gaps []gap) error {
 	b, err := json.Marshal(gaps)
 	if err == nil {
-		err = replaceFile(gapsPath(dir), append(b, '\n'))
+		err = sealed.Replace(gapsPath(dir), append(b, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("record gaps: %w", err)

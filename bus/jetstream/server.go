@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/bus/sealed"
 )
 
 // Options say where the log lives and who may speak to it.
@@ -173,7 +174,7 @@ func keptPort(host, dir string) int {
 func keepPort(dir string, a net.Addr) error {
 	_, port, err := net.SplitHostPort(a.String())
 	if err == nil {
-		err = replaceFile(portPath(dir), []byte(port+"\n"))
+		err = sealed.Replace(portPath(dir), []byte(port+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("keep port: %w", err)

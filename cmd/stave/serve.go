@@ -37,6 +37,7 @@ type cluster struct {
 	layout layout
 	server *jetstream.Server
 	view   *follow.Follower
+	past   *follow.Checkpoints
 	loop   *run.Loop
 	door   *api.Server
 	logger *slog.Logger
@@ -154,7 +155,12 @@ func (c *cluster) die(err error) {
 
 func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) error {
 	last := time.Now()
-	f, err := follow.Open(ctx, c.server.Log(), follow.Options{Progress: func(done, of events.Seq) {
+	kept, err := follow.OpenCheckpoints(c.layout.checkpoints())
+	if err != nil {
+		return err
+	}
+	c.past = kept
+	f, err := follow.Open(ctx, c.server.Log(), follow.Options{Checkpoints: kept, Say: func(line string) { say("%s", line) }, Progress: func(done, of events.Seq) {
 		if time.Since(last) > time.Second {
 			last = time.Now()
 			say("folding: %d of %d events", done, of)
@@ -211,7 +217,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 }
 
 func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Writer: writer{c.loop}, Explain: schedule.Explain, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Writer: writer{c.loop}, Explain: schedule.Explain, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

@@ -125,7 +125,7 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 	if at.Seq == newest.Seq || at.Seq == 0 && !later(at, newest.Seq, newest.Time) {
 		return newest, nil
 	}
-	v := s.memory.before(at)
+	v := s.nearest(at)
 	if v.Seq+1 < b.First {
 		return v, badRequest{fmt.Errorf("%s cannot be told: the log begins at %d, and what came before is needed", at, b.First)}
 	}
@@ -147,6 +147,21 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 	}
 	s.memory.keep(v)
 	return v, nil
+}
+
+// nearest is the newest state at hand that the moment has not passed: one that
+// was folded before, or a checkpoint when that saves more than reading it costs.
+func (s *Server) nearest(at wire.Moment) projections.State {
+	v := s.memory.before(at)
+	if s.Past == nil {
+		return v
+	}
+	kept, ok := s.Past.Before(func(seq events.Seq, t time.Time) bool { return seq > v.Seq+keepEvery && !later(at, seq, t) })
+	if !ok {
+		return v
+	}
+	s.memory.keep(kept)
+	return kept
 }
 
 // within refuses moments that the log cannot tell of.

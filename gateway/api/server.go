@@ -53,12 +53,19 @@ type Writer interface {
 // Explainer says why the scheduler refuses a pod now; pure.
 type Explainer func(v projections.State, pod events.Key) []events.Reason
 
+// Past has states of the past that were kept.
+type Past interface {
+	// Before is the newest good one that within says yes to; false when there is none.
+	Before(within func(seq events.Seq, t time.Time) bool) (projections.State, bool)
+}
+
 // Options are what a server needs.
 type Options struct {
 	Wires   bus.Wires
 	Log     bus.Log
 	Views   Views
 	Writer  Writer
+	Past    Past // nil: the past is folded from the log's start
 	Explain Explainer
 	Fork    Forker // nil: plan and what-if are not answered
 	Cluster string

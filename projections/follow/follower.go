@@ -33,6 +33,11 @@ type Listener = func(view projections.State, e events.Envelope, changes []projec
 type Options struct {
 	// Progress is called now and then while the log is folded at the start.
 	Progress func(done, of events.Seq)
+	// Checkpoints are where the fold begins and what it leaves behind; nil keeps none.
+	Checkpoints *Checkpoints
+	// Say is told which checkpoint the fold began with, and why others were not
+	// used or could not be kept; may be nil.
+	Say func(line string)
 }
 
 // Follower keeps the two snapshots of one log.
@@ -43,6 +48,7 @@ type Follower struct {
 	ahead   level
 	durable level
 	pending chan *tick // pointers: room for many ticks is megabytes that the ring would touch one by one
+	keeper  *keeper    // nil: no checkpoints are kept
 
 	mu  sync.Mutex
 	err error
@@ -55,23 +61,44 @@ type tick struct {
 	changes []projections.Change
 }
 
-// Open folds the log as it is and goes on following it until ctx ends or Close
-// is called. What it folded at the start is durable when it returns.
+// Open folds the log as it is, for as long as ctx allows, and goes on following
+// it until Close is called. What it folded at the start is durable when it returns.
 func Open(ctx context.Context, log bus.Log, o Options) (*Follower, error) {
-	s, err := replay(ctx, log, o.Progress)
+	if o.Say == nil {
+		o.Say = func(string) {}
+	}
+	from, err := begin(ctx, log, o)
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	s, err := replay(ctx, log, from, o.Progress)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f := &Follower{log: log, stop: stop, done: make(chan struct{}), pending: make(chan *tick, maxPending)}
 	f.ahead.view, f.ahead.told, f.durable.view, f.durable.told = s, s.Seq, s, s.Seq
+	if o.Checkpoints != nil {
+		f.keeper = newKeeper(f, o, from.Seq)
+	}
 	go f.run(ctx, s)
 	return f, nil
 }
 
-// replay folds what is in the log.
-func replay(ctx context.Context, log bus.Log, progress func(done, of events.Seq)) (projections.State, error) {
-	s := projections.Empty()
+// begin is the state to fold on from: a checkpoint, or the empty one.
+func begin(ctx context.Context, log bus.Log, o Options) (projections.State, error) {
+	if o.Checkpoints == nil {
+		return projections.Empty(), nil
+	}
+	s, err := o.Checkpoints.Newest(ctx, log, o.Say)
+	if err == nil && s.Seq > 0 {
+		o.Say(fmt.Sprintf("folding from checkpoint %d", s.Seq))
+	}
+	return s, err
+}
+
+// replay folds what is in the log after a state.
+func replay(ctx context.Context, log bus.Log, s projections.State, progress func(done, of events.Seq)) (projections.State, error) {
 	b, err := log.Bounds(ctx)
 	if err != nil {
 		return s, fmt.Errorf("read the log's bounds: %w", err)
@@ -79,7 +106,13 @@ func replay(ctx context.Context, log bus.Log, progress func(done, of events.Seq)
 	if progress == nil {
 		progress = func(events.Seq, events.Seq) {}
 	}
-	err = log.Read(ctx, b.First, func(e events.Envelope) error {
+	first := b.First
+	if s.Seq > 0 {
+		first = s.Seq + 1
+	} else if b.First > 1 {
+		return s, fmt.Errorf("fold the log: it begins at %d, and no checkpoint from there on is good: what came before is needed", b.First)
+	}
+	err = log.Read(ctx, first, func(e events.Envelope) error {
 		s, _ = projections.Apply(s, e)
 		if e.Seq%progressEvery == 0 {
 			progress(e.Seq, b.Last)
@@ -222,8 +255,12 @@ func (f *Follower) Err() error {
 	return f.err
 }
 
-// Close stops following and waits for the listeners to return.
+// Close stops following, waits for the listeners to return, and leaves a
+// checkpoint of the durable snapshot.
 func (f *Follower) Close() {
 	f.stop()
 	<-f.done
+	if f.keeper != nil {
+		f.keeper.close()
+	}
 }

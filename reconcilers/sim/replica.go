@@ -52,7 +52,7 @@ func (r *replica) boot() {
 	r.alive, r.boots, r.until = true, r.boots+1, time.Time{}
 	r.view = r.w.views[len(r.w.views)-1]
 	if n := len(r.w.views); r.boots%4 != 0 {
-		r.view = r.w.restored(r.w.views[n*7919%(n*r.boots)%n])
+		r.view = r.w.restored(r.w.views[(n/2+7919*r.boots)%n])
 		for int(r.view.Seq) < len(r.w.store.log) {
 			r.view, _ = r.w.apply(r.view, r.w.store.log[r.view.Seq])
 		}
