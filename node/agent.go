@@ -46,6 +46,8 @@ type Runtime interface {
 	List(ctx context.Context) ([]runtime.ContainerState, error)
 	Exec(ctx context.Context, id string, e runtime.ExecSpec, s runtime.Streams) (int, error)
 	Attach(ctx context.Context, id string, s runtime.Streams) error
+	// Stats reads what a running container has used and uses.
+	Stats(ctx context.Context, id string) (runtime.Stats, error)
 	// Dial connects to a TCP port on the loopback of a pod's network.
 	Dial(ctx context.Context, podUID string, port uint16) (net.Conn, error)
 }
@@ -89,6 +91,7 @@ type Agent struct {
 	boot    string
 	journal *journal
 	feed    *feed
+	meter   meter
 
 	mu      sync.Mutex
 	place   wire.JoinReply
@@ -197,6 +200,7 @@ func (a *Agent) serve() (stop func(), err error) {
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeAttach), a.serveAttach)),
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeForward), a.serveForward)),
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeImport), a.importImages)),
+		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeMetrics), a.serveMetrics)),
 		add(a.o.Wires.Subscribe(string(events.NodeFeedSubject(a.o.Name)), a.feed.message)),
 		add(a.o.Wires.Subscribe(projections.BeaconSubject, a.feed.beacon)),
 	)

@@ -66,6 +66,15 @@ func (d *double) endLocked(c *runtime.ContainerState, code int) {
 	d.exits <- *c.Exit
 }
 
+func (d *double) Stats(_ context.Context, id string) (runtime.Stats, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c, ok := d.containers[id]; !ok || c.Status != runtime.StatusRunning {
+		return runtime.Stats{}, errors.New("not running")
+	}
+	return runtime.Stats{At: time.Now(), CPU: time.Second, Memory: 2, WorkingSet: 1}, nil
+}
+
 func (d *double) Adopt(context.Context) error { return nil }
 
 func (d *double) Exits() <-chan runtime.Exit { return d.exits }

@@ -146,7 +146,7 @@ var elsewhere = map[string]string{
 	"proxy": "stave port-forward leads a port to a pod", "certificate": "users are credential files; nobody signs requests",
 	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
 	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
-	"plugin": "stave knows no plugins", "taint": "change the node's spec.taints in its manifest", "top": "stave describe node NODE shows requests and limits",
+	"plugin": "stave knows no plugins", "taint": "change the node's spec.taints in its manifest",
 }
 
 // didYouMean names the candidate that is typed almost the same, if there is one.

@@ -49,6 +49,7 @@ type cli struct {
 	Attach       attachCmd       `cmd:"" group:"Looking" help:"Join the streams of a running container."`
 	PortForward  portForwardCmd  `cmd:"" name:"port-forward" group:"Looking" help:"Lead ports of this machine to a pod."`
 	Wait         waitCmd         `cmd:"" group:"Looking" help:"Wait until objects are as asked."`
+	Top          topCmd          `cmd:"" group:"Looking" help:"Show what nodes and pods use of CPU and memory."`
 	ClusterInfo  clusterInfoCmd  `cmd:"" name:"cluster-info" group:"Looking" help:"Show where the cluster answers, and how it is."`
 	Config       configCmd       `cmd:"" group:"Looking" help:"Read and change kubeconfig files: contexts and their namespaces."`
 	Events       eventsCmd       `cmd:"" group:"Looking" help:"List what happened, in Kubernetes' words."`
