@@ -48,6 +48,8 @@ type Runtime interface {
 	Attach(ctx context.Context, id string, s runtime.Streams) error
 	// Stats reads what a running container has used and uses.
 	Stats(ctx context.Context, id string) (runtime.Stats, error)
+	// Root opens the root directory of a running container; the caller closes it.
+	Root(ctx context.Context, id string) (runtime.Root, error)
 	// Dial connects to a TCP port on the loopback of a pod's network.
 	Dial(ctx context.Context, podUID string, port uint16) (net.Conn, error)
 }
@@ -201,6 +203,7 @@ func (a *Agent) serve() (stop func(), err error) {
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeForward), a.serveForward)),
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeImport), a.importImages)),
 		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeMetrics), a.serveMetrics)),
+		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeCopy), a.serveCopy)),
 		add(a.o.Wires.Subscribe(string(events.NodeFeedSubject(a.o.Name)), a.feed.message)),
 		add(a.o.Wires.Subscribe(projections.BeaconSubject, a.feed.beacon)),
 	)

@@ -75,6 +75,10 @@ func (d *double) Stats(_ context.Context, id string) (runtime.Stats, error) {
 	return runtime.Stats{At: time.Now(), CPU: time.Second, Memory: 2, WorkingSet: 1}, nil
 }
 
+func (d *double) Root(context.Context, string) (runtime.Root, error) {
+	return runtime.Root{}, errors.New("containers in memory have no files")
+}
+
 func (d *double) Adopt(context.Context) error { return nil }
 
 func (d *double) Exits() <-chan runtime.Exit { return d.exits }

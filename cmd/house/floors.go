@@ -42,6 +42,7 @@ var plan = map[string]room{
 	"node/imagetest":       {2, part},
 	"node/imagetest/serve": {4, door},
 	"node/logfile":         {2, part},
+	"node/rootfs":          {2, part},
 	"node/shim":            {2, part},
 	"node/runtime":         {2, part},
 	"node/volume":          {2, part},

@@ -47,6 +47,7 @@ type cli struct {
 	Logs         logsCmd         `cmd:"" aliases:"log" group:"Looking" help:"Print what a container wrote."`
 	Exec         execCmd         `cmd:"" group:"Looking" help:"Run a command in a container."`
 	Attach       attachCmd       `cmd:"" group:"Looking" help:"Join the streams of a running container."`
+	Cp           cpCmd           `cmd:"" group:"Looking" help:"Copy files and directories to and from containers."`
 	PortForward  portForwardCmd  `cmd:"" name:"port-forward" group:"Looking" help:"Lead ports of this machine to a pod."`
 	Wait         waitCmd         `cmd:"" group:"Looking" help:"Wait until objects are as asked."`
 	Top          topCmd          `cmd:"" group:"Looking" help:"Show what nodes and pods use of CPU and memory."`

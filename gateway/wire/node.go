@@ -39,6 +39,7 @@ const (
 	NodeExec    = "exec"    // ExecRequest; frames both ways
 	NodeAttach  = "attach"  // ExecRequest without Command; frames both ways
 	NodeForward = "forward" // ForwardRequest; what a connection carries, on Stdin and Stdout
+	NodeCopy    = "copy"    // CopyRequest; an archive on Stdout, or on Stdin
 	NodeImport  = "import"  // an image archive on Stdin; the answer is a list of Imported on Stdout
 )
 
@@ -93,6 +94,22 @@ type ForwardRequest struct {
 	Pod       string     `json:"pod"`
 	UID       events.UID `json:"uid"`
 	Port      uint16     `json:"port"`
+}
+
+// CopyRequest asks for files of a container as a tar archive, or brings some.
+// Names in the archive are relative to Path, which itself is "."; the end of one
+// that is brought is StdinClosed.
+type CopyRequest struct {
+	Namespace string     `json:"namespace"`
+	Pod       string     `json:"pod"`
+	UID       events.UID `json:"uid"`
+	Container string     `json:"container"`
+	Path      string     `json:"path"`
+	Write     bool       `json:"write,omitempty"`
+	// Into, of Write: the name in Path when that is a directory already.
+	Into string `json:"into,omitempty"`
+	// NoPreserve, of Write: the container's user and plain modes, not the archive's.
+	NoPreserve bool `json:"noPreserve,omitempty"`
 }
 
 // WindowSize is a terminal's.

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"io"
+	"os"
 	"time"
 )
 
@@ -224,6 +225,14 @@ type Streams struct {
 	Stdout io.Writer
 	Stderr io.Writer
 	Resize <-chan Size
+}
+
+// Root is the root directory of a running container, opened to be looked at only, and as whom its first process runs.
+type Root struct {
+	Dir    *os.File
+	UID    int
+	GID    int
+	Groups []int
 }
 
 // Stats are a container's figures read from its cgroup.
