@@ -11,14 +11,13 @@ func podSpec() verdict {
 		"volumes":          {fields: volumeFields()},
 		"initContainers":   {refuse: "it cannot be honoured yet, and containers would start without what it prepares"},
 		"imagePullSecrets": {refuse: "it cannot be honoured yet: the image would be pulled without it"},
-		"hostNetwork":      {refuse: "it cannot be honoured yet: the pod would get a network of its own", unless: "false"},
-		"hostPID":          {warn: "the pod keeps process ids of its own", unless: "false"},
-		"hostIPC":          {warn: "the pod keeps IPC of its own", unless: "false"},
-		"serviceAccount":   {warn: ignored, unless: "default"}, "serviceAccountName": {warn: ignored, unless: "default"},
+		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
+		"affinity":       {fields: map[string]verdict{"nodeAffinity": {}}},
+		"serviceAccount": {warn: ignored, unless: "default"}, "serviceAccountName": {warn: ignored, unless: "default"},
 		"automountServiceAccountToken": {}, // no token is ever mounted
 		"runtimeClassName":             {refuse: unsafe},
 		"hostUsers":                    {refuse: unsafe, unless: "true"},
-		"shareProcessNamespace":        {warn: ignored, unless: "false"},
+		"shareProcessNamespace":        {warn: "each container keeps process ids of its own", unless: "false"},
 		"preemptionPolicy":             {warn: ignored, unless: "PreemptLowerPriority"},
 	}}
 }
@@ -32,7 +31,7 @@ func containerFields() map[string]verdict {
 		}}}},
 		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {},
 			"secretRef": {refuse: "there are no Secrets yet: the variables would be missing"}}},
-		"ports": {fields: map[string]verdict{"name": {}, "containerPort": {}, "protocol": {}}},
+		"ports": {},
 		"resources": {fields: map[string]verdict{
 			"limits":   {fields: map[string]verdict{"cpu": {}, "memory": {}}},
 			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}}}}},

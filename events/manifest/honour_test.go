@@ -58,7 +58,7 @@ func TestUnhonoured(t *testing.T) {
 `, nil, nil},
 		{"probes", container + "    livenessProbe: {tcpSocket: {port: 1}}\n    lifecycle: {preStop: {exec: {command: [a]}}}\n",
 			[]string{"spec.containers[0].livenessProbe", "spec.containers[0].lifecycle"}, nil},
-		{"affinity", container + "  affinity: {nodeAffinity: {}}\n  priorityClassName: x\n", []string{"spec.affinity", "spec.priorityClassName"}, nil},
+		{"affinity", container + "  affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1}]}, podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: x}]}}\n  priorityClassName: x\n  topologySpreadConstraints: [{maxSkew: 1}]\n", []string{"spec.affinity.podAntiAffinity", "spec.priorityClassName", "spec.topologySpreadConstraints"}, nil},
 		{"said, but nothing in it", container + "  affinity: {}\n  initContainers: []\n  securityContext: {}\n  priorityClassName: null\n  hostNetwork: false\n", nil, nil},
 		{"init containers", container + "  initContainers: [{name: i, image: x}]\n", nil, []string{"spec.initContainers"}},
 		{"security of the pod", container + "  securityContext: {runAsUser: 0, fsGroup: 5, runAsNonRoot: true, sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}], seccompProfile: {type: RuntimeDefault}, appArmorProfile: {type: Unconfined}}\n", nil, nil},

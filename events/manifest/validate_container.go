@@ -66,6 +66,9 @@ func validateContainerPorts(ps []corev1.ContainerPort, at *field.Path) field.Err
 		if p.HostPort != 0 {
 			errs = invalid(errs, here.Child("hostPort"), p.HostPort, validation.IsValidPortNum(int(p.HostPort)))
 		}
+		if p.HostIP != "" {
+			errs = append(errs, validation.IsValidIP(here.Child("hostIP"), p.HostIP)...)
+		}
 		errs = oneOf(errs, here.Child("protocol"), p.Protocol, protocols...)
 	}
 	return errs

@@ -29,6 +29,8 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d, "must be between 1 and 2147483647, inclusive"))
 	}
 	errs = append(errs, validateLabels(s.NodeSelector, at.Child("nodeSelector"))...)
+	errs = append(errs, validateHost(s, at)...)
+	errs = append(errs, validateNodeAffinity(s.Affinity, at.Child("affinity", "nodeAffinity"))...)
 	errs = append(errs, validateTolerations(s.Tolerations, at.Child("tolerations"))...)
 	for _, n := range []struct {
 		field, value string

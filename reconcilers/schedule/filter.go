@@ -27,6 +27,8 @@ const (
 	CodeNodeName      events.Code = "NodeName"             // the pod names another one
 	CodeTaint         events.Code = "UntoleratedTaint"     // What is the taint
 	CodeSelector      events.Code = "NodeSelectorMismatch" // What is the label
+	CodeAffinity      events.Code = "NodeAffinityMismatch" // What is the label or field of the requirement that comes nearest
+	CodePorts         events.Code = "NodePortsTaken"       // What is the port, Have the pod that holds it
 	CodeInsufficient  events.Code = "Insufficient"         // What is cpu, memory or pods
 )
 
@@ -37,11 +39,14 @@ type wants struct {
 	selector    map[string]string
 	labels      []string // the selector's, sorted
 	tolerations []corev1.Toleration
+	affinity    affinity
+	ports       []port // of the node
 }
 
 func wantsOf(spec *corev1.PodSpec) wants {
 	return wants{usage: projections.Asks(spec), node: spec.NodeName, selector: spec.NodeSelector,
-		labels: slices.Sorted(maps.Keys(spec.NodeSelector)), tolerations: spec.Tolerations}
+		labels: slices.Sorted(maps.Keys(spec.NodeSelector)), tolerations: spec.Tolerations,
+		affinity: affinityOf(spec), ports: portsOf(spec, "")}
 }
 
 // refusal is a filter's no, cheap to make: most are never told to anybody. The
@@ -51,6 +56,7 @@ type refusal struct {
 	what       string // label or resource
 	taint      corev1.Taint
 	need, have int64
+	held       port
 }
 
 // refuses is the first filter that says no to a node, in Kubernetes' order. A
@@ -78,10 +84,17 @@ func (w wants) refuses(n *node) refusal {
 			return refusal{code: CodeSelector, what: k}
 		}
 	}
+	if !w.affinity.allows(n) {
+		return refusal{code: CodeAffinity}
+	}
 	return w.lacks(n)
 }
 
+// lacks is what a node has not left for the pod.
 func (w wants) lacks(n *node) refusal {
+	if want, held, clash := n.taken(w.ports); clash {
+		return refusal{code: CodePorts, what: want.String(), held: held}
+	}
 	what, need, have := n.lacks(w.usage)
 	if what == "" {
 		return refusal{}
@@ -107,10 +120,28 @@ func (w wants) refused(n *node) (events.Reason, bool) {
 	case CodeSelector:
 		out.Need, out.Have = w.selector[r.what], n.labels[r.what]
 		out.Fix = "label node " + n.name + " " + r.what + "=" + out.Need
+	case CodeAffinity:
+		out = w.mismatch(n, out)
+	case CodePorts:
+		out.Have, out.Fix = r.held.holder, "ask for another host port, or add a node"
 	case CodeInsufficient:
 		out.Need, out.Have, out.Fix = amount(r.what, r.need), amount(r.what, r.have), fix(r.what, r.need, r.have, n)
 	}
 	return out, true
+}
+
+// mismatch names the requirement that comes nearest to be met.
+func (w wants) mismatch(n *node, out events.Reason) events.Reason {
+	r, ok := w.affinity.nearest(n)
+	if !ok {
+		out.Need, out.Fix = "a term that matches", "give the pod's node affinity a term that is not empty"
+		return out
+	}
+	out.What, out.Need, out.Have, out.Fix = r.Key, needs(r), n.labels[r.Key], helps(r, n)
+	if r.Key == nameField {
+		out.Have = n.name
+	}
+	return out
 }
 
 func (w wants) tolerates(t corev1.Taint) bool {
@@ -227,8 +258,10 @@ func phrase(r events.Reason) string {
 	case CodeTaint:
 		key, value, _ := strings.Cut(strings.Split(r.Have, ":")[0], "=")
 		return "node(s) had untolerated taint {" + key + ": " + value + "}"
-	case CodeSelector:
+	case CodeSelector, CodeAffinity:
 		return "node(s) didn't match Pod's node affinity/selector"
+	case CodePorts:
+		return "node(s) didn't have free ports for the requested pod ports"
 	}
 	if r.What == "pods" {
 		return "Too many pods"

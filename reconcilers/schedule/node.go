@@ -22,6 +22,8 @@ type node struct {
 	has           projections.Usage
 	used          projections.Usage
 	given         []*projections.Object // by this pass, in order
+	view          reconcilers.View
+	held          []port // nil until somebody asks for a port
 }
 
 // nodesOf are all nodes that are not being removed, by name.
@@ -32,7 +34,7 @@ func nodesOf(v reconcilers.View) []*node {
 			continue
 		}
 		t := projections.As[*corev1.Node](o)
-		n := &node{key: o.Key, name: o.Key.Name, labels: t.Labels, taints: t.Spec.Taints,
+		n := &node{view: v, key: o.Key, name: o.Key.Name, labels: t.Labels, taints: t.Spec.Taints,
 			unschedulable: t.Spec.Unschedulable, used: v.Used(o.Key.Name), said: "never heard of"}
 		if row, ok := v.Node(n.name); ok {
 			n.has = row.Has
@@ -64,6 +66,42 @@ func (n *node) score(ask projections.Usage) int64 {
 	return (share(n.used.ScoreCPU+ask.ScoreCPU, n.has.CPU) + share(n.used.ScoreMemory+ask.ScoreMemory, n.has.Memory)) / 2
 }
 
+// What a preference weighs beside the free share, in thousandths of it: as Kubernetes weighs its own.
+const (
+	weightLiked = 2000
+	weightTaint = 3000
+)
+
+// preferences are what each node's score gains by what the pod likes of it, and by the absence of taints that it does
+// not tolerate and that only advise against the node; nil when no node differs.
+func (w wants) preferences(nodes []*node) map[*node]int64 {
+	liked, taints := make([]int64, len(nodes)), make([]int64, len(nodes))
+	var mostLiked, mostTaints int64
+	for i, n := range nodes {
+		liked[i], taints[i] = w.affinity.likes(n), w.advisedAgainst(n)
+		mostLiked, mostTaints = max(mostLiked, liked[i]), max(mostTaints, taints[i])
+	}
+	if mostLiked == 0 && mostTaints == 0 {
+		return nil
+	}
+	out := make(map[*node]int64, len(nodes))
+	for i, n := range nodes {
+		out[n] = weightLiked*liked[i]/max(1, mostLiked) + weightTaint*(mostTaints-taints[i])/max(1, mostTaints)
+	}
+	return out
+}
+
+// advisedAgainst counts the taints of a node that only say that others are better.
+func (w wants) advisedAgainst(n *node) int64 {
+	var count int64
+	for _, t := range n.taints {
+		if t.Effect == corev1.TaintEffectPreferNoSchedule && !w.tolerates(t) {
+			count++
+		}
+	}
+	return count
+}
+
 func share(used, has int64) int64 {
 	if has <= 0 || used >= has {
 		return 0
@@ -74,15 +112,17 @@ func share(used, has int64) int64 {
 // byLoad is a heap of the nodes that fit a class, the least loaded first. Only
 // the node on top gets pods, so only its place has to be mended.
 type byLoad struct {
-	ask    projections.Usage
+	want   wants
+	liked  map[*node]int64 // what preferences add to a node's score
 	nodes  []*node
 	scores []int64
 }
 
 func (b *byLoad) init() {
 	b.scores = make([]int64, len(b.nodes))
+	b.liked = b.want.preferences(b.nodes)
 	for i, n := range b.nodes {
-		b.scores[i] = n.score(b.ask)
+		b.scores[i] = b.score(n)
 	}
 	heap.Init(b)
 }
@@ -90,7 +130,7 @@ func (b *byLoad) init() {
 // best is the node for the next pod, nil when none fits any more.
 func (b *byLoad) best() *node {
 	for len(b.nodes) > 0 {
-		if what, _, _ := b.nodes[0].lacks(b.ask); what == "" {
+		if b.want.lacks(b.nodes[0]).code == "" {
 			return b.nodes[0]
 		}
 		heap.Pop(b)
@@ -98,9 +138,11 @@ func (b *byLoad) best() *node {
 	return nil
 }
 
+func (b *byLoad) score(n *node) int64 { return n.score(b.want.usage) + b.liked[n] }
+
 // took says that the best node got a pod.
 func (b *byLoad) took() {
-	b.scores[0] = b.nodes[0].score(b.ask)
+	b.scores[0] = b.score(b.nodes[0])
 	heap.Fix(b, 0)
 }
 
@@ -128,7 +170,7 @@ func (b *byLoad) Swap(i, j int) {
 // Push implements heap.Interface; nodes are only ever taken out.
 func (b *byLoad) Push(x any) {
 	n := x.(*node)
-	b.nodes, b.scores = append(b.nodes, n), append(b.scores, n.score(b.ask))
+	b.nodes, b.scores = append(b.nodes, n), append(b.scores, b.score(n))
 }
 
 // Pop implements heap.Interface.

@@ -32,7 +32,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
@@ -154,7 +154,7 @@ type pass struct {
 // place gives the pods of a class to nodes; what is left gets a verdict. It
 // tells whether the pass has room for more.
 func (p *pass) place(c *class) bool {
-	fit := &byLoad{ask: c.want.usage}
+	fit := &byLoad{want: c.want}
 	for _, n := range p.nodes {
 		if c.want.refuses(n).code == "" {
 			fit.nodes = append(fit.nodes, n)
@@ -166,7 +166,7 @@ func (p *pass) place(c *class) bool {
 		if n == nil {
 			return p.refuse(c.pods[i:], p.explain(c.want))
 		}
-		if !p.give(n, o, c.want.usage) {
+		if !p.give(n, o, c.want) {
 			return false
 		}
 		fit.took()
@@ -185,7 +185,7 @@ func (p *pass) explain(w wants) []events.Reason {
 	return out
 }
 
-func (p *pass) give(n *node, o *projections.Object, ask projections.Usage) bool {
+func (p *pass) give(n *node, o *projections.Object, want wants) bool {
 	cost := 0
 	if len(n.given) == 0 {
 		cost++
@@ -205,7 +205,8 @@ func (p *pass) give(n *node, o *projections.Object, ask projections.Usage) bool 
 		p.order = append(p.order, n)
 	}
 	n.given = append(n.given, o)
-	n.used = n.used.Add(ask, +1)
+	n.used = n.used.Add(want.usage, +1)
+	n.take(o, want.ports)
 	return true
 }
 
