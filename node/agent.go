@@ -54,9 +54,11 @@ type Runtime interface {
 	Dial(ctx context.Context, podUID string, port uint16) (net.Conn, error)
 }
 
-// Network gives pods their links and addresses. Both calls are idempotent.
+// Network gives pods their links and addresses. All calls are idempotent.
 type Network interface {
 	Attach(ctx context.Context, podUID, netnsPath string) (netip.Addr, error)
+	// Publish makes these the ports of the node that lead to an attached pod, until it is detached.
+	Publish(ctx context.Context, podUID string, ports []plan.HostPort) error
 	Detach(ctx context.Context, podUID string) error
 }
 

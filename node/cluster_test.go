@@ -25,6 +25,7 @@ import (
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/node/containerd"
 	"github.com/stave-run/stave/node/imagetest"
+	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 )
@@ -259,9 +260,10 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 // link is a network without links: it counts who is attached.
 type link struct {
-	mu       sync.Mutex
-	attached map[string]netip.Addr
-	next     int
+	mu        sync.Mutex
+	attached  map[string]netip.Addr
+	published map[string][]plan.HostPort
+	next      int
 }
 
 func (l *link) Attach(_ context.Context, uid, netns string) (netip.Addr, error) {
@@ -278,10 +280,21 @@ func (l *link) Attach(_ context.Context, uid, netns string) (netip.Addr, error) 
 	return l.attached[uid], nil
 }
 
+func (l *link) Publish(_ context.Context, uid string, ports []plan.HostPort) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.published == nil {
+		l.published = map[string][]plan.HostPort{}
+	}
+	l.published[uid] = ports
+	return nil
+}
+
 func (l *link) Detach(_ context.Context, uid string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.attached, uid)
+	delete(l.published, uid)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func (w *worker) writeEtc(row *projections.DesiredPod, ip string) error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "hosts"), []byte(plan.HostsFile(pod, n, ip, host.hosts)), 0o644),
 		os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte(plan.ResolvConf(pod, n, host.resolv)), 0o644),
-		os.WriteFile(filepath.Join(dir, "hostname"), []byte(plan.Hostname(pod)+"\n"), 0o644),
+		os.WriteFile(filepath.Join(dir, "hostname"), []byte(plan.Hostname(pod, n)+"\n"), 0o644),
 	)
 }
 

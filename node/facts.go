@@ -47,7 +47,7 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 
 // describeNode is the part of the facts that pods can ask for.
 func describeNode(o Options) plan.Node {
-	n := plan.Node{Name: o.Name}
+	n := plan.Node{Name: o.Name, Hostname: o.Facts.Hostname}
 	if len(o.Facts.Addresses) > 0 {
 		n.IP = o.Facts.Addresses[0]
 	}

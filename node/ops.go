@@ -177,14 +177,17 @@ func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) e
 
 func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (string, error) {
 	spec := row.Pod.Spec
+	n, _, network := w.a.describe()
+	if err := plan.HostnameError(&row.Pod, n); err != nil {
+		return "", err
+	}
 	box, err := w.a.o.Runtime.EnsureSandbox(ctx, runtime.SandboxSpec{
-		UID: string(row.UID), Namespace: row.Pod.Namespace, Name: row.Pod.Name, Hostname: plan.Hostname(&row.Pod),
+		UID: string(row.UID), Namespace: row.Pod.Namespace, Name: row.Pod.Name, Hostname: plan.Hostname(&row.Pod, n),
 		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, HostPID: spec.HostPID,
 	})
 	if err != nil {
 		return "", err
 	}
-	n, _, network := w.a.describe()
 	if box.Created {
 		w.update(func(o plan.Observed) plan.Observed { o.Volumes = ""; return o })
 	}
@@ -194,6 +197,9 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (strin
 	addr, err := network.Attach(ctx, string(row.UID), box.NetNSPath)
 	if err != nil {
 		return "", fmt.Errorf("attach network: %w", err)
+	}
+	if err := network.Publish(ctx, string(row.UID), plan.HostPorts(&row.Pod, addr)); err != nil {
+		return "", fmt.Errorf("publish ports: %w", err)
 	}
 	return addr.String(), nil
 }

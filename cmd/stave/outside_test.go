@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"net"
 	"net/http"
@@ -25,8 +26,7 @@ func outside(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ns := "out-" + ts.Getenv("CLUSTER")
 	link := "o" + ts.Getenv("CLUSTER")
-	// 198.18.0.0/15 is set aside for tests between networks (RFC 2544).
-	const here, there = "198.18.77.1", "198.18.77.2"
+	here, there := apart(ts.Getenv("CLUSTER"))
 	ts.Defer(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 	for _, c := range []string{
 		"netns add " + ns,
@@ -52,6 +52,16 @@ func outside(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(err)
 	fmt.Fprint(ts.Stdout(), page)
+}
+
+// apart are two addresses that no other cluster's story uses: of 100.64.0.0/10,
+// which carriers share among their customers (RFC 6598) and no machine here has.
+func apart(cluster string) (here, there string) {
+	h := fnv.New32a()
+	h.Write([]byte(cluster))
+	n := h.Sum32() &^ 3
+	a, b, c := 64+byte(n>>24)&63, byte(n>>16), byte(n>>8)
+	return fmt.Sprintf("100.%d.%d.%d", a, b, c&^3+1), fmt.Sprintf("100.%d.%d.%d", a, b, c&^3+2)
 }
 
 // pageFrom fetches a page from inside a network namespace.

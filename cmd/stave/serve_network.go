@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/stave-run/stave/dataplane/podnet"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	nodeplan "github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -25,6 +27,8 @@ type network struct {
 	tables *ebpf.Dataplane
 	names  *dns.Server
 	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
+
+	ports *publicPorts
 
 	mu       sync.Mutex
 	services map[events.Key]projections.NetService
@@ -46,6 +50,9 @@ func openNetwork(ctx context.Context, l layout, place wire.JoinReply, log *slog.
 	o.tables.Log = log
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
+	}
+	if n.ports, err = readPublicPorts(filepath.Join(l.links(), "host-ports")); err != nil {
+		return nil, errors.Join(fmt.Errorf("read host ports: %w", err), n.close())
 	}
 	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
 	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Log: log}); err != nil {
@@ -99,8 +106,22 @@ func (n *network) Attach(ctx context.Context, podUID, netnsPath string) (netip.A
 	return ip, nil
 }
 
+// Publish implements node.Network.
+func (n *network) Publish(_ context.Context, podUID string, ports []nodeplan.HostPort) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	gone, err := n.ports.keep(podUID, ports)
+	if err != nil {
+		return err
+	}
+	return n.tables.Change(n.ports.of(podUID), gone)
+}
+
 // Detach implements node.Network.
 func (n *network) Detach(ctx context.Context, podUID string) error {
+	if err := n.Publish(ctx, podUID, nil); err != nil {
+		return fmt.Errorf("close host ports: %w", err)
+	}
 	if ip, ok := n.links.Address(podUID); ok {
 		if err := n.tables.DetachPod(ip); err != nil {
 			return fmt.Errorf("take pod from the dataplane: %w", err)
@@ -114,7 +135,7 @@ func (n *network) Replace(services []projections.NetService) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.services)
-	want := []plan.Service{n.dns}
+	want := append([]plan.Service{n.dns}, n.ports.all()...)
 	for _, s := range services {
 		n.services[s.Key] = s
 		p, err := tableRow(s)

@@ -25,7 +25,7 @@ func TestCoverage(t *testing.T) {
 		"spec.containers.image":                {},
 		"spec.containers.resources.limits.cpu": {},
 		"spec.initContainers":                  {Refused: true, Said: "it cannot be honoured yet, and containers would start without what it prepares"},
-		"spec.shareProcessNamespace":                         {Said: "each container keeps process ids of its own", Unless: "false"},
+		"spec.shareProcessNamespace":           {Said: "each container keeps process ids of its own", Unless: "false"},
 	} {
 		want.Path = path
 		if i := slices.IndexFunc(Coverage(events.Pods), func(f Field) bool { return f.Path == path }); i < 0 || Coverage(events.Pods)[i] != want {

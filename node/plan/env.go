@@ -15,12 +15,14 @@ import (
 
 // Node is what a pod's environment can say about where it runs.
 type Node struct {
-	Name   string
-	IP     string
-	CPU    resource.Quantity // allocatable
-	Memory resource.Quantity // allocatable
-	DNS    string            // the cluster DNS service's address
-	Domain string            // "cluster.local"
+	Name string
+	// Hostname is what the machine calls itself.
+	Hostname string
+	IP       string
+	CPU      resource.Quantity // allocatable
+	Memory   resource.Quantity // allocatable
+	DNS      string            // the cluster DNS service's address
+	Domain   string            // "cluster.local"
 }
 
 // Environment is a container's environment in the order in which it was made.
@@ -76,7 +78,7 @@ func (e Environment) value(name string) (string, bool) { v, ok := e.values[name]
 // what is missing, in Kubernetes' words.
 func Env(row *projections.DesiredPod, c corev1.Container, n Node, podIP string) (Environment, error) {
 	e := Environment{values: map[string]string{}}
-	e.set("HOSTNAME", Hostname(&row.Pod))
+	e.set("HOSTNAME", Hostname(&row.Pod, n))
 	if links := row.Pod.Spec.EnableServiceLinks; links == nil || *links {
 		for _, s := range row.Services {
 			e.service(s)

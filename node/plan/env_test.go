@@ -11,7 +11,7 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-var testNode = Node{Name: "n1", IP: "192.0.2.1", CPU: resource.MustParse("4"), Memory: resource.MustParse("8Gi"), DNS: "10.96.0.10", Domain: "cluster.local"}
+var testNode = Node{Name: "n1", Hostname: "machine", IP: "192.0.2.1", CPU: resource.MustParse("4"), Memory: resource.MustParse("8Gi"), DNS: "10.96.0.10", Domain: "cluster.local"}
 
 func ref(name string) corev1.LocalObjectReference { return corev1.LocalObjectReference{Name: name} }
 
@@ -104,18 +104,29 @@ func TestEnvSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestHostname(t *testing.T) {
-	pod := rowOf("Always").Pod
-	if got := Hostname(&pod); got != "web" {
-		t.Error(got)
-	}
-	pod.Name = strings.Repeat("a", 62) + "-" + "b"
-	if got := Hostname(&pod); got != strings.Repeat("a", 62) {
-		t.Errorf("long name: %s", got)
-	}
 	yes := true
-	pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.SetHostnameAsFQDN = "h", "sub", &yes
-	if got := Hostname(&pod); got != "h.sub.default.svc" {
-		t.Error(got)
+	for _, c := range []struct {
+		name string
+		edit func(*corev1.Pod)
+		want string
+	}{
+		{"its name", func(*corev1.Pod) {}, "web"},
+		{"a long name", func(p *corev1.Pod) { p.Name = strings.Repeat("a", 62) + "-b" }, strings.Repeat("a", 62)},
+		{"its own", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "h", "sub" }, "h"},
+		{"in full", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "h", "sub", &yes }, "h.sub.default.svc.cluster.local"},
+		{"in full, without a subdomain", func(p *corev1.Pod) { p.Spec.SetHostnameAsFQDN = &yes }, "web"},
+		{"the node's", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.HostNetwork = "h", true }, "machine"},
+	} {
+		pod := rowOf("Always").Pod
+		c.edit(&pod)
+		if got := Hostname(&pod, testNode); got != c.want || HostnameError(&pod, testNode) != nil {
+			t.Errorf("%s: %s, %v", c.name, got, HostnameError(&pod, testNode))
+		}
+	}
+	pod := rowOf("Always").Pod
+	pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.SetHostnameAsFQDN = strings.Repeat("h", 40), "sub", &yes
+	if err := HostnameError(&pod, testNode); err == nil || !strings.Contains(err.Error(), "64 characters is the max, 70 characters requested") {
+		t.Error(err)
 	}
 }
 

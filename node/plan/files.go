@@ -11,8 +11,31 @@ import (
 // maxHostname is the kernel's bound on a host name that Kubernetes keeps to, in bytes.
 const maxHostname = 63
 
-// Hostname is what a pod calls itself.
-func Hostname(pod *corev1.Pod) string {
+// maxFQDN is the kernel's bound on what a machine can be called, in bytes.
+const maxFQDN = 64
+
+// Hostname is what a pod calls itself: on the node's network that is the node.
+func Hostname(pod *corev1.Pod, n Node) string {
+	name := shortName(pod)
+	switch set := pod.Spec.SetHostnameAsFQDN; {
+	case pod.Spec.HostNetwork:
+		return n.Hostname
+	case set != nil && *set && pod.Spec.Subdomain != "":
+		return name + "." + domainOf(pod, n)
+	}
+	return name
+}
+
+// HostnameError says in Kubernetes' words that a pod asks for a longer name than the kernel takes.
+func HostnameError(pod *corev1.Pod, n Node) error {
+	if name := Hostname(pod, n); !pod.Spec.HostNetwork && len(name) > maxFQDN {
+		return fmt.Errorf("failed to construct FQDN from Pod hostname and cluster domain, FQDN %s is too long (%d characters is the max, %d characters requested)",
+			name, maxFQDN, len(name))
+	}
+	return nil
+}
+
+func shortName(pod *corev1.Pod) string {
 	name := pod.Spec.Hostname
 	if name == "" {
 		name = pod.Name
@@ -20,10 +43,12 @@ func Hostname(pod *corev1.Pod) string {
 	if len(name) > maxHostname {
 		name = strings.TrimRight(name[:maxHostname], "-.")
 	}
-	if set := pod.Spec.SetHostnameAsFQDN; set != nil && *set && pod.Spec.Subdomain != "" {
-		return name + "." + pod.Spec.Subdomain + "." + pod.Namespace + ".svc"
-	}
 	return name
+}
+
+// domainOf is where a pod with a subdomain is known.
+func domainOf(pod *corev1.Pod, n Node) string {
+	return pod.Spec.Subdomain + "." + pod.Namespace + ".svc." + n.Domain
 }
 
 // HostsFile is the pod's /etc/hosts; host is the node's own, for pods in the node's network.
@@ -34,12 +59,14 @@ func HostsFile(pod *corev1.Pod, n Node, podIP, host string) string {
 	} else {
 		b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 			"fe00::\tip6-localnet\nfe00::\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
-		names := Hostname(pod)
+		names := shortName(pod)
 		if pod.Spec.Subdomain != "" {
-			short, _, _ := strings.Cut(names, ".")
-			names = fmt.Sprintf("%s.%s.%s.svc.%s\t%s", short, pod.Spec.Subdomain, pod.Namespace, n.Domain, names)
+			names = names + "." + domainOf(pod, n) + "\t" + names
 		}
 		b.WriteString(podIP + "\t" + names + "\n")
+	}
+	if len(pod.Spec.HostAliases) > 0 {
+		b.WriteString("\n# Entries added by HostAliases.\n")
 	}
 	for _, a := range pod.Spec.HostAliases {
 		b.WriteString(a.IP + "\t" + strings.Join(a.Hostnames, "\t") + "\n")

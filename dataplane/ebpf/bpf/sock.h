@@ -76,7 +76,7 @@ static __always_inline void forget(struct bpf_sock_addr *ctx, bool connecting)
 // loopback is the node itself only when the caller is on it.
 static __always_inline bool node_port(__be32 addr, __u32 member)
 {
-	if ((addr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000))
+	if (is_loopback(addr))
 		return member == MEMBER_NODE;
 	return bpf_map_lookup_elem(&node_addrs, &addr) != NULL;
 }

@@ -144,15 +144,23 @@ static __always_inline __u64 pick(__u32 id, struct entry *e, __u64 desc, __u64 c
 	return fresh.slot;
 }
 
-// find looks a destination up as a ClusterIP first, then as a NodePort. On a NodePort
-// *node is set: the caller has to check that the address is one of the node's.
+static __always_inline bool is_loopback(__be32 addr)
+{
+	return (addr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+}
+
+// find looks a destination up as an address of its own first, then as a port of every
+// address of the node. *node is set for what is an address of the node: the caller has to
+// check that it may be used from where it is.
 static __always_inline __u32 *find(__be32 addr, __be16 port, __u8 proto, bool *node)
 {
 	struct frontend key = { .addr = addr, .port = port, .proto = proto };
 	__u32 *id = bpf_map_lookup_elem(&frontends, &key);
 
-	if (id)
+	if (id) {
+		*node = is_loopback(addr) || bpf_map_lookup_elem(&node_addrs, &addr);
 		return id;
+	}
 	key.addr = 0;
 	*node = true;
 	return bpf_map_lookup_elem(&frontends, &key);
