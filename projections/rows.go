@@ -74,6 +74,18 @@ func wanted(o *Object, p *Pod) events.Position {
 	return events.At(seq, 0)
 }
 
+// ConfigMapsOf are the names of the ConfigMaps that a pod's spec mentions, each
+// once, in the order in which the spec does.
+func ConfigMapsOf(spec *corev1.PodSpec) []string {
+	var out []string
+	for name := range configMaps(spec) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // configMaps walks the names of the ConfigMaps that a pod's spec mentions; a
 // name may come more than once.
 func configMaps(spec *corev1.PodSpec) iter.Seq[string] {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -33,6 +34,9 @@ type rewriting struct {
 	changeFlags
 	done string // of result lines: "labeled"
 	same string // when the edit changes nothing
+	// beside are objects that are applied in the same change, and without which
+	// the rewritten one would make no sense.
+	beside []wire.Item
 }
 
 // rewriteTries bounds how often somebody else may be faster.
@@ -99,12 +103,17 @@ func (w rewriting) rewrite(ctx context.Context, s *session, k events.Key, e edit
 }
 
 func (w rewriting) replace(ctx context.Context, s *session, version string, raw json.RawMessage) (wire.Result, error) {
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Replace, DryRun: w.DryRun == dryRunServer, Message: w.Message,
-		Items: []wire.Item{{Object: raw, ResourceVersion: version}}})
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Replace, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0,
+		Items: append(slices.Clone(w.beside), wire.Item{Object: raw, ResourceVersion: version})})
 	if err != nil {
 		return wire.Result{}, err
 	}
-	return results[0], nil
+	for _, r := range results[:len(w.beside)] {
+		if r.Error != nil {
+			return wire.Result{}, refused(r.Error)
+		}
+	}
+	return results[len(w.beside)], nil
 }
 
 // edited is a copy of an object with the edit made.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
 )
 
 func ownerIs(d *appsv1.Deployment) func(metav1.OwnerReference) bool {
@@ -133,13 +134,21 @@ type rolloutUndoCmd struct {
 	changeFlags
 	rolling
 	ToRevision int64 `help:"The revision to go back to; 0 is the one before." placeholder:"N"`
+	KeepConfig bool  `help:"Go back to the template alone, as kubectl does, and mount the ConfigMaps as they are now."`
 }
 
 // Help implements kong's detailed help.
 func (rolloutUndoCmd) Help() string {
-	return `Examples:
+	return `Goes back to an older template, and to the ConfigMaps that the revision's pods
+were last started with. A map that has changed since is not set back, for others
+use it too: this deployment gets an immutable copy of its own, named by content.
+The next apply of the manifest leads back to the map that all share.
+
+Examples:
   stave rollout undo deployment/web
-  stave rollout undo deployment/web --to-revision=2`
+  stave rollout undo deployment/web --to-revision=2
+  stave rollout undo deployment/web --dry-run=server
+  stave rollout undo deployment/web --keep-config`
 }
 
 // Run puts the older template into the deployment; that is a rollout as any other.
@@ -174,14 +183,31 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 	}
 	w := rewriting{changeFlags: c.changeFlags, done: "rolled back",
 		same: fmt.Sprintf("skipped rollback (current template already matches revision %d)", r.number)}
-	return w.one(ctx, s, k, typed(func(d *appsv1.Deployment) error {
+	template := r.template()
+	var copies []copied
+	if !c.KeepConfig {
+		if copies, err = s.configOf(ctx, k, r, &template); err != nil {
+			return err
+		}
+	}
+	for _, m := range copies {
+		w.beside = append(w.beside, wire.Item{Operation: wire.Apply, Object: m.raw})
+	}
+	err = w.one(ctx, s, k, typed(func(d *appsv1.Deployment) error {
 		if d.Spec.Paused {
 			return fmt.Errorf("you cannot rollback a paused deployment; resume it first with 'stave rollout resume deployment/%s' and try again", k.Name)
 		}
-		d.Spec.Template = r.template()
+		d.Spec.Template = template
 		carryCause(d, r)
 		return nil
 	}))
+	if err != nil {
+		return err
+	}
+	for _, m := range copies {
+		fmt.Fprintf(s.err, "configmap/%s is a copy of %s as it was at %d\n", m.name, m.of, m.at)
+	}
+	return nil
 }
 
 // wanted is the revision to go back to.

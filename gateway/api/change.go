@@ -91,6 +91,9 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 // asking is what admission is asked about an item, and the id of its wish.
 func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) (admit.Request, string) {
 	id := fmt.Sprintf("%s/%d", req.ID, i)
+	if item.Operation != "" {
+		req.Operation = item.Operation
+	}
 	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, admit.KeyOf(item), 0)}, id
 }
 

@@ -15,6 +15,7 @@ func (s *Server) ofTime() map[string]func(context.Context, bus.Request) (any, er
 	return map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbBlame: s.telling(blame), wire.VerbRestarts: s.telling(restarts), wire.VerbUndo: s.undo,
 		wire.VerbForesee: s.foresee, wire.VerbChanges: s.changes,
+		wire.VerbRevision: s.revision,
 	}
 }
 

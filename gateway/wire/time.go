@@ -14,6 +14,7 @@ const (
 	VerbBlame    = "blame"    // WhyRequest → TextReply: each field and who last set it
 	VerbRestarts = "restarts" // WhyRequest → TextReply: every run of a pod's containers
 	VerbUndo     = "undo"     // UndoRequest → UndoReply
+	VerbRevision = "revision" // RevisionRequest → RevisionReply
 	VerbChanges  = "changes"  // ChangesRequest → ChangesReply
 	VerbForesee  = "foresee"  // ForeseeRequest → ForeseeReply
 )
@@ -27,6 +28,27 @@ type UndoRequest struct {
 	Preview bool       `json:"preview,omitempty"` // decide, answer, append nothing
 	Force   bool       `json:"force,omitempty"`   // go on over changes that came later
 	Message string     `json:"message,omitempty"` // kept beside "undo of N"
+}
+
+// RevisionRequest asks what a revision of a deployment ran with.
+type RevisionRequest struct {
+	Set events.Key `json:"set"` // its ReplicaSet
+}
+
+// RevisionReply has the ConfigMaps that the revision's pods mention, as they were
+// when the last of these pods was made.
+type RevisionReply struct {
+	Seq     events.Seq      `json:"seq"` // of that pod, or of the ReplicaSet if it never had one
+	Time    time.Time       `json:"time"`
+	Configs []RevisedConfig `json:"configs,omitempty"`
+	Error   *metav1.Status  `json:"error,omitempty"`
+}
+
+// RevisedConfig is one ConfigMap that differs now from what the revision ran with.
+type RevisedConfig struct {
+	Name string          `json:"name"`
+	Then json.RawMessage `json:"then"` // the object
+	Gone bool            `json:"gone"` // there is none of its name now
 }
 
 // ChangesRequest asks what people changed last.

@@ -70,8 +70,10 @@ type ChangeRequest struct {
 // Item is one object of a change. Object is set for apply, create and replace;
 // Key for delete and scale.
 type Item struct {
-	Object json.RawMessage `json:"object,omitempty"` // as the person wrote it, as JSON, strictly decoded already
-	Key    events.Key      `json:"key,omitzero"`
+	// Operation is this item's own, where it is not the request's.
+	Operation Operation       `json:"operation,omitempty"`
+	Object    json.RawMessage `json:"object,omitempty"` // as the person wrote it, as JSON, strictly decoded already
+	Key       events.Key      `json:"key,omitzero"`
 	// ResourceVersion and UID are preconditions; empty does not ask.
 	ResourceVersion string     `json:"resourceVersion,omitempty"`
 	UID             events.UID `json:"uid,omitempty"`

@@ -1,0 +1,81 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// revision tells what the pods of a ReplicaSet were last started with, as far as
+// it is no longer so.
+func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
+	req, err := decode[wire.RevisionRequest](r)
+	if err != nil {
+		return nil, err
+	}
+	now := s.Views.Durable()
+	o, ok := now.Get(req.Set)
+	if !ok || req.Set.Resource != events.ReplicaSets {
+		return wire.RevisionReply{Error: notFound(req.Set)}, nil
+	}
+	seq, err := s.lastPodOf(ctx, now, o)
+	if err != nil {
+		return nil, err
+	}
+	then, err := s.refold(ctx, now, wire.Moment{Seq: seq})
+	if err != nil {
+		return nil, err
+	}
+	reply := wire.RevisionReply{Seq: seq, Time: then.Time}
+	for _, name := range projections.ConfigMapsOf(&projections.As[*appsv1.ReplicaSet](o).Spec.Template.Spec) {
+		k := events.Key{Resource: events.ConfigMaps, Namespace: req.Set.Namespace, Name: name}
+		was, had := then.Object(k, then.Time)
+		is, has := now.Get(k)
+		if !had || has && sameConfig(was.(*corev1.ConfigMap), projections.As[*corev1.ConfigMap](is)) {
+			continue
+		}
+		raw, err := json.Marshal(was)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s: %w", k, err)
+		}
+		reply.Configs = append(reply.Configs, wire.RevisedConfig{Name: name, Then: raw, Gone: !has})
+	}
+	return reply, nil
+}
+
+func sameConfig(a, b *corev1.ConfigMap) bool {
+	return maps.Equal(a.Data, b.Data) && maps.EqualFunc(a.BinaryData, b.BinaryData, func(x, y []byte) bool { return string(x) == string(y) })
+}
+
+// lastPodOf is where in the log the newest pod of a ReplicaSet was made; where
+// the set itself was, if it never had one.
+func (s *Server) lastPodOf(ctx context.Context, v projections.State, set *projections.Object) (events.Seq, error) {
+	last := set.Created.Seq
+	made := events.TypeOf(events.Pods, events.VerbCreated)
+	err := s.Log.Read(ctx, set.Created.Seq, func(e events.Envelope) error {
+		if e.Seq > v.Seq {
+			return errEnough
+		}
+		if e.Type != made {
+			return nil
+		}
+		if b, err := events.Decode[events.Created](e); err == nil && b.Owner != nil && b.Owner.UID == set.UID {
+			last = e.Seq
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return 0, fmt.Errorf("read the log: %w", err)
+	}
+	return last, nil
+}
