@@ -16,19 +16,6 @@ const controlUser = "control"
 // nobody reads another's and a server can tell whose a reply subject is.
 func inboxPrefix(user string) string { return "_INBOX." + user }
 
-// users are everybody whom the server takes.
-func users(control string, credentials []Credential) []*server.User {
-	out := []*server.User{{Username: controlUser, Password: control}}
-	for _, c := range credentials {
-		p := personPermissions(c.User)
-		if c.Node != "" {
-			p = nodePermissions(c)
-		}
-		out = append(out, &server.User{Username: c.User, Password: c.Password, Permissions: p})
-	}
-	return out
-}
-
 // personPermissions let somebody ask in their own name and tap the live feed.
 func personPermissions(user string) *server.Permissions {
 	return &server.Permissions{
