@@ -86,11 +86,20 @@ type NetHost struct {
 	Node     string `json:"node,omitempty"`
 }
 
-// NetSet is every service, as of a position.
+// NetNode is one node as the others' routes need it.
+type NetNode struct {
+	Key      events.Key      `json:"key"`
+	Position events.Position `json:"position"`
+	PodCIDR  string          `json:"podCIDR,omitempty"` // its pods' network
+	Address  string          `json:"address,omitempty"` // where that is reached
+}
+
+// NetSet is every service and every node, as of a position.
 type NetSet struct {
 	Position events.Position `json:"position"`
 	Epoch    events.Seq      `json:"epoch"`
 	Services []NetService    `json:"services"`
+	Nodes    []NetNode       `json:"nodes,omitempty"`
 }
 
 // FeedMessage is what the node feed and the network feed carry: the changed
@@ -104,7 +113,8 @@ type FeedMessage struct {
 	Pods     []DesiredPod    `json:"pods,omitempty"`
 	Gone     []events.Ref    `json:"gone,omitempty"` // no longer desired: stop and forget
 	Services []NetService    `json:"services,omitempty"`
-	Dropped  []events.Key    `json:"dropped,omitempty"` // services that are gone
+	Nodes    []NetNode       `json:"nodes,omitempty"`
+	Dropped  []events.Key    `json:"dropped,omitempty"` // services and nodes that are gone
 }
 
 // Beacon is published each second on BeaconSubject, so that a lost last message

@@ -220,13 +220,33 @@ func (s State) mounting(k events.Key) iter.Seq[*Pod] {
 	}
 }
 
-// NetAll is every service, in the order of namespace and name.
+// NetAll is every service, in the order of namespace and name, and every node.
 func NetAll(s State) NetSet {
 	set := NetSet{Position: s.End(), Epoch: s.Epoch, Services: []NetService{}}
 	for o := range s.List(events.Services, "") {
 		set.Services = append(set.Services, s.netRow(o))
 	}
+	for o := range s.List(events.Nodes, "") {
+		set.Nodes = append(set.Nodes, s.netNode(o))
+	}
 	return set
+}
+
+// NetNodeRow is one node as the others' routes need it.
+func NetNodeRow(s State, k events.Key) (NetNode, bool) {
+	o, ok := s.Get(k)
+	if !ok || k.Resource != events.Nodes {
+		return NetNode{}, false
+	}
+	return s.netNode(o), true
+}
+
+func (s State) netNode(o *Object) NetNode {
+	n := NetNode{Key: o.Key, Position: o.Position, PodCIDR: As[*corev1.Node](o).Spec.PodCIDR}
+	if row, ok := s.Node(o.Key.Name); ok && len(row.Facts.Addresses) > 0 {
+		n.Address = row.Facts.Addresses[0]
+	}
+	return n
 }
 
 // NetRow is one service as the dataplane and DNS need it.

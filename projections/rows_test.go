@@ -102,3 +102,21 @@ func TestTemplateByHash(t *testing.T) {
 		t.Errorf("labels without decoding %v", o.PodLabels())
 	}
 }
+
+// A node's row has what the others' routes need, once the node has told it.
+func TestNetNodeRow(t *testing.T) {
+	l := foldtest.Nginx(1)
+	k := events.Key{Resource: events.Nodes, Name: "n1"}
+	row, ok := projections.NetNodeRow(l.State, k)
+	if !ok || row.Address != "10.0.0.1" || row.Key != k || row.Position == 0 {
+		t.Errorf("row %+v", row)
+	}
+	if all := projections.NetAll(l.State); len(all.Nodes) != 1 || !reflect.DeepEqual(all.Nodes[0], row) {
+		t.Errorf("set %+v", all.Nodes)
+	}
+	for _, k := range []events.Key{foldtest.Service, {Resource: events.Nodes, Name: "n9"}} {
+		if _, ok := projections.NetNodeRow(l.State, k); ok {
+			t.Errorf("%s has a node's row", k)
+		}
+	}
+}

@@ -81,14 +81,9 @@ func (o outcome) failure() error {
 
 // takeFacts serves the agents' appends.
 func (s *Server) takeFacts() error {
-	nodes := map[string]string{}
-	for _, c := range s.options.Credentials {
-		if c.Node != "" {
-			nodes[c.User] = c.Node
-		}
-	}
 	stop, err := s.control.Serve("req.*."+verbAppend, func(ctx context.Context, r bus.Request) []byte {
-		first, err := s.appendFacts(ctx, nodes[r.From], r.Body)
+		who, _ := s.guests.find(r.From) // nobody has no node
+		first, err := s.appendFacts(ctx, who.Node, r.Body)
 		b, bad := json.Marshal(outcomeOf(first, err))
 		if bad != nil {
 			panic(bad) // it is made of numbers and strings

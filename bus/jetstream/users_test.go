@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
 )
 
 // TestUsersComeAndGo: a node is let in while the server runs, with a node's
@@ -42,6 +43,9 @@ func TestUsersComeAndGo(t *testing.T) {
 	}
 	if _, err := c.Request(short(t), "req.admin.any", nil); !errors.Is(err, bus.ErrUnauthorized) {
 		t.Errorf("a node as a person: %v", err)
+	}
+	if err := appendTo(short(t), c, events.SeenSubject("n1")); err != nil {
+		t.Errorf("a node says what it saw: %v", err)
 	}
 	if err := s.Expel(creds[2].User); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,8 @@ type cli struct {
 	Up   upCmd   `cmd:"" group:"Cluster" help:"Start a cluster on this machine, or take an existing one up again."`
 	Down downCmd `cmd:"" group:"Cluster" help:"Stop a cluster; nothing stays running, mounted or pinned."`
 
+	Node nodeCmd `cmd:"" group:"Cluster" help:"Make nodes, let them in and take them out."`
+
 	Apply    applyCmd    `cmd:"" group:"Changing" help:"Make the cluster hold what manifests say (three-way merge)."`
 	Create   createCmd   `cmd:"" group:"Changing" help:"Create objects from manifests, or a namespace by name."`
 	Delete   deleteCmd   `cmd:"" group:"Changing" help:"Delete objects by manifest, name or label."`

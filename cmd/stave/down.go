@@ -69,7 +69,7 @@ func (c *downCmd) remove(ctx context.Context, l layout, say func(string, ...any)
 	if err != nil {
 		return err
 	}
-	if err := sweep(ctx, l, traces, say); err != nil {
+	if err := errors.Join(removeFleet(ctx, l, say), sweep(ctx, l, traces, say)); err != nil {
 		// The footprint is among the first to go, and the next `down` needs it.
 		return errors.Join(err, l.leave(traces))
 	}
@@ -83,6 +83,22 @@ func (c *downCmd) remove(ctx context.Context, l layout, say func(string, ...any)
 		return fmt.Errorf("remove data: %w", err)
 	}
 	return nil
+}
+
+// removeFleet takes the nodes with namespaces of their own off the machine, and
+// what joins them.
+func removeFleet(ctx context.Context, l layout, say func(string, ...any)) error {
+	f, err := l.fleet()
+	if err != nil {
+		return err
+	}
+	members, err := l.members(f)
+	for _, m := range members {
+		if e := takeAway(ctx, m, say); e != nil {
+			err = errors.Join(err, fmt.Errorf("remove node %s: %w", m.name, e))
+		}
+	}
+	return errors.Join(err, l.wire(f).Remove())
 }
 
 func exists(dir string) (bool, error) {
@@ -103,7 +119,7 @@ func sweep(ctx context.Context, l layout, traces footprint, say func(string, ...
 	if e := podnet.Remove(l.linkOptions(traces)); e != nil {
 		err = errors.Join(err, fmt.Errorf("remove links: %w", e))
 	}
-	if e := ebpf.Remove(ebpf.Options{Cluster: l.name, StateDir: l.run}); e != nil {
+	if e := ebpf.Remove(ebpf.Options{Cluster: l.name, StateDir: l.run, NetNS: l.ownNetNS()}); e != nil {
 		err = errors.Join(err, fmt.Errorf("remove dataplane: %w", e))
 	}
 	if err = errors.Join(err, unmountBelow(l.run, l.data)); err != nil {

@@ -81,5 +81,5 @@ func (l layout) runtimeOptions(f footprint) containerd.Options {
 
 // linkOptions are where its pods' links are. Without networks the last ones count.
 func (l layout) linkOptions(f footprint) podnet.Options {
-	return podnet.Options{Cluster: l.name, PodCIDR: f.PodCIDR, ServiceCIDR: f.ServiceCIDR, StateDir: l.links()}
+	return podnet.Options{Cluster: l.name, PodCIDR: f.PodCIDR, ServiceCIDR: f.ServiceCIDR, StateDir: l.links(), NetNS: l.ownNetNS()}
 }

@@ -72,11 +72,13 @@ func machine(ts *testscript.TestScript, _ bool, args []string) {
 func look(cluster, data string, networks ...string) (traces, error) {
 	run := filepath.Join(runDir, cluster)
 	found := traces{
-		"files":     existing(run, run+".lock"),
-		"cgroups":   existing("/sys/fs/cgroup/stave-"+cluster, "/sys/fs/cgroup/*/stave-"+cluster),
-		"pins":      existing(filepath.Join("/sys/fs/bpf/stave", cluster)),
+		"files":     existing(run, run+".lock", run+nodeMark+"*"),
+		"cgroups":   existing("/sys/fs/cgroup/stave-"+cluster, "/sys/fs/cgroup/*/stave-"+cluster, "/sys/fs/cgroup/*/stave-"+cluster+nodeMark+"*"),
+		"pins":      existing(filepath.Join("/sys/fs/bpf/stave", cluster), filepath.Join("/sys/fs/bpf/stave", cluster+nodeMark+"*")),
 		"processes": processes(cluster),
-		"programs":  programs(filepath.Join("/sys/fs/bpf/stave", cluster)),
+	}
+	for _, dir := range found["pins"] {
+		found["programs"] = append(found["programs"], programs(dir)...)
 	}
 	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
@@ -84,7 +86,7 @@ func look(cluster, data string, networks ...string) (traces, error) {
 	}
 	found["mounts"], found["namespaces"] = nil, nil
 	for _, m := range mounts {
-		if !strings.HasPrefix(m.Mountpoint, run+"/") && !strings.HasPrefix(m.Mountpoint, data+"/") {
+		if !strings.HasPrefix(m.Mountpoint, run+"/") && !strings.HasPrefix(m.Mountpoint, run+nodeMark) && !strings.HasPrefix(m.Mountpoint, data+"/") {
 			continue
 		}
 		kind := "mounts"
@@ -139,7 +141,9 @@ func processes(cluster string) []string {
 		}
 		groups, _ := os.ReadFile(filepath.Join(dir, "cgroup"))
 		if !bytes.Contains(args, []byte("--name="+cluster+"\x00")) && !bytes.Contains(args, []byte("stave-"+cluster+"\x00")) &&
-			!bytes.Contains(groups, []byte("/stave-"+cluster+"/")) {
+			!bytes.Contains(groups, []byte("/stave-"+cluster+"/")) &&
+			!bytes.Contains(args, []byte("/"+cluster+nodeMark)) && !bytes.Contains(args, []byte("stave-"+cluster+nodeMark)) &&
+			!bytes.Contains(groups, []byte("/stave-"+cluster+nodeMark)) {
 			continue
 		}
 		if id := identity(dir); id != "" {

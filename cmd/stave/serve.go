@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/stave-run/stave/bus/jetstream"
@@ -34,27 +33,25 @@ var controllers = []reconcilers.Reconciler{
 // cluster is a running cluster: the control plane and this machine's node. Its
 // rooms are closed in the reverse of the order in which they were opened.
 type cluster struct {
+	*rooms
 	layout layout
 	server *jetstream.Server
 	view   *follow.Follower
 	past   *follow.Checkpoints
 	loop   *run.Loop
 	door   *api.Server
-	logger *slog.Logger
 	name   string               // of this machine's node
 	agent  jetstream.Credential // of its agent
-	failed chan error           // what ended the cluster by itself
-	closes []func() error
-
-	network atomic.Pointer[network] // once the node has joined
-	chosen  *os.File                // held while a new cluster chooses its networks
+	member *member              // this process as a node; nil when the nodes are others
+	fleet  fleet                // those with network namespaces of their own
+	chosen *os.File             // held while a new cluster chooses its networks
 }
 
 // start takes a cluster up: the log, the fold, the writer, the door, the node.
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
-	c := &cluster{layout: l, failed: make(chan error, 8), logger: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name)}
+	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.openLog, c.fold, c.decide, c.bootstrap, c.openDoor, c.feed, c.startNode,
+		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openDoor, c.feed, c.startNode,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())
@@ -68,44 +65,13 @@ func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func
 	return c, nil
 }
 
-// stop closes what is open, newest first. Containers and connections go on.
+// stop closes what is open. Containers and connections go on.
 func (c *cluster) stop() error {
-	var errs []error
-	for i := len(c.closes) - 1; i >= 0; i-- {
-		if err := c.closes[i](); err != nil && !errors.Is(err, context.Canceled) {
-			errs = append(errs, err)
-		}
+	defer c.chose()
+	if c.member != nil {
+		return c.member.stop()
 	}
-	c.closes = nil
-	c.chose()
-	if n := c.network.Load(); n != nil {
-		errs = append(errs, n.close())
-	}
-	return errors.Join(errs...)
-}
-
-func (c *cluster) onClose(f func() error) { c.closes = append(c.closes, f) }
-
-// background runs a shell until the cluster stops; its end by itself ends the
-// cluster.
-func (c *cluster) background(what string, run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := run(ctx); err != nil && ctx.Err() == nil {
-			c.fail(fmt.Errorf("%s: %w", what, err))
-		}
-	}()
-	c.onClose(func() error { cancel(); <-done; return nil })
-}
-
-func (c *cluster) fail(err error) {
-	c.logger.Error("cluster fails", "err", err)
-	select {
-	case c.failed <- err:
-	default:
-	}
+	return c.close()
 }
 
 func (c *cluster) takeLock(context.Context, *upCmd, func(string, ...any)) error {
@@ -118,18 +84,11 @@ func (c *cluster) takeLock(context.Context, *upCmd, func(string, ...any)) error 
 }
 
 func (c *cluster) openLog(ctx context.Context, up *upCmd, say func(string, ...any)) error {
-	var err error
-	if c.name, err = nodeName(up.NodeName); err != nil {
-		return err
-	}
-	person, err := jetstream.LoadOrCreate(c.layout.credentials(), personName)
+	credentials, err := c.credentials(up)
 	if err != nil {
 		return err
 	}
-	if c.agent, err = jetstream.LoadOrCreateNode(c.layout.credentials(), c.name); err != nil {
-		return err
-	}
-	s, err := jetstream.Open(ctx, jetstream.Options{Dir: c.layout.log(), Name: c.layout.name, Listen: up.Listen, Credentials: []jetstream.Credential{person, c.agent},
+	s, err := jetstream.Open(ctx, jetstream.Options{Dir: c.layout.log(), Name: c.layout.name, Listen: up.Listen, Credentials: credentials,
 		Progress: func(line string) { say("%s", line) }, Warn: func(line string) { c.logger.Warn("nats", "says", line) }, OnFatal: c.die})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
@@ -140,8 +99,29 @@ func (c *cluster) openLog(ctx context.Context, up *upCmd, say func(string, ...an
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	if err := c.listen(ctx); err != nil {
+		return err
+	}
 	say("log open: %d events, listening on %s", b.Last+1-b.First, s.Address())
 	return nil
+}
+
+// credentials are those of everybody whom the cluster knows: the person, and
+// the nodes.
+func (c *cluster) credentials(up *upCmd) ([]jetstream.Credential, error) {
+	var err error
+	if c.name, err = nodeName(up.NodeName); err != nil {
+		return nil, err
+	}
+	if _, err = jetstream.LoadOrCreate(c.layout.credentials(), personName); err != nil {
+		return nil, err
+	}
+	if len(c.fleet.Nodes) == 0 {
+		if c.agent, err = jetstream.LoadOrCreateNode(c.layout.credentials(), c.name); err != nil {
+			return nil, err
+		}
+	}
+	return jetstream.LoadAll(c.layout.credentials())
 }
 
 // personName is the user that `up` makes; whoever can read its credential is it.
@@ -174,9 +154,9 @@ func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) 
 	return nil
 }
 
-func (c *cluster) decide(context.Context, *upCmd, func(string, ...any)) error {
+func (c *cluster) decide(_ context.Context, up *upCmd, _ func(string, ...any)) error {
 	loop, err := run.NewLoop(run.Config{Cluster: c.layout.name, Holder: holder(), Log: c.server.Log(), Source: c.view,
-		Clock: run.Wall{}, Reconcilers: controllers, Logger: c.logger})
+		Clock: run.Wall{}, Reconcilers: controllers, Logger: c.logger, NodeGrace: up.NodeGrace})
 	if err != nil {
 		return fmt.Errorf("make the writer: %w", err)
 	}
@@ -217,7 +197,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 }
 
 func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Writer: writer{c.loop}, Explain: schedule.Explain, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

@@ -29,33 +29,37 @@ type network struct {
 	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
 
 	ports *publicPorts
+	own    netip.Prefix   // this node's pods
+	inside []netip.Prefix // where pods keep their addresses, whichever other nodes there are
+	log    *slog.Logger
 
 	mu       sync.Mutex
 	services map[events.Key]projections.NetService
+	peers    map[events.Key]projections.NetNode
 }
 
 // dnsPort is where names are asked for.
 const dnsPort = 53
 
 // openNetwork wires the node into its place.
-func openNetwork(ctx context.Context, l layout, place wire.JoinReply, log *slog.Logger) (*network, error) {
-	o, err := networkPlace(l, place)
+func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network, error) {
+	o, err := networkPlace(m.layout, place)
 	if err != nil {
 		return nil, err
 	}
-	n := &network{services: map[events.Key]projections.NetService{}}
+	n := &network{services: map[events.Key]projections.NetService{}, peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
-	o.tables.Log = log
+	o.tables.Log = m.logger
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
 	}
-	if n.ports, err = readPublicPorts(filepath.Join(l.links(), "host-ports")); err != nil {
+	if n.ports, err = readPublicPorts(filepath.Join(m.layout.links(), "host-ports")); err != nil {
 		return nil, errors.Join(fmt.Errorf("read host ports: %w", err), n.close())
 	}
 	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
-	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Log: log}); err != nil {
+	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Dial: m.dial(), Log: m.logger}); err != nil {
 		return nil, errors.Join(fmt.Errorf("serve names: %w", err), n.close())
 	}
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
@@ -90,6 +94,11 @@ func networkPlace(l layout, place wire.JoinReply) (networkOptions, error) {
 		return o, err
 	}
 	o.links = podnet.Options{Cluster: l.name, PodCIDR: pods, ServiceCIDR: services, StateDir: l.links()}
+	if place.ClusterCIDR != "" { // a place that an older version kept has none
+		if o.links.ClusterCIDR, err = netip.ParsePrefix(place.ClusterCIDR); err != nil {
+			return o, fmt.Errorf("read network of all pods: %w", err)
+		}
+	}
 	o.tables = ebpf.Options{Cluster: l.name, StateDir: l.run, NodeIP: address, Inside: []netip.Prefix{pods}}
 	return o, nil
 }
@@ -131,12 +140,16 @@ func (n *network) Detach(ctx context.Context, podUID string) error {
 }
 
 // Replace implements netfeed.Sink.
-func (n *network) Replace(services []projections.NetService) error {
+func (n *network) Replace(set projections.NetSet) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	clear(n.peers)
+	if err := n.changePeers(set.Nodes, nil); err != nil {
+		return err
+	}
 	clear(n.services)
 	want := append([]plan.Service{n.dns}, n.ports.all()...)
-	for _, s := range services {
+	for _, s := range set.Services {
 		n.services[s.Key] = s
 		p, err := tableRow(s)
 		if err != nil {
@@ -149,11 +162,16 @@ func (n *network) Replace(services []projections.NetService) error {
 }
 
 // Change implements netfeed.Sink.
-func (n *network) Change(put []projections.NetService, drop []events.Key) error {
+func (n *network) Change(m projections.FeedMessage) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if len(m.Nodes) > 0 || anyNode(m.Dropped) {
+		if err := n.changePeers(m.Nodes, m.Dropped); err != nil {
+			return err
+		}
+	}
 	var rows []plan.Service
-	for _, s := range put {
+	for _, s := range m.Services {
 		n.services[s.Key] = s
 		p, err := tableRow(s)
 		if err != nil {
@@ -162,7 +180,10 @@ func (n *network) Change(put []projections.NetService, drop []events.Key) error 
 		rows = append(rows, p)
 	}
 	var gone []string
-	for _, k := range drop {
+	for _, k := range m.Dropped {
+		if k.Resource != events.Services {
+			continue
+		}
 		delete(n.services, k)
 		gone = append(gone, serviceName(k))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,99 +9,38 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/stave-run/stave/bus/jetstream"
-	"github.com/stave-run/stave/dataplane/netdump"
-	"github.com/stave-run/stave/dataplane/netfeed"
 	"github.com/stave-run/stave/dataplane/podnet"
-	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/gateway/wire"
-	"github.com/stave-run/stave/node"
-	"github.com/stave-run/stave/node/containerd"
 	"github.com/stave-run/stave/projections"
 )
 
-// startNode makes this machine a node of the cluster. The agent speaks to the
-// control plane over the wires alone, as it would from another machine.
+// startNode makes the nodes of the cluster that are on this machine: itself, or
+// some in network namespaces of their own.
 func (c *cluster) startNode(ctx context.Context, up *upCmd, say func(string, ...any)) error {
-	client, err := jetstream.Dial(ctx, jetstream.DialOptions{URL: c.server.Address(), Credential: c.agent})
-	if err != nil {
-		return fmt.Errorf("connect node: %w", err)
+	if len(c.fleet.Nodes) > 0 {
+		return c.startFleet(ctx, up, say)
 	}
-	c.onClose(func() error { client.Close(); return nil })
-	containers, err := c.openRuntime(ctx, up)
-	if err != nil {
-		return fmt.Errorf("start container runtime: %w", err)
-	}
-	c.onClose(containers.Close)
-	say("container runtime ready")
-	address, err := nodeAddress()
+	m, err := startMember(ctx, membership{layout: c.layout, cluster: c.layout.name, node: c.name, server: c.server.Address(), credential: c.agent,
+		registries: up.RegistryHosts, containerd: up.ContainerdAddress}, c.rooms, say)
 	if err != nil {
 		return err
 	}
-	agent, err := node.Open(ctx, node.Options{Name: c.name, Cluster: c.layout.name, User: c.agent.User, DataDir: c.layout.node(), StateDir: c.layout.pods(),
-		Wires: client, Log: client, Runtime: containers, Logger: c.logger,
-		Facts: events.NodeFacts{Addresses: []string{address.String()}, AgentVersion: version},
-		Network: func(ctx context.Context, place wire.JoinReply) (node.Network, error) {
-			return c.joinNetwork(ctx, client, place)
-		}})
-	if err != nil {
-		return fmt.Errorf("open node: %w", err)
+	c.member = m
+	if err := c.waitReady(ctx, c.name, func() bool { return m.network.Load() != nil }); err != nil {
+		return err
 	}
-	c.onClose(agent.Close)
-	c.background("node", agent.Run)
-	return c.waitReady(ctx, c.name, say)
+	c.chose()
+	say("node %s ready", c.name)
+	return nil
 }
 
-// openRuntime starts the runtime where the cluster's containers are: those that
-// run in a containerd outside are found there also when nobody names it again.
-func (c *cluster) openRuntime(ctx context.Context, up *upCmd) (*containerd.Runtime, error) {
-	traces, _, err := c.layout.left()
-	if err != nil {
-		return nil, err
-	}
-	traces.Data, traces.Containerd = c.layout.data, cmp.Or(up.ContainerdAddress, traces.Containerd)
-	o := c.layout.runtimeOptions(traces)
-	o.RegistryHosts, o.Log = up.RegistryHosts, c.logger
-	r, err := containerd.Open(ctx, o)
-	if err != nil {
-		return nil, err // and no footprint: a wrong address must not be in the way of `down`
-	}
-	if err := c.layout.leave(traces); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
-}
-
-// joinNetwork makes the node's network, once its place in the cluster is known.
-func (c *cluster) joinNetwork(ctx context.Context, client *jetstream.Client, place wire.JoinReply) (node.Network, error) {
-	if err := c.layout.leaveNetworks(place); err != nil {
-		return nil, err
-	}
-	n, err := openNetwork(ctx, c.layout, place, c.logger)
-	if err != nil {
-		return nil, err
-	}
-	c.network.Store(n)
-	go func() {
-		err := netfeed.Run(ctx, netfeed.Options{Wires: client, User: c.agent.User, Sink: n, Logger: c.logger})
-		if err != nil && ctx.Err() == nil {
-			c.fail(fmt.Errorf("follow services: %w", err))
-		}
-	}()
-	return n, nil
-}
-
-// waitReady waits until the node's first heartbeat is a durable fact.
-func (c *cluster) waitReady(ctx context.Context, name string, say func(string, ...any)) error {
+// waitReady waits until the node's first heartbeat is a durable fact, and it is wired.
+func (c *cluster) waitReady(ctx context.Context, name string, wired func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for {
-		if n, ok := c.view.Durable().Node(name); ok && n.Report.Ready && c.network.Load() != nil {
-			c.chose()
-			say("node %s ready", name)
+		if n, ok := c.view.Durable().Node(name); ok && n.Report.Ready && wired() {
 			return nil
 		}
 		select {
@@ -125,38 +63,6 @@ func nodeName(wanted string) (string, error) {
 		return "", fmt.Errorf("read host name: %w", err)
 	}
 	return strings.ToLower(host), nil
-}
-
-// nodeAddress is the address under which this machine is known: the one on the
-// link of its default route, else any global one, else loopback's.
-func nodeAddress() (netip.Addr, error) {
-	routes, err := netdump.Whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("list routes: %w", err)
-	}
-	links, err := netdump.Whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V4) })
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("list addresses: %w", err)
-	}
-	uplink := -1
-	for _, r := range routes {
-		if r.Dst == nil || r.Dst.IP.IsUnspecified() {
-			uplink = r.LinkIndex
-			break
-		}
-	}
-	best := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	for _, a := range links {
-		ip, ok := netip.AddrFromSlice(a.IP.To4())
-		switch {
-		case !ok || !ip.IsGlobalUnicast() || strings.HasPrefix(a.Label, "sv"):
-		case a.LinkIndex == uplink:
-			return ip, nil
-		case best.IsLoopback():
-			best = ip
-		}
-	}
-	return best, nil
 }
 
 // settings are what a new cluster is given; an old one has its own.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -15,13 +16,15 @@ import (
 // upCmd is `stave up`.
 type upCmd struct {
 	clusterFlags
-	Detach            bool   `short:"d" help:"Return when the cluster is ready; it runs on in the background."`
-	RegistryHosts     string `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
-	ContainerdAddress string `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
-	NodeName          string `help:"Name of this machine's node; its host name when empty." placeholder:"NAME"`
-	Listen            string `help:"Loopback address that the server listens on; port 0 picks a free one and keeps it." default:"127.0.0.1:0" placeholder:"ADDRESS"`
-	PodCIDR           string `help:"Network of the pods; a free one when empty. Only at the first start." placeholder:"CIDR"`
-	ServiceCIDR       string `help:"Network of the services; a free one when empty. Only at the first start." placeholder:"CIDR"`
+	Detach            bool          `short:"d" help:"Return when the cluster is ready; it runs on in the background."`
+	RegistryHosts     string        `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
+	ContainerdAddress string        `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
+	NodeName          string        `help:"Name of this machine's node; its host name when empty." placeholder:"NAME"`
+	Nodes             int           `help:"Make this many nodes on this machine, each in a network namespace of its own; this machine itself is the one node when 0." placeholder:"N"`
+	NodeGrace         time.Duration `name:"node-monitor-grace-period" help:"How long a node may be silent before it counts as lost." default:"40s"`
+	Listen            string        `help:"Loopback address that the server listens on; port 0 picks a free one and keeps it." default:"127.0.0.1:0" placeholder:"ADDRESS"`
+	PodCIDR           string        `help:"Network of the pods; a free one when empty. Only at the first start." placeholder:"CIDR"`
+	ServiceCIDR       string        `help:"Network of the services; a free one when empty. Only at the first start." placeholder:"CIDR"`
 }
 
 // Help implements kong's detailed help.
@@ -29,6 +32,7 @@ func (upCmd) Help() string {
 	return `Examples:
   sudo stave up
   sudo stave up --detach
+  sudo stave up --detach --nodes=3
   sudo stave up --name test --data-dir /tmp/test --detach`
 }
 
@@ -52,6 +56,9 @@ func (c *upCmd) Run(ctx context.Context, s *session) error {
 	}
 	if err := l.make(); err != nil {
 		return err
+	}
+	if c.Nodes < 0 || c.NodeGrace <= 0 {
+		return errors.New("--nodes and --node-monitor-grace-period cannot be negative")
 	}
 	if c.Detach {
 		return c.detach(ctx, s, l)
@@ -184,6 +191,7 @@ func (c *upCmd) args(s *session) []string {
 	for _, f := range []struct{ flag, value string }{
 		{"--name", c.Name}, {"--data-dir", c.DataDir}, {"--registry-hosts", c.RegistryHosts}, {"--containerd-address", c.ContainerdAddress},
 		{"--node-name", c.NodeName}, {"--listen", c.Listen}, {"--pod-cidr", c.PodCIDR}, {"--service-cidr", c.ServiceCIDR}, {"--kubeconfig", s.Kubeconfig},
+		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()},
 	} {
 		if f.value != "" {
 			args = append(args, f.flag+"="+f.value)

@@ -27,6 +27,8 @@ type Options struct {
 	Upstreams []netip.AddrPort
 	// ResolvConf is read for the upstreams, again when it changes. Default /etc/resolv.conf.
 	ResolvConf string
+	// Dial connects to upstreams; nil dials from here.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log takes what goes wrong with upstreams. Default: nowhere.
 	Log *slog.Logger
 }
@@ -53,16 +55,33 @@ func Serve(ctx context.Context, o Options) (*Server, error) {
 	if !o.Listen.IsValid() {
 		return nil, errors.New("serve DNS: no address to listen on")
 	}
-	udp, err := net.ListenPacket("udp", o.Listen.String())
+	udp, tcp, err := listen(o.Listen)
+	for range portTries {
+		if err == nil || o.Listen.Port() != 0 {
+			break
+		}
+		udp, tcp, err = listen(o.Listen)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS: %w", err)
 	}
-	// TCP takes the same port, also where the kernel has just chosen it.
+	return ServeOn(ctx, udp, tcp, o), nil
+}
+
+// portTries is how often the kernel is asked for a port that is free for TCP, too.
+const portTries = 10
+
+// listen takes one port for both, also where the kernel chooses it.
+func listen(at netip.AddrPort) (net.PacketConn, net.Listener, error) {
+	udp, err := net.ListenPacket("udp", at.String())
+	if err != nil {
+		return nil, nil, err
+	}
 	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen for DNS: %w", err), udp.Close())
+		return nil, nil, errors.Join(err, udp.Close())
 	}
-	return ServeOn(ctx, udp, tcp, o), nil
+	return udp, tcp, nil
 }
 
 // ServeOn is [Serve] on sockets that the caller has opened, in another network namespace

@@ -25,6 +25,7 @@ var errNoUpstream = errors.New("no name server to forward to")
 // again when it changes.
 type upstreams struct {
 	file string
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	slot chan struct{} // one for each question under way
 
 	mu      sync.Mutex
@@ -33,7 +34,10 @@ type upstreams struct {
 }
 
 func newUpstreams(o Options) *upstreams {
-	u := &upstreams{file: o.ResolvConf, slot: make(chan struct{}, maxForwards)}
+	u := &upstreams{file: o.ResolvConf, dial: o.Dial, slot: make(chan struct{}, maxForwards)}
+	if u.dial == nil {
+		u.dial = new(net.Dialer).DialContext
+	}
 	if o.Upstreams != nil {
 		u.file = ""
 		for _, s := range o.Upstreams {
@@ -87,7 +91,7 @@ func (u *upstreams) ask(ctx context.Context, q *dns.Msg, network string, self ne
 	err := errNoUpstream
 	for _, server := range u.list(self) {
 		var answer *dns.Msg
-		if answer, err = exchange(ctx, q, network, server); err == nil && answer.Rcode != dns.RcodeServerFailure {
+		if answer, err = u.exchange(ctx, q, network, server); err == nil && answer.Rcode != dns.RcodeServerFailure {
 			return answer, nil
 		}
 	}
@@ -98,13 +102,20 @@ func (u *upstreams) ask(ctx context.Context, q *dns.Msg, network string, self ne
 }
 
 // exchange asks one server; an answer that did not fit comes again over TCP.
-func exchange(ctx context.Context, q *dns.Msg, network, server string) (*dns.Msg, error) {
+func (u *upstreams) exchange(ctx context.Context, q *dns.Msg, network, server string) (*dns.Msg, error) {
 	ask := q.Copy()
 	ask.Id = dns.Id()
+	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
+	defer cancel()
+	conn, err := u.dial(ctx, network, server)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s over %s: %w", server, network, err)
+	}
+	defer conn.Close()
 	client := &dns.Client{Net: network, Timeout: upstreamTimeout}
-	answer, _, err := client.ExchangeContext(ctx, ask, server)
+	answer, _, err := client.ExchangeWithConnContext(ctx, ask, &dns.Conn{Conn: conn})
 	if err == nil && answer.Truncated && network == "udp" {
-		return exchange(ctx, q, "tcp", server)
+		return u.exchange(ctx, q, "tcp", server)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask %s over %s: %w", server, network, err)

@@ -98,15 +98,33 @@ func (d *Dataplane) describeNode() error {
 	if err := d.objs.Members.Put(cookie, uint32(memberNode)); err != nil {
 		return fmt.Errorf("add the node's network namespace: %w", err)
 	}
+	// What an earlier process knew of other nodes stays until we are told.
+	_, err = d.addInside(d.opts.Inside)
+	return err
+}
+
+// SetInside makes the given networks the ones in which pods keep their own addresses, as
+// [Options.Inside] does at the start.
+func (d *Dataplane) SetInside(networks []netip.Prefix) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	wanted, err := d.addInside(networks)
+	if err != nil {
+		return err
+	}
+	return prune(d.objs.Inside, func(p programsPrefix, _ uint8) bool { return !wanted[p] })
+}
+
+func (d *Dataplane) addInside(networks []netip.Prefix) (map[programsPrefix]bool, error) {
 	wanted := map[programsPrefix]bool{}
-	for _, p := range d.opts.Inside {
+	for _, p := range networks {
 		key := programsPrefix{Bits: uint32(p.Bits()), Addr: be32(p.Masked().Addr())}
 		wanted[key] = true
 		if err := d.objs.Inside.Put(key, uint8(1)); err != nil {
-			return fmt.Errorf("add inside network %s: %w", p, err)
+			return nil, fmt.Errorf("add inside network %s: %w", p, err)
 		}
 	}
-	return prune(d.objs.Inside, func(p programsPrefix, _ uint8) bool { return !wanted[p] })
+	return wanted, nil
 }
 
 // attach puts all programs in force, in place of those of an earlier process.

@@ -14,9 +14,10 @@ const DefaultBPFRoot = "/sys/fs/bpf"
 
 // Options say for whom the dataplane works and where it keeps itself.
 type Options struct {
-	// Cluster names the pins: lower-case letters, digits and dashes. Two dataplanes on
-	// one machine (clusters, or nodes of one cluster) need different names, and service
-	// addresses that don't overlap.
+	// Cluster names the pins: lower-case letters, digits, dashes and underscores. Two
+	// dataplanes on one machine (clusters, or nodes of one cluster) need different names.
+	// In one network namespace their service addresses must not overlap; in two they may,
+	// for the socket hooks act by the caller's namespace.
 	Cluster string
 	// BPFRoot is the bpffs to pin in; it is mounted when it isn't. Default [DefaultBPFRoot].
 	BPFRoot string
@@ -45,7 +46,7 @@ type Options struct {
 	ports uint16
 }
 
-var clusterName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+var clusterName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 // withDefaults checks the options and fills in what was left out.
 func (o Options) withDefaults() (Options, error) {
@@ -62,7 +63,7 @@ func (o Options) withDefaults() (Options, error) {
 // withPlace checks and fills in where the pins are, which is enough to remove them.
 func (o Options) withPlace() (Options, error) {
 	if !clusterName.MatchString(o.Cluster) {
-		return o, fmt.Errorf("check cluster name %q: not of lower-case letters, digits and dashes", o.Cluster)
+		return o, fmt.Errorf("check cluster name %q: not of lower-case letters, digits, dashes and underscores", o.Cluster)
 	}
 	o.BPFRoot = cmp.Or(o.BPFRoot, DefaultBPFRoot)
 	return o, nil

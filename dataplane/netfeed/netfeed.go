@@ -1,5 +1,5 @@
-// Package netfeed keeps a node's dataplane and names in step with the services
-// of its cluster: it reads the whole set once, then follows the network feed,
+// Package netfeed keeps a node's dataplane, names and routes in step with the
+// services and nodes of its cluster: it reads the whole set once, then follows the network feed,
 // and reads the set again when a message is missing.
 package netfeed
 
@@ -20,10 +20,10 @@ import (
 // Sink takes what the feed says. An error is logged; the set is read and
 // replaced again at the next chance.
 type Sink interface {
-	// Replace makes the given services the ones that exist.
-	Replace(services []projections.NetService) error
-	// Change puts and drops single services.
-	Change(put []projections.NetService, drop []events.Key) error
+	// Replace makes the services and nodes of the set the ones that exist.
+	Replace(set projections.NetSet) error
+	// Change puts and drops single services and nodes.
+	Change(m projections.FeedMessage) error
 }
 
 // Options say whom the feed is for.
@@ -127,7 +127,7 @@ func (f *feed) message(m projections.FeedMessage) {
 		f.stale = true
 		return
 	}
-	if err := f.Sink.Change(m.Services, m.Dropped); err != nil {
+	if err := f.Sink.Change(m); err != nil {
 		f.Logger.Error("change services", "err", err)
 		f.stale = true
 		return
@@ -145,7 +145,7 @@ func (f *feed) reload(ctx context.Context) {
 		}
 		return
 	}
-	if err := f.Sink.Replace(set.Services); err != nil {
+	if err := f.Sink.Replace(set); err != nil {
 		f.Logger.Error("replace services", "err", err)
 		return
 	}

@@ -38,6 +38,25 @@ func FreeCIDRs(netNS string) (pods, services netip.Prefix, err error) {
 	return pods, services, nil
 }
 
+// FreeNetwork chooses a network of the given size for links between nodes, in the same way.
+func FreeNetwork(netNS string, bits int) (netip.Prefix, error) {
+	h, err := nodeHandle(Options{NetNS: netNS})
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	defer h.Close()
+	used, err := usedNetworks(h)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	// Apart from where pods and services begin to look.
+	p, err := firstFree(176, used)
+	if err != nil {
+		return p, fmt.Errorf("choose network between nodes: %w", err)
+	}
+	return netip.PrefixFrom(p.Addr(), bits), nil
+}
+
 // firstFree goes around the networks 10.n.0.0/16, from the given one.
 func firstFree(from int, used []netip.Prefix) (netip.Prefix, error) {
 	for i := range 256 {

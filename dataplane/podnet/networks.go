@@ -15,12 +15,13 @@ import (
 type networks struct {
 	PodCIDR     netip.Prefix `json:"podCIDR"`
 	ServiceCIDR netip.Prefix `json:"serviceCIDR"`
+	ClusterCIDR netip.Prefix `json:"clusterCIDR,omitzero"`
 }
 
 func networksFile(o Options) string { return filepath.Join(o.StateDir, "networks.json") }
 
 func recordNetworks(o Options) error {
-	b, err := json.Marshal(networks{o.PodCIDR, o.ServiceCIDR})
+	b, err := json.Marshal(networks{o.PodCIDR, o.ServiceCIDR, o.ClusterCIDR})
 	if err != nil {
 		return fmt.Errorf("encode networks: %w", err)
 	}
@@ -33,7 +34,7 @@ func recordNetworks(o Options) error {
 // recall fills in the networks that the caller does not know; without a record
 // nothing was prepared.
 func recall(o Options) (Options, error) {
-	if o.PodCIDR.IsValid() {
+	if o.PodCIDR.IsValid() && o.ClusterCIDR.IsValid() {
 		return o, nil
 	}
 	b, err := os.ReadFile(networksFile(o))
@@ -47,7 +48,10 @@ func recall(o Options) (Options, error) {
 	if err := json.Unmarshal(b, &n); err != nil {
 		return o, fmt.Errorf("decode %s: %w", networksFile(o), err)
 	}
-	o.PodCIDR, o.ServiceCIDR = n.PodCIDR, n.ServiceCIDR
+	o.ClusterCIDR = n.ClusterCIDR
+	if !o.PodCIDR.IsValid() {
+		o.PodCIDR, o.ServiceCIDR = n.PodCIDR, n.ServiceCIDR
+	}
 	return o, nil
 }
 

@@ -59,7 +59,7 @@ func unprepareNode(h *netlink.Handle, o Options) error {
 			return fmt.Errorf("remove route %s: %w", r.Dst, err)
 		}
 	}
-	return nil
+	return dropPeers(h, o, nil)
 }
 
 // unreachable are the networks that must never leave the node by its default route: pods

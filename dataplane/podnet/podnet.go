@@ -27,6 +27,8 @@ type Options struct {
 	// network, whose addresses are unreachable but through the dataplane. It may be zero.
 	PodCIDR     netip.Prefix
 	ServiceCIDR netip.Prefix
+	// ClusterCIDR is what all nodes' pod networks are parts of: routes into it are ours.
+	ClusterCIDR netip.Prefix
 	StateDir    string // where addresses are recorded
 	NetNS       string // path of the node's network namespace; empty for the process's own
 }

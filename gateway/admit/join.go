@@ -101,5 +101,5 @@ func Place(v projections.State, name string) wire.JoinReply {
 	}
 	c := v.Cluster()
 	return wire.JoinReply{UID: o.UID, PodCIDR: projections.As[*corev1.Node](o).Spec.PodCIDR,
-		ServiceCIDR: c.ServiceCIDR, DNS: c.DNS, Domain: c.Domain}
+		ClusterCIDR: c.PodCIDR, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS, Domain: c.Domain}
 }

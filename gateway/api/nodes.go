@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
@@ -62,4 +65,40 @@ func (s *Server) desired(_ context.Context, r bus.Request) (any, error) {
 // network answers an agent with every service row.
 func (s *Server) network(context.Context, bus.Request) (any, error) {
 	return projections.NetAll(s.Views.Durable()), nil
+}
+
+var errNoGuests = errors.New("this server lets no nodes in")
+
+// token answers a person with what a node joins with.
+func (s *Server) token(_ context.Context, r bus.Request) (any, error) {
+	node, err := s.guest(r)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.Guests.Token(node)
+	return wire.TokenReply{Token: t}, err
+}
+
+// expel lets a node in no more.
+func (s *Server) expel(_ context.Context, r bus.Request) (any, error) {
+	node, err := s.guest(r)
+	if err != nil {
+		return nil, err
+	}
+	return wire.TokenReply{}, s.Guests.Expel(node)
+}
+
+// guest reads which node a request is about.
+func (s *Server) guest(r bus.Request) (string, error) {
+	req, err := decode[wire.TokenRequest](r)
+	switch {
+	case err != nil:
+		return "", err
+	case s.Guests == nil:
+		return "", errNoGuests
+	}
+	if bad := validation.IsDNS1123Subdomain(req.Node); len(bad) > 0 {
+		return "", badRequest{fmt.Errorf("node name %q: %s", req.Node, strings.Join(bad, "; "))}
+	}
+	return req.Node, nil
 }

@@ -50,6 +50,14 @@ type Writer interface {
 	Submit(ctx context.Context, w Wish) ([]events.Envelope, error)
 }
 
+// Guests are whom the server lets in as nodes.
+type Guests interface {
+	// Token lets a node in from now on, and is what its agent has to show.
+	Token(node string) ([]byte, error)
+	// Expel lets a node in no more, and ends the connections that it has.
+	Expel(node string) error
+}
+
 // Explainer says why the scheduler refuses a pod now; pure.
 type Explainer func(v projections.State, pod events.Key) []events.Reason
 
@@ -65,7 +73,8 @@ type Options struct {
 	Log     bus.Log
 	Views   Views
 	Writer  Writer
-	Past    Past // nil: the past is folded from the log's start
+	Past    Past   // nil: the past is folded from the log's start
+	Guests  Guests // nil: nobody is let in or out
 	Explain Explainer
 	Fork    Forker // nil: plan and what-if are not answered
 	Cluster string
@@ -88,7 +97,7 @@ func Serve(o Options) (*Server, error) {
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
 		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network,
-		wire.VerbEvents: s.happenings,
+		wire.VerbEvents: s.happenings, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
 	s.stops = append(s.stops, s.memory.follow(o.Views))

@@ -19,10 +19,22 @@ type JoinRequest struct {
 type JoinReply struct {
 	UID         events.UID     `json:"uid"`
 	PodCIDR     string         `json:"podCIDR"`
+	ClusterCIDR string         `json:"clusterCIDR"` // which every node's PodCIDR is a part of
 	ServiceCIDR string         `json:"serviceCIDR"`
 	DNS         string         `json:"dns"`
 	Domain      string         `json:"domain"`
 	Error       *metav1.Status `json:"error,omitempty"`
+}
+
+// TokenRequest names a node.
+type TokenRequest struct {
+	Node string `json:"node"`
+}
+
+// TokenReply is what a node shows to be let in; a secret.
+type TokenReply struct {
+	Token []byte         `json:"token,omitempty"`
+	Error *metav1.Status `json:"error,omitempty"`
 }
 
 // DesiredRequest asks for all that a node shall run.

@@ -27,6 +27,8 @@ const (
 	VerbWatch    = "watch"    // stream: WatchRequest, then frames of one WatchEvent each
 	VerbJoin     = "join"     // JoinRequest → JoinReply, asked by node agents
 	VerbDesired  = "desired"  // DesiredRequest → DesiredReply, asked by node agents
+	VerbToken    = "token"    // TokenRequest → TokenReply: what a node joins with
+	VerbExpel    = "expel"    // TokenRequest → TokenReply without one: the node is let in no more
 	VerbNetwork  = "network"  // NetworkRequest → NetworkReply, asked by node agents
 )
 

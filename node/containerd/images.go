@@ -120,7 +120,22 @@ func (r *Runtime) resolver(ctx context.Context) remotes.Resolver {
 	if r.options.RegistryHosts != "" {
 		o.HostDir = hostsconfig.HostDirFromRoot(r.options.RegistryHosts)
 	}
+	if r.options.Dial != nil {
+		o.UpdateClient = r.dialOut
+	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: hostsconfig.ConfigureHosts(ctx, o)})
+}
+
+// dialOut makes a registry's client connect as the options say.
+func (r *Runtime) dialOut(c *http.Client) error {
+	t, ok := c.Transport.(*http.Transport)
+	if !ok {
+		return fmt.Errorf("client of a registry has a transport of type %T", c.Transport)
+	}
+	t = t.Clone()
+	t.DialContext = r.options.Dial
+	c.Transport = t
+	return nil
 }
 
 // layerSet collects what a pull will have to fetch, as its manifests become known.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -59,6 +60,8 @@ type Options struct {
 	Cluster string
 	// RegistryHosts is a directory in the layout of containerd's certs.d (<host>/hosts.toml); empty means none.
 	RegistryHosts string
+	// Dial connects to registries; nil dials from here.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ContainerdAddress is the socket of a containerd (2.0 or newer) that somebody else runs; empty embeds one.
 	ContainerdAddress string
 	// Runc is the low-level runtime, a name on PATH or a path; empty means "runc".

@@ -191,19 +191,19 @@ func (f *Feed) nodes(v projections.State, changes []projections.Change) {
 // at is the position of the last message on a node's feed.
 func (f *Feed) at(node string) events.Position { return max(f.base, f.last[node]) }
 
-// moved is the last change of a service within a flush.
+// moved is the last change of a service or a node within a flush.
 type moved struct {
 	tick tick
 	at   events.Position
 }
 
-// network tells every node of the changed services, one message a service, in
-// the order of their positions.
+// network tells every node of the changed services and nodes, one message each,
+// in the order of their positions.
 func (f *Feed) network(v projections.State, ticks []tick) {
 	last := map[events.Key]moved{}
 	for _, t := range ticks {
 		for _, c := range t.changes {
-			if c.Key.Resource == events.Services {
+			if c.Key.Resource == events.Services || c.Key.Resource == events.Nodes {
 				last[c.Key] = moved{t, c.Position}
 			}
 		}
@@ -213,12 +213,16 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 		m := projections.FeedMessage{Position: last[k].at, Prev: f.net, Epoch: v.Epoch}
 		if row, ok := projections.NetRow(v, k); ok {
 			m.Services = []projections.NetService{row}
+		} else if row, ok := projections.NetNodeRow(v, k); ok {
+			m.Nodes = []projections.NetNode{row}
 		} else {
 			m.Dropped = []events.Key{k}
 		}
 		f.net = m.Position
 		f.publish(string(events.NetFeedSubject(k)), nil, events.MustBody(m))
-		f.endpoints(v, k, last[k])
+		if k.Resource == events.Services {
+			f.endpoints(v, k, last[k])
+		}
 	}
 }
 

@@ -64,6 +64,7 @@ type Config struct {
 	Clock       Clock
 	Reconcilers []reconcilers.Reconciler
 	Logger      *slog.Logger
+	NodeGrace   time.Duration // how long a node may be silent; 0 means the constant of that name
 }
 
 // Loop decides for a cluster while it holds the lease.

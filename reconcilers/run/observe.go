@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -28,15 +29,17 @@ const (
 // Observer turns heartbeats into facts. It has no clock and no goroutine, but
 // heartbeats may come from another one.
 type Observer struct {
+	grace  time.Duration // how long a node may be silent
 	mu     sync.Mutex
 	last   time.Time                // the last Tick
 	silent map[string]time.Duration // node → how long nothing was heard while somebody listened
 	beaten map[string]bool          // heard since the last Tick
 }
 
-// NewObserver makes an Observer that begins to listen at the first Tick.
-func NewObserver() *Observer {
-	return &Observer{silent: map[string]time.Duration{}, beaten: map[string]bool{}}
+// NewObserver makes an Observer that begins to listen at the first Tick. grace is how long a
+// node may be silent; 0 means NodeGrace.
+func NewObserver(grace time.Duration) *Observer {
+	return &Observer{grace: cmp.Or(grace, NodeGrace), silent: map[string]time.Duration{}, beaten: map[string]bool{}}
 }
 
 // Beat notes a heartbeat.
@@ -84,7 +87,7 @@ func (o *Observer) Tick(v reconcilers.View, now time.Time) []reconcilers.Draft {
 		} else {
 			known[name] = 0
 		}
-		if d, ok := report(v, n, beat, known[name]); ok && len(out) < reconcilers.MaxSteps {
+		if d, ok := o.report(v, n, beat, known[name]); ok && len(out) < reconcilers.MaxSteps {
 			out = append(out, d)
 		}
 	}
@@ -92,14 +95,14 @@ func (o *Observer) Tick(v reconcilers.View, now time.Time) []reconcilers.Draft {
 	return out
 }
 
-func report(v reconcilers.View, n *projections.Object, beat bool, silent time.Duration) (reconcilers.Draft, bool) {
+func (o *Observer) report(v reconcilers.View, n *projections.Object, beat bool, silent time.Duration) (reconcilers.Draft, bool) {
 	row, ok := v.Node(n.Key.Name)
 	said := ok && row.Report.UID == n.UID // about this life of the node
 	switch {
 	case beat && (!said || !row.Report.Ready):
 		return reconcilers.Report(n.Key, events.NodeReported{UID: n.UID, Ready: true,
 			Reason: "KubeletReady", Said: "kubelet is posting ready status"}), true
-	case silent >= NodeGrace && (!said || row.Report.Ready):
+	case silent >= o.grace && (!said || row.Report.Ready):
 		return reconcilers.Report(n.Key, events.NodeReported{UID: n.UID, Ready: false,
 			Reason: "NodeStatusUnknown", Said: "Kubelet stopped posting node status."}), true
 	}
@@ -109,7 +112,7 @@ func report(v reconcilers.View, n *projections.Object, beat bool, silent time.Du
 // Observe listens to heartbeats and reports through Submit until ctx ends. A
 // node that comes up is reported at once, silence when it is counted.
 func (l *Loop) Observe(ctx context.Context, wires bus.Wires) error {
-	o, news := NewObserver(), make(chan struct{}, 1)
+	o, news := NewObserver(l.NodeGrace), make(chan struct{}, 1)
 	hurry := func(v reconcilers.View, node string) {
 		if awaited(v, node) {
 			select {

@@ -74,7 +74,7 @@ func TestANodeThatComesUpIsReportedAtOnce(t *testing.T) {
 func TestSilenceCountsOnlyWhileListening(t *testing.T) {
 	w := stage.New()
 	w.Apply(stage.NodeKey("n1"), `{}`)
-	o := NewObserver()
+	o := NewObserver(0)
 	ready := func() bool { n, ok := w.State.Node("n1"); return ok && n.Report.Ready }
 	tick := func(d time.Duration) { w.Now = w.Now.Add(d); w.Do(o.Tick(w.State, w.Now)...) }
 	tick(0)

@@ -131,7 +131,7 @@ func (r *replica) lead() {
 		if err != nil {
 			panic(err) // two reconcilers of one name: a mistake in this package
 		}
-		r.step, r.obs = step, run.NewObserver()
+		r.step, r.obs = step, run.NewObserver(0)
 	}
 	r.step.Lease(seq)
 	r.foldAll()
