@@ -61,7 +61,7 @@ type Options struct {
 	// RegistryHosts is a directory in the layout of containerd's certs.d (<host>/hosts.toml); empty means none.
 	RegistryHosts string
 	// Dial connects to registries; nil dials from here.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Dial func(ctx context.Context, network, address string) (net.Conn, error) `json:"-"`
 	// ContainerdAddress is the socket of a containerd (2.0 or newer) that somebody else runs; empty embeds one.
 	ContainerdAddress string
 	// Runc is the low-level runtime, a name on PATH or a path; empty means "runc".
