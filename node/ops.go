@@ -10,7 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/node/logfile"
 	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/node/runtime"
@@ -89,7 +91,7 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 		if err := w.tell(ctx, row, fact); err != nil {
 			return err
 		}
-		img, err = w.a.o.Runtime.Pull(ctx, op.Image, func(runtime.PullProgress) {})
+		img, err = w.a.o.Runtime.Pull(ctx, op.Image, w.a.pulling(op.Image))
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -107,6 +109,17 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 	})
 	w.save()
 	return nil
+}
+
+// pulling tells whoever looks how far a pull is; nobody has to.
+func (a *Agent) pulling(image string) func(runtime.PullProgress) {
+	return func(p runtime.PullProgress) {
+		m := bus.Message{Subject: wire.PullSubject(a.o.Name),
+			Body: events.MustBody(wire.Pulling{Node: a.o.Name, Image: image, Done: p.Done, Total: p.Total})}
+		if err := a.o.Wires.Publish(m); err != nil {
+			a.log.Debug("tell of a pull", "error", err)
+		}
+	}
 }
 
 func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fact events.Fact, reason string, err error) error {

@@ -16,11 +16,12 @@ const controlUser = "control"
 // nobody reads another's and a server can tell whose a reply subject is.
 func inboxPrefix(user string) string { return "_INBOX." + user }
 
-// personPermissions let somebody ask in their own name and tap the live feed.
+// personPermissions let somebody ask in their own name, tap the live feed, and
+// see how far nodes are with their pulls.
 func personPermissions(user string) *server.Permissions {
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: []string{"req." + user + ".>"}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"live.>", inboxPrefix(user) + ".>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"live.>", "pull.*", inboxPrefix(user) + ".>"}},
 	}
 }
 
@@ -29,11 +30,11 @@ func personPermissions(user string) *server.Permissions {
 const replyTime = time.Minute
 
 // nodePermissions let a node ask in its own name (which is how it says what it
-// saw, see facts.go), beat, and answer what is asked of it.
+// saw, see facts.go), beat, tell of its pulls, and answer what is asked of it.
 func nodePermissions(c Credential) *server.Permissions {
 	publish := []string{"req." + c.User + ".>"}
 	subscribe := []string{inboxPrefix(c.User) + ".>", "live.net.>", "live.beacon", string(events.NodeFeedSubject(c.Node))}
-	publish = append(publish, "hb."+events.Token(c.Node))
+	publish = append(publish, "hb."+events.Token(c.Node), "pull."+events.Token(c.Node))
 	subscribe = append(subscribe, "req.*.node."+events.Token(c.Node)+".>")
 	return &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},

@@ -70,6 +70,8 @@ func TestRights(t *testing.T) {
 		"a node asks as a person":          request(n1, "req.admin.any"),
 		"a node asks as another node":      request(n1, "req.node-n2.any"),
 		"a node beats for another":         request(n1, "hb.n2"),
+		"a node tells of another's pulls":  request(n1, "pull.n2"),
+		"a person makes up pulls":          request(admin, "pull.n1"),
 		"a node publishes to the log":      request(n1, "log.seen.n1"),
 		"a node reads the stream":          request(n1, "$JS.API.STREAM.INFO.LOG"),
 		"a node makes a consumer":          request(n1, "$JS.API.CONSUMER.CREATE.LOG"),

@@ -18,6 +18,7 @@ type globals struct {
 	Context        string        `help:"Context of the kubeconfig file to use." placeholder:"NAME"`
 	Namespace      string        `short:"n" help:"Namespace of the request." placeholder:"NAME"`
 	RequestTimeout time.Duration `help:"How long to wait for one answer." default:"30s"`
+	Quiet          bool          `help:"Print no progress and no hints."`
 }
 
 // cli is every verb, grouped as kubectl groups them.

@@ -141,7 +141,7 @@ func compare(ctx context.Context, s *session, dir, left, right string) (bool, er
 	}
 	words := append(strings.Fields(tool), left, right)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, s.out, s.err
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, s.plainOut(), s.err
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 {

@@ -72,7 +72,7 @@ func (c *editCmd) one(ctx context.Context, s *session, k events.Key) error {
 		case len(bytes.TrimSpace(saved)) == 0, bytes.Equal(saved, clean):
 			fmt.Fprintln(s.err, "Edit cancelled, no changes made.")
 			return nil
-		case said != "" && bytes.Equal(saved, text):
+		case said != "" && bytes.Equal(saved, text), ctx.Err() != nil:
 			return c.keep(saved)
 		}
 		problem, err := c.save(ctx, s, k, clean, saved)
@@ -142,7 +142,7 @@ func (c *editCmd) keep(saved []byte) error {
 	if _, err := f.Write(saved); err != nil {
 		return fmt.Errorf("keep the edited object: %w", err)
 	}
-	return fmt.Errorf("edit cancelled, no valid changes were saved\nhelp: a copy of your changes is in %s", f.Name())
+	return fmt.Errorf("edit cancelled, no changes were made\nhelp: a copy of your changes is in %s", f.Name())
 }
 
 func commented(name string, problem error) string {
@@ -166,9 +166,12 @@ func openEditor(ctx context.Context, s *session, head, text []byte) ([]byte, err
 		return nil, fmt.Errorf("write the file to edit: %w", err)
 	}
 	// A shell, because an editor may come with arguments: EDITOR="code --wait".
-	cmd := exec.CommandContext(ctx, "sh", "-c", editor()+` "$1"`, "sh", f.Name())
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
-	if err := cmd.Run(); err != nil {
+	// Ctrl-C is the editor's: killed, it would leave the terminal as it was using it.
+	cmd := exec.Command("sh", "-c", editor()+` "$1"`, "sh", f.Name())
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.plainOut(), s.err
+	if err := cmd.Run(); err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	} else if err != nil {
 		return nil, fmt.Errorf("run the editor %q: %w\nhelp: KUBE_EDITOR or EDITOR names another one", editor(), err)
 	}
 	saved, err := os.ReadFile(f.Name())

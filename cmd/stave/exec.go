@@ -54,5 +54,9 @@ func (c *execCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	defer stream.Close()
-	return s.interact(ctx, stream, c.Stdin, c.TTY)
+	err = s.interact(ctx, stream, c.Stdin, c.TTY)
+	if errors.Is(err, context.Canceled) {
+		return goesOn{err, "the command goes on in the container; -t gives it the keys, Ctrl-C too"}
+	}
+	return err
 }

@@ -64,6 +64,18 @@ type helped struct {
 // Unwrap gives the error itself.
 func (e helped) Unwrap() error { return e.error }
 
+// stillWaiting is lost patience, with a line for each pod that is not ready.
+type stillWaiting struct {
+	error
+	pods string
+}
+
+// Error implements error.
+func (e stillWaiting) Error() string { return e.error.Error() + e.pods }
+
+// Unwrap gives the error itself.
+func (e stillWaiting) Unwrap() error { return e.error }
+
 // goesOn is Ctrl-C while something goes on in the cluster all the same.
 type goesOn struct {
 	error
@@ -86,7 +98,7 @@ func report(term *terminal, err error) int {
 		return 0
 	}
 	var exit *exitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) && !errors.Is(err, context.Canceled) {
 		if exit.err != nil {
 			printError(term, exit.err)
 		}

@@ -73,7 +73,7 @@ func (c *imageImportCmd) nodes(ctx context.Context, s *session) ([]string, error
 }
 
 func (c *imageImportCmd) send(ctx context.Context, s *session, node string) error {
-	in := s.in
+	in := io.Reader(interruptible{s.in, s.done})
 	if c.File != "-" {
 		f, err := os.Open(c.File)
 		if err != nil {

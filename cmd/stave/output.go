@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -212,20 +213,32 @@ func (s *session) readStdin() ([]byte, error) {
 			fmt.Fprintln(s.err, "reading manifests from the terminal; end with Ctrl-D")
 		}
 	}
-	type read struct {
-		b   []byte
+	return readBounded(interruptible{s.in, s.done})
+}
+
+// interruptible reads from what cannot be interrupted. Nobody reads it again
+// after done.
+type interruptible struct {
+	from io.Reader
+	done <-chan struct{}
+}
+
+// Read implements io.Reader.
+func (r interruptible) Read(b []byte) (int, error) {
+	type result struct {
+		n   int
 		err error
 	}
-	done := make(chan read, 1)
-	go func() { // a read cannot be interrupted
-		b, err := readBounded(s.in)
-		done <- read{b, err}
+	read, own := make(chan result, 1), make([]byte, len(b))
+	go func() {
+		n, err := r.from.Read(own)
+		read <- result{n, err}
 	}()
 	select {
-	case r := <-done:
-		return r.b, r.err
-	case <-s.done:
-		return nil, context.Canceled
+	case got := <-read:
+		return copy(b, own[:got.n]), got.err
+	case <-r.done:
+		return 0, context.Canceled
 	}
 }
 

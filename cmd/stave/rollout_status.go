@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,46 +40,83 @@ func (c *rolloutStatusCmd) Run(ctx context.Context, s *session) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	for _, it := range items {
-		if err := c.follow(ctx, s, it.Key); err != nil {
-			return err
-		}
+	p := s.newProgress(false)
+	if !c.Watch {
+		p.board = nil
 	}
-	return nil
+	var all []waited
+	for _, it := range items {
+		all = append(all, c.waited(s, it.Key, p))
+	}
+	err = s.awaitAll(ctx, all, p, true)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return goesOn{err, "the rollout goes on without this command"}
+	}
+	return err
 }
 
 // lookAgain is how often a rollout is read without a change of it: a deadline
 // passes without one.
 const lookAgain = 2 * time.Second
 
-func (c *rolloutStatusCmd) follow(ctx context.Context, s *session, k events.Key) error {
+// waited is one rollout: kubectl's lines where there is no board for them.
+func (c *rolloutStatusCmd) waited(s *session, k events.Key, p *progress) waited {
 	said := ""
-	g := goal{kind: goalReady, once: !c.Watch, ready: func(raw json.RawMessage) (bool, error) {
+	w := waited{key: k, say: rolloutState}
+	w.goal = goal{kind: goalReady, once: !c.Watch, ready: func(raw json.RawMessage) (bool, error) {
 		line, done, err := c.line(raw)
-		if err == nil && line != said {
+		if err == nil && line != said && p.board == nil && !s.Quiet {
 			fmt.Fprintln(s.out, line)
-			said = line
 		}
+		said = line
 		return done, err
 	}}
-	for {
-		turn, cancel := context.WithTimeout(ctx, lookAgain)
-		err := s.await(turn, k, g)
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-			return s.timedOut(k)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !c.Watch && said != "":
-			return nil
-		case turn.Err() == nil:
-			return err
+	if p.board != nil {
+		w.met = fmt.Sprintf(rolledOutWords, k.Name)
+	}
+	await := s.awaitRollout(k)
+	w.await = func(ctx context.Context, g goal) error {
+		err := await(ctx, g)
+		if !c.Watch && said != "" && errors.Is(err, errTimedOut) {
+			return nil // looked once, and told
+		}
+		return err
+	}
+	return w
+}
+
+// rolloutState is a rollout's line without what the row says already.
+func rolloutState(raw json.RawMessage) string {
+	line, _, _ := (&rolloutStatusCmd{}).line(raw) // its error ends the waiting
+	_, state, ok := strings.Cut(line, "rollout to finish: ")
+	if !ok {
+		return line
+	}
+	return strings.TrimSuffix(state, "...")
+}
+
+// awaitRollout awaits what may come true without a change of the object.
+func (s *session) awaitRollout(k events.Key) func(context.Context, goal) error {
+	return func(ctx context.Context, g goal) error {
+		for {
+			turn, cancel := context.WithTimeout(ctx, lookAgain)
+			err := s.await(turn, k, g)
+			over := turn.Err() != nil
+			cancel()
+			switch {
+			case err == nil || !over:
+				return err
+			case errors.Is(ctx.Err(), context.DeadlineExceeded):
+				return s.timedOut(k)
+			case ctx.Err() != nil:
+				return ctx.Err()
+			}
 		}
 	}
 }
+
+// rolledOutWords are kubectl's.
+const rolledOutWords = "deployment %q successfully rolled out"
 
 // line is what kubectl says of a deployment's rollout.
 func (c *rolloutStatusCmd) line(raw json.RawMessage) (string, bool, error) {
@@ -110,5 +148,5 @@ func (c *rolloutStatusCmd) line(raw json.RawMessage) (string, bool, error) {
 	case st.AvailableReplicas < st.UpdatedReplicas:
 		return fmt.Sprintf("%s%d of %d updated replicas are available...", waiting, st.AvailableReplicas, st.UpdatedReplicas), false, nil
 	}
-	return fmt.Sprintf("deployment %q successfully rolled out", d.Name), true, nil
+	return fmt.Sprintf(rolledOutWords, d.Name), true, nil
 }

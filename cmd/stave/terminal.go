@@ -52,6 +52,15 @@ func (w *sink) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// plainOut is standard output itself, for a program of ours or of somebody else
+// that looks whether it is a terminal.
+func (t *terminal) plainOut() io.Writer {
+	if w, ok := t.out.(*sink); ok {
+		return w.to
+	}
+	return t.out
+}
+
 func (w *sink) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

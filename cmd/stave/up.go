@@ -44,9 +44,7 @@ func (c *upCmd) Run(ctx context.Context, s *session) error {
 	if err := needRoot("up"); err != nil {
 		return err
 	}
-	if w, ok := s.out.(*sink); ok {
-		s.out = w.to // a cluster does not end because nobody can read what it says
-	}
+	s.out = s.plainOut() // a cluster does not end because nobody can read what it says
 	if err := needRunc(); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (waitCmd) Help() string {
   stave wait --for=jsonpath={.status.phase}=Running pod -l app=web`
 }
 
-// Run waits for every object in turn; the time is shared.
+// Run waits for all objects; the time is shared.
 func (c *waitCmd) Run(ctx context.Context, s *session) error {
 	goal, err := parseGoal(c.For)
 	if err != nil {
@@ -46,15 +46,11 @@ func (c *waitCmd) Run(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, c.patience(s))
 	defer cancel()
 	goal.once = c.Timeout == 0
-	var errs []error
+	var all []waited
 	for _, k := range keys {
-		if err := s.await(ctx, k, goal); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		fmt.Fprintf(s.out, "%s %s\n", printedName(k), goal.met)
+		all = append(all, waited{key: k, goal: goal, met: printedName(k) + " " + goal.met})
 	}
-	return errors.Join(errs...)
+	return s.awaitAll(ctx, all, s.newProgress(false), false)
 }
 
 // patience is how long all of it may take, in kubectl's reading of --timeout.
@@ -107,6 +103,8 @@ type goal struct {
 	once       bool       // look, do not wait
 	// ready is a goal of our own, asked of an object that is there.
 	ready func(json.RawMessage) (bool, error)
+	// seen, if set, hears of each version of the object before it is judged.
+	seen func(json.RawMessage)
 }
 
 func parseGoal(s string) (goal, error) {
@@ -173,8 +171,10 @@ func (s *session) outOfTime(ctx context.Context, k events.Key, err error) error 
 	return err
 }
 
+var errTimedOut = errors.New("timed out waiting for the condition")
+
 func (s *session) timedOut(k events.Key) error {
-	return fmt.Errorf("timed out waiting for the condition on %s\nhelp: stave why %s%s", printedName(k), shortName(k), s.dashN(k))
+	return helped{fmt.Errorf("%w on %s", errTimedOut, printedName(k)), "stave why " + shortName(k) + s.dashN(k)}
 }
 
 // dashN is the -n that a command of a hint needs to mean this object.
@@ -221,6 +221,9 @@ func (s *session) awaitChange(ctx context.Context, k events.Key, g goal, req wir
 
 // reached tells whether an object is as asked; nil means that there is none.
 func (g goal) reached(k events.Key, raw json.RawMessage) (bool, error) {
+	if g.seen != nil && raw != nil {
+		g.seen(raw)
+	}
 	switch {
 	case g.kind == goalDelete:
 		return raw == nil || g.uid != "" && !strings.Contains(string(raw), string(g.uid)), nil
@@ -271,32 +274,13 @@ func (s *session) waitGone(ctx context.Context, results []wire.Result, timeout t
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
+	var all []waited
 	for _, r := range results {
-		if err := s.await(ctx, r.Key, goal{kind: goalDelete, uid: r.UID}); err != nil {
-			return err
-		}
+		all = append(all, waited{key: r.Key, goal: goal{kind: goalDelete, uid: r.UID}})
 	}
-	return nil
-}
-
-// readyGoals says what "ready" means for what apply --wait applied.
-var readyGoals = map[events.Resource]goal{
-	events.Deployments: {kind: goalCondition, name: "Available", want: "True"},
-	events.Pods:        {kind: goalCondition, name: "Ready", want: "True"},
-}
-
-func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for _, r := range results {
-		g, ok := readyGoals[r.Key.Resource]
-		if !ok || r.Error != nil {
-			continue
-		}
-		if err := s.await(ctx, r.Key, g); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.out, "%s is ready\n", printedName(r.Key))
+	err := s.awaitAll(ctx, all, s.newProgress(false), false)
+	if errors.Is(err, context.Canceled) && len(all) > 0 {
+		return goesOn{err, "the deletion goes on; 'stave why " + shortName(all[0].key) + s.dashN(all[0].key) + "' says what it waits for"}
 	}
-	return nil
+	return err
 }

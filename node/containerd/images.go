@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -49,7 +51,7 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(runtime.Pu
 	// Ten pods of one image are one download and nine questions to the registry.
 	defer r.images.lock(name)()
 	ctx = r.in(ctx)
-	layers := &layerSet{sizes: map[digest.Digest]int64{}}
+	layers := &layerSet{all: map[digest.Digest]ocispec.Descriptor{}}
 	stop := r.report(ctx, name, layers, progress)
 	img, err := r.client.Pull(ctx, name, client.WithPullUnpack, client.WithPullSnapshotter(snapshotter),
 		client.WithResolver(r.resolver(ctx)), client.WithImageHandler(images.HandlerFunc(layers.see)))
@@ -140,8 +142,8 @@ func (r *Runtime) dialOut(c *http.Client) error {
 
 // layerSet collects what a pull will have to fetch, as its manifests become known.
 type layerSet struct {
-	mu    sync.Mutex
-	sizes map[digest.Digest]int64
+	mu  sync.Mutex
+	all map[digest.Digest]ocispec.Descriptor
 }
 
 // see notes a descriptor that the pull comes to.
@@ -149,19 +151,15 @@ func (l *layerSet) see(_ context.Context, d ocispec.Descriptor) ([]ocispec.Descr
 	if images.IsLayerType(d.MediaType) || images.IsConfigType(d.MediaType) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.sizes[d.Digest] = d.Size
+		l.all[d.Digest] = d
 	}
 	return nil, nil
 }
 
-func (l *layerSet) all() map[digest.Digest]int64 {
+func (l *layerSet) seen() []ocispec.Descriptor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sizes := make(map[digest.Digest]int64, len(l.sizes))
-	for d, n := range l.sizes {
-		sizes[d] = n
-	}
-	return sizes
+	return slices.Collect(maps.Values(l.all))
 }
 
 // report calls progress until the returned function is called.
@@ -181,7 +179,7 @@ func (r *Runtime) report(ctx context.Context, ref string, layers *layerSet, prog
 				return
 			case <-tick.C:
 			}
-			if p, err := r.measure(ctx, layers.all()); err == nil {
+			if p, err := r.measure(ctx, layers.seen()); err == nil {
 				p.Ref = ref
 				progress(p)
 			}
@@ -190,24 +188,25 @@ func (r *Runtime) report(ctx context.Context, ref string, layers *layerSet, prog
 	return func() { cancel(); <-done }
 }
 
-// measure says how much of the layers is here: whole, or as a download under way.
-func (r *Runtime) measure(ctx context.Context, sizes map[digest.Digest]int64) (runtime.PullProgress, error) {
+// measure says how much of the layers is here: whole, or as a download under
+// way, which the content store knows by the name that the fetcher gave it.
+func (r *Runtime) measure(ctx context.Context, layers []ocispec.Descriptor) (runtime.PullProgress, error) {
 	store := r.client.ContentStore()
 	active, err := store.ListStatuses(ctx, "")
 	if err != nil {
 		return runtime.PullProgress{}, err
 	}
-	underWay := map[digest.Digest]int64{}
+	underWay := map[string]int64{}
 	for _, s := range active {
-		underWay[s.Expected] = s.Offset
+		underWay[s.Ref] = s.Offset
 	}
 	var p runtime.PullProgress
-	for d, size := range sizes {
-		p.Total += size
-		if n, ok := underWay[d]; ok {
+	for _, d := range layers {
+		p.Total += d.Size
+		if n, ok := underWay[remotes.MakeRefKey(ctx, d)]; ok {
 			p.Done += n
-		} else if _, err := store.Info(ctx, d); err == nil {
-			p.Done += size
+		} else if _, err := store.Info(ctx, d.Digest); err == nil {
+			p.Done += d.Size
 		}
 	}
 	return p, nil

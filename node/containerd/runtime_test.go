@@ -311,7 +311,9 @@ func testHostNetwork(n *node) {
 func TestPull(t *testing.T) {
 	n := open(t, "pull")
 	var seen []runtime.PullProgress
+	world.registry.Slow(3 << 20) // so that it can be seen in the middle of a layer
 	img, err := n.Pull(t.Context(), "nginx:alpine", func(p runtime.PullProgress) { seen = append(seen, p) })
+	world.registry.Slow(0)
 	if err != nil || img.Ref != "docker.io/library/nginx:alpine" || img.Size < 1<<20 || !strings.HasPrefix(img.Digest, "sha256:") {
 		t.Errorf("%+v, %v", img, err)
 	}
@@ -319,6 +321,13 @@ func TestPull(t *testing.T) {
 		if p.Ref != img.Ref || p.Done > p.Total {
 			t.Errorf("%+v", p)
 		}
+	}
+	steps := map[int64]bool{}
+	for _, p := range seen {
+		steps[p.Done] = true
+	}
+	if len(steps) < 4 {
+		t.Errorf("a pull of %d bytes was seen at %v only", img.Size, steps)
 	}
 	if found, ok, err := n.Lookup(t.Context(), "docker.io/nginx:alpine"); err != nil || !ok || found != img {
 		t.Errorf("%+v, %v, %v", found, ok, err)

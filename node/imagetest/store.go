@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -21,6 +22,7 @@ type store struct {
 	blobs     map[string]opener   // by digest
 	pulls     map[string]int      // manifests sent, by the same names
 	faults    map[string]*fault   // by repository
+	rate      atomic.Int64        // bytes of a layer a second; 0: no bound
 }
 
 type (
@@ -142,6 +144,7 @@ func (s *store) serveBlob(w http.ResponseWriter, r *http.Request, digest string)
 	defer body.Close()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Docker-Content-Digest", digest)
+	w = s.paced(w, r)
 	if seeker, ok := body.(io.ReadSeeker); ok { // ranges: an interrupted pull goes on where it stopped
 		http.ServeContent(w, r, "", time.Time{}, seeker)
 		return

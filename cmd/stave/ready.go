@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// readyGoals says what "ready" means for what apply --wait applied; kinds that
+// are not here are ready when they are there.
+var readyGoals = map[events.Resource]goal{
+	events.Deployments: {kind: goalReady, ready: rolledOut},
+	events.ReplicaSets: {kind: goalReady, ready: allReady},
+	events.Pods:        {kind: goalCondition, name: "Ready", want: "True"},
+}
+
+// rolledOut tells whether a deployment is what its newest template says: that
+// pods of an older one serve meanwhile is not enough.
+func rolledOut(raw json.RawMessage) (bool, error) {
+	_, done, err := (&rolloutStatusCmd{}).line(raw)
+	return done, err
+}
+
+func allReady(raw json.RawMessage) (bool, error) {
+	var rs appsv1.ReplicaSet
+	if err := json.Unmarshal(raw, &rs); err != nil {
+		return false, fmt.Errorf("decode replicaset: %w", err)
+	}
+	return rs.Status.ObservedGeneration >= rs.Generation && rs.Spec.Replicas != nil && rs.Status.ReadyReplicas == *rs.Spec.Replicas, nil
+}
+
+// waitForAll waits until what was applied is ready. An image that its registry
+// does not have ends it at once.
+func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout time.Duration) error {
+	waiting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	p := s.newProgress(true)
+	var all []waited
+	for _, r := range results {
+		g, ok := readyGoals[r.Key.Resource]
+		if !ok || r.Error != nil {
+			continue
+		}
+		w := waited{key: r.Key, goal: g, met: printedName(r.Key) + " is ready", impatient: true}
+		if r.Key.Resource == events.Deployments {
+			w.await, w.say = s.awaitRollout(r.Key), rolloutState
+		}
+		all = append(all, w)
+	}
+	err := s.awaitAll(waiting, all, p, true)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return goesOn{err, "what was applied goes on without this command; 'stave get " + shortName(all[0].key) + s.dashN(all[0].key) + " -w' follows it"}
+	}
+	return err
+}
