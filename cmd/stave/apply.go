@@ -214,8 +214,8 @@ func (c changing) line(s *session, r wire.Result) {
 // sayWhere prints on a terminal where in the log a change stands, and how to
 // take it back.
 func (s *session) sayWhere(seq events.Seq) {
-	if s.tty && seq != 0 {
-		fmt.Fprintf(s.err, "seq %d: follow it with 'stave tail --cause %d', take it back with 'stave undo %d'\n", seq, seq, seq)
+	if s.hints() && seq != 0 {
+		fmt.Fprintf(s.err, "seq %d — follow: stave tail --cause %d · undo: stave undo %d\n", seq, seq, seq)
 	}
 }
 

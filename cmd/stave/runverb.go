@@ -163,7 +163,8 @@ func (c *runCmd) exitCode(ctx context.Context, s *session, k events.Key) error {
 func (c *runCmd) started(ctx context.Context, s *session, k events.Key) (*corev1.Pod, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	if err := s.await(waiting, k, goal{kind: goalReady, ready: podBegan}); err != nil {
+	began := waited{key: k, goal: goal{kind: goalReady, ready: podBegan}}
+	if err := s.awaitAll(waiting, []waited{began}, s.newProgress(false), false); err != nil {
 		return nil, err
 	}
 	return readOne[*corev1.Pod](ctx, s, k)

@@ -33,6 +33,9 @@ func newSession(ctx context.Context, g globals, t *terminal) *session {
 	return &session{globals: g, terminal: t, done: ctx.Done()}
 }
 
+// hints tells whether somebody sits there who may want to know more.
+func (s *session) hints() bool { return s.tty && s.told && !s.Quiet }
+
 func (s *session) close() {
 	if s.hangUp != nil {
 		s.hangUp()

@@ -14,12 +14,14 @@ type terminal struct {
 	out   io.Writer
 	err   io.Writer
 	tty   bool // out is a terminal: progress may be redrawn
+	told  bool // err is one too: hints are for people
 	width int  // columns; 80 when it is not a terminal
 }
 
 func stdTerminal() *terminal {
 	t := &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, width: 80}
 	fd := int(os.Stdout.Fd())
+	t.told = term.IsTerminal(int(os.Stderr.Fd()))
 	if t.tty = term.IsTerminal(fd); t.tty {
 		if w, _, err := term.GetSize(fd); err == nil && w > 0 {
 			t.width = w

@@ -66,9 +66,7 @@ func (c *undoCmd) Run(ctx context.Context, s *session) error {
 			first = r.Seq
 		}
 	}
-	if s.tty && first != 0 {
-		fmt.Fprintf(s.err, "seq %d: take it back with 'stave undo %d'\n", first, first)
-	}
+	s.sayWhere(first)
 	return nil
 }
 
