@@ -40,17 +40,8 @@ var absent = []Absent{
 	{"CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions customresourcedefinition crd crds"},
 }
 
-// AbsentFor finds a kind that is not there yet by the kind of a manifest.
-func AbsentFor(kind string) (Absent, bool) {
-	for _, a := range absent {
-		if a.Name == kind {
-			return a, true
-		}
-	}
-	return Absent{}, false
-}
-
-// AbsentNamed finds a kind that is not there yet by what a person types.
+// AbsentNamed finds a kind that is not there yet by what a person types, or
+// writes as the kind of a manifest.
 func AbsentNamed(typed string) (Absent, bool) {
 	plain, _, _ := strings.Cut(strings.ToLower(typed), ".") // a group behind it changes nothing
 	for _, a := range absent {

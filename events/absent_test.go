@@ -9,7 +9,7 @@ import (
 // out of absent.
 func TestAbsentKindsAreAbsent(t *testing.T) {
 	for _, k := range Kinds {
-		if _, ok := AbsentFor(k.Name); ok {
+		if _, ok := AbsentNamed(k.Name); ok {
 			t.Errorf("%s is in Kinds: take its row out of events/absent.go", k.Name)
 		}
 		for _, typed := range k.names() {

@@ -199,7 +199,7 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 	}
 	e, _ := n.find("kind")
 	fix := "there are " + strings.Join(kindNames(), ", ")
-	if a, ok := events.AbsentFor(kind); ok {
+	if a, ok := events.AbsentNamed(kind); ok {
 		d.add(e.value.at, "kind", fix, "Kubernetes' %s of %s is not there yet", a.Name, a.APIVersion)
 		return
 	}
