@@ -58,7 +58,10 @@ const (
 	FactNotStarted FactKind = "not-started" // a run could not begin: Reason, Message, Code
 	FactExited     FactKind = "exited"      // a run ended: Code, Signal, Reason, OOM, Tail, StartedAt
 	FactReady      FactKind = "ready"       // a container answers
-	FactUnready    FactKind = "unready"     // it no longer does: Message
+	FactUnready    FactKind = "unready"     // it no longer does: Message; Reason is Unhealthy when a probe said so
+	FactUp         FactKind = "up"          // a run's startup is over: what follows in the pod may begin
+	FactUnhealthy  FactKind = "unhealthy"   // a probe fails, and nothing follows from it yet: Message holds its words
+	FactKilling    FactKind = "killing"     // the node ends a run and not the pod: Reason, Message holds the words of what failed
 	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
 	FactStopping   FactKind = "stopping"    // the node began to stop the pod: Message says why
 	FactStopped    FactKind = "stopped"     // nothing of the pod runs any more and its resources are free
@@ -86,6 +89,15 @@ type Fact struct {
 	Until       time.Time `json:"until,omitzero"`       // end of a back-off
 	Took        int64     `json:"tookMillis,omitempty"` // milliseconds
 }
+
+// Why a node ends a run of a pod that goes on: the Reason of a FactKilling. Unhealthy is that of a FactUnready.
+const (
+	Unhealthy       = "Unhealthy"
+	LivenessFailed  = "LivenessProbe"
+	StartupFailed   = "StartupProbe"
+	PostStartFailed = "FailedPostStartHook"
+	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
+)
 
 // MaxTail bounds the output kept with an exit, in bytes.
 const MaxTail = 2048

@@ -60,6 +60,9 @@ type Network interface {
 	// Publish makes these the ports of the node that lead to an attached pod, until it is detached.
 	Publish(ctx context.Context, podUID string, ports []plan.HostPort) error
 	Detach(ctx context.Context, podUID string) error
+	// Withdrawn returns when no service of this node leads to the pod any more, and what was on its way has arrived. A
+	// service that publishes also who is not ready is not waited for.
+	Withdrawn(ctx context.Context, podUID string) error
 }
 
 // Options say who the node is and what it works with.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,11 +13,11 @@ import (
 
 // containerSpec is one run of a container in the runtime's words.
 func (a *Agent) containerSpec(row *projections.DesiredPod, op plan.Start, podIP string) (runtime.ContainerSpec, error) {
-	i := slices.IndexFunc(row.Pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == op.Container })
-	if i < 0 {
+	spec := containerOf(row, op.Container)
+	if spec == nil {
 		return runtime.ContainerSpec{}, fmt.Errorf("container %q is not in the pod", op.Container)
 	}
-	c := row.Pod.Spec.Containers[i]
+	c := *spec
 	n, _, _ := a.describe()
 	env, err := plan.Env(row, c, n, podIP)
 	if err != nil {
@@ -26,6 +25,9 @@ func (a *Agent) containerSpec(row *projections.DesiredPod, op plan.Start, podIP 
 	}
 	mounts, err := a.mounts(row, c, env)
 	if err != nil {
+		return runtime.ContainerSpec{}, err
+	}
+	if mounts, err = a.withMessage(row, spec, op, mounts); err != nil {
 		return runtime.ContainerSpec{}, err
 	}
 	return runtime.ContainerSpec{

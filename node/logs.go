@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/bus"
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/node/logfile"
 	"github.com/stave-run/stave/node/plan"
@@ -17,10 +16,11 @@ import (
 // tailLines is how many lines are looked at for the last words of a container.
 const tailLines = 20
 
-// lastWords is the end of a log, whole lines, at most MaxTail bytes. A log that cannot be read says nothing.
-func lastWords(path string) string {
+// lastWords is the end of a log, whole lines, at most so many of them and so many bytes. A log that cannot be read says
+// nothing.
+func lastWords(path string, lines, bytes int) string {
 	var text strings.Builder
-	err := logfile.Read(context.Background(), path, logfile.ReadOptions{Tail: tailLines}, func(l logfile.Line) error {
+	err := logfile.Read(context.Background(), path, logfile.ReadOptions{Tail: lines}, func(l logfile.Line) error {
 		text.Write(l.Text)
 		if !l.Partial {
 			text.WriteByte('\n')
@@ -31,10 +31,10 @@ func lastWords(path string) string {
 		return ""
 	}
 	s := strings.TrimSuffix(text.String(), "\n")
-	if len(s) <= events.MaxTail {
+	if len(s) <= bytes {
 		return strings.ToValidUTF8(s, "�")
 	}
-	s = s[len(s)-events.MaxTail:]
+	s = s[len(s)-bytes:]
 	if _, whole, ok := strings.Cut(s, "\n"); ok {
 		s = whole
 	}

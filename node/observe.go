@@ -63,7 +63,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 	default:
 		run.Phase = plan.Created
 	}
-	w.obs = w.obs.Put(run)
+	w.obs = w.obs.Adopt(run)
 	for _, e := range w.early {
 		w.endLocked(e)
 	}

@@ -39,9 +39,9 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 		_, obs, _ := w.state()
 		return w.writeVolumes(row, obs, op)
 	case plan.Start:
-		return w.start(whole, row, op)
+		return w.start(ctx, whole, row, op)
 	case plan.Stop:
-		return w.stop(ctx, op)
+		return w.stop(ctx, row, op)
 	case plan.Remove:
 		return w.remove(whole, row, op)
 	case plan.Clean:
@@ -64,11 +64,17 @@ func (w *worker) tell(ctx context.Context, row *projections.DesiredPod, facts ..
 	return nil
 }
 
-// withTails adds the last words of those that failed.
+// withTails adds what those said that ended, and the last words of those that failed.
 func (w *worker) withTails(row *projections.DesiredPod, facts []events.Fact) []events.Fact {
 	for i, f := range facts {
-		if f.Kind == events.FactExited && f.Code != 0 {
-			facts[i].Tail = lastWords(w.a.logPath(row, f.Container, f.Run))
+		if f.Kind != events.FactExited {
+			continue
+		}
+		if f.Message == "" {
+			facts[i].Message = w.a.message(row, f)
+		}
+		if f.Code != 0 {
+			facts[i].Tail = lastWords(w.a.logPath(row, f.Container, f.Run), tailLines, events.MaxTail)
 		}
 	}
 	return facts
@@ -202,7 +208,7 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (strin
 		return "", err
 	}
 	if box.Created {
-		w.update(func(o plan.Observed) plan.Observed { o.Volumes = ""; return o })
+		w.update(plan.Observed.Afresh)
 	}
 	if spec.HostNetwork {
 		return n.IP, nil
@@ -217,7 +223,8 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (strin
 	return addr.String(), nil
 }
 
-func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
+// start begins a run. The container is made and started in any case; ctx ends only the waiting for its postStart hook.
+func (w *worker) start(waiting, ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
 	_, obs, _ := w.state()
 	spec, err := w.a.containerSpec(row, op, obs.IP)
 	if err != nil {
@@ -240,6 +247,7 @@ func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan
 		w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
 		return w.a.o.Runtime.Remove(ctx, id)
 	}
+	run.Health.Kill = w.postStart(waiting, row, run)
 	w.update(func(o plan.Observed) plan.Observed {
 		if c, _ := o.Newest(op.Container); c.Phase == plan.Created {
 			run.Phase = plan.Running // unless its end was heard of before
@@ -267,13 +275,17 @@ func (w *worker) createFailed(op plan.Start, err error) {
 }
 
 // stop ends all runs at the same time and waits until their ends are known.
-func (w *worker) stop(ctx context.Context, op plan.Stop) error {
+func (w *worker) stop(ctx context.Context, row *projections.DesiredPod, op plan.Stop) error {
 	errs := make([]error, len(op.Runs))
+	withdrawn := w.withdrawn(ctx, row, op.Grace)
 	var stopping sync.WaitGroup
 	for i, c := range op.Runs {
-		stopping.Go(func() { errs[i] = w.a.o.Runtime.Stop(ctx, c.ID, op.Grace, 0) })
+		stopping.Go(func() { errs[i] = w.end(ctx, row, c, op.Grace, withdrawn) })
 	}
 	stopping.Wait()
+	for _, c := range op.Runs {
+		w.hooked[c.ID] = true // one that was cut short is not begun again
+	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -305,6 +317,10 @@ func (w *worker) remove(ctx context.Context, row *projections.DesiredPod, op pla
 	if err := w.a.o.Runtime.Remove(ctx, op.ID); err != nil {
 		return err
 	}
+	if err := os.RemoveAll(w.a.messagePath(row, op.Container, op.Run)); err != nil {
+		return fmt.Errorf("remove termination message: %w", err)
+	}
+	delete(w.hooked, op.ID)
 	w.update(func(o plan.Observed) plan.Observed { return o.Drop(op.Container, op.Run) })
 	path := w.a.logPath(row, op.Container, op.Run-1)
 	if op.Run == 1 {

@@ -106,8 +106,12 @@ func (a *Agent) find(namespace, pod string, uid events.UID, container string) (t
 	for _, c := range t.row.Pod.Spec.Containers {
 		names = append(names, c.Name)
 	}
+	only := len(names) == 1
+	for _, c := range t.row.Pod.Spec.InitContainers {
+		names = append(names, c.Name)
+	}
 	switch {
-	case container == "" && len(names) == 1:
+	case container == "" && only:
 		container = names[0]
 	case container == "":
 		return t, badRequest("a container name must be specified for pod %s, choose one of: [%s]", pod, strings.Join(names, " "))
@@ -119,8 +123,7 @@ func (a *Agent) find(namespace, pod string, uid events.UID, container string) (t
 }
 
 func (t target) spec() corev1.Container {
-	i := slices.IndexFunc(t.row.Pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == t.name })
-	return t.row.Pod.Spec.Containers[i]
+	return *containerOf(t.row, t.name)
 }
 
 // running is the run that a command can be run in.

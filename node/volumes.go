@@ -164,7 +164,7 @@ func (a *Agent) removeFiles(uid events.UID) error {
 	if err := unmountIn(a.memoryDir(uid, "")); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(a.subPathDir(uid, "")), os.RemoveAll(a.etcDir(uid)), os.RemoveAll(filepath.Join(a.podDir(uid), "volumes")))
+	return errors.Join(os.RemoveAll(a.subPathDir(uid, "")), os.RemoveAll(a.etcDir(uid)), os.RemoveAll(filepath.Join(a.podDir(uid), "messages")), os.RemoveAll(filepath.Join(a.podDir(uid), "volumes")))
 }
 
 // removeRecord removes the last of a pod: its record and its logs.

@@ -34,10 +34,14 @@ type worker struct {
 	changed chan struct{}
 	gone    bool
 	early   []runtime.Exit // heard of before the run itself
+
+	// Both are the worker's own goroutine's, by container id: the probes under way, and the runs whose preStop hook was begun.
+	probing map[string]context.CancelFunc
+	hooked  map[string]bool
 }
 
 func newWorker(a *Agent, uid events.UID) *worker {
-	return &worker{a: a, uid: uid, changed: make(chan struct{})}
+	return &worker{a: a, uid: uid, changed: make(chan struct{}), probing: map[string]context.CancelFunc{}, hooked: map[string]bool{}}
 }
 
 func (w *worker) log() *slog.Logger { return w.a.log.With("pod", w.uid) }
@@ -93,6 +97,7 @@ func (w *worker) loop(ctx context.Context) {
 		if unsaved && row != nil {
 			w.save()
 		}
+		w.attend(ctx, row, obs)
 		obs.Evidence = w.a.journal.holds(w.uid)
 		n, _, _ := w.a.describe()
 		d := plan.Decide(row, obs, n, w.a.now())

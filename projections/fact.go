@@ -59,14 +59,29 @@ func (f *folding) containerFact(p *Pod, x events.Fact) {
 		f.started(&c, x)
 	case events.FactExited:
 		f.exited(&c, x)
-	case events.FactReady:
-		c.Ready = c.Phase == Running
-	case events.FactUnready:
-		c.Ready, c.Message = false, x.Message
+	case events.FactReady, events.FactUnready, events.FactUp, events.FactUnhealthy, events.FactKilling:
+		c.feel(x)
 	default:
 		f.s.Unknown++
 	}
 	p.Containers[i] = c
+}
+
+// feel folds how a run that runs is. Its message is what fails, as long as something does.
+func (c *Container) feel(x events.Fact) {
+	switch {
+	case x.Kind == events.FactUnready:
+		c.Ready, c.Message = false, x.Message
+	case c.Phase != Running:
+	case x.Kind == events.FactReady:
+		c.Ready, c.Up, c.Message = true, true, ""
+	case x.Kind == events.FactUp:
+		c.Up, c.Message = true, ""
+	case x.Kind == events.FactUnhealthy:
+		c.Message = x.Message
+	case x.Kind == events.FactKilling:
+		c.Killing, c.Message = x.Message, x.Message
+	}
 }
 
 // waits tells whether a fact is about the time before a run.
@@ -88,6 +103,7 @@ func (f *folding) started(c *Container, x events.Fact) {
 	}
 	c.Run, c.Phase, c.Reason, c.Message, c.Until = x.Run, Running, "", "", time.Time{}
 	c.ContainerID, c.StartedAt, c.Ready, c.Since = x.ContainerID, x.At, false, f.mark()
+	c.Up, c.Killing = false, ""
 }
 
 func (f *folding) exited(c *Container, x events.Fact) {
@@ -100,6 +116,7 @@ func (f *folding) exited(c *Container, x events.Fact) {
 	c.Run, c.Phase, c.Ready, c.Since = x.Run, Terminated, false, f.mark()
 	c.Reason, c.Message = x.Reason, x.Message
 	c.Exit = f.exit(x)
+	c.Exit.Killed = c.Killing
 }
 
 // notStarted is a run that ended before it began: the container waits, and the
@@ -140,10 +157,17 @@ func (p *Pod) containerIndex(name string) int {
 	return len(p.Containers) - 1
 }
 
-// settle derives when the pod as a whole became ready.
+// settle derives when the pod as a whole was initialized and became ready.
 func (f *folding) settle(before, p *Pod) {
 	o, ok := f.s.Get(p.Key)
-	ready := ok && p.Stopped.IsZero() && allReady(p, o.PodSpec().Containers)
+	if !ok {
+		return
+	}
+	spec := o.PodSpec()
+	if len(spec.InitContainers) > 0 && p.Initialized.IsZero() && len(p.uninitialized(spec)) == 0 {
+		p.Initialized = f.mark()
+	}
+	ready := p.Stopped.IsZero() && allReady(p, spec)
 	if ready == !before.ReadySince.IsZero() {
 		return
 	}
@@ -153,11 +177,18 @@ func (f *folding) settle(before, p *Pod) {
 	}
 }
 
-func allReady(p *Pod, want []corev1.Container) bool {
-	for _, w := range want {
+func allReady(p *Pod, spec *corev1.PodSpec) bool {
+	for i := range spec.InitContainers {
+		if w := &spec.InitContainers[i]; Sidecar(w) {
+			if c, ok := p.Container(w.Name); !ok || !c.Ready {
+				return false
+			}
+		}
+	}
+	for _, w := range spec.Containers {
 		if c, ok := p.Container(w.Name); !ok || !c.Ready {
 			return false
 		}
 	}
-	return len(want) > 0
+	return len(spec.Containers) > 0
 }

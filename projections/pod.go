@@ -9,20 +9,22 @@ import (
 // Pod is what the scheduler and its node said of one life of a pod. Its spec
 // and labels are in its Object row. What is zero takes no room in a checkpoint.
 type Pod struct {
-	Key        events.Key   `cbor:",omitzero"`
-	UID        events.UID   `cbor:",omitzero"`
-	Node       string       `cbor:",omitzero"` // "" while it is not assigned
-	Assigned   Mark         `cbor:",omitzero"`
-	IP         string       `cbor:",omitzero"`
-	HostIP     string       `cbor:",omitzero"`
-	Sandbox    Mark         `cbor:",omitzero"` // when it got its namespaces and address
-	Containers []Container  `cbor:",omitzero"` // in the order in which the node first spoke of them
-	Stopping   Mark         `cbor:",omitzero"` // the node began to stop it
-	StopReason string       `cbor:",omitzero"`
-	Stopped    Mark         `cbor:",omitzero"` // nothing of it runs any more
-	Failed     *events.Fact `cbor:",omitzero"` // it cannot run as a whole
-	FailedAt   Mark         `cbor:",omitzero"`
-	ReadySince Mark         `cbor:",omitzero"` // all containers ready since; zero while not
+	Key      events.Key `cbor:",omitzero"`
+	UID      events.UID `cbor:",omitzero"`
+	Node     string     `cbor:",omitzero"` // "" while it is not assigned
+	Assigned Mark       `cbor:",omitzero"`
+	IP       string     `cbor:",omitzero"`
+	HostIP   string     `cbor:",omitzero"`
+	Sandbox  Mark       `cbor:",omitzero"` // when it got its namespaces and address
+	// Initialized is when its init containers were done; zero while not, and while it has none.
+	Initialized Mark         `cbor:",omitzero"`
+	Containers  []Container  `cbor:",omitzero"` // in the order in which the node first spoke of them
+	Stopping    Mark         `cbor:",omitzero"` // the node began to stop it
+	StopReason  string       `cbor:",omitzero"`
+	Stopped     Mark         `cbor:",omitzero"` // nothing of it runs any more
+	Failed      *events.Fact `cbor:",omitzero"` // it cannot run as a whole
+	FailedAt    Mark         `cbor:",omitzero"`
+	ReadySince  Mark         `cbor:",omitzero"` // all containers ready since; zero while not
 	// ReadyTurned is when the pod last became ready or ceased to be.
 	ReadyTurned Mark `cbor:",omitzero"`
 	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
@@ -41,6 +43,8 @@ type Container struct {
 	ContainerID string         `cbor:",omitzero"`
 	StartedAt   time.Time      `cbor:",omitzero"`
 	Ready       bool           `cbor:",omitzero"`
+	Up          bool           `cbor:",omitzero"` // the present run's startup is over
+	Killing     string         `cbor:",omitzero"` // why its node ends the present run, in the words of what failed
 	Exit        *Exit          `cbor:",omitzero"` // of the present run, when Phase is Terminated
 	Last        *Exit          `cbor:",omitzero"` // of the run before
 	Since       Mark           `cbor:",omitzero"` // of Phase
@@ -65,6 +69,7 @@ type Exit struct {
 	Message     string    `cbor:",omitzero"`
 	Tail        string    `cbor:",omitzero"`
 	OOM         bool      `cbor:",omitzero"`
+	Killed      string    `cbor:",omitzero"` // why its node ended it, in the words of the probe or hook that failed; empty when it did not
 	ContainerID string    `cbor:",omitzero"`
 	StartedAt   time.Time `cbor:",omitzero"`
 	FinishedAt  time.Time `cbor:",omitzero"`

@@ -59,10 +59,23 @@ func (b Backend) targetPort(p corev1.ServicePort) (int32, bool) {
 		return p.Port, true
 	}
 	for i := range b.Spec.Containers {
-		for _, c := range b.Spec.Containers[i].Ports {
-			if c.Name == p.TargetPort.StrVal && protocol(c.Protocol) == protocol(p.Protocol) {
-				return c.ContainerPort, true
-			}
+		if n, ok := named(&b.Spec.Containers[i], p); ok {
+			return n, true
+		}
+	}
+	for i := range b.Spec.InitContainers {
+		if n, ok := named(&b.Spec.InitContainers[i], p); ok && Sidecar(&b.Spec.InitContainers[i]) {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// named is the number that a container gives to the port that a service names.
+func named(c *corev1.Container, p corev1.ServicePort) (int32, bool) {
+	for _, own := range c.Ports {
+		if own.Name == p.TargetPort.StrVal && protocol(own.Protocol) == protocol(p.Protocol) {
+			return own.ContainerPort, true
 		}
 	}
 	return 0, false

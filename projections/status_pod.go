@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +24,15 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 		v.Spec.NodeName = p.Node
 		st.StartTime = stampOf(p.Assigned.Time)
 		s.addresses(p, st)
+		waits := waitCreating
+		if len(v.Spec.InitContainers) > 0 {
+			waits = waitInitializing
+		}
+		for i := range v.Spec.InitContainers {
+			st.InitContainerStatuses = append(st.InitContainerStatuses, initStatus(p, &v.Spec.InitContainers[i], waits))
+		}
 		for i := range v.Spec.Containers {
-			st.ContainerStatuses = append(st.ContainerStatuses, containerStatus(p, &v.Spec.Containers[i]))
+			st.ContainerStatuses = append(st.ContainerStatuses, containerStatus(p, &v.Spec.Containers[i], waits))
 		}
 	}
 	st.Phase = phaseOf(p, v)
@@ -59,6 +67,10 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 	if p.Failed != nil {
 		return corev1.PodFailed
 	}
+	beside := p.sidecarsRun(&v.Spec)
+	if p.initFailed(&v.Spec) && !beside {
+		return corev1.PodFailed
+	}
 	var waiting, running, stopped, succeeded int
 	for i := range v.Spec.Containers {
 		c, ok := p.Container(v.Spec.Containers[i].Name)
@@ -69,7 +81,7 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 			running++
 		default:
 			stopped++
-			if c.Exit != nil && c.Exit.Code == 0 && c.Phase == Terminated {
+			if c.Exit != nil && c.Exit.Code == 0 && c.Phase == Terminated && (c.Exit.Killed == "" || v.Spec.RestartPolicy != corev1.RestartPolicyOnFailure) {
 				succeeded++
 			}
 		}
@@ -78,7 +90,7 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 	switch {
 	case waiting > 0 || len(v.Spec.Containers) == 0:
 		return corev1.PodPending
-	case running > 0 || policy == corev1.RestartPolicyAlways || policy == "":
+	case running > 0 || beside || policy == corev1.RestartPolicyAlways || policy == "":
 		return corev1.PodRunning
 	case succeeded == stopped:
 		return corev1.PodSucceeded
@@ -88,17 +100,29 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 	return corev1.PodRunning
 }
 
-func containerStatus(p *Pod, spec *corev1.Container) corev1.ContainerStatus {
+// waitInitializing is what all containers of a pod wait for that has init containers.
+const waitInitializing = "PodInitializing"
+
+// initStatus is that of an init container: one that has run to its end counts as ready.
+func initStatus(p *Pod, spec *corev1.Container, waits string) corev1.ContainerStatus {
+	st := containerStatus(p, spec, waits)
+	if t := st.State.Terminated; t != nil && t.ExitCode == 0 && !Sidecar(spec) {
+		st.Ready = true
+	}
+	return st
+}
+
+func containerStatus(p *Pod, spec *corev1.Container, waits string) corev1.ContainerStatus {
 	c, ok := p.Container(spec.Name)
-	if !ok {
-		c = Container{Name: spec.Name, Reason: waitCreating}
+	if !ok || c.Phase == Waiting && c.Reason == waitCreating {
+		c.Name, c.Reason = spec.Name, waits
 	}
 	st := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image, ImageID: c.ImageID, Ready: c.Ready && p.Stopped.IsZero(),
 		RestartCount: int32(max(0, c.Run-1)), ContainerID: containerURL(c.ContainerID)}
 	if c.Image != "" {
 		st.Image = c.Image
 	}
-	started := c.Phase == Running
+	started := c.Phase == Running && (c.Up || c.Ready || spec.StartupProbe == nil)
 	st.Started = &started
 	last := c.Last
 	switch c.Phase {
@@ -172,10 +196,20 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	if n, ok := s.Node(p.Node); ok && n.Since.Time.After(turned) && !p.ReadySince.IsZero() {
 		turned = n.Since.Time // its node went silent, or came back
 	}
-	return []corev1.PodCondition{sandbox,
-		condition(corev1.PodInitialized, true, at, "", ""),
+	return []corev1.PodCondition{sandbox, initialized(p, v),
 		condition(corev1.PodReady, ready, turned, reason, message), containers,
 		condition(corev1.PodScheduled, true, at, "", "")}
+}
+
+func initialized(p *Pod, v *corev1.Pod) corev1.PodCondition {
+	at := p.Assigned.Time
+	if !p.Initialized.IsZero() {
+		at = p.Initialized.Time
+	}
+	if names := p.uninitialized(&v.Spec); len(names) > 0 {
+		return condition(corev1.PodInitialized, false, at, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: [%s]", strings.Join(names, " ")))
+	}
+	return condition(corev1.PodInitialized, true, at, "", "")
 }
 
 func condition(t corev1.PodConditionType, ok bool, at time.Time, reason, message string) corev1.PodCondition {
@@ -198,6 +232,12 @@ func unready(p *Pod, v *corev1.Pod) (reason, message string) {
 		return "PodFailed", ""
 	}
 	var names []string
+	for i := range v.Spec.InitContainers {
+		c := &v.Spec.InitContainers[i]
+		if has, ok := p.Container(c.Name); Sidecar(c) && (!ok || !has.Ready || !p.Stopped.IsZero()) {
+			names = append(names, c.Name)
+		}
+	}
 	for _, c := range v.Spec.Containers {
 		if has, ok := p.Container(c.Name); !ok || !has.Ready || !p.Stopped.IsZero() {
 			names = append(names, c.Name)
@@ -233,8 +273,8 @@ func Refusal(reasons []events.Reason) string {
 // QOSClass is what the kubelet derives from requests and limits.
 func QOSClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 	some, all := false, len(spec.Containers) > 0
-	for i := range spec.Containers {
-		r := &spec.Containers[i].Resources
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		r := &c.Resources
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			limit, limited := r.Limits[name]
 			request, requested := r.Requests[name]

@@ -135,12 +135,18 @@ func (p *Pod) Finished(o *Object) bool {
 	if spec.RestartPolicy == corev1.RestartPolicyAlways || spec.RestartPolicy == "" {
 		return false
 	}
+	if p.sidecarsRun(spec) {
+		return false
+	}
+	if p.initFailed(spec) {
+		return true
+	}
 	for _, w := range spec.Containers {
 		c, ok := p.Container(w.Name)
 		if !ok || c.Phase != Terminated || c.Exit == nil {
 			return false
 		}
-		if c.Exit.Code != 0 && spec.RestartPolicy == corev1.RestartPolicyOnFailure {
+		if (c.Exit.Code != 0 || c.Exit.Killed != "") && spec.RestartPolicy == corev1.RestartPolicyOnFailure {
 			return false
 		}
 	}

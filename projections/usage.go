@@ -74,21 +74,30 @@ func (o *Object) sharesLabels() bool {
 	return o.Template != nil && !bytes.Contains(o.Raw, []byte(`"labels"`))
 }
 
-// Asks is what one pod of this spec asks for: the sum of its containers or the
-// largest of its init containers, as Kubernetes counts.
+// Asks is what one pod of this spec asks for, as Kubernetes counts: the sum of its containers and sidecars, or what an
+// init container asks for together with the sidecars before it, whichever is more.
 func Asks(spec *corev1.PodSpec) Usage {
-	u := Usage{Pods: 1}
+	var sum, beside, most Usage
 	for i := range spec.Containers {
-		c := asksOf(&spec.Containers[i])
-		u.CPU, u.Memory = u.CPU+c.CPU, u.Memory+c.Memory
-		u.ScoreCPU, u.ScoreMemory = u.ScoreCPU+c.ScoreCPU, u.ScoreMemory+c.ScoreMemory
+		sum = sum.Add(asksOf(&spec.Containers[i]), +1)
 	}
 	for i := range spec.InitContainers {
 		c := asksOf(&spec.InitContainers[i])
-		u.CPU, u.Memory = max(u.CPU, c.CPU), max(u.Memory, c.Memory)
-		u.ScoreCPU, u.ScoreMemory = max(u.ScoreCPU, c.ScoreCPU), max(u.ScoreMemory, c.ScoreMemory)
+		if Sidecar(&spec.InitContainers[i]) {
+			sum, beside = sum.Add(c, +1), beside.Add(c, +1)
+			most = most.max(beside)
+			continue
+		}
+		most = most.max(beside.Add(c, +1))
 	}
+	u := sum.max(most)
+	u.Pods = 1
 	return u
+}
+
+// max is the larger one of each resource.
+func (u Usage) max(v Usage) Usage {
+	return Usage{CPU: max(u.CPU, v.CPU), Memory: max(u.Memory, v.Memory), ScoreCPU: max(u.ScoreCPU, v.ScoreCPU), ScoreMemory: max(u.ScoreMemory, v.ScoreMemory)}
 }
 
 func asksOf(c *corev1.Container) Usage {

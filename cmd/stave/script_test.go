@@ -36,12 +36,13 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo := echoImage(t)
+	echo, probed := testImage(t, "echo"), testImage(t, "probed")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ECHO_IMAGE", echo)
+			e.Setenv("PROBED_IMAGE", probed)
 			return newWorld(e, registry.HostsDir, seeds)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -51,14 +52,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// echoImage makes an archive of an image that answers UDP: no Debian package
-// small enough does.
-func echoImage(t *testing.T) string {
+// testImage makes an archive of an image NAME:test out of the program testdata/NAME: one that answers UDP, one that is
+// well or not as it is told. No Debian package small enough does.
+func testImage(t *testing.T, name string) string {
 	dir := t.TempDir()
-	archive := filepath.Join(dir, "echo.tar")
+	archive := filepath.Join(dir, name+".tar")
 	for _, args := range [][]string{
-		{"build", "-o", filepath.Join(dir, "echo"), "./testdata/echo"},
-		{"run", "../../examples/hello/pack", "-binary", filepath.Join(dir, "echo"), "-tag", "echo:test", "-out", archive},
+		{"build", "-o", filepath.Join(dir, name), "./testdata/" + name},
+		{"run", "../../examples/hello/pack", "-binary", filepath.Join(dir, name), "-tag", name + ":test", "-out", archive},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -28,7 +28,7 @@ type network struct {
 	names  *dns.Server
 	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
 
-	ports *publicPorts
+	ports  *publicPorts
 	own    netip.Prefix   // this node's pods
 	inside []netip.Prefix // where pods keep their addresses, whichever other nodes there are
 	log    *slog.Logger
@@ -36,6 +36,7 @@ type network struct {
 	mu       sync.Mutex
 	services map[events.Key]projections.NetService
 	peers    map[events.Key]projections.NetNode
+	behind   *behind
 }
 
 // dnsPort is where names are asked for.
@@ -47,7 +48,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if err != nil {
 		return nil, err
 	}
-	n := &network{services: map[events.Key]projections.NetService{}, peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger}
+	n := &network{services: map[events.Key]projections.NetService{}, peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind()}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
@@ -139,6 +140,15 @@ func (n *network) Detach(ctx context.Context, podUID string) error {
 	return n.links.Detach(ctx, podUID)
 }
 
+// Withdrawn implements node.Network.
+func (n *network) Withdrawn(ctx context.Context, podUID string) error {
+	ip, ok := n.links.Address(podUID)
+	if !ok {
+		return nil
+	}
+	return n.behind.nobody(ctx, ip)
+}
+
 // Replace implements netfeed.Sink.
 func (n *network) Replace(set projections.NetSet) error {
 	n.mu.Lock()
@@ -158,7 +168,11 @@ func (n *network) Replace(set projections.NetSet) error {
 		want = append(want, p)
 	}
 	n.updateNames()
-	return n.tables.Apply(want)
+	if err := n.tables.Apply(want); err != nil {
+		return err
+	}
+	n.behind.replaced(set.Services)
+	return nil
 }
 
 // Change implements netfeed.Sink.
@@ -188,7 +202,11 @@ func (n *network) Change(m projections.FeedMessage) error {
 		gone = append(gone, serviceName(k))
 	}
 	n.updateNames()
-	return n.tables.Change(rows, gone)
+	if err := n.tables.Change(rows, gone); err != nil {
+		return err
+	}
+	n.behind.written(m.Services, m.Dropped)
+	return nil
 }
 
 func (n *network) updateNames() {

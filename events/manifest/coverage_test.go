@@ -24,7 +24,8 @@ func TestCoverage(t *testing.T) {
 	for path, want := range map[string]Field{
 		"spec.containers.image":                {},
 		"spec.containers.resources.limits.cpu": {},
-		"spec.initContainers":                  {Refused: true, Said: "it cannot be honoured yet, and containers would start without what it prepares"},
+		"spec.initContainers.image":            {},
+		"spec.readinessGates":                  {Refused: true, Said: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
 		"spec.shareProcessNamespace":           {Said: "each container keeps process ids of its own", Unless: "false"},
 	} {
 		want.Path = path

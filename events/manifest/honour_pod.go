@@ -9,7 +9,8 @@ func podSpec() verdict {
 		"schedulerName":    {warn: "there is one scheduler, it takes the pod", unless: "default-scheduler"},
 		"securityContext":  podSecurity(),
 		"volumes":          {fields: volumeFields()},
-		"initContainers":   {refuse: "it cannot be honoured yet, and containers would start without what it prepares"},
+		"initContainers":   {fields: containerFields()},
+		"readinessGates":   {refuse: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
 		"imagePullSecrets": {refuse: "it cannot be honoured yet: the image would be pulled without it"},
 		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
 		"affinity":       {fields: map[string]verdict{"nodeAffinity": {}}},
@@ -35,10 +36,17 @@ func containerFields() map[string]verdict {
 		"resources": {fields: map[string]verdict{
 			"limits":   {fields: map[string]verdict{"cpu": {}, "memory": {}}},
 			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}}}}},
-		"volumeMounts":             mountFields(),
-		"volumeDevices":            {refuse: "it cannot be honoured yet: the container would start without its device"},
-		"securityContext":          containerSecurity(),
-		"terminationMessagePath":   {warn: ignored, unless: "/dev/termination-log"},
-		"terminationMessagePolicy": {warn: ignored, unless: "File"},
+		"volumeMounts":           mountFields(),
+		"volumeDevices":          {refuse: "it cannot be honoured yet: the container would start without its device"},
+		"securityContext":        containerSecurity(),
+		"terminationMessagePath": {}, "terminationMessagePolicy": {}, "restartPolicy": {},
+		"livenessProbe": {}, "readinessProbe": {}, "startupProbe": {},
+		"lifecycle": {fields: map[string]verdict{"postStart": hook(), "preStop": hook()}},
 	}
+}
+
+// hook is what a container can ask for at its beginning and end. Kubernetes takes tcpSocket and then fails; so do we, before.
+func hook() verdict {
+	return verdict{fields: map[string]verdict{"exec": {}, "httpGet": {}, "sleep": {},
+		"tcpSocket": {refuse: "no hook can do it, here or in Kubernetes: use exec, httpGet or sleep"}}}
 }

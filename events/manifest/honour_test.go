@@ -56,11 +56,14 @@ func TestUnhonoured(t *testing.T) {
   hostname: h
   dnsConfig: {options: [{name: ndots}]}
 `, nil, nil},
-		{"probes", container + "    livenessProbe: {tcpSocket: {port: 1}}\n    lifecycle: {preStop: {exec: {command: [a]}}}\n",
-			[]string{"spec.containers[0].livenessProbe", "spec.containers[0].lifecycle"}, nil},
+		{"probes and hooks", container + "    livenessProbe: {tcpSocket: {port: 1}}\n    lifecycle: {preStop: {exec: {command: [a]}}, postStart: {sleep: {seconds: 1}}, stopSignal: SIGUSR1}\n    terminationMessagePath: /x\n",
+			[]string{"spec.containers[0].lifecycle.stopSignal"}, nil},
+		{"a hook that nobody can run", container + "    lifecycle: {preStop: {tcpSocket: {port: 1}}}\n  readinessGates: [{conditionType: a/b}]\n", nil,
+			[]string{"spec.containers[0].lifecycle.preStop.tcpSocket", "spec.readinessGates"}},
 		{"affinity", container + "  affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1}]}, podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: x}]}}\n  priorityClassName: x\n  topologySpreadConstraints: [{maxSkew: 1}]\n", []string{"spec.affinity.podAntiAffinity", "spec.priorityClassName", "spec.topologySpreadConstraints"}, nil},
 		{"said, but nothing in it", container + "  affinity: {}\n  initContainers: []\n  securityContext: {}\n  priorityClassName: null\n  hostNetwork: false\n", nil, nil},
-		{"init containers", container + "  initContainers: [{name: i, image: x}]\n", nil, []string{"spec.initContainers"}},
+		{"init containers", container + "  initContainers: [{name: i, image: x, restartPolicy: Always, env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]}]\n", nil,
+			[]string{"spec.initContainers[0].env[0].valueFrom.secretKeyRef"}},
 		{"security of the pod", container + "  securityContext: {runAsUser: 0, fsGroup: 5, runAsNonRoot: true, sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}], seccompProfile: {type: RuntimeDefault}, appArmorProfile: {type: Unconfined}}\n", nil, nil},
 		{"security modules", container + "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n  securityContext: {seLinuxOptions: {level: s0}}\n",
 			nil, []string{"spec.containers[0].securityContext.appArmorProfile.type", "spec.securityContext.seLinuxOptions"}},

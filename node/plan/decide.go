@@ -63,15 +63,15 @@ func (p *planner) wake(at time.Time) {
 // run plans for a pod that shall run.
 func (p *planner) run() {
 	p.news()
+	p.mercy()
 	p.refresh()
-	var wanted []corev1.Container
-	for _, c := range p.row.Pod.Spec.Containers {
-		p.lost(c.Name)
-		p.tidy(c.Name)
-		if p.due(c.Name) {
-			wanted = append(wanted, c)
+	for _, list := range [][]corev1.Container{p.row.Pod.Spec.InitContainers, p.row.Pod.Spec.Containers} {
+		for i := range list {
+			p.lost(list[i].Name)
+			p.tidy(list[i].Name)
 		}
 	}
+	wanted := p.wanted()
 	if len(wanted) == 0 || !p.room(wanted) {
 		return
 	}
@@ -96,9 +96,10 @@ func (p *planner) news() {
 		began := known.Run < c.Run && c.Phase != Created
 		if began && !c.Exit.NotStarted {
 			facts = append(facts, events.Fact{Kind: events.FactStarted, At: c.StartedAt, Container: c.Name, Run: c.Run, ContainerID: c.ID})
-			if c.Phase == Running {
-				facts = append(facts, events.Fact{Kind: events.FactReady, At: c.StartedAt, Container: c.Name, Run: c.Run})
-			}
+			known.begin(c.Run, c.Crashes)
+		}
+		if c.Phase == Running && known.Run == c.Run && !known.Ended {
+			facts = append(facts, p.feelings(c, known)...)
 		}
 		if c.Phase == Exited && (known.Run < c.Run || known.Run == c.Run && !known.Ended) {
 			facts = append(facts, ended(c))
@@ -145,21 +146,21 @@ func (p *planner) tidy(name string) {
 	}
 }
 
-// due says whether a container has to begin a run, now or later.
-func (p *planner) due(name string) bool {
-	c, ok := p.o.Newest(name)
-	if ok && c.Phase == Running {
+// due says whether a container that the pod is there for has to begin a run, now or later.
+func (p *planner) due(c *corev1.Container) bool {
+	here, ok := p.o.Newest(c.Name)
+	if ok && here.Phase == Running {
 		return false
 	}
-	exit, ended, _ := p.last(name)
-	if !ended || ok && c.Phase == Created {
+	exit, ended, _ := p.last(c.Name)
+	if !ended || ok && here.Phase == Created {
 		return true
 	}
 	switch p.row.Pod.Spec.RestartPolicy {
 	case corev1.RestartPolicyNever:
 		return false
 	case corev1.RestartPolicyOnFailure:
-		return exit.Code != 0
+		return exit.Code != 0 || p.o.Known[c.Name].Killed != nil // who was ended has not succeeded
 	}
 	return true
 }
@@ -279,12 +280,7 @@ func (p *planner) stop() {
 		p.news()
 		p.announce()
 	}
-	var running []Container
-	for _, c := range p.o.Containers {
-		if c.Phase == Running {
-			running = append(running, c)
-		}
-	}
+	running := p.leaving()
 	switch {
 	case len(running) > 0:
 		p.do(Stop{Runs: running, Grace: p.grace()})
@@ -306,7 +302,7 @@ func (p *planner) announce() {
 	}
 	facts := []events.Fact{{Kind: events.FactStopping, Message: p.row.Why}}
 	for _, c := range p.o.Containers {
-		if c.Phase == Running {
+		if p.o.Known[c.Name].Ready && c.Phase == Running {
 			facts = append(facts, events.Fact{Kind: events.FactUnready, Container: c.Name, Run: c.Run, Message: "the pod is being stopped"})
 		}
 	}

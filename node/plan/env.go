@@ -202,11 +202,14 @@ func subscript(path string) (name, key string, ok bool) {
 
 func resourceField(row *projections.DesiredPod, c corev1.Container, ref *corev1.ResourceFieldSelector, n Node) (string, error) {
 	if ref.ContainerName != "" {
-		i := slices.IndexFunc(row.Pod.Spec.Containers, func(x corev1.Container) bool { return x.Name == ref.ContainerName })
-		if i < 0 {
+		of := Find(row.Pod.Spec.Containers, ref.ContainerName)
+		if of == nil {
+			of = Find(row.Pod.Spec.InitContainers, ref.ContainerName)
+		}
+		if of == nil {
 			return "", fmt.Errorf("container %s not found", ref.ContainerName)
 		}
-		c = row.Pod.Spec.Containers[i]
+		c = *of
 	}
 	list, name, _ := strings.Cut(ref.Resource, ".")
 	var q resource.Quantity

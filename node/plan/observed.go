@@ -42,8 +42,9 @@ type Container struct {
 	ID        string
 	Phase     Phase
 	StartedAt time.Time
-	Exit      Exit // when Phase is Exited
-	Crashes   int  // ends in a row before this run, none of which ran for StableAfter
+	Exit      Exit   // when Phase is Exited
+	Crashes   int    // ends in a row before this run, none of which ran for StableAfter
+	Health    Health // while Phase is Running
 }
 
 // Retry is something that failed and will be tried again. The zero Retry did not fail.
@@ -70,6 +71,13 @@ type Known struct {
 	Retry Retry `json:"retry,omitzero"`
 	// Waiting is what the log was told last about why the next run waits.
 	Waiting string `json:"waiting,omitempty"`
+	// Up, Ready, Words and Killed are what the log was told of run Run's health.
+	Up     bool   `json:"up,omitempty"`
+	Ready  bool   `json:"ready,omitempty"`
+	Words  string `json:"words,omitempty"`
+	Killed *Kill  `json:"killed,omitempty"`
+	// Done says of an init container that what comes after it may begin. It holds as long as the pod's room.
+	Done bool `json:"done,omitempty"`
 }
 
 // Observed is what a node knows of one pod beside what it shall be.
@@ -131,6 +139,15 @@ func (o Observed) Cleaned() Observed {
 	return o
 }
 
+// Afresh is the pod in a new room: what prepared the old one has to run again.
+func (o Observed) Afresh() Observed {
+	o.Volumes = ""
+	for _, name := range slices.Sorted(maps.Keys(o.Known)) {
+		o = o.Remember(name, func(k *Known) { k.Done = false })
+	}
+	return o
+}
+
 // Remember replaces what is known of a container.
 func (o Observed) Remember(name string, edit func(*Known)) Observed {
 	o.Known = maps.Clone(o.Known)
@@ -157,6 +174,9 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			o = o.Remember(f.Container, func(k *Known) { k.end(f, o.crashes(f.Container, f.Run)) })
 		case events.FactBackoff:
 			o = o.Remember(f.Container, func(k *Known) { k.Waiting = waiting(f) })
+		case events.FactUp, events.FactReady, events.FactUnready, events.FactUnhealthy, events.FactKilling:
+			kill := o.condemned(f)
+			o = o.Remember(f.Container, func(k *Known) { k.feel(f, kill) })
 		}
 	}
 	return o
@@ -171,12 +191,42 @@ func (o Observed) crashes(name string, run int) int {
 	return o.Known[name].Crashes
 }
 
+// condemned is why a run is ended, with all that its end needs.
+func (o Observed) condemned(f events.Fact) *Kill {
+	for _, c := range o.Containers {
+		if c.Name == f.Container && c.Run == f.Run && c.Health.Kill != nil {
+			return c.Health.Kill
+		}
+	}
+	return &Kill{Reason: f.Reason, Message: f.Message}
+}
+
+func (k *Known) feel(f events.Fact, kill *Kill) {
+	switch f.Kind {
+	case events.FactUp:
+		k.Up, k.Done, k.Words = true, true, ""
+	case events.FactReady:
+		k.Ready, k.Words = true, ""
+	case events.FactUnready:
+		k.Ready, k.Words = false, f.Message
+	case events.FactUnhealthy:
+		k.Words = f.Message
+	case events.FactKilling:
+		k.Killed = kill
+	}
+}
+
 func (k *Known) begin(run, crashes int) {
-	*k = Known{Run: run, Crashes: crashes, Image: k.Image}
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Done: k.Done}
 }
 
 func (k *Known) end(f events.Fact, crashes int) {
-	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image}
+	killed := k.Killed
+	if k.Run != f.Run {
+		killed = nil
+	}
+	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Killed: killed,
+		Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
 	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted}
 	if !f.StartedAt.IsZero() {
 		k.Lasted = f.At.Sub(f.StartedAt)

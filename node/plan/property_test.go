@@ -64,6 +64,7 @@ func (w *world) start(op Start) {
 	if w.row == nil || w.row.Stop {
 		w.t.Fatalf("%s of a pod that shall stop", op)
 	}
+	w.prepared(op)
 	for _, c := range w.obs.Containers {
 		if c.Name == op.Container && c.Phase == Running {
 			w.t.Fatalf("%s while run %d runs", op, c.Run)
@@ -116,11 +117,38 @@ func (w *world) exit(code int) {
 	}
 }
 
+// sick is a running container whose liveness probe fails.
+func (w *world) sick() {
+	for _, c := range w.obs.Containers {
+		if c.Phase == Running {
+			w.obs = w.obs.Heed(c.ID, Track{Role: Liveness, Failed: true, Words: "Liveness probe failed: no"})
+			return
+		}
+	}
+}
+
+// prepared checks that what a container waits for is done.
+func (w *world) prepared(op Start) {
+	for _, c := range w.row.Pod.Spec.InitContainers {
+		if c.Name == op.Container {
+			if c.RestartPolicy == nil && w.obs.Known[c.Name].Done {
+				w.t.Fatalf("%s, and it is done", op)
+			}
+			return
+		}
+		if !w.obs.Known[c.Name].Done {
+			w.t.Fatalf("%s before %s is done", op, c.Name)
+		}
+	}
+}
+
 // killed is an agent that starts again: it finds what the runtime has and what was written down.
 func (w *world) killed() {
 	w.obs.Setup, w.obs.Cleanup = Retry{}, Retry{}
-	for i := range w.obs.Containers {
-		w.obs.Containers[i].ID += "+"
+	for _, c := range w.obs.Containers {
+		c.ID += "+"
+		c.Health = Health{}
+		w.obs = w.obs.Adopt(c)
 	}
 }
 
@@ -134,20 +162,26 @@ func (w *world) stop(t *rapid.T) {
 
 func newWorld(t *rapid.T) *world {
 	policy := rapid.SampledFrom([]corev1.RestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "policy")
-	return &world{t: t, now: t0, row: rowOf(policy, "a", "b"), ends: map[string][]time.Duration{}, end: map[string]time.Time{}}
+	row := rowOf(policy, "a", "b")
+	if rapid.Bool().Draw(t, "inits") {
+		row.Pod.Spec.InitContainers = withInits(policy).Pod.Spec.InitContainers
+	}
+	return &world{t: t, now: t0, row: row, ends: map[string][]time.Duration{}, end: map[string]time.Time{}}
 }
 
 func TestAnyLife(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"step", "step", "step", "exit", "fail", "time", "kill", "stop", "sandbox", "reset"}).Draw(t, "what") {
+			switch rapid.SampledFrom([]string{"step", "step", "step", "exit", "fail", "sick", "time", "kill", "stop", "sandbox", "reset"}).Draw(t, "what") {
 			case "step":
 				w.step()
 			case "exit":
 				w.exit(0)
 			case "fail":
 				w.exit(1)
+			case "sick":
+				w.sick()
 			case "time":
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 1200).Draw(t, "seconds")) * time.Second)
 			case "kill":

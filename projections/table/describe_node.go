@@ -76,16 +76,30 @@ func (p page) quantities(title string, list corev1.ResourceList) {
 // sums of the pods' requests and limits, in millicores and bytes.
 type sums struct{ cpuRequest, cpuLimit, memoryRequest, memoryLimit int64 }
 
+// sumsOf is what a pod asks for, as projections.Asks counts.
 func sumsOf(spec *corev1.PodSpec) sums {
-	var t sums
+	var all, beside, most sums
 	for i := range spec.Containers {
-		r := &spec.Containers[i].Resources
-		t.cpuRequest += r.Requests.Cpu().MilliValue()
-		t.cpuLimit += r.Limits.Cpu().MilliValue()
-		t.memoryRequest += r.Requests.Memory().Value()
-		t.memoryLimit += r.Limits.Memory().Value()
+		all = all.plus(sumOf(&spec.Containers[i]))
 	}
-	return t
+	for i := range spec.InitContainers {
+		c := sumOf(&spec.InitContainers[i])
+		if projections.Sidecar(&spec.InitContainers[i]) {
+			all, beside = all.plus(c), beside.plus(c)
+			c = sums{}
+		}
+		most = most.max(beside.plus(c))
+	}
+	return all.max(most)
+}
+
+func sumOf(c *corev1.Container) sums {
+	r := &c.Resources
+	return sums{r.Requests.Cpu().MilliValue(), r.Limits.Cpu().MilliValue(), r.Requests.Memory().Value(), r.Limits.Memory().Value()}
+}
+
+func (t sums) max(u sums) sums {
+	return sums{max(t.cpuRequest, u.cpuRequest), max(t.cpuLimit, u.cpuLimit), max(t.memoryRequest, u.memoryRequest), max(t.memoryLimit, u.memoryLimit)}
 }
 
 func (t sums) plus(u sums) sums {

@@ -11,10 +11,17 @@ import (
 
 func (p page) pod(o *corev1.Pod) {
 	p.podHead(o)
+	if len(o.Spec.InitContainers) > 0 {
+		p.line(0, "Init Containers:")
+	}
+	for i := range o.Spec.InitContainers {
+		c := &o.Spec.InitContainers[i]
+		p.container(c, statusOf(o.Status.InitContainerStatuses, c.Name))
+	}
 	p.line(0, "Containers:")
 	for i := range o.Spec.Containers {
 		c := &o.Spec.Containers[i]
-		p.container(c, statusOf(o, c.Name))
+		p.container(c, statusOf(o.Status.ContainerStatuses, c.Name))
 	}
 	if len(o.Status.Conditions) > 0 {
 		p.line(0, "Conditions:\n  Type\tStatus")
@@ -74,10 +81,10 @@ func (p page) podHead(o *corev1.Pod) {
 	controlledBy(p, o)
 }
 
-func statusOf(o *corev1.Pod, name string) *corev1.ContainerStatus {
-	for i := range o.Status.ContainerStatuses {
-		if o.Status.ContainerStatuses[i].Name == name {
-			return &o.Status.ContainerStatuses[i]
+func statusOf(list []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
 		}
 	}
 	return nil
@@ -105,6 +112,7 @@ func (p page) container(c *corev1.Container, st *corev1.ContainerStatus) {
 	}
 	p.resources("Limits", c.Resources.Limits)
 	p.resources("Requests", c.Resources.Requests)
+	p.probes(c)
 	p.environment(c)
 	p.mounts(c.VolumeMounts)
 }

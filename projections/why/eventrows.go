@@ -194,8 +194,12 @@ func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
 		t.running = append(t.running, x.Container)
 	case events.FactNotStarted:
 		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Message)
-	case events.FactUnready:
-		t.add(at, warning, "Unhealthy", fromKubelet, "%s", x.Message)
+	case events.FactUnready, events.FactUnhealthy:
+		if x.Reason != "" { // a container of a pod that is being stopped is unready and nothing is wrong with it
+			t.add(at, warning, x.Reason, fromKubelet, "%s", x.Message)
+		}
+	case events.FactKilling:
+		t.killing(x, at)
 	case events.FactBackoff:
 		t.backoff(p, x, at)
 	case events.FactStopping:
@@ -228,6 +232,19 @@ func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
 		t.add(at, normal, "BackOff", fromKubelet, "Back-off pulling image %q", t.image[x.Container])
 		t.add(at, warning, "Failed", fromKubelet, "Error: %s", x.Reason)
 	}
+}
+
+// killing is a run that its node ended, and what made it.
+func (t *telling) killing(x events.Fact, at time.Time) {
+	cause, failed := events.Unhealthy, "liveness probe"
+	switch x.Reason {
+	case events.StartupFailed:
+		failed = "startup probe"
+	case events.PostStartFailed:
+		cause, failed = x.Reason, "PostStart hook"
+	}
+	t.add(at, warning, cause, fromKubelet, "%s", x.Message)
+	t.add(at, normal, "Killing", fromKubelet, "Container %s failed %s, will be restarted", x.Container, failed)
 }
 
 func (t *telling) stopping(at time.Time) {

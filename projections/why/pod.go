@@ -90,6 +90,10 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		}
 		return
 	}
+	if name, ok := p.NotInitialized(o.PodSpec()); ok {
+		q.initializing(a, o, p, name)
+		return
+	}
 	for _, w := range o.PodSpec().Containers {
 		c, ok := p.Container(w.Name)
 		if !ok {
@@ -105,6 +109,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 	if p.ReadySince.IsZero() {
 		a.Verdict += " and is not ready"
 		a.WaitsFor = "its containers to be ready"
+		q.unwell(a, o, p)
 		return
 	}
 	a.Verdict += fmt.Sprintf(" and has been ready for %s", table.Age(q.Now.Sub(p.ReadySince.Time)))
@@ -186,10 +191,13 @@ func exitWords(name string, x *projections.Exit) []string {
 		line += ", out of memory"
 	}
 	if x.Message != "" {
-		line += ": " + x.Message
+		line += ": " + strings.TrimSpace(x.Message)
 	}
 	out := []string{line}
-	if tail := strings.TrimSpace(x.Tail); tail != "" {
+	if x.Killed != "" {
+		out = append(out, "its node ended it: "+x.Killed)
+	}
+	if tail := strings.TrimSpace(x.Tail); tail != "" && tail != strings.TrimSpace(x.Message) {
 		out = append(out, "its last words:\n"+tail)
 	}
 	return out
@@ -197,6 +205,8 @@ func exitWords(name string, x *projections.Exit) []string {
 
 func (q Question) exitFix(o *projections.Object, c projections.Container) string {
 	switch {
+	case c.Exit.Killed != "":
+		return fmt.Sprintf("look why: stave logs %s%s -c %s --previous; if the probe or hook is at fault, correct it in %s", o.Key.Name, q.dashN(), c.Name, q.owner(o))
 	case c.Exit.OOM || c.Exit.Reason == "OOMKilled":
 		return fmt.Sprintf("raise the memory limit of container %s in %s", c.Name, q.owner(o))
 	case c.Exit.StartedAt.IsZero() || c.Exit.Code == 126 || c.Exit.Code == 127 || c.Exit.Code == 128:

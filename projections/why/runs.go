@@ -23,8 +23,9 @@ type Run struct {
 	OOM       bool       `json:"oom,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
 	Message   string     `json:"message,omitempty"`
-	Tail      string     `json:"tail,omitempty"` // its last words
-	Seq       events.Seq `json:"seq"`            // of the newest event about it
+	Killed    string     `json:"killed,omitempty"` // why its node ended it: LivenessProbe and the like
+	Tail      string     `json:"tail,omitempty"`   // its last words
+	Seq       events.Seq `json:"seq"`              // of the newest event about it
 }
 
 // Runs are all runs of a pod's containers that the log tells of, oldest first.
@@ -69,7 +70,9 @@ type runs struct {
 // fact enters what a node says of a run. After a new lease a node says again
 // what it is not sure of: the first word counts.
 func (r *runs) fact(seq events.Seq, node string, pod events.UID, x events.Fact) {
-	if x.Kind != events.FactStarted && x.Kind != events.FactExited && x.Kind != events.FactNotStarted {
+	switch x.Kind {
+	case events.FactStarted, events.FactExited, events.FactNotStarted, events.FactKilling:
+	default:
 		return
 	}
 	id := runID{pod, x.Container, x.Run}
@@ -81,6 +84,8 @@ func (r *runs) fact(seq events.Seq, node string, pod events.UID, x events.Fact) 
 	}
 	row := &r.rows[i]
 	switch {
+	case x.Kind == events.FactKilling:
+		row.Killed = x.Reason
 	case x.Kind == events.FactStarted:
 		if row.Started.IsZero() && row.Ended.IsZero() {
 			row.Started = x.At
@@ -133,6 +138,8 @@ func (r Run) why() string {
 		return "-"
 	case r.OOM:
 		return "OOMKilled"
+	case r.Killed != "":
+		return r.Killed
 	case r.Reason == "":
 		return "-"
 	}

@@ -146,8 +146,12 @@ func factWords(x events.Fact) string {
 		return "started " + x.Container
 	case events.FactExited:
 		return fmt.Sprintf("%s exited with code %d", x.Container, x.Code)
-	case events.FactReady, events.FactUnready:
-		return fmt.Sprintf("%s is %s", x.Container, x.Kind)
+	case events.FactReady, events.FactUnready, events.FactUnhealthy:
+		return withMessage(fmt.Sprintf("%s is %s", x.Container, x.Kind), x.Message)
+	case events.FactUp:
+		return x.Container + " has started up"
+	case events.FactKilling:
+		return withMessage("ends "+x.Container, x.Message)
 	case events.FactStopping, events.FactStopped:
 		return string(x.Kind)
 	}

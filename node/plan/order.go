@@ -1,0 +1,133 @@
+package plan
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/projections"
+)
+
+// part is what a container is in its pod.
+type part int
+
+const (
+	partMain    part = iota // one of those that the pod is there for
+	partInit                // an init container: it runs to its end before the next begins
+	partSidecar             // a sidecar: an init container that goes on beside the others
+)
+
+// spec finds a container of the pod; nil for one that the pod no longer has.
+func (p *planner) spec(name string) (*corev1.Container, part) {
+	s := &p.row.Pod.Spec
+	if c := Find(s.Containers, name); c != nil {
+		return c, partMain
+	}
+	c := Find(s.InitContainers, name)
+	if c != nil && !projections.Sidecar(c) {
+		return c, partInit
+	}
+	return c, partSidecar
+}
+
+// Find is the container of a name, nil when there is none.
+func Find(list []corev1.Container, name string) *corev1.Container {
+	if i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == name }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// wanted are the containers that have to begin a run, now or later: of the init containers the first whose turn it is, of
+// the others all once those are done. What is still to be stopped comes before anything.
+func (p *planner) wanted() []corev1.Container {
+	s := &p.row.Pod.Spec
+	if p.over() {
+		p.dismiss()
+		return nil
+	}
+	var list []corev1.Container
+	for i := range s.InitContainers {
+		c := &s.InitContainers[i]
+		done := p.o.Known[c.Name].Done
+		if projections.Sidecar(c) && p.again(c) || !projections.Sidecar(c) && !done && p.again(c) {
+			list = append(list, *c)
+		}
+		if !done {
+			return list
+		}
+	}
+	for i := range s.Containers {
+		if p.due(&s.Containers[i]) {
+			list = append(list, s.Containers[i])
+		}
+	}
+	return list
+}
+
+// again says whether an init container has to begin a run: it does until it is done.
+func (p *planner) again(c *corev1.Container) bool {
+	if here, ok := p.o.Newest(c.Name); ok && here.Phase != Exited {
+		return here.Phase == Created
+	}
+	exit, ended, _ := p.last(c.Name)
+	return projections.Sidecar(c) || !ended || exit.Code == 0 || p.row.Pod.Spec.RestartPolicy != corev1.RestartPolicyNever
+}
+
+// over says that nothing of the pod will be started again: all that it is there for has ended, or cannot begin.
+func (p *planner) over() bool {
+	s := &p.row.Pod.Spec
+	for i := range s.InitContainers {
+		if c := &s.InitContainers[i]; !p.o.Known[c.Name].Done {
+			here, running := p.o.Newest(c.Name)
+			_, ended, _ := p.last(c.Name)
+			return !projections.Sidecar(c) && ended && !(running && here.Phase != Exited) && !p.again(c)
+		}
+	}
+	for i := range s.Containers {
+		c := &s.Containers[i]
+		here, ok := p.o.Newest(c.Name)
+		if ok && here.Phase != Exited || p.due(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// dismiss ends the sidecars of a pod that is over.
+func (p *planner) dismiss() {
+	if runs := p.leaving(); len(runs) > 0 {
+		p.do(Stop{Runs: runs, Grace: p.ownGrace()})
+	}
+}
+
+// leaving are the runs that are stopped next: first all that the pod is there for and what prepares it, then the sidecars,
+// the last one first.
+func (p *planner) leaving() []Container {
+	var first []Container
+	beside := map[string]Container{}
+	for _, c := range p.o.Containers {
+		switch {
+		case c.Phase != Running:
+		case p.row != nil && p.isSidecar(c.Name):
+			beside[c.Name] = c
+		default:
+			first = append(first, c)
+		}
+	}
+	if len(first) > 0 || len(beside) == 0 {
+		return first
+	}
+	inits := p.row.Pod.Spec.InitContainers
+	for i := len(inits) - 1; i >= 0; i-- {
+		if c, ok := beside[inits[i].Name]; ok {
+			return []Container{c}
+		}
+	}
+	return nil
+}
+
+func (p *planner) isSidecar(name string) bool {
+	c, part := p.spec(name)
+	return c != nil && part == partSidecar
+}
