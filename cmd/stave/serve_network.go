@@ -56,7 +56,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
 	}
-	if n.ports, err = readPublicPorts(filepath.Join(m.layout.links(), "host-ports")); err != nil {
+	if n.ports, err = readPublicPorts(filepath.Join(m.layout.links(), "host-ports"), n.links.Address); err != nil {
 		return nil, errors.Join(fmt.Errorf("read host ports: %w", err), n.close())
 	}
 	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
@@ -124,7 +124,13 @@ func (n *network) Publish(_ context.Context, podUID string, ports []nodeplan.Hos
 	if err != nil {
 		return err
 	}
-	return n.tables.Change(n.ports.of(podUID), gone)
+	err = n.tables.Change(n.ports.of(podUID), gone)
+	if err == nil || len(ports) == 0 {
+		return err
+	}
+	// A port that a service has is not taken over by the next one who writes all tables.
+	gone, forget := n.ports.keep(podUID, nil)
+	return errors.Join(err, forget, n.tables.Change(nil, gone))
 }
 
 // Detach implements node.Network.

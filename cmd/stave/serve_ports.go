@@ -23,7 +23,8 @@ type publicPorts struct {
 	pods map[string][]nodeplan.HostPort // by the pod's uid
 }
 
-func readPublicPorts(dir string) (*publicPorts, error) {
+// readPublicPorts reads those of pods that have an address.
+func readPublicPorts(dir string, address func(uid string) (netip.Addr, bool)) (*publicPorts, error) {
 	p := &publicPorts{dir: dir, pods: map[string][]nodeplan.HostPort{}}
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,7 +34,14 @@ func readPublicPorts(dir string) (*publicPorts, error) {
 		return nil, err
 	}
 	for _, f := range files {
-		raw, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		file := filepath.Join(dir, f.Name())
+		if _, wired := address(f.Name()); !wired {
+			if err := os.Remove(file); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		raw, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}

@@ -145,6 +145,9 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 	default:
 		a.Verdict = fmt.Sprintf("%s: container %s is not started yet", join(reason, c.Message), c.Name)
 		a.WaitsFor = p.Node + " to start it"
+		if waits, fix := q.missing(o, p, c.Message); fix != "" {
+			a.WaitsFor, a.Fix = waits, fix
+		}
 	}
 }
 
