@@ -15,7 +15,8 @@ import (
 type Record struct {
 	Envelope events.Envelope
 	// Expect is the last sequence that the writer knows of on exactly this
-	// subject, 0 for "none yet". Nil expects nothing.
+	// subject, 0 for "none yet". Nil expects nothing. A sequence that the janitor
+	// has cut off counts as 0: the subject's newest event must be cut off too.
 	Expect *events.Seq
 }
 
@@ -63,6 +64,12 @@ type Log interface {
 	// Follow is Read that goes on with what is appended later, until ctx ends
 	// or f fails. It sees events before they are durable.
 	Follow(ctx context.Context, from events.Seq, f func(events.Envelope) error) error
+	// About lists the events that speak of an object (events.About), in order, of
+	// all that are durable. It may name a few that do not.
+	About(ctx context.Context, k events.Key) ([]events.Seq, error)
+	// At calls f for single events, whose sequences are given in order. One that
+	// is not there is passed over.
+	At(ctx context.Context, seqs []events.Seq, f func(events.Envelope) error) error
 	// Bounds are the first and last sequence there are; Last is First-1 when empty.
 	Bounds(ctx context.Context) (Bounds, error)
 	// Durable is the watermark: everything up to it survives a power cut.

@@ -16,7 +16,8 @@ import (
 // LogUnderTest is an empty log with the doors that only tests use.
 type LogUnderTest struct {
 	Log bus.Log
-	// Cut drops every event before first, as a janitor does.
+	// Cut drops every event before first, as a janitor does; nil for a log that
+	// cannot be cut just anywhere.
 	Cut func(first events.Seq)
 }
 
@@ -42,6 +43,7 @@ func Log(t *testing.T, open func(t *testing.T) LogUnderTest) {
 		"reads to the end it had":            readBounds,
 		"refuses a start that is not there":  starts,
 		"waits for durability":               durability,
+		"finds what speaks of an object":     about,
 		"lets one of many writers win":       race,
 		"ends when closed":                   closing,
 	} {

@@ -44,6 +44,7 @@ func (e *DamageError) Error() string {
 type store struct {
 	dir     string
 	mark    events.Seq
+	sealed  events.Seq // everything up to it is in segments too
 	gaps    []gap
 	conn    *nats.Conn
 	context nats.JetStreamContext
@@ -111,8 +112,8 @@ func boundsOf(info *nats.StreamInfo) bus.Bounds {
 func (s *store) end(ctx context.Context, b bus.Bounds, deleted []uint64) (events.Seq, error) {
 	for _, d := range deleted {
 		hole := events.Seq(d)
-		if hole < b.First || within(s.gaps, hole) {
-			continue
+		if hole < b.First || hole <= s.sealed || within(s.gaps, hole) {
+			continue // what is sealed may have been cut in part when the power went
 		}
 		if hole <= s.mark {
 			return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: hole}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/bus/segment"
 	"github.com/stave-run/stave/events"
 )
 
@@ -21,10 +24,20 @@ type Log struct {
 	blocks  *blocks
 	mark    *marker
 	fatal   func(error)
+	say     func(string)
+
+	archive            *segment.Archive
+	tail               tail
+	sealEvery, hotTail int
+	full               chan struct{} // holds one: a segment may be full
+	stopSealing        func()
+	caught             chan struct{} // closed when the sealer has read what was there at the start
+	sealed             chan struct{} // closed when the sealer has ended
 
 	mu      sync.Mutex
 	written events.Seq    // known to be in the server's files
 	durable events.Seq    // known to be on the disk
+	floor   events.Seq    // the first that the stream may hold
 	changed chan struct{} // closed and replaced when durable grows or the log closes
 	closed  bool
 	ended   chan struct{} // closed when the syncer has ended
@@ -32,9 +45,16 @@ type Log struct {
 }
 
 func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
-	l := &Log{dir: o.Dir, client: c, fatal: o.OnFatal, changed: make(chan struct{}), ended: make(chan struct{}), ring: make(chan struct{}, 1)}
+	l := &Log{dir: o.Dir, client: c, fatal: o.OnFatal, say: o.Progress, changed: make(chan struct{}), ended: make(chan struct{}), ring: make(chan struct{}, 1),
+		full: make(chan struct{}, 1), caught: make(chan struct{}), sealed: make(chan struct{}), sealEvery: sealEvery, hotTail: hotTail}
 	s := &store{dir: o.Dir, say: o.Progress, conn: c.nats}
+	if o.bounds != nil {
+		l.sealEvery, l.hotTail = o.bounds.seal, o.bounds.hot
+	}
 	var err error
+	if l.archive, err = segment.Open(filepath.Join(o.Dir, segmentDir), o.Progress); err != nil {
+		return nil, err
+	}
 	if l.context, err = c.nats.JetStream(nats.MaxWait(ackTimeout)); err != nil {
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
@@ -45,11 +65,17 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	if s.gaps, err = readGaps(o.Dir); err != nil {
 		return nil, err
 	}
+	_, s.sealed = l.archive.Bounds()
+	s.mark = max(s.mark, s.sealed) // only what is durable is sealed
 	b, err := s.recover(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.gaps, l.written, l.durable = s.gaps, b.Last, b.Last
+	l.gaps = s.gaps
+	if err := l.join(b); err != nil {
+		return nil, err
+	}
+	l.written, l.durable = b.Last, b.Last
 	if err := l.mark.put(b.Last); err != nil {
 		return nil, err
 	}
@@ -57,7 +83,43 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 		return nil, err
 	}
 	go l.syncer()
+	sealing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stopSealing = stop
+	go l.sealer(sealing)
 	return l, nil
+}
+
+// segmentDir is where the sealed part of the log lies, in the store's directory.
+const segmentDir = "segments"
+
+// join lets the tail begin where the segments end.
+func (l *Log) join(hot bus.Bounds) error {
+	healed, err := l.archive.Heal(after(l.gaps, hot.First))
+	if err != nil {
+		return err
+	}
+	if healed {
+		l.say("the stream still has the events of the damaged segments: they are sealed anew")
+	}
+	l.floor, l.tail.next = hot.First, hot.First
+	_, sealed := l.archive.Bounds()
+	switch {
+	case sealed == 0:
+	case after(l.gaps, sealed+1) >= hot.First:
+		l.tail.next = sealed + 1
+	default:
+		l.say(fmt.Sprintf("the stream begins at %d, but the segments in %s end at %d: nothing of the log up to there can be read", hot.First, l.dir, sealed))
+		l.archive.Leave()
+	}
+	return nil
+}
+
+// ringFull wakes the sealer.
+func (l *Log) ringFull() {
+	select {
+	case l.full <- struct{}{}:
+	default:
+	}
 }
 
 // wrote notes that the server has written everything up to seq. The control
@@ -148,6 +210,15 @@ func (l *Log) Bounds(ctx context.Context) (bus.Bounds, error) {
 	if l.isClosed() {
 		return bus.Bounds{}, bus.ErrClosed
 	}
+	b, err := l.hot(ctx)
+	if first, sealed := l.archive.Bounds(); err == nil && sealed != 0 {
+		b.First = min(b.First, first)
+	}
+	return b, err
+}
+
+// hot are the bounds of the stream.
+func (l *Log) hot(ctx context.Context) (bus.Bounds, error) {
 	info, err := l.context.StreamInfo(streamName, nats.Context(ctx))
 	if err != nil {
 		return bus.Bounds{}, l.readable("read bounds", err)
@@ -174,6 +245,7 @@ func (l *Log) Append(ctx context.Context, batch []bus.Record) (events.Seq, error
 	if l.isClosed() {
 		return 0, bus.ErrClosed
 	}
+	batch = l.expecting(batch)
 	first, err := l.client.Append(ctx, batch)
 	return first, l.blameRight(ctx, batch, err)
 }
@@ -186,6 +258,10 @@ func (l *Log) AppendEach(ctx context.Context, batches [][]bus.Record) ([]events.
 			errs[i] = bus.ErrClosed
 		}
 		return make([]events.Seq, len(batches)), errs
+	}
+	batches = slices.Clone(batches)
+	for i := range batches {
+		batches[i] = l.expecting(batches[i])
 	}
 	firsts, errs := l.client.appendEach(ctx, batches)
 	for i, b := range batches {
@@ -233,6 +309,8 @@ func (l *Log) Close() error {
 	l.closed = true
 	close(l.ring)
 	l.mu.Unlock()
+	l.stopSealing()
+	<-l.sealed
 	<-l.ended
 	err := l.group()
 	l.blocks.close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -22,7 +23,7 @@ func (l *Log) Read(ctx context.Context, from events.Seq, f func(events.Envelope)
 	if after(l.gaps, from) > end {
 		return nil
 	}
-	err = l.follow(ctx, from, func(e events.Envelope) error {
+	err = l.through(ctx, from, func(e events.Envelope) error {
 		if err := f(e); err != nil {
 			return err
 		}
@@ -46,8 +47,33 @@ func (l *Log) Follow(ctx context.Context, from events.Seq, f func(events.Envelop
 	if _, err := l.startable(ctx, from); err != nil {
 		return err
 	}
-	return l.follow(ctx, from, f)
+	return l.through(ctx, from, f)
 }
+
+// through reads what is sealed from the segments and the rest from the stream,
+// as one log.
+func (l *Log) through(ctx context.Context, next events.Seq, f func(events.Envelope) error) error {
+	step := func(e events.Envelope) error {
+		next = e.Seq + 1
+		return f(e)
+	}
+	for {
+		if _, sealed := l.archive.Bounds(); next <= sealed {
+			if err := l.archive.Read(ctx, next, sealed, step); err != nil {
+				return err
+			}
+			next = max(next, sealed+1) // a recorded gap may be at its end
+			continue
+		}
+		err := l.follow(ctx, next, step)
+		if !errors.Is(err, errSealed) {
+			return err
+		}
+	}
+}
+
+// errSealed says that what comes next was taken from the stream meanwhile.
+var errSealed = errors.New("sealed meanwhile")
 
 // startable refuses what a consumer would take in silence: it would begin later
 // than asked, or wait for a sequence that is long in coming.
@@ -97,6 +123,9 @@ func (l *Log) follow(ctx context.Context, from events.Seq, f func(events.Envelop
 		if e.Seq > next {
 			return l.missing(ctx, next)
 		}
+		if l.tail.put(l.gaps, e, l.sealEvery) {
+			l.ringFull()
+		}
 		if err := f(e); err != nil {
 			return err
 		}
@@ -135,6 +164,9 @@ func (l *Log) stopped(ctx context.Context, err error) error {
 // missing says why an event did not come: the janitor was there first, or the
 // store is damaged.
 func (l *Log) missing(ctx context.Context, seq events.Seq) error {
+	if _, sealed := l.archive.Bounds(); seq <= sealed {
+		return errSealed
+	}
 	b, err := l.Bounds(ctx)
 	if err != nil {
 		return err
@@ -150,9 +182,13 @@ func envelope(m *nats.Msg) (events.Envelope, error) {
 	if err != nil {
 		return events.Envelope{}, fmt.Errorf("read event's place: %w", err)
 	}
-	e := events.Envelope{Subject: events.Subject(m.Subject), Seq: events.Seq(md.Sequence.Stream), Time: md.Timestamp.UTC(), Body: m.Data}
+	return decoded(m.Subject, m.Header, m.Data, md.Sequence.Stream, md.Timestamp)
+}
+
+func decoded(subject string, header nats.Header, body []byte, seq uint64, at time.Time) (events.Envelope, error) {
+	e := events.Envelope{Subject: events.Subject(subject), Seq: events.Seq(seq), Time: at.UTC(), Body: body}
 	get := func(name string) string {
-		if v := m.Header[name]; len(v) > 0 {
+		if v := header[name]; len(v) > 0 {
 			return v[0]
 		}
 		return ""

@@ -34,7 +34,12 @@ type Options struct {
 	// OnFatal is told that a sync failed. It must end the process: after a
 	// failed sync nobody knows what the disk holds. Nil panics.
 	OnFatal func(error)
+
+	bounds *bounds // of tests; nil are the log's own
 }
+
+// bounds are how much of the log lies where, in events.
+type bounds struct{ seal, hot int }
 
 // Server is the embedded server with its log.
 type Server struct {

@@ -3,8 +3,6 @@ package jetstream
 import (
 	"testing"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/stave-run/stave/bus/bustest"
 	"github.com/stave-run/stave/events"
 )
@@ -49,8 +47,7 @@ func TestLog(t *testing.T) {
 	bustest.Log(t, func(t *testing.T) bustest.LogUnderTest {
 		s := openTest(t, t.TempDir(), nil)
 		return bustest.LogUnderTest{Log: s.Log(), Cut: func(first events.Seq) {
-			err := s.Log().context.PurgeStream(streamName, &nats.StreamPurgeRequest{Sequence: uint64(first)})
-			if err != nil {
+			if err := s.Log().purge(t.Context(), first); err != nil {
 				t.Fatal(err)
 			}
 		}}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/bus/segment"
 	"github.com/stave-run/stave/events"
 )
 
@@ -21,6 +22,9 @@ type Log struct {
 	last   map[events.Subject]events.Seq
 	grown  chan struct{} // closed and replaced when something is appended
 	closed bool
+
+	index   segment.Index
+	indexed events.Seq // the last event in it
 }
 
 // NewLog is an empty log. now gives the log's time; a clock that runs back is
@@ -70,7 +74,7 @@ func (l *Log) AppendEach(ctx context.Context, batches [][]bus.Record) ([]events.
 func (l *Log) check(batch []bus.Record) error {
 	for _, r := range batch {
 		s := r.Envelope.Subject
-		if r.Expect != nil && *r.Expect != l.last[s] {
+		if r.Expect != nil && *r.Expect != l.last[s] && (*r.Expect >= l.first || l.last[s] != 0) {
 			return &bus.ConflictError{Subject: s, Want: *r.Expect, Have: l.last[s]}
 		}
 	}
@@ -155,6 +159,37 @@ func (l *Log) horizon(next events.Seq) error {
 	defer l.mu.Unlock()
 	if next < l.first {
 		return &bus.HorizonError{Asked: next, First: l.first}
+	}
+	return nil
+}
+
+// About implements bus.Log. The index is made when somebody asks.
+func (l *Log) About(_ context.Context, k events.Key) ([]events.Seq, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
+		if e.Seq > l.indexed {
+			l.index.Note(e)
+			l.indexed = e.Seq
+		}
+	}
+	seqs := l.index.Find(k)
+	n, _ := slices.BinarySearch(seqs, l.first)
+	return slices.Clone(seqs[n:]), nil
+}
+
+// At implements bus.Log.
+func (l *Log) At(_ context.Context, seqs []events.Seq, f func(events.Envelope) error) error {
+	l.mu.Lock()
+	all, first := l.events, l.first // what is in the slice is never written again
+	l.mu.Unlock()
+	for _, seq := range seqs {
+		if seq < first || seq >= first+events.Seq(len(all)) {
+			continue
+		}
+		if err := f(all[seq-first]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

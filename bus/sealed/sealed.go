@@ -66,28 +66,39 @@ func Read(path, kind string) (File, error) {
 	return f, nil
 }
 
-// headBytes is how far Head looks.
+// headBytes is how far Look looks.
 const headBytes = 64 << 10
 
-// Head is the head of a file without the verification that Read makes: for
+// Outline is where things lie in a file.
+type Outline struct {
+	Head json.RawMessage
+	Body int64 // where the body begins
+	Size int64 // of the whole file, in bytes
+}
+
+// Look is the head of a file without the verification that Read makes: for
 // lists, and for choosing what to read.
-func Head(path string) (json.RawMessage, error) {
+func Look(path string) (Outline, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read head: %w", err)
+		return Outline{}, fmt.Errorf("look at sealed file: %w", err)
 	}
 	defer f.Close()
+	at, err := f.Stat()
+	if err != nil {
+		return Outline{}, fmt.Errorf("look at sealed file: %w", err)
+	}
 	b := make([]byte, headBytes)
 	n, err := io.ReadFull(f, b)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("read head of %s: %w", path, err)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return Outline{}, fmt.Errorf("look at %s: %w", path, err)
 	}
-	_, rest, _ := bytes.Cut(b[:n], []byte{'\n'})
+	first, rest, _ := bytes.Cut(b[:n], []byte{'\n'})
 	head, _, ok := bytes.Cut(rest, []byte{'\n'})
 	if !ok || !json.Valid(head) {
-		return nil, &DamageError{path, "it has no head"}
+		return Outline{}, &DamageError{path, "it has no head"}
 	}
-	return head, nil
+	return Outline{Head: head, Body: int64(len(first) + len(head) + 2), Size: at.Size()}, nil
 }
 
 func parse(b []byte, kind string) (f File, why string) {

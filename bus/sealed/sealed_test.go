@@ -18,8 +18,9 @@ func TestEveryDamageIsFound(t *testing.T) {
 	if err != nil || f.Version != 3 || string(f.Head) != `{"seq":7}` || !bytes.Equal(f.Body, body) {
 		t.Fatalf("%+v, %v", f, err)
 	}
-	if head, err := Head(path); err != nil || string(head) != `{"seq":7}` {
-		t.Errorf("head %s, %v", head, err)
+	o, err := Look(path)
+	if err != nil || string(o.Head) != `{"seq":7}` || o.Size-o.Body != int64(len(body)) {
+		t.Errorf("%+v, %v", o, err)
 	}
 	good, err := os.ReadFile(path)
 	if err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -16,27 +18,66 @@ import (
 	"github.com/stave-run/stave/projections/why"
 )
 
-// past reads from the log what concerns an object, up to a state.
+// past reads from the log what concerns an object, up to a state. It goes by the
+// log's index, so that it costs what there is to tell and not what there is.
 func (s *Server) past(ctx context.Context, v projections.State, k events.Key) ([]events.Envelope, error) {
 	f := why.For(v, k)
-	b, err := s.Log.Bounds(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the log's bounds: %w", err)
+	g := gathering{log: s.Log, from: f.From, to: v.Seq, found: map[events.Seq]events.Envelope{}, asked: map[events.Key]bool{}}
+	for _, owner := range f.Above() {
+		if _, err := g.about(ctx, owner); err != nil {
+			return nil, err
+		}
+	}
+	for family := []events.Key{k}; len(family) > 0; family = family[1:] {
+		children, err := g.about(ctx, family[0])
+		if err != nil {
+			return nil, err
+		}
+		family = append(family, children...)
 	}
 	var out []events.Envelope
-	err = s.Log.Read(ctx, max(f.From, b.First), func(e events.Envelope) error {
-		if e.Seq > v.Seq {
-			return errEnough
-		}
-		if f.Keep(e) {
+	for _, seq := range slices.Sorted(maps.Keys(g.found)) {
+		if e := g.found[seq]; f.Keep(e) {
 			out = append(out, e)
 		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return nil, fmt.Errorf("read the log: %w", err)
 	}
 	return out, nil
+}
+
+// gathering collects the events that speak of some objects.
+type gathering struct {
+	log      bus.Log
+	from, to events.Seq
+	found    map[events.Seq]events.Envelope
+	asked    map[events.Key]bool
+}
+
+// about adds the events that speak of an object and gives the objects that it
+// is made the controller of.
+func (g *gathering) about(ctx context.Context, k events.Key) (children []events.Key, err error) {
+	if g.asked[k] {
+		return nil, nil
+	}
+	g.asked[k] = true
+	seqs, err := g.log.About(ctx, k)
+	if err != nil {
+		return nil, fmt.Errorf("look in the log's index: %w", err)
+	}
+	seqs = slices.DeleteFunc(seqs, func(seq events.Seq) bool { return seq < g.from || seq > g.to })
+	missing := slices.DeleteFunc(slices.Clone(seqs), func(seq events.Seq) bool { _, had := g.found[seq]; return had })
+	err = g.log.At(ctx, missing, func(e events.Envelope) error {
+		g.found[e.Seq] = e
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	for _, seq := range seqs {
+		if about := events.About(g.found[seq]); len(about) == 2 && about[1] == k && g.found[seq].Subject.Class() == "spec" {
+			children = append(children, about[0])
+		}
+	}
+	return children, nil
 }
 
 // errEnough ends a reading of the log.
@@ -46,9 +87,9 @@ var errEnough = errors.New("enough")
 func (s *Server) at(ctx context.Context) func(events.Seq) (events.Envelope, bool) {
 	return func(seq events.Seq) (found events.Envelope, ok bool) {
 		// What cannot be read ends the chain: below the horizon there is nothing.
-		_ = s.Log.Read(ctx, seq, func(e events.Envelope) error {
-			found, ok = e, e.Seq == seq
-			return errEnough
+		_ = s.Log.At(ctx, []events.Seq{seq}, func(e events.Envelope) error {
+			found, ok = e, true
+			return nil
 		})
 		return found, ok
 	}

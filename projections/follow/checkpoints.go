@@ -89,15 +89,11 @@ func (c *Checkpoints) path(seq events.Seq) string {
 // head is what a file says of itself, unverified.
 func (c *Checkpoints) head(seq events.Seq) (Checkpoint, error) {
 	path := c.path(seq)
-	head, err := sealed.Head(path)
+	o, err := sealed.Look(path)
 	if err != nil {
 		return Checkpoint{}, err
 	}
-	at, err := os.Stat(path)
-	if err != nil {
-		return Checkpoint{}, fmt.Errorf("look at checkpoint: %w", err)
-	}
-	return headOf(path, head, at.Size())
+	return headOf(path, o.Head, o.Size)
 }
 
 func headOf(path string, head json.RawMessage, size int64) (Checkpoint, error) {

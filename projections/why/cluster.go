@@ -32,7 +32,7 @@ func NewTeller(s projections.State) *Teller {
 
 // Take takes in one event.
 func (t *Teller) Take(e events.Envelope) {
-	for _, k := range podsIn(e) {
+	for _, k := range events.PodsIn(e) {
 		t.of(k).event(e)
 	}
 	k, err := e.Subject.Key()

@@ -1,7 +1,9 @@
 package why
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -34,6 +36,11 @@ func For(s projections.State, k events.Key) *Filter {
 	return f
 }
 
+// Above are the object's owners, whose own events concern it too.
+func (f *Filter) Above() []events.Key {
+	return slices.SortedFunc(maps.Keys(f.up), func(a, b events.Key) int { return strings.Compare(a.String(), b.String()) })
+}
+
 // owners are the objects above one, nearest first.
 func owners(s projections.State, o *projections.Object) []*projections.Object {
 	var out []*projections.Object
@@ -63,7 +70,7 @@ func (f *Filter) Keep(e events.Envelope) bool {
 			node, err := e.Subject.Tail()
 			return err == nil && node == f.subject.Name
 		}
-		return slices.ContainsFunc(podsIn(e), func(k events.Key) bool { return f.down[k] })
+		return slices.ContainsFunc(events.PodsIn(e), func(k events.Key) bool { return f.down[k] })
 	}
 	return false
 }
@@ -76,24 +83,6 @@ func (f *Filter) learn(k events.Key, e events.Envelope) {
 	if b, err := events.Decode[events.Created](e); err == nil && b.Owner != nil && f.down[b.Owner.Key(k)] {
 		f.down[k] = true
 	}
-}
-
-// podsIn are the pods that an assignment or a flush speaks of.
-func podsIn(e events.Envelope) []events.Key {
-	var out []events.Key
-	switch e.Subject.Class() {
-	case "assign":
-		a, _ := events.Decode[events.Assigned](e)
-		for _, r := range slices.Concat(a.Pods, a.Withdrawn) {
-			out = append(out, r.Key)
-		}
-	case "seen":
-		b, _ := events.Decode[events.Seen](e)
-		for _, p := range b.Pods {
-			out = append(out, podKey(p))
-		}
-	}
-	return out
 }
 
 func podKey(p events.PodSeen) events.Key {
@@ -109,7 +98,7 @@ func History(log []events.Envelope, k events.Key) []events.Envelope {
 		switch {
 		case err == nil && own == k && e.Subject.Class() != "live":
 			out = append(out, e)
-		case slices.Contains(podsIn(e), k):
+		case slices.Contains(events.PodsIn(e), k):
 			out = append(out, e)
 		}
 	}

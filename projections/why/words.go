@@ -65,7 +65,7 @@ func (q Question) what(e events.Envelope) string {
 	switch e.Subject.Class() {
 	case "assign":
 		node, _ := e.Subject.Tail()
-		return "assigned " + q.named(podsIn(e)) + " to " + node
+		return "assigned " + q.named(events.PodsIn(e)) + " to " + node
 	case "seen":
 		return q.saw(e)
 	case "lease":
@@ -128,7 +128,7 @@ func (q Question) saw(e events.Envelope) string {
 	case len(told) > 0:
 		return strings.Join(told, ", ")
 	case q.Key.Resource == events.Pods:
-		return "saw " + q.named(podsIn(e))
+		return "saw " + q.named(events.PodsIn(e))
 	}
 	return strings.Join(all, "; ")
 }

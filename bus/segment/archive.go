@@ -1,0 +1,266 @@
+package segment
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/stave-run/stave/bus/sealed"
+	"github.com/stave-run/stave/events"
+)
+
+// Archive is a directory of segments, each beginning where the one before ends.
+type Archive struct {
+	dir string
+
+	mu  sync.Mutex
+	all []*segment // replaced, never changed
+
+	// What Open found: the files that it refused, and the sound run before them.
+	refused []string
+	before  []*segment
+}
+
+// checkedAtOpen is how many of the newest segments are read whole when an archive
+// is opened. Older ones are checked when something is read from them.
+const checkedAtOpen = 128
+
+// Open reads a directory, which is made when it is not there. A damaged segment,
+// and one that does not follow on the one before, is named, and with it
+// everything before it is out of service: the archive begins after it.
+func Open(dir string, say func(string)) (*Archive, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open segments: %w", err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"+ending)) // by name, which is by sequence
+	if err != nil {
+		return nil, fmt.Errorf("open segments: %w", err)
+	}
+	a := &Archive{dir: dir}
+	for i, name := range names {
+		s, err := a.check(name, len(names)-i <= checkedAtOpen)
+		if err != nil {
+			say(fmt.Sprintf("%v: nothing of the log up to there can be read", err))
+			if s == nil {
+				a.refused = append(a.refused, name)
+			}
+			if len(a.all) > 0 {
+				a.before = a.all
+			}
+			a.all = nil
+		}
+		if s != nil {
+			a.all = append(a.all, s)
+		}
+	}
+	return a, nil
+}
+
+// Heal puts the sound segments before the refused ones into service again, when
+// the events of the refused ones can be sealed anew: when no others come after
+// them, and another copy of the log still begins no later than they did.
+func (a *Archive) Heal(copyFrom events.Seq) (bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sound := events.Seq(0)
+	if n := len(a.before); n > 0 {
+		sound = a.before[n-1].Last
+	}
+	if len(a.refused) == 0 || len(a.all) > 0 || sound+1 < copyFrom {
+		return false, nil
+	}
+	for _, name := range a.refused {
+		if err := os.Rename(name, name+".refused"); err != nil {
+			return false, fmt.Errorf("set aside damaged segment: %w", err)
+		}
+	}
+	a.all, a.refused, a.before = a.before, nil, nil
+	return true, sealed.SyncDir(a.dir)
+}
+
+// Leave takes all segments out of service.
+func (a *Archive) Leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.all = nil
+}
+
+// check opens the next segment. With an error and a segment, that segment is
+// sound and what lies before it is not.
+func (a *Archive) check(name string, whole bool) (*segment, error) {
+	s, err := open(name)
+	if err != nil {
+		return nil, err
+	}
+	if s.path != path(a.dir, s.First, s.Last) {
+		return nil, s.damaged(fmt.Sprintf("it holds %d to %d", s.First, s.Last))
+	}
+	if whole {
+		if _, err := sealed.Read(name, kind); err != nil {
+			return nil, err
+		}
+	}
+	if last := len(a.all) - 1; last >= 0 && s.Prev != a.all[last].Chain {
+		return s, s.damaged(fmt.Sprintf("it does not follow on %s", filepath.Base(a.all[last].path)))
+	}
+	return s, nil
+}
+
+// Verify reads everything, oldest first, and calls found for each damaged file.
+func (a *Archive) Verify(ctx context.Context, found func(error)) error {
+	for _, s := range a.segments() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.verify(); err != nil {
+			found(err)
+		}
+	}
+	return nil
+}
+
+func (a *Archive) segments() []*segment {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.all
+}
+
+// Bounds are the first and last sealed sequence; 0 and 0 when nothing is sealed.
+func (a *Archive) Bounds() (first, last events.Seq) {
+	all := a.segments()
+	if len(all) == 0 {
+		return 0, 0
+	}
+	return all[0].First, all[len(all)-1].Last
+}
+
+// Sealed is one segment for people.
+type Sealed struct {
+	Head
+	Path string
+	Size int64 // bytes of the file
+}
+
+// All are the segments, oldest first.
+func (a *Archive) All() []Sealed {
+	var out []Sealed
+	for _, s := range a.segments() {
+		out = append(out, Sealed{s.Head, s.path, s.size})
+	}
+	return out
+}
+
+// Seal adds a segment of events, in order, that come after all that is sealed.
+func (a *Archive) Seal(log []events.Envelope) error {
+	if len(log) == 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	prev := ""
+	if n := len(a.all); n > 0 {
+		if last := a.all[n-1]; log[0].Seq <= last.Last {
+			return fmt.Errorf("seal from %d: sealed up to %d", log[0].Seq, last.Last)
+		}
+		prev = a.all[n-1].Chain
+	}
+	h, err := write(a.dir, prev, log)
+	if err != nil {
+		return fmt.Errorf("seal events %d to %d: %w", log[0].Seq, log[len(log)-1].Seq, err)
+	}
+	s, err := open(path(a.dir, h.First, h.Last))
+	if err != nil {
+		return err
+	}
+	a.all = append(slices.Clone(a.all), s)
+	return nil
+}
+
+// Cut removes the segments that lie wholly below first.
+func (a *Archive) Cut(first events.Seq) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.all) > 0 && a.all[0].Last < first {
+		if err := os.Remove(a.all[0].path); err != nil {
+			return fmt.Errorf("cut segment: %w", err)
+		}
+		a.all = slices.Clone(a.all[1:])
+	}
+	return sealed.SyncDir(a.dir)
+}
+
+// Read calls f for the sealed events from..to, in order.
+func (a *Archive) Read(ctx context.Context, from, to events.Seq, f func(events.Envelope) error) error {
+	for _, s := range a.segments() {
+		if s.Last < from || s.First > to {
+			continue
+		}
+		err := s.read(from, to, func(e events.Envelope) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Find lists the sealed events that speak of an object, in order.
+func (a *Archive) Find(k events.Key) ([]events.Seq, error) {
+	var out []events.Seq
+	for _, s := range a.segments() {
+		seqs, err := s.find(k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, seqs...)
+	}
+	return out, nil
+}
+
+// At calls f for single events, by sequence in order; one that is not there is
+// passed over. Events of one block cost one reading of it.
+func (a *Archive) At(ctx context.Context, seqs []events.Seq, f func(events.Envelope) error) error {
+	for _, s := range a.segments() {
+		from, _ := slices.BinarySearch(seqs, s.First)
+		to, _ := slices.BinarySearch(seqs, s.Last+1)
+		if err := s.at(ctx, seqs[from:to], f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *segment) at(ctx context.Context, seqs []events.Seq, f func(events.Envelope) error) error {
+	for len(seqs) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		end := s.Last // of the block that the first of them lies in
+		for _, p := range s.Blocks {
+			if p.First > seqs[0] {
+				end = p.First - 1
+				break
+			}
+		}
+		n, _ := slices.BinarySearch(seqs, end+1)
+		some := seqs[:n]
+		err := s.read(some[0], some[n-1], func(e events.Envelope) error {
+			if _, wanted := slices.BinarySearch(some, e.Seq); !wanted {
+				return nil
+			}
+			return f(e)
+		})
+		if err != nil {
+			return err
+		}
+		seqs = seqs[n:]
+	}
+	return nil
+}
