@@ -147,6 +147,7 @@ var elsewhere = map[string]string{
 	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
 	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
 	"plugin": "stave knows no plugins", "taint": "change the node's spec.taints in its manifest",
+	"uncordon": "change the node's spec.unschedulable in its manifest",
 }
 
 // didYouMean names the candidate that is typed almost the same, if there is one.

@@ -13,17 +13,25 @@ import (
 	"github.com/stave-run/stave/events/manifest"
 )
 
-var updateDocs = flag.Bool("update-docs", false, "write the tables of docs/coverage.md anew; read the difference before committing it")
+var updateDocs = flag.Bool("update-docs", false, "write the tables of the docs anew; read the difference before committing it")
 
-// The tables of docs/coverage.md say what the code does.
+// The tables of the docs say what the code does.
 func TestCoverageIsTold(t *testing.T) {
-	const file = "../../docs/coverage.md"
+	for file, tables := range map[string]map[string]string{
+		"../../docs/coverage.md":            {"kinds": kindTable(), "fields": fieldTable()},
+		"../../docs/coming-from-kubectl.md": {"verbs": verbTable(), "missing verbs": missingTable()},
+	} {
+		tablesTold(t, file, tables)
+	}
+}
+
+func tablesTold(t *testing.T, file string, tables map[string]string) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(b)
-	for name, table := range map[string]string{"missing verbs": missingTable(), "kinds": kindTable(), "fields": fieldTable()} {
+	for name, table := range tables {
 		begin, end := "<!-- "+name+": made by the code -->\n", "<!-- end of "+name+" -->"
 		before, rest, ok := strings.Cut(text, begin)
 		old, after, closed := strings.Cut(rest, end)
