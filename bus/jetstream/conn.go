@@ -51,6 +51,13 @@ const dialTimeout = 2 * time.Second
 // reconnectEvery is how often a client that lost its server tries again.
 const reconnectEvery = 250 * time.Millisecond
 
+// Both ends ask each other whether they are still there: of a cut link nobody is told, and
+// until it is noticed requests go to a connection that nobody reads.
+const (
+	pingEvery = 5 * time.Second
+	maxPings  = 2 // unanswered ones
+)
+
 // Dial connects. It fails within two seconds with bus.ErrUnreachable when there
 // is no server and with bus.ErrUnauthorized when it refuses the credential. A
 // connection that breaks later comes back by itself; meanwhile everything
@@ -72,6 +79,7 @@ func dial(url string, cred Credential, more ...nats.Option) (*Client, error) {
 		nats.Name("stave " + cred.User), nats.UserInfo(cred.User, cred.Password),
 		nats.CustomInboxPrefix(inboxPrefix(cred.User)),
 		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectEvery), nats.ReconnectJitter(reconnectEvery, reconnectEvery),
+		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(maxPings),
 		nats.ReconnectBufSize(-1), // what cannot be sent now fails now
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { c.fail(bus.ErrUnreachable) }),
 		nats.ClosedHandler(func(*nats.Conn) { c.fail(bus.ErrUnreachable) }),

@@ -108,6 +108,7 @@ func (s *Server) start() error {
 		CustomClientAuthentication: s.guests,
 		JetStream:                  true, StoreDir: s.options.Dir, DisableJetStreamBanner: true,
 		MaxPayload: bus.MaxPayload, MaxPending: maxPending, WriteDeadline: 30 * time.Second,
+		PingInterval: pingEvery, MaxPingsOut: maxPings,
 	})
 	if err != nil {
 		return fmt.Errorf("configure server: %w", err)
