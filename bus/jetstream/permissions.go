@@ -16,12 +16,12 @@ const controlUser = "control"
 // nobody reads another's and a server can tell whose a reply subject is.
 func inboxPrefix(user string) string { return "_INBOX." + user }
 
-// personPermissions let somebody ask in their own name, tap the live feed, and
-// see how far nodes are with their pulls.
+// personPermissions let somebody ask in their own name, tap the live feed, see
+// how far nodes are with their pulls, and replay the past to others who listen.
 func personPermissions(user string) *server.Permissions {
 	return &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{"req." + user + ".>"}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"live.>", "pull.*", inboxPrefix(user) + ".>"}},
+		Publish:   &server.SubjectPermission{Allow: []string{"req." + user + ".>", "replay." + user + ".>"}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"live.>", "pull.*", "replay.>", inboxPrefix(user) + ".>"}},
 	}
 }
 

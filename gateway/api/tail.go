@@ -37,6 +37,14 @@ func (s *Server) tailing(ctx context.Context, r bus.Request, stream bus.Stream) 
 	if from == 0 {
 		from = max(b.First, b.Last+1-min(b.Last+1, events.Seq(max(0, req.Last))))
 	}
+	switch {
+	case req.Since.Seq != 0:
+		from = req.Since.Seq
+	case !req.Since.IsZero():
+		if from, err = s.firstSince(ctx, req.Since.Time); err != nil {
+			return err
+		}
+	}
 	if !req.Follow {
 		if from > s.Log.Durable() {
 			return io.EOF
@@ -103,5 +111,6 @@ func (f *filter) matches(e events.Envelope) bool {
 // was asked about, if one was.
 func told(e events.Envelope, about events.Key) wire.TailEvent {
 	return wire.TailEvent{Seq: e.Seq, Time: e.Time, Subject: e.Subject, Type: e.Type, Actor: e.Actor, Cause: e.Cause,
-		Basis: e.Basis, Epoch: e.Epoch, Message: e.Message, What: why.Words(e, about), Body: e.Body}
+		Basis: e.Basis, Epoch: e.Epoch, Message: e.Message, What: why.Words(e, about), Body: e.Body,
+		Version: e.Version, Now: e.Now, Op: e.Op, Change: e.Change, Reconciler: e.Reconciler}
 }

@@ -175,6 +175,7 @@ type HistoryReply struct {
 // TailRequest asks for envelopes.
 type TailRequest struct {
 	From   events.Seq `json:"from,omitempty"` // 0: from now on
+	Since  Moment     `json:"since,omitzero"` // instead of From: after this moment
 	Last   int        `json:"last,omitempty"` // begin so many events before the end
 	Follow bool       `json:"follow,omitempty"`
 	Filter TailFilter `json:"filter,omitzero"`
@@ -190,18 +191,30 @@ type TailFilter struct {
 
 // TailEvent is one envelope for people.
 type TailEvent struct {
-	Seq     events.Seq      `json:"seq"`
-	Time    time.Time       `json:"time"`
-	Subject events.Subject  `json:"subject"`
-	Type    events.Type     `json:"type"`
-	Actor   events.Actor    `json:"actor"`
-	Cause   events.Seq      `json:"cause,omitempty"`
-	Basis   events.Seq      `json:"basis,omitempty"`
-	Epoch   events.Seq      `json:"epoch,omitempty"`
-	Message string          `json:"message,omitempty"`
-	What    string          `json:"what,omitempty"` // in a few words, for people
-	Void    bool            `json:"void,omitempty"`
-	Body    json.RawMessage `json:"body,omitempty"`
+	Seq     events.Seq     `json:"seq"`
+	Time    time.Time      `json:"time"`
+	Subject events.Subject `json:"subject"`
+	Type    events.Type    `json:"type"`
+	Actor   events.Actor   `json:"actor"`
+	Cause   events.Seq     `json:"cause,omitempty"`
+	Basis   events.Seq     `json:"basis,omitempty"`
+	Epoch   events.Seq     `json:"epoch,omitempty"`
+	Message string         `json:"message,omitempty"`
+	What    string         `json:"what,omitempty"` // in a few words, for people
+	Void    bool           `json:"void,omitempty"`
+	// What the log keeps for programs: with it the envelope is whole.
+	Version    int             `json:"version,omitempty"`
+	Now        time.Time       `json:"now,omitzero"`
+	Op         events.OpID     `json:"op,omitempty"`
+	Change     events.ChangeID `json:"change,omitempty"`
+	Reconciler string          `json:"reconciler,omitempty"`
+	Body       json.RawMessage `json:"body,omitempty"`
+}
+
+// Envelope is the event as the log holds it.
+func (t TailEvent) Envelope() events.Envelope {
+	return events.Envelope{Subject: t.Subject, Seq: t.Seq, Time: t.Time, Type: t.Type, Version: t.Version, Actor: t.Actor, Cause: t.Cause, Basis: t.Basis,
+		Epoch: t.Epoch, Now: t.Now, Op: t.Op, Change: t.Change, Reconciler: t.Reconciler, Message: t.Message, Body: t.Body}
 }
 
 // WatchRequest asks for changes of objects after a read.

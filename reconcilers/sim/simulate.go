@@ -36,6 +36,7 @@ func Simulate(seed uint64, script []Action, p Plant, trace bool) Result {
 	}
 	w.heal()
 	w.refold(seed)
+	w.recheck()
 	return Result{Seed: seed, Script: script, Events: len(w.store.log), Failure: w.failure, Trace: w.trace}
 }
 

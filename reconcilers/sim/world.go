@@ -29,6 +29,7 @@ type World struct {
 	store       *store
 	views       []projections.State // the fold after each event; views[0] is empty
 	reconcilers []reconcilers.Reconciler
+	rechecked   int // decisions that were made again at the end
 	replicas    []*replica
 	nodes       []*node
 	letters     []letter

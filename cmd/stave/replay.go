@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers/recheck"
+)
+
+// replayCmd is `stave replay`.
+type replayCmd struct {
+	From    moment  `help:"Begin at this moment: a sequence, a time or so long ago; the log's beginning when not given." placeholder:"MOMENT"`
+	To      moment  `help:"End with this moment; the log's end when not given." placeholder:"MOMENT"`
+	Speed   float64 `help:"Keep the time between the events: 1 as it was, 10 ten times as fast; 0 does not wait." default:"0" placeholder:"N"`
+	Into    string  `help:"Write whole envelopes into this new directory, one a line of events.jsonl." placeholder:"DIR" xor:"where"`
+	JSON    bool    `name:"json" help:"Print whole envelopes, one a line." xor:"where"`
+	Publish string  `help:"Publish whole envelopes on replay.USER.NAME.SUBJECT, for programs that subscribe to it." placeholder:"NAME" xor:"where"`
+	Check   bool    `help:"Decide every recorded decision again with this program, and list those that would be different." xor:"where"`
+}
+
+// Help implements kong's detailed help.
+func (replayCmd) Help() string {
+	return `Plays a stretch of the log again, as lines, as envelopes, to a file, or to whoever
+subscribes. With --check this program's own reconcilers decide again what the log
+says was decided, each on the view and at the time that it had: run it with a new
+version against an old cluster to see what the upgrade would do otherwise. Exit
+code 1 when something would be different.
+
+Examples:
+  stave replay --from 10m
+  stave replay --from 400 --to 500 --json
+  stave replay --from 2026-01-02T15:04:05Z --speed 10
+  stave replay --from 1h --into incident/
+  stave replay --check`
+}
+
+// Run plays the stretch.
+func (c *replayCmd) Run(ctx context.Context, s *session) error {
+	if c.Speed < 0 {
+		return errors.New("--speed must not be below 0")
+	}
+	switch {
+	case c.Check:
+		return c.check(ctx, s)
+	case c.Into != "":
+		return c.write(ctx, s)
+	}
+	return c.read(ctx, s, func(e wire.TailEvent, raw []byte) error {
+		switch {
+		case c.Publish != "":
+			subject := "replay." + s.user + "." + c.Publish + "." + string(e.Subject)
+			if err := s.wires.Publish(bus.Message{Subject: subject, Body: raw}); err != nil {
+				return fmt.Errorf("publish %d: %w", e.Seq, err)
+			}
+		case c.JSON:
+			fmt.Fprintln(s.out, string(raw))
+		default:
+			fmt.Fprintln(s.out, tailLine(e))
+		}
+		return nil
+	})
+}
+
+// read gives every event of the stretch, at its pace.
+func (c *replayCmd) read(ctx context.Context, s *session, f func(wire.TailEvent, []byte) error) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	from := c.From.Moment
+	if from.IsZero() {
+		from = wire.Moment{Time: time.Unix(1, 0)} // before any log: where it begins
+	}
+	stream, err := s.dial(ctx, wire.Subject(s.user, wire.VerbTail), wire.TailRequest{Since: from})
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	defer stream.Close()
+	var pace pace
+	for {
+		frame, err := stream.Recv(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("read the log: %w", err)
+		case frame.Channel == wire.Failed:
+			return failedFrame(frame.Data)
+		}
+		var e wire.TailEvent
+		if err := json.Unmarshal(frame.Data, &e); err != nil {
+			return fmt.Errorf("decode event: %w", err)
+		}
+		if c.past(e) {
+			return nil
+		}
+		pace.wait(ctx, e.Time, c.Speed)
+		if err := f(e, frame.Data); err != nil {
+			return err
+		}
+	}
+}
+
+// past tells whether an event lies behind the stretch.
+func (c *replayCmd) past(e wire.TailEvent) bool {
+	if to := c.To.Moment; to.Seq != 0 {
+		return e.Seq > to.Seq
+	}
+	return !c.To.IsZero() && e.Time.After(c.To.Time)
+}
+
+// pace keeps the time between events.
+type pace struct{ began, first time.Time }
+
+func (p *pace) wait(ctx context.Context, t time.Time, speed float64) {
+	if p.began.IsZero() {
+		p.began, p.first = time.Now(), t
+	}
+	if speed > 0 {
+		due := p.began.Add(time.Duration(float64(t.Sub(p.first)) / speed))
+		sleep(ctx, time.Until(due))
+	}
+}
+
+func (c *replayCmd) write(ctx context.Context, s *session) (err error) {
+	if err := os.MkdirAll(c.Into, 0o700); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	path := filepath.Join(c.Into, "events.jsonl")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the events: %w", err)
+	}
+	out, n := bufio.NewWriter(file), 0
+	err = c.read(ctx, s, func(_ wire.TailEvent, raw []byte) error {
+		n++
+		_, err := out.Write(append(raw, '\n'))
+		return err
+	})
+	if err = errors.Join(err, out.Flush(), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	fmt.Fprintf(s.out, "%d events in %s\n", n, path)
+	return nil
+}
+
+// check decides again. It folds the log from its beginning, whatever the stretch
+// is: a decision rests on all that came before.
+func (c *replayCmd) check(ctx context.Context, s *session) error {
+	if c.Speed != 0 {
+		return errors.New("--check does not wait between the events: leave --speed away")
+	}
+	cluster, err := ask[wire.ClusterReply](ctx, s, wire.VerbCluster, wire.ClusterRequest{})
+	if err != nil {
+		return err
+	}
+	first := c.From
+	c.From = moment{}
+	began, different := false, 0
+	again := recheck.New(cluster.Name, projections.Empty(), controllers, func(f recheck.Finding) {
+		if f.Seq >= first.Seq && !f.Now.Before(first.Time) {
+			different++
+			fmt.Fprint(s.out, told(f))
+		}
+	})
+	err = c.read(ctx, s, func(e wire.TailEvent, _ []byte) error {
+		if !began && e.Seq != 1 {
+			return fmt.Errorf("the log begins at %d, and what came before is needed to decide anything again", e.Seq)
+		}
+		began = true
+		again.Take(e.Envelope())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	again.Close()
+	fmt.Fprintf(s.out, "%d decisions made again with stave %s, %d would be different\n", again.Decisions, version, different)
+	if n := again.Unknown + again.Old; n > 0 {
+		fmt.Fprintf(s.out, "%d could not be made again: this program has no such reconciler, or nothing in the log woke it\n", n)
+	}
+	if different > 0 {
+		return &exitError{code: exitChanges}
+	}
+	return nil
+}
+
+// told is a finding for people.
+func told(f recheck.Finding) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d  %s  %s  decided on %d at %s\n", f.Seq, f.Reconciler, f.Key, f.Basis, f.Now.UTC().Format(time.RFC3339))
+	for _, l := range f.Recorded {
+		fmt.Fprintf(&b, "  - %s\n", l)
+	}
+	for _, l := range f.Decides {
+		fmt.Fprintf(&b, "  + %s\n", l)
+	}
+	return b.String()
+}
