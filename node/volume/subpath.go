@@ -82,8 +82,13 @@ func bind(fd int, target string) error {
 	if err := place(target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
 		return err
 	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", fd), target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	// Without what is mounted below it, as in Kubernetes, and never the other way round: to unmount a copy of a mount that
+	// the host shares would take what is below it from the host.
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", fd), target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount subPath: %w", err)
+	}
+	if err := unix.Mount("", target, "", unix.MS_SLAVE, ""); err != nil {
+		return errors.Join(fmt.Errorf("mount subPath: %w", err), Unmount(target))
 	}
 	return nil
 }

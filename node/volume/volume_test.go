@@ -189,6 +189,42 @@ func TestSubPathStaysInsideItsVolume(t *testing.T) {
 	}
 }
 
+// To take a part of a volume away leaves the host what it has mounted below it, also where mounts are shared.
+func TestTheHostKeepsItsMounts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "part")
+	inner := filepath.Join(dir, "part/inner")
+	for _, path := range []string{dir, inner} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("stave", path, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+		if err := unix.Mount("", path, "", unix.MS_SHARED, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(inner, "f"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := SubPath(dir, "part", target, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("stave", filepath.Join(target, "inner"), "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	if read(inner, "f") != "x" {
+		t.Error("a mount in the part came to the host")
+	}
+	if err := Unmount(target); err != nil || read(inner, "f") != "x" {
+		t.Errorf("the host lost its mount: %v", err)
+	}
+}
+
 func TestMemory(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount")
