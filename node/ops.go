@@ -203,6 +203,7 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (strin
 	box, err := w.a.o.Runtime.EnsureSandbox(ctx, runtime.SandboxSpec{
 		UID: string(row.UID), Namespace: row.Pod.Namespace, Name: row.Pod.Name, Hostname: plan.Hostname(&row.Pod, n),
 		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, HostPID: spec.HostPID,
+		SharePID: isTrue(spec.ShareProcessNamespace),
 	})
 	if err != nil {
 		return "", err

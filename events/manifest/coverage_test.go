@@ -26,7 +26,7 @@ func TestCoverage(t *testing.T) {
 		"spec.containers.resources.limits.cpu": {},
 		"spec.initContainers.image":            {},
 		"spec.readinessGates":                  {Refused: true, Said: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
-		"spec.shareProcessNamespace":           {Said: "each container keeps process ids of its own", Unless: "false"},
+		"spec.preemptionPolicy":                {Said: ignored, Unless: "PreemptLowerPriority"},
 	} {
 		want.Path = path
 		if i := slices.IndexFunc(Coverage(events.Pods), func(f Field) bool { return f.Path == path }); i < 0 || Coverage(events.Pods)[i] != want {

@@ -18,7 +18,7 @@ func podSpec() verdict {
 		"automountServiceAccountToken": {}, // no token is ever mounted
 		"runtimeClassName":             {refuse: unsafe},
 		"hostUsers":                    {refuse: unsafe, unless: "true"},
-		"shareProcessNamespace":        {warn: "each container keeps process ids of its own", unless: "false"},
+		"shareProcessNamespace":        {},
 		"preemptionPolicy":             {warn: ignored, unless: "PreemptLowerPriority"},
 	}}
 }

@@ -82,7 +82,10 @@ func (r *Runtime) sharedBy(ctx context.Context, uid string) (shared, error) {
 		return shared{}, fmt.Errorf("find sandbox %s: %w", uid, err)
 	}
 	pod := shared{hostPID: box.Labels[labelHostPID] == "true"}
-	for kind, path := range map[string]*string{"net": &pod.net, "ipc": &pod.ipc, "uts": &pod.uts} {
+	if _, lives := r.pausePID(uid); box.Labels[labelSharePID] == "true" && !lives {
+		return shared{}, fmt.Errorf("the process that holds the process ids of pod %s has ended", uid)
+	}
+	for kind, path := range map[string]*string{"pid": &pod.pid, "net": &pod.net, "ipc": &pod.ipc, "uts": &pod.uts} {
 		if p := r.namespacePath(uid, kind); pinned(p) {
 			*path = p
 		}

@@ -107,7 +107,7 @@ func isTmpfs(dir string) bool {
 
 // unpinAll unmounts everything in a pod's directory. What a container still uses goes with its last process.
 func unpinAll(dir string) {
-	for _, name := range []string{"net", "ipc", "uts", "shm"} {
+	for _, name := range []string{"net", "ipc", "uts", "pid", "shm"} {
 		path := filepath.Join(dir, name)
 		if err := unix.Unmount(path, unix.MNT_DETACH); errors.Is(err, unix.ENOENT) {
 			continue

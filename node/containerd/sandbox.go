@@ -61,11 +61,22 @@ func (r *Runtime) pin(s runtime.SandboxSpec) (bool, error) {
 	for _, k := range kinds {
 		missing = missing || !pinned(r.namespacePath(s.UID, k))
 	}
+	if _, lives := r.pausePID(s.UID); s.SharePID && !lives {
+		missing = true
+	}
 	if missing {
+		if err := r.endPause(s.UID); err != nil {
+			return false, err
+		}
 		// All or nothing: half of a pod's namespaces would be of another age than the rest.
 		unpinAll(r.podDir(s.UID))
 		if err := pinNamespaces(r.podDir(s.UID), kinds, s.Hostname); err != nil {
 			return false, err
+		}
+		if s.SharePID {
+			if err := r.startPause(s.UID); err != nil {
+				return false, err
+			}
 		}
 	}
 	return missing, r.mountShm(s)
@@ -210,6 +221,9 @@ func (r *Runtime) RemoveSandbox(ctx context.Context, podUID string) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
 	}
+	if err := r.endPause(podUID); err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
+	}
 	unpinAll(r.podDir(podUID))
 	if err := os.RemoveAll(r.podDir(podUID)); err != nil {
 		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
@@ -264,6 +278,7 @@ const (
 	labelStdin     = "run.stave/stdin"
 	labelHostIPC   = "run.stave/host-ipc"
 	labelHostPID   = "run.stave/host-pid"
+	labelSharePID  = "run.stave/share-pid"
 	labelUser      = "run.stave/label."
 )
 
@@ -274,6 +289,7 @@ func (r *Runtime) sandboxLabels(s runtime.SandboxSpec) map[string]string {
 		labelPod:       s.Name,
 		labelHostIPC:   fmt.Sprint(s.HostIPC),
 		labelHostPID:   fmt.Sprint(s.HostPID),
+		labelSharePID:  fmt.Sprint(s.SharePID),
 	}
 	for k, v := range s.Labels {
 		labels[labelUser+k] = v

@@ -26,6 +26,7 @@ const cpuPeriod = 100_000
 // shared says which of the host's namespaces a pod uses and which are pinned for it.
 type shared struct {
 	net, ipc, uts, shm string // empty: the host's
+	pid                string // empty: the container's own
 	hostPID            bool
 }
 
@@ -115,6 +116,9 @@ func withNamespaces(pod shared) oci.SpecOpts {
 			if err := opt(ctx, c, ctr, s); err != nil {
 				return err
 			}
+		}
+		if pod.pid != "" {
+			return oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.PIDNamespace, Path: pod.pid})(ctx, c, ctr, s)
 		}
 		if pod.hostPID {
 			return oci.WithHostNamespace(specs.PIDNamespace)(ctx, c, ctr, s)

@@ -36,6 +36,8 @@ type SandboxSpec struct {
 	HostNetwork bool
 	HostIPC     bool
 	HostPID     bool
+	// SharePID gives all containers of the pod one set of process ids.
+	SharePID bool
 	// Labels come back in SandboxState; keys as in Kubernetes.
 	Labels map[string]string
 }

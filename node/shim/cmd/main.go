@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
@@ -22,6 +23,9 @@ import (
 const name = "io.containerd.runc.v2"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == pausing {
+		pause()
+	}
 	pod := newPod()
 	register("task", func(ic *plugin.InitContext, sd shutdown.Service) (any, error) {
 		p, err := ic.GetByID(plugins.EventPlugin, "publisher")
