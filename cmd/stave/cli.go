@@ -53,6 +53,7 @@ type cli struct {
 	Cp           cpCmd           `cmd:"" group:"Looking" help:"Copy files and directories to and from containers."`
 	PortForward  portForwardCmd  `cmd:"" name:"port-forward" group:"Looking" help:"Lead ports of this machine to a pod."`
 	Wait         waitCmd         `cmd:"" group:"Looking" help:"Wait until objects are as asked."`
+	Status       statusCmd       `cmd:"" group:"Looking" help:"Show what is wrong with the cluster, why, since when, and what to do."`
 	Top          topCmd          `cmd:"" group:"Looking" help:"Show what nodes and pods use of CPU and memory."`
 	ClusterInfo  clusterInfoCmd  `cmd:"" name:"cluster-info" group:"Looking" help:"Show where the cluster answers, and how it is."`
 	Config       configCmd       `cmd:"" group:"Looking" help:"Read and change kubeconfig files: contexts and their namespaces."`

@@ -21,6 +21,7 @@ const (
 	VerbRead     = "read"     // ReadRequest → ReadReply
 	VerbDescribe = "describe" // DescribeRequest → TextReply
 	VerbWhy      = "why"      // WhyRequest → TextReply
+	VerbStatus   = "status"   // StatusRequest → TextReply
 	VerbHistory  = "history"  // HistoryRequest → HistoryReply
 	VerbCluster  = "cluster"  // ClusterRequest → ClusterReply
 	VerbTail     = "tail"     // stream: TailRequest, then frames of one TailEvent each
@@ -151,6 +152,13 @@ type WhyRequest struct {
 	At     Moment     `json:"at,omitzero"`    // as it was then
 	Home   string     `json:"home,omitempty"` // the namespace that the asker's commands mean by themselves
 	MinSeq events.Seq `json:"minSeq,omitempty"`
+}
+
+// StatusRequest asks what is wrong.
+type StatusRequest struct {
+	Namespace string `json:"namespace,omitempty"` // only in this one; empty is all
+	At        Moment `json:"at,omitzero"`         // as it was then
+	Home      string `json:"home,omitempty"`      // the namespace that the asker's commands mean by themselves
 }
 
 // TextReply is text for people and the same as JSON for programs.

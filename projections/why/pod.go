@@ -23,11 +23,13 @@ func (q Question) pod(a *Answer, o *projections.Object) {
 		q.leaving(a, o, p)
 	case p.Failed != nil:
 		a.Verdict = fmt.Sprintf("Failed: %s", join(p.Failed.Reason, p.Failed.Message))
+		a.fault = fault{level: failing, cause: "failed " + q.owner(o) + " " + p.Failed.Reason, since: p.FailedAt.Time, next: q.command("describe", o.Key)}
 	case p.Node == "":
 		q.pending(a, o)
 	case p.Lost:
 		a.Verdict = fmt.Sprintf("is on %s, which is silent: what is known of it is old", p.Node)
 		a.WaitsFor = p.Node + " to be heard of again"
+		a.fault = q.silence(p.Node)
 	default:
 		q.containers(a, o, p)
 	}
@@ -42,6 +44,7 @@ func join(reason, message string) string {
 
 func (q Question) leaving(a *Answer, o *projections.Object, p *projections.Pod) {
 	a.Verdict = fmt.Sprintf("Terminating: %s asked for its deletion", o.Deletion.Actor)
+	a.fault = fault{level: moving, cause: "leaving " + p.Node, since: o.Deletion.Deadline(), next: q.command("why", o.Key)}
 	switch {
 	case p.Node == "" || !p.Stopped.IsZero():
 		a.WaitsFor = "its removal from the log"
@@ -63,9 +66,11 @@ func (q Question) pending(a *Answer, o *projections.Object) {
 	a.Reasons = reasons
 	if len(reasons) == 0 {
 		a.Verdict, a.WaitsFor = "Pending: no node was chosen yet", "the scheduler"
+		a.fault = fault{level: moving, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 		return
 	}
 	a.Verdict = "Pending: no node takes it"
+	a.fault = fault{level: failing, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 	for _, r := range reasons {
 		if r.Code == corev1.PodReasonUnschedulable {
 			a.Verdict = "Pending: " + r.Said // the sum of the others
@@ -84,8 +89,13 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 	if p.Finished(o) {
 		a.Verdict = "has run to its end"
 		for _, c := range p.Containers {
-			if c.Exit != nil {
-				a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
+			if c.Exit == nil {
+				continue
+			}
+			a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
+			if c.Exit.Code != 0 && a.fault.level == 0 {
+				a.Verdict = fmt.Sprintf("Failed: container %s ended with code %d", c.Name, c.Exit.Code)
+				a.fault = fault{level: failing, cause: q.exitCause(o, c.Name), since: c.Exit.FinishedAt, next: q.logs(o, c.Name, "")}
 			}
 		}
 		return
@@ -98,6 +108,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		c, ok := p.Container(w.Name)
 		if !ok {
 			a.Verdict, a.WaitsFor = "is on "+p.Node+" and not started yet", p.Node+" to start "+w.Name
+			a.fault = fault{level: moving, cause: "starting " + q.owner(o), since: p.Assigned.Time, next: q.command("why", o.Key)}
 			return
 		}
 		if c.Phase != projections.Running {
@@ -110,6 +121,11 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		a.Verdict += " and is not ready"
 		a.WaitsFor = "its containers to be ready"
 		q.unwell(a, o, p)
+		a.fault = fault{level: moving, cause: "unready " + q.owner(o), since: p.ReadyTurned.Time, next: q.command("describe", o.Key)}
+		if p.ReadyTurned.IsZero() {
+			a.fault.since = p.Assigned.Time
+		}
+		q.restartedLately(a, o, p)
 		return
 	}
 	a.Verdict += fmt.Sprintf(" and has been ready for %s", table.Age(q.Now.Sub(p.ReadySince.Time)))
@@ -120,11 +136,13 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 				a.Details = append(a.Details, exitWords(c.Name, c.Last)...)
 			}
 		}
+		q.restartedLately(a, o, p)
 	}
 }
 
 // container explains one container that does not run.
 func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod, w corev1.Container, c projections.Container) {
+	a.fault = fault{level: failing, cause: "container " + q.owner(o) + " " + c.Name + " " + c.Reason, since: c.Since.Time, next: q.command("describe", o.Key)}
 	switch reason := c.Reason; {
 	case c.Phase == projections.Waiting && (strings.Contains(reason, "Image") || strings.Contains(reason, "Pull")):
 		a.Verdict = fmt.Sprintf("%s: the image %q of container %s cannot be had", reason, w.Image, c.Name)
@@ -133,6 +151,8 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 		}
 		a.WaitsFor = "the next try" + q.until(c)
 		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), w.Image)
+		a.fault.cause = "image " + q.owner(o) + " " + c.Name + " " + w.Image
+		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactPullFailed, c.Since.Time), q.mend(o)
 	case c.Exit != nil:
 		word := reason
 		if c.Phase == projections.Terminated {
@@ -142,7 +162,12 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 		a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
 		a.WaitsFor = fmt.Sprintf("try %d of container %s%s", c.Run+1, c.Name, q.until(c))
 		a.Fix = q.exitFix(o, c)
+		a.fault.cause = q.exitCause(o, c.Name)
+		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactExited, c.Since.Time), q.mendExit(o, p, c, c.Exit)
 	default:
+		if reason == "" || reason == "ContainerCreating" || reason == "PodInitializing" {
+			a.fault.level = moving
+		}
 		a.Verdict = fmt.Sprintf("%s: container %s is not started yet", join(reason, c.Message), c.Name)
 		a.WaitsFor = p.Node + " to start it"
 		if waits, fix := q.missing(o, p, c.Message); fix != "" {
@@ -212,7 +237,7 @@ func (q Question) exitFix(o *projections.Object, c projections.Container) string
 		return fmt.Sprintf("look why: stave logs %s%s -c %s --previous; if the probe or hook is at fault, correct it in %s", o.Key.Name, q.dashN(), c.Name, q.owner(o))
 	case c.Exit.OOM || c.Exit.Reason == "OOMKilled":
 		return fmt.Sprintf("raise the memory limit of container %s in %s", c.Name, q.owner(o))
-	case c.Exit.StartedAt.IsZero() || c.Exit.Code == 126 || c.Exit.Code == 127 || c.Exit.Code == 128:
+	case neverRan(c.Exit):
 		return fmt.Sprintf("correct the command of container %s in %s", c.Name, q.owner(o))
 	}
 	return fmt.Sprintf("stave logs %s%s -c %s --previous", o.Key.Name, q.dashN(), c.Name)

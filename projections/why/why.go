@@ -28,7 +28,8 @@ type Answer struct {
 	// Reasons are those of the decision, for programs.
 	Reasons []events.Reason `json:"reasons,omitempty"`
 
-	home string
+	home  string
+	fault fault // what status makes of it
 }
 
 // Link is one event of a chain.
@@ -63,25 +64,30 @@ func Why(q Question) Answer {
 	if !ok {
 		return q.gone(a)
 	}
-	switch q.Key.Resource {
-	case events.Pods:
-		q.pod(&a, o)
-	case events.Deployments, events.ReplicaSets:
-		q.workload(&a, o)
-	case events.Services:
-		q.service(&a, o)
-	case events.Nodes:
-		q.node(&a, o)
-	case events.Namespaces:
-		q.namespace(&a, o)
-	default:
-		a.Verdict = "exists"
-	}
+	q.judge(&a, o)
 	if d := o.Deletion; d != nil && q.Key.Resource != events.Pods && q.Key.Resource != events.Namespaces {
 		a.Verdict = fmt.Sprintf("is being deleted: %s asked for it", d.Actor)
 	}
 	a.Links = q.links(o)
 	return a
+}
+
+// judge says how an object stands, without the chain of what led there.
+func (q Question) judge(a *Answer, o *projections.Object) {
+	switch q.Key.Resource {
+	case events.Pods:
+		q.pod(a, o)
+	case events.Deployments, events.ReplicaSets:
+		q.workload(a, o)
+	case events.Services:
+		q.service(a, o)
+	case events.Nodes:
+		q.node(a, o)
+	case events.Namespaces:
+		q.namespace(a, o)
+	default:
+		a.Verdict = "exists"
+	}
 }
 
 // gone explains an object that is not there from the events that spoke of it.
