@@ -19,10 +19,10 @@ type level int
 // The levels, the worst last. What moves is on its way; it is a fault only when
 // it has been so for longer than patience.
 const (
-	moving level = iota + 1
-	waiting
-	failing
-	down
+	levelMoving level = iota + 1
+	levelWaiting
+	levelFailing
+	levelDown
 )
 
 // patience is how long starting, stopping and becoming ready may take before a
@@ -117,7 +117,7 @@ func (q Question) restartedLately(a *Answer, o *projections.Object, p *projectio
 		if x == nil || x.Code == 0 && !x.OOM || unseen(x) || q.Now.Sub(x.FinishedAt) > lately {
 			continue
 		}
-		a.fault = fault{level: failing, cause: q.exitCause(o, c.Name), since: q.firstOf(o.Key, c.Name, events.FactExited, x.FinishedAt), next: q.mendExit(o, p, c, x),
+		a.fault = fault{level: levelFailing, cause: q.exitCause(o, c.Name), since: q.firstOf(o.Key, c.Name, events.FactExited, x.FinishedAt), next: q.mendExit(o, p, c, x),
 			said: fmt.Sprintf("container %s does not stay up: started %s, the last time %s ago", c.Name, times(c.Run), table.Age(q.Now.Sub(c.StartedAt)))}
 		return
 	}
@@ -132,7 +132,7 @@ func times(n int) string {
 
 // silence is the fault of a node that is not heard of, and of what is on it.
 func (q Question) silence(node string) fault {
-	f := fault{level: down, cause: "node " + node, next: "stave describe node " + node}
+	f := fault{level: levelDown, cause: "node " + node, next: "stave describe node " + node}
 	if n, ok := q.State.Node(node); ok {
 		f.since = n.Since.Time
 	}

@@ -14,6 +14,7 @@ func (q Question) initializing(a *Answer, o *projections.Object, p *projections.
 	list := o.PodSpec().InitContainers
 	i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == name })
 	c, ok := p.Container(name)
+	a.fault = fault{level: levelMoving, cause: "initializing " + q.owner(o) + " " + name, since: p.Assigned.Time, next: q.command("why", o.Key)}
 	switch {
 	case !ok:
 		a.Verdict, a.WaitsFor = fmt.Sprintf("is on %s and not started yet", p.Node), p.Node+" to start init container "+name

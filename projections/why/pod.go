@@ -23,7 +23,7 @@ func (q Question) pod(a *Answer, o *projections.Object) {
 		q.leaving(a, o, p)
 	case p.Failed != nil:
 		a.Verdict = fmt.Sprintf("Failed: %s", join(p.Failed.Reason, p.Failed.Message))
-		a.fault = fault{level: failing, cause: "failed " + q.owner(o) + " " + p.Failed.Reason, since: p.FailedAt.Time, next: q.command("describe", o.Key)}
+		a.fault = fault{level: levelFailing, cause: "failed " + q.owner(o) + " " + p.Failed.Reason, since: p.FailedAt.Time, next: q.command("describe", o.Key)}
 	case p.Node == "":
 		q.pending(a, o)
 	case p.Lost:
@@ -44,7 +44,7 @@ func join(reason, message string) string {
 
 func (q Question) leaving(a *Answer, o *projections.Object, p *projections.Pod) {
 	a.Verdict = fmt.Sprintf("Terminating: %s asked for its deletion", o.Deletion.Actor)
-	a.fault = fault{level: moving, cause: "leaving " + p.Node, since: o.Deletion.Deadline(), next: q.command("why", o.Key)}
+	a.fault = fault{level: levelMoving, cause: "leaving " + p.Node, since: o.Deletion.Deadline(), next: q.command("why", o.Key)}
 	switch {
 	case p.Node == "" || !p.Stopped.IsZero():
 		a.WaitsFor = "its removal from the log"
@@ -66,11 +66,11 @@ func (q Question) pending(a *Answer, o *projections.Object) {
 	a.Reasons = reasons
 	if len(reasons) == 0 {
 		a.Verdict, a.WaitsFor = "Pending: no node was chosen yet", "the scheduler"
-		a.fault = fault{level: moving, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
+		a.fault = fault{level: levelMoving, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 		return
 	}
 	a.Verdict = "Pending: no node takes it"
-	a.fault = fault{level: failing, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
+	a.fault = fault{level: levelFailing, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 	for _, r := range reasons {
 		if r.Code == corev1.PodReasonUnschedulable {
 			a.Verdict = "Pending: " + r.Said // the sum of the others
@@ -95,7 +95,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 			a.Details = append(a.Details, exitWords(c.Name, c.Exit)...)
 			if c.Exit.Code != 0 && a.fault.level == 0 {
 				a.Verdict = fmt.Sprintf("Failed: container %s ended with code %d", c.Name, c.Exit.Code)
-				a.fault = fault{level: failing, cause: q.exitCause(o, c.Name), since: c.Exit.FinishedAt, next: q.logs(o, c.Name, "")}
+				a.fault = fault{level: levelFailing, cause: q.exitCause(o, c.Name), since: c.Exit.FinishedAt, next: q.logs(o, c.Name, "")}
 			}
 		}
 		return
@@ -108,7 +108,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		c, ok := p.Container(w.Name)
 		if !ok {
 			a.Verdict, a.WaitsFor = "is on "+p.Node+" and not started yet", p.Node+" to start "+w.Name
-			a.fault = fault{level: moving, cause: "starting " + q.owner(o), since: p.Assigned.Time, next: q.command("why", o.Key)}
+			a.fault = fault{level: levelMoving, cause: "starting " + q.owner(o), since: p.Assigned.Time, next: q.command("why", o.Key)}
 			return
 		}
 		if c.Phase != projections.Running {
@@ -121,7 +121,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		a.Verdict += " and is not ready"
 		a.WaitsFor = "its containers to be ready"
 		q.unwell(a, o, p)
-		a.fault = fault{level: moving, cause: "unready " + q.owner(o), since: p.ReadyTurned.Time, next: q.command("describe", o.Key)}
+		a.fault = fault{level: levelMoving, cause: "unready " + q.owner(o), since: p.ReadyTurned.Time, next: q.command("describe", o.Key)}
 		if p.ReadyTurned.IsZero() {
 			a.fault.since = p.Assigned.Time
 		}
@@ -142,7 +142,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 
 // container explains one container that does not run.
 func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod, w corev1.Container, c projections.Container) {
-	a.fault = fault{level: failing, cause: "container " + q.owner(o) + " " + c.Name + " " + c.Reason, since: c.Since.Time, next: q.command("describe", o.Key)}
+	a.fault = fault{level: levelFailing, cause: "container " + q.owner(o) + " " + c.Name + " " + c.Reason, since: c.Since.Time, next: q.command("describe", o.Key)}
 	switch reason := c.Reason; {
 	case c.Phase == projections.Waiting && (strings.Contains(reason, "Image") || strings.Contains(reason, "Pull")):
 		a.Verdict = fmt.Sprintf("%s: the image %q of container %s cannot be had", reason, w.Image, c.Name)
@@ -166,7 +166,7 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactExited, c.Since.Time), q.mendExit(o, p, c, c.Exit)
 	default:
 		if reason == "" || reason == "ContainerCreating" || reason == "PodInitializing" {
-			a.fault.level = moving
+			a.fault.level = levelMoving
 		}
 		a.Verdict = fmt.Sprintf("%s: container %s is not started yet", join(reason, c.Message), c.Name)
 		a.WaitsFor = p.Node + " to start it"

@@ -160,7 +160,7 @@ func (l *look) rest() {
 		var a Answer
 		q := l.question(o.Key)
 		q.judge(&a, o)
-		l.add(o, a, fault{level: moving, cause: "namespace " + o.Key.Name, since: o.Deletion.Time, next: q.command("why", o.Key)})
+		l.add(o, a, fault{level: levelMoving, cause: "namespace " + o.Key.Name, since: o.Deletion.Time, next: q.command("why", o.Key)})
 	}
 	for o := range l.State.All() {
 		v, ok := l.State.Verdict(o.Key)
@@ -173,7 +173,7 @@ func (l *look) rest() {
 			a.Details = append(a.Details, r.String())
 			a.Fix = cmp.Or(a.Fix, r.Fix)
 		}
-		l.add(o, a, fault{level: failing, cause: "verdict " + q.owner(o) + a.Verdict, since: v.Time, next: q.command("why", o.Key)})
+		l.add(o, a, fault{level: levelFailing, cause: "verdict " + q.owner(o) + a.Verdict, since: v.Time, next: q.command("why", o.Key)})
 	}
 }
 
@@ -205,23 +205,23 @@ func (l *look) service(o *projections.Object) {
 	var a Answer
 	q := l.question(o.Key)
 	q.judge(&a, o)
-	l.add(o, a, fault{level: waiting, cause: "service " + o.Key.String(), since: o.Changed.Time, next: "stave get pods" + q.dashN() + " --show-labels"})
+	l.add(o, a, fault{level: levelWaiting, cause: "service " + o.Key.String(), since: o.Changed.Time, next: "stave get pods" + q.dashN() + " --show-labels"})
 }
 
 // add joins an object to those of the same cause.
 func (l *look) add(o *projections.Object, a Answer, f fault) {
-	if f.level == moving {
+	if f.level == levelMoving {
 		if l.Now.Sub(f.since) <= patience {
 			l.moving++
 			return
 		}
-		f.level = waiting
+		f.level = levelWaiting
 	}
 	if f.level == 0 {
 		return
 	}
 	id := o.Key.Namespace + " " + f.cause
-	if f.level == down {
+	if f.level == levelDown {
 		id = f.cause // whatever the namespace
 	}
 	p := l.found[id]
@@ -231,7 +231,7 @@ func (l *look) add(o *projections.Object, a Answer, f fault) {
 		l.order = append(l.order, p)
 	}
 	if f.level > p.level {
-		p.level, p.Level = f.level, [...]string{waiting: "waiting", failing: "failing", down: "down"}[f.level]
+		p.level, p.Level = f.level, [...]string{levelWaiting: "waiting", levelFailing: "failing", levelDown: "down"}[f.level]
 		p.Example, p.Verdict, p.Details, p.WaitsFor, p.Fix, p.Next = o.Key, cmp.Or(f.said, a.Verdict), a.Details, a.WaitsFor, a.Fix, f.next
 	}
 	if p.Since.IsZero() || f.since.Before(p.Since) {
@@ -257,7 +257,7 @@ func (l *look) ask(p *Problem, read bool) {
 	}
 	q := l.question(p.Example)
 	q.Log = l.Past(p.Example)
-	if p.Example.Resource == events.Pods && p.level == failing {
+	if p.Example.Resource == events.Pods && p.level == levelFailing {
 		var a Answer
 		q.judge(&a, o)
 		p.Verdict, p.Details, p.Next = cmp.Or(a.fault.said, a.Verdict), a.Details, a.fault.next
