@@ -140,14 +140,13 @@ func (e unknownCommand) Error() string {
 // elsewhere is what to do in place of kubectl's commands that are not there yet.
 var elsewhere = map[string]string{
 	"auth": "whoever can read the credential file can do everything", "autoscale": "stave scale TYPE/NAME --replicas=N",
-	"cordon": "change the node's spec.unschedulable in its manifest",
-	"debug":  "stave exec -it POD -- sh", "drain": "stave delete pods --field-selector spec.nodeName=NODE",
+
+	"debug":     "stave exec -it POD -- sh",
 	"kustomize": "kustomize build DIR | stave apply -f -", "api-versions": "stave api-resources", "options": "stave get --help shows the flags that all verbs take",
 	"proxy": "stave port-forward leads a port to a pod", "certificate": "users are credential files; nobody signs requests",
 	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
 	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
-	"plugin": "stave knows no plugins", "taint": "change the node's spec.taints in its manifest",
-	"uncordon": "change the node's spec.unschedulable in its manifest",
+	"plugin": "stave knows no plugins",
 }
 
 // didYouMean names the candidate that is typed almost the same, if there is one.

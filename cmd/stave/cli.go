@@ -45,6 +45,8 @@ type cli struct {
 	Rollout  rolloutCmd  `cmd:"" group:"Changing" help:"Follow, repeat, stop or take back the rollout of a deployment."`
 	Run      runCmd      `cmd:"" group:"Changing" help:"Run one pod from an image, attached to it if you like."`
 
+	nodeVerbs
+
 	Get          getCmd          `cmd:"" group:"Looking" help:"List objects, or show some."`
 	Describe     describeCmd     `cmd:"" group:"Looking" help:"Tell about objects at length, with their events."`
 	Logs         logsCmd         `cmd:"" aliases:"log" group:"Looking" help:"Print what a container wrote."`
@@ -54,6 +56,7 @@ type cli struct {
 	PortForward  portForwardCmd  `cmd:"" name:"port-forward" group:"Looking" help:"Lead ports of this machine to a pod."`
 	Wait         waitCmd         `cmd:"" group:"Looking" help:"Wait until objects are as asked."`
 	Status       statusCmd       `cmd:"" group:"Looking" help:"Show what is wrong with the cluster, why, since when, and what to do."`
+	Tree         treeCmd         `cmd:"" group:"Looking" help:"Show what belongs to an object, whom it belongs to, and how all of it is."`
 	Top          topCmd          `cmd:"" group:"Looking" help:"Show what nodes and pods use of CPU and memory."`
 	ClusterInfo  clusterInfoCmd  `cmd:"" name:"cluster-info" group:"Looking" help:"Show where the cluster answers, and how it is."`
 	Config       configCmd       `cmd:"" group:"Looking" help:"Read and change kubeconfig files: contexts and their namespaces."`

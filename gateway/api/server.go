@@ -97,7 +97,7 @@ func Serve(o Options) (*Server, error) {
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
 		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network,
-		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
+		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
 	s.stops = append(s.stops, s.memory.follow(o.Views))

@@ -21,6 +21,7 @@ const (
 	VerbRead     = "read"     // ReadRequest → ReadReply
 	VerbDescribe = "describe" // DescribeRequest → TextReply
 	VerbWhy      = "why"      // WhyRequest → TextReply
+	VerbTree     = "tree"     // WhyRequest → TextReply, JSON only: table.Branch
 	VerbStatus   = "status"   // StatusRequest → TextReply
 	VerbHistory  = "history"  // HistoryRequest → HistoryReply
 	VerbCluster  = "cluster"  // ClusterRequest → ClusterReply
