@@ -56,7 +56,15 @@ func (c *applyCmd) Run(ctx context.Context, s *session) error {
 	if err != nil || !c.Wait || c.DryRun != "" {
 		return err
 	}
-	return s.waitForAll(ctx, results, c.Timeout)
+	err = s.waitForAll(ctx, results, c.Timeout, c.Output != formatTable)
+	if err != nil || c.Output == formatTable {
+		return err
+	}
+	var keys []events.Key
+	for _, r := range results {
+		keys = append(keys, r.Key)
+	}
+	return s.printNow(ctx, c.Output, keys)
 }
 
 func (c *applyCmd) send(ctx context.Context, s *session) ([]wire.Result, error) {
@@ -70,7 +78,7 @@ func (c *applyCmd) send(ctx context.Context, s *session) ([]wire.Result, error) 
 	if c.Prune && (c.Set == "" || c.Partial) {
 		return nil, errors.New("--prune needs the name of the set that is applied, whole\nhelp: stave apply -f DIR --set NAME --prune")
 	}
-	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: !c.Partial, set: c.Set, prune: c.Prune}
+	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: !c.Partial, set: c.Set, prune: c.Prune, later: c.Wait}
 	if c.Prune && ch.dryRun == dryRunClient {
 		ch.dryRun = dryRunServer // only the server knows the members
 	}
@@ -86,6 +94,7 @@ type changing struct {
 	whole   bool   // all or none
 	set     string // that the objects become members of
 	prune   bool
+	later   bool        // the objects are printed when they are ready
 	unmoved []wire.Read // only when none of it has moved
 }
 
@@ -192,7 +201,7 @@ func (c changing) print(s *session, docs []manifest.Doc, reply wire.ChangeReply)
 	if n := len(reply.Results); c.whole && len(errs) > 0 && len(objects) == 0 && n > 1 {
 		errs = append(errs, fmt.Errorf("nothing was applied: %d of %d objects cannot be, and all are one change\nhelp: correct them, or apply the others alone with --partial", len(errs), n))
 	}
-	if c.output != formatTable && len(objects) > 0 {
+	if c.output != formatTable && len(objects) > 0 && (!c.later || c.dryRun != "") {
 		errs = append(errs, s.printObjects(c.output, objects, len(objects) == 1))
 	}
 	s.sayWhere(last)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -50,7 +51,7 @@ type deleteCmd struct {
 	Force          bool          `help:"Do not wait for the node to say that the pod stopped."`
 	Cascade        cascade       `help:"What becomes of children: background, foreground or orphan." default:"background" placeholder:"HOW"`
 	DryRun         dryRun        `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
-	Output         format        `short:"o" help:"name: print only the names." placeholder:"FORMAT"`
+	Output         format        `short:"o" help:"name: print only the names; json or yaml: what became of each." placeholder:"FORMAT"`
 	IgnoreNotFound bool          `help:"An object that is not there is no error."`
 	Wait           bool          `help:"Wait until the objects are gone." default:"true" negatable:""`
 	Timeout        time.Duration `help:"How long to wait; 0 waits as long as it takes." default:"0s"`
@@ -72,8 +73,8 @@ func (deleteCmd) Help() string {
 
 // Run deletes and, unless told otherwise, waits until all of it is gone.
 func (c *deleteCmd) Run(ctx context.Context, s *session) error {
-	if c.Output != formatTable && c.Output != formatName {
-		return fmt.Errorf("unexpected -o output mode: %s. We only support '-o name'", c.Output)
+	if !slices.Contains([]format{formatTable, formatName, formatJSON, formatYAML}, c.Output) {
+		return fmt.Errorf("unexpected -o output mode: %s. We only support '-o name', json and yaml", c.Output)
 	}
 	c.DryRun = c.DryRun.settled(s)
 	items, err := c.find(ctx, s)
@@ -129,6 +130,8 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 		gone = append(gone, r)
 		if c.Output == formatName {
 			fmt.Fprintln(s.out, printedName(r.Key))
+		}
+		if c.Output != formatTable {
 			continue
 		}
 		kind, _ := events.KindOf(r.Key.Resource)
@@ -138,6 +141,9 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 		}
 		fmt.Fprintf(s.out, "%s %q%s%s%s\n", kind.Printed(), r.Key.Name, how, in, c.DryRun.suffix())
 		s.sayWhere(r.Seq)
+	}
+	if c.Output == formatJSON || c.Output == formatYAML {
+		errs = append(errs, s.printOutcomes(c.Output, gone))
 	}
 	return gone, errors.Join(errs...)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +22,7 @@ type eventsCmd struct {
 	Since         time.Duration `help:"How far back; 0 is as far as the log goes." default:"1h"`
 	Watch         bool          `short:"w" help:"Go on printing what happens."`
 	NoHeaders     bool          `help:"Print no header line."`
+	Output        format        `short:"o" help:"json or yaml." placeholder:"FORMAT"`
 }
 
 // Help implements kong's detailed help.
@@ -40,6 +43,9 @@ func (c *eventsCmd) Run(ctx context.Context, s *session) error {
 	req, err := c.request(s)
 	if err != nil {
 		return err
+	}
+	if c.Output != formatTable {
+		return c.document(ctx, s, req)
 	}
 	said := map[string]bool{}
 	widths := &table.Widths{}
@@ -65,6 +71,28 @@ func (c *eventsCmd) Run(ctx context.Context, s *session) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// document prints all of it for a program; who wants to follow reads the log.
+func (c *eventsCmd) document(ctx context.Context, s *session, req wire.EventsRequest) error {
+	if c.Watch {
+		return errors.New("-w prints rows only\nhelp: stave tail -o json follows the log")
+	}
+	reply, err := ask[wire.EventsReply](ctx, s, wire.VerbEvents, req)
+	if err == nil {
+		err = refused(reply.Error)
+	}
+	if err != nil {
+		return err
+	}
+	happened := slices.DeleteFunc(reply.Events, func(e wire.Happened) bool {
+		return len(c.Types) > 0 && !slices.Contains(c.Types, e.Type)
+	})
+	doc, err := json.Marshal(append([]wire.Happened{}, happened...))
+	if err != nil {
+		return fmt.Errorf("encode events: %w", err)
+	}
+	return s.printDocument(c.Output, doc)
 }
 
 func (c *eventsCmd) request(s *session) (wire.EventsRequest, error) {

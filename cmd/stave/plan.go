@@ -180,7 +180,7 @@ func (c *applyCmd) carryOut(ctx context.Context, s *session) ([]wire.Result, err
 	case cluster.Name != p.Cluster:
 		return nil, fmt.Errorf("the plan is for the cluster %q, and this is %q\nhelp: choose it with --context", p.Cluster, cluster.Name)
 	}
-	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: true, set: p.Set, prune: p.Prune, unmoved: p.Reads}
+	ch := changing{op: wire.Apply, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message, whole: true, set: p.Set, prune: p.Prune, unmoved: p.Reads, later: c.Wait}
 	if ch.dryRun == dryRunClient {
 		ch.dryRun = dryRunServer // only the server knows what has moved
 	}

@@ -37,8 +37,8 @@ func allReady(raw json.RawMessage) (bool, error) {
 }
 
 // waitForAll waits until what was applied is ready. An image that its registry
-// does not have ends it at once.
-func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout time.Duration) error {
+// does not have ends it at once. With silent, nothing is printed of what is ready.
+func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout time.Duration, silent bool) error {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	p := s.newProgress(true)
@@ -49,6 +49,9 @@ func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout
 			continue
 		}
 		w := waited{key: r.Key, goal: g, met: printedName(r.Key) + " is ready", impatient: true}
+		if silent {
+			w.met = ""
+		}
 		if r.Key.Resource == events.Deployments {
 			w.await, w.say = s.awaitRollout(r.Key), rolloutState
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,7 @@ type scaleCmd struct {
 	CurrentReplicas *int32   `help:"Only when there are this many wanted now." placeholder:"N"`
 	Message         string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
 	DryRun          dryRun   `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
+	Output          format   `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
 	What            []string `arg:"" optional:"" help:"TYPE/NAME, or TYPE NAME: a deployment or a replicaset."`
 }
 
@@ -31,6 +33,9 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 	if c.Replicas < 0 {
 		return errors.New("the --replicas=COUNT flag must be 0 or more")
 	}
+	if c.Output == formatWide {
+		return errors.New("cannot print as \"wide\": yaml, json, name or a template")
+	}
 	items, err := s.items(ctx, c.files, c.What)
 	if err != nil {
 		return err
@@ -41,7 +46,22 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.printResults(results, dry.suffix())
+	if c.Output == formatTable {
+		return s.printResults(results, dry.suffix())
+	}
+	var objects []json.RawMessage
+	var errs []error
+	for _, r := range results {
+		if r.Error != nil {
+			errs = append(errs, refused(r.Error))
+			continue
+		}
+		objects = append(objects, r.Object)
+	}
+	if len(objects) > 0 {
+		errs = append(errs, s.printObjects(c.Output, objects, len(items) == 1))
+	}
+	return errors.Join(errs...)
 }
 
 var errNoName = errors.New("resource(s) were provided, but no name was specified")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,7 @@ type undoCmd struct {
 	Force   bool   `help:"Go on over what was changed later."`
 	Message string `short:"m" help:"Why; kept with the events beside \"undo of SEQ\"." placeholder:"TEXT"`
 	Only    bool   `help:"Take back that event alone, not all that was one change with it."`
+	Output  format `short:"o" help:"json or yaml: what became of each object." placeholder:"FORMAT"`
 	What    string `arg:"" optional:"" name:"change" help:"A sequence of the change, or its id or how that begins: stave history lists them. On a terminal, choose from a list when it is not given."`
 }
 
@@ -41,6 +43,9 @@ Examples:
 
 // Run asks for the inverse and prints what was done.
 func (c *undoCmd) Run(ctx context.Context, s *session) error {
+	if !slices.Contains([]format{formatTable, formatJSON, formatYAML}, c.Output) {
+		return fmt.Errorf("cannot print as %q: json or yaml", c.Output)
+	}
 	id, err := newChange()
 	if err != nil {
 		return err
@@ -58,6 +63,9 @@ func (c *undoCmd) Run(ctx context.Context, s *session) error {
 	}
 	if err != nil {
 		return err
+	}
+	if c.Output != formatTable {
+		return s.printOutcomes(c.Output, reply.Results)
 	}
 	var first events.Seq
 	for _, r := range reply.Results {

@@ -22,6 +22,7 @@ type waitCmd struct {
 	Timeout  time.Duration `help:"How long to wait; 0 looks once, less than 0 waits a week." default:"30s"`
 	Selector string        `short:"l" help:"Label selector." placeholder:"SELECTOR"`
 	All      bool          `help:"All objects of the type in the namespace."`
+	Output   format        `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
 	What     []string      `arg:"" optional:"" help:"TYPE/NAME…, TYPE NAME…, or TYPE with -l or --all."`
 }
 
@@ -48,9 +49,33 @@ func (c *waitCmd) Run(ctx context.Context, s *session) error {
 	goal.once = c.Timeout == 0
 	var all []waited
 	for _, k := range keys {
-		all = append(all, waited{key: k, goal: goal, met: printedName(k) + " " + goal.met})
+		met := printedName(k) + " " + goal.met
+		if c.Output != formatTable {
+			met = ""
+		}
+		all = append(all, waited{key: k, goal: goal, met: met})
 	}
-	return s.awaitAll(ctx, all, s.newProgress(false), false)
+	err = s.awaitAll(ctx, all, s.newProgress(false), false)
+	if err != nil || c.Output == formatTable {
+		return err
+	}
+	return s.printNow(ctx, c.Output, keys)
+}
+
+// printNow prints objects as they are now; what is gone is not printed.
+func (s *session) printNow(ctx context.Context, f format, keys []events.Key) error {
+	var objects []json.RawMessage
+	for _, k := range keys {
+		reply, err := s.read(ctx, wire.ReadRequest{Resource: k.Resource, Namespace: k.Namespace, Names: []string{k.Name}})
+		if err != nil {
+			return err
+		}
+		objects = append(objects, reply.Objects...)
+	}
+	if len(objects) == 0 {
+		return nil
+	}
+	return s.printObjects(f, objects, len(keys) == 1)
 }
 
 // patience is how long all of it may take, in kubectl's reading of --timeout.
