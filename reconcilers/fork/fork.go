@@ -203,6 +203,14 @@ func starting(p *projections.Pod) bool {
 // range for benchmarks: nothing of the fork is ever reached.
 func (f *Fork) start(o *projections.Object) []events.Fact {
 	facts := []events.Fact{{Kind: events.FactSandbox, IP: fmt.Sprintf("198.18.%d.%d", f.made>>8&0xff, f.made&0xff)}}
+	for i := range o.PodSpec().InitContainers {
+		c := &o.PodSpec().InitContainers[i]
+		then := []events.Fact{{Kind: events.FactExited, Container: c.Name, Run: 1, Reason: "Completed"}}
+		if projections.Sidecar(c) {
+			then = []events.Fact{{Kind: events.FactUp, Container: c.Name, Run: 1}, {Kind: events.FactReady, Container: c.Name, Run: 1}}
+		}
+		facts = append(append(facts, events.Fact{Kind: events.FactStarted, Container: c.Name, Run: 1}), then...)
+	}
 	for _, c := range o.PodSpec().Containers {
 		facts = append(facts, events.Fact{Kind: events.FactStarted, Container: c.Name, Run: 1},
 			events.Fact{Kind: events.FactReady, Container: c.Name, Run: 1})

@@ -136,3 +136,15 @@ func TestForkKnowsNoBetterThanTheNodes(t *testing.T) {
 		t.Error("leaving never goes")
 	}
 }
+
+// A fork prepares a pod as its node would: the init container runs to its end, the sidecar goes on.
+func TestPodsWithInitContainersStart(t *testing.T) {
+	w := world()
+	k := stage.In(events.Pods, "p")
+	w.Apply(k, `{"metadata":{"name":"p","namespace":"default"},"spec":{"initContainers":[{"name":"i","image":"x"},{"name":"s","image":"x","restartPolicy":"Always"}],
+		"containers":[{"name":"c","image":"x"}]}}`)
+	f := settle(t, w, nil)
+	if p, ok := f.View().PodOf(k); !ok || p.ReadySince.IsZero() || p.Initialized.IsZero() {
+		t.Errorf("not ready: %+v", p)
+	}
+}
