@@ -50,8 +50,12 @@ const (
 	minQuota      = 1000
 )
 
+// maxProcesses is how many processes and threads a container may have: more than real programs want, and so few that one
+// which only forks leaves the node enough.
+const maxProcesses = 4096
+
 func resources(c corev1.Container) runtime.Resources {
-	var r runtime.Resources
+	r := runtime.Resources{PidsLimit: maxProcesses}
 	request, ok := c.Resources.Requests[corev1.ResourceCPU]
 	if !ok {
 		request = c.Resources.Limits[corev1.ResourceCPU]

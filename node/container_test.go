@@ -26,10 +26,10 @@ func TestResources(t *testing.T) {
 		requests, limits corev1.ResourceList
 		want             runtime.Resources
 	}{
-		{"none", nil, nil, runtime.Resources{CPUShares: 2}},
-		{"both", q("500m", "1Mi"), q("1", "2Mi"), runtime.Resources{CPUShares: 512, CPUQuota: 100_000, MemoryLimit: 2 << 20}},
-		{"limit alone", nil, q("2", ""), runtime.Resources{CPUShares: 2048, CPUQuota: 200_000}},
-		{"least", q("1m", ""), q("1m", ""), runtime.Resources{CPUShares: 2, CPUQuota: 1000}},
+		{"none", nil, nil, runtime.Resources{PidsLimit: maxProcesses, CPUShares: 2}},
+		{"both", q("500m", "1Mi"), q("1", "2Mi"), runtime.Resources{PidsLimit: maxProcesses, CPUShares: 512, CPUQuota: 100_000, MemoryLimit: 2 << 20}},
+		{"limit alone", nil, q("2", ""), runtime.Resources{PidsLimit: maxProcesses, CPUShares: 2048, CPUQuota: 200_000}},
+		{"least", q("1m", ""), q("1m", ""), runtime.Resources{PidsLimit: maxProcesses, CPUShares: 2, CPUQuota: 1000}},
 	} {
 		c := corev1.Container{Resources: corev1.ResourceRequirements{Requests: tt.requests, Limits: tt.limits}}
 		if got := resources(c); got != tt.want {

@@ -70,7 +70,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 }
 
 func exitOf(e runtime.Exit) plan.Exit {
-	return plan.Exit{Code: e.Code, Signal: e.Signal, OOM: e.OOM, Lost: e.Lost, At: e.At}
+	return plan.Exit{Code: e.Code, Signal: e.Signal, OOM: e.OOM, Lost: e.Lost, Starved: e.Starved, At: e.At}
 }
 
 // readExits hears how containers ended.

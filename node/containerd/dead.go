@@ -23,7 +23,7 @@ func (r *Runtime) recordDead() {
 			continue
 		}
 		kills := r.cgroups.oomKills(fate.group)
-		r.recordExit(runtime.Exit{ContainerID: e.Name(), Code: fate.code, At: fate.at, OOMKills: kills, OOM: kills > 0})
+		r.recordExit(runtime.Exit{ContainerID: e.Name(), Code: fate.code, At: fate.at, OOMKills: kills, OOM: kills > 0, Starved: starvedOf(kills, fate.group)})
 	}
 }
 

@@ -72,7 +72,7 @@ func (r *Runtime) recordedExit(s runtime.ContainerState) (runtime.Exit, bool) {
 		return runtime.Exit{}, false
 	}
 	seen := r.exitOf(s, e.Code, e.At)
-	seen.OOM, seen.OOMKills, seen.Lost = e.OOM, e.OOMKills, e.Lost
+	seen.OOM, seen.OOMKills, seen.Starved, seen.Lost = e.OOM, e.OOMKills, e.Starved, e.Lost
 	return seen, true
 }
 
@@ -101,7 +101,9 @@ func (r *Runtime) exitOf(s runtime.ContainerState, code int, at time.Time) runti
 		e.Signal = code - signalBase
 	}
 	e.OOMKills = r.cgroups.oomKills(r.containerGroup(s.PodUID, s.Name, s.Run))
-	e.OOM = e.OOMKills > 0
+	if e.OOM = e.OOMKills > 0; e.OOM {
+		e.Starved = starved(kernelMessages, r.containerGroup(s.PodUID, s.Name, s.Run))
+	}
 	return e
 }
 

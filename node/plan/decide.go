@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,7 +103,7 @@ func (p *planner) news() {
 			facts = append(facts, p.feelings(c, known)...)
 		}
 		if c.Phase == Exited && (known.Run < c.Run || known.Run == c.Run && !known.Ended) {
-			facts = append(facts, ended(c))
+			facts = append(facts, p.ended(c))
 		}
 		if len(facts) > 0 {
 			p.report(facts...)
@@ -110,16 +111,41 @@ func (p *planner) news() {
 	}
 }
 
-func ended(c Container) events.Fact {
+func (p *planner) ended(c Container) events.Fact {
 	f := events.Fact{Kind: events.FactExited, At: c.Exit.At, Container: c.Name, Run: c.Run, ContainerID: c.ID, Code: c.Exit.Code,
 		Signal: c.Exit.Signal, OOM: c.Exit.OOM, StartedAt: c.StartedAt, Reason: reason(c.Exit), Message: c.Exit.Message}
 	if c.Exit.NotStarted {
 		f.Kind, f.StartedAt = events.FactNotStarted, time.Time{}
 	}
-	if c.Exit.Lost {
+	switch {
+	case c.Exit.Lost:
 		f.Message = "nobody saw it end: the machine restarted, or its shim was killed"
+	case c.Exit.OOM:
+		f.Message = p.starved(c)
 	}
 	return f
+}
+
+// starved says whom the kernel killed for want of memory, and which bound it kept.
+func (p *planner) starved(c Container) string {
+	who := c.Exit.Starved
+	if who == "" {
+		who = "a process"
+	}
+	s := "the kernel killed " + who + " for want of memory"
+	if c.Exit.Signal == 0 {
+		s += ", and the container ended by itself"
+	}
+	for _, spec := range allContainers(&p.row.Pod.Spec) {
+		if limit, ok := spec.Resources.Limits[corev1.ResourceMemory]; ok && spec.Name == c.Name {
+			return s + ": its memory limit is " + limit.String()
+		}
+	}
+	return s + ": the limit of its pod, or of the node, was reached"
+}
+
+func allContainers(s *corev1.PodSpec) []corev1.Container {
+	return slices.Concat(s.InitContainers, s.Containers)
 }
 
 func reason(e Exit) string {
@@ -171,7 +197,7 @@ func (p *planner) lost(name string) {
 	run := max(k.Run, p.row.Runs[name])
 	_, here := p.o.Newest(name)
 	if !here && (run > k.Run || run > 0 && !k.Ended) {
-		p.report(ended(Container{Name: name, Run: run, Exit: Exit{Code: lostCode, Lost: true, At: p.now}}))
+		p.report(p.ended(Container{Name: name, Run: run, Exit: Exit{Code: lostCode, Lost: true, At: p.now}}))
 	}
 }
 
@@ -179,7 +205,8 @@ func (p *planner) lost(name string) {
 const lostCode = 137
 
 // last is how the newest run ended, if there was one and it ended, and how many ends in a row that makes. What the log
-// counted and this disk does not know ended unseen.
+// counted and this disk does not know ended unseen. A run of which nothing is left was taken away, with its machine or by
+// 'stave down': that is no crash of its own, and nobody waits for it.
 func (p *planner) last(name string) (Exit, bool, int) {
 	k := p.o.Known[name]
 	c, ok := p.o.Newest(name)
@@ -188,10 +215,12 @@ func (p *planner) last(name string) (Exit, bool, int) {
 		return c.Exit, true, ends(c.Crashes, lasted(c))
 	case ok && c.Run >= k.Run:
 		return Exit{}, false, c.Crashes
+	case k.Run > 0 && k.Ended && k.Exit.Lost:
+		return k.Exit, true, k.Crashes
 	case k.Run > 0 && k.Ended:
 		return k.Exit, true, ends(k.Crashes, k.Lasted)
 	case k.Run > 0 || p.row.Runs[name] > 0:
-		return Exit{Code: lostCode, Lost: true, At: p.now}, true, k.Crashes + 1
+		return Exit{Code: lostCode, Lost: true, At: p.now}, true, k.Crashes
 	}
 	return Exit{}, false, 0
 }

@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -218,5 +220,47 @@ func TestPullPolicy(t *testing.T) {
 	}
 	if got := PullPolicy(corev1.Container{Image: "nginx", ImagePullPolicy: corev1.PullNever}); got != "Never" {
 		t.Errorf("own policy: %s", got)
+	}
+}
+
+// TestTakenAwayIsNoCrash: what ended with its machine, or by 'stave down', begins again at once, however often; what
+// crashed before keeps its count.
+func TestTakenAwayIsNoCrash(t *testing.T) {
+	row := rowOf(corev1.RestartPolicyAlways, "a")
+	o := ready("a")
+	for run := 1; run <= 5; run++ {
+		o.Containers = nil // everything was taken away
+		if run > 1 {
+			row.Runs = map[string]int{"a": run - 1}
+			o = told(o)
+		}
+		o = o.Remember("a", func(k *Known) { k.Image = run })
+		got := Decide(row, o, Node{}, t0)
+		if want := Op(Start{Container: "a", Run: run}); !slices.Contains(got.Ops, want) {
+			t.Fatalf("run %d: %v until %s", run, got.Ops, got.WakeAt)
+		}
+		o = o.Put(running("a", run)).Tell([]events.Fact{{Kind: events.FactStarted, Container: "a", Run: run}})
+	}
+}
+
+// TestStarvedSaysWho: who was killed, and at which bound.
+func TestStarvedSaysWho(t *testing.T) {
+	row := rowOf(corev1.RestartPolicyNever, "a")
+	row.Pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("32Mi")}
+	for _, c := range []struct {
+		exit Exit
+		want string
+	}{
+		{Exit{Code: 137, Signal: 9, OOM: true, Starved: "tail (pid 7)"}, "the kernel killed tail (pid 7) for want of memory: its memory limit is 32Mi"},
+		{Exit{Code: 4, OOM: true}, "the kernel killed a process for want of memory, and the container ended by itself: its memory limit is 32Mi"},
+	} {
+		p := &planner{row: row}
+		if got := p.ended(Container{Name: "a", Run: 1, Exit: c.exit}).Message; got != c.want {
+			t.Errorf("%q", got)
+		}
+	}
+	row.Pod.Spec.Containers[0].Resources.Limits = nil
+	if got := (&planner{row: row}).ended(Container{Name: "a", Exit: Exit{Code: 137, Signal: 9, OOM: true}}).Message; !strings.HasSuffix(got, "of its pod, or of the node, was reached") {
+		t.Errorf("%q", got)
 	}
 }

@@ -29,6 +29,7 @@ type Exit struct {
 	Signal  int       `json:"signal,omitempty"`
 	OOM     bool      `json:"oom,omitempty"`
 	Lost    bool      `json:"lost,omitempty"`    // nobody saw it end
+	Starved string    `json:"starved,omitempty"` // whom the kernel killed when OOM is set, if it said so
 	Message string    `json:"message,omitempty"` // why it could not begin, in the runtime's words
 	At      time.Time `json:"at"`
 	// NotStarted says that the run ended before its first instruction.
@@ -227,7 +228,8 @@ func (k *Known) end(f events.Fact, crashes int) {
 	}
 	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Killed: killed,
 		Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
-	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted}
+	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted,
+		Lost: f.Reason == ContainerStatusUnknown}
 	if !f.StartedAt.IsZero() {
 		k.Lasted = f.At.Sub(f.StartedAt)
 	}

@@ -197,6 +197,8 @@ type Exit struct {
 	// OOMKills counts them.
 	OOM      bool
 	OOMKills int
+	// Starved names whom the kernel killed, "tail (pid 4711)", as far as its messages still tell.
+	Starved string
 	// Lost says that nobody saw the end: the machine restarted or the shim was killed. Code is 137 then.
 	Lost bool
 }

@@ -1,0 +1,33 @@
+package containerd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestStarved(t *testing.T) {
+	const line = "4,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=c,mems_allowed=0,oom_memcg=/stave-x/podp,task_memcg=GROUP,task=NAME,pid=PID,uid=0\n"
+	said := func(group, name, pid string) string {
+		return strings.NewReplacer("GROUP", group, "NAME", name, "PID", pid).Replace(line)
+	}
+	file := filepath.Join(t.TempDir(), "kmsg")
+	for _, c := range []struct{ messages, want string }{
+		{"", ""},
+		{"4,1,1,-;something else\n" + said("/stave-x/podp/a", "tail", "7"), "tail (pid 7)"},
+		{said("/stave-x/podp/b", "tail", "7"), ""},
+		{said("/stave-x/podp/a", "a,b", "7") + said("/stave-x/podp/a", "sh", "8"), "a,b (pid 7), sh (pid 8)"},
+		{strings.Repeat(said("/stave-x/podp/a", "x", "1"), 5), "x (pid 1), x (pid 1), x (pid 1), 2 more"},
+	} {
+		if err := os.WriteFile(file, []byte(c.messages), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := starved(file, "/stave-x/podp/a"); got != c.want {
+			t.Errorf("%q: %q, want %q", c.messages, got, c.want)
+		}
+	}
+	if got := starved("/nowhere", "/"); got != "" {
+		t.Error(got)
+	}
+}
