@@ -16,6 +16,8 @@ import (
 
 // eventsCmd is `stave events`.
 type eventsCmd struct {
+	then
+	Tree          bool          `help:"Print the log's own events, one tree a cause: what followed from what."`
 	AllNamespaces bool          `short:"A" help:"In all namespaces."`
 	For           string        `help:"Only what happened to this object." placeholder:"TYPE/NAME"`
 	Types         []string      `help:"Normal or Warning; both when not given." placeholder:"TYPE"`
@@ -32,6 +34,8 @@ func (eventsCmd) Help() string {
 Examples:
   stave events
   stave events --for pod/web-1
+  stave events --for deploy/web --tree
+  stave events --at 2h
   stave events -A --types=Warning -w`
 }
 
@@ -44,7 +48,12 @@ func (c *eventsCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	if c.Output != formatTable {
+	switch {
+	case c.Watch && (c.Tree || !c.At.IsZero()):
+		return errors.New("-w shows what happens from now on; it goes with neither --tree nor --at")
+	case c.Tree:
+		return c.trees(ctx, s, req)
+	case c.Output != formatTable:
 		return c.document(ctx, s, req)
 	}
 	said := map[string]bool{}
@@ -104,6 +113,7 @@ func (c *eventsCmd) request(s *session) (wire.EventsRequest, error) {
 		}
 		c.Types[i] = []string{"Normal", "Warning"}[j]
 	}
+	req.At, req.Back = c.At.Moment, c.Since
 	if c.Since > 0 {
 		req.Since = time.Now().Add(-c.Since)
 	}

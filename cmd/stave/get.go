@@ -20,6 +20,7 @@ type getCmd struct {
 	FieldSelector  string   `help:"Field selector: metadata.name=x, spec.nodeName=n1, status.phase=Running." placeholder:"SELECTOR"`
 	AllNamespaces  bool     `short:"A" help:"In all namespaces."`
 	Watch          bool     `short:"w" help:"Go on printing what changes."`
+	From           uint64   `help:"With -w: print every change after this sequence, and then what changes." placeholder:"SEQ"`
 	SortBy         string   `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
 	NoHeaders      bool     `help:"Print no header line."`
 	ShowLabels     bool     `help:"Print the labels as the last column."`
@@ -37,6 +38,7 @@ func (getCmd) Help() string {
   stave get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName --sort-by=.spec.nodeName
   stave get -f web.yaml
   stave get pods -w
+  stave get pods -w --from 412
   stave get pods --at 10m
   stave get deploy web -o yaml --at 412`
 }
@@ -49,6 +51,9 @@ func (c *getCmd) Run(ctx context.Context, s *session) error {
 	}
 	if c.Watch && !c.At.IsZero() {
 		return errPastWatch
+	}
+	if c.From != 0 && !c.Watch {
+		return errors.New("--from goes with -w\nhelp: stave get TYPE --at SEQ shows what was then")
 	}
 	if c.Watch {
 		return c.watch(ctx, s, targets)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/stave-run/stave/gateway/wire"
@@ -14,6 +16,7 @@ import (
 // historyCmd is `stave history`.
 type historyCmd struct {
 	then
+	Diff   bool     `help:"Below each change, the fields that it touched."`
 	Output format   `short:"o" help:"json or yaml." placeholder:"FORMAT"`
 	What   []string `arg:"" optional:"" help:"TYPE/NAME or TYPE NAME."`
 }
@@ -26,6 +29,7 @@ the id and the sequence by which stave undo takes it back.
 Examples:
   stave history
   stave history deployment/web
+  stave history deployment/web --diff
   stave history pod web-1 -o json`
 }
 
@@ -40,7 +44,7 @@ func (c *historyCmd) Run(ctx context.Context, s *session) error {
 	}
 	var errs []error
 	for _, it := range items {
-		reply, err := ask[wire.HistoryReply](ctx, s, wire.VerbHistory, wire.HistoryRequest{Key: it.Key, At: c.At.Moment})
+		reply, err := ask[wire.HistoryReply](ctx, s, wire.VerbHistory, wire.HistoryRequest{Key: it.Key, At: c.At.Moment, Diff: c.Diff})
 		if err == nil {
 			err = refused(reply.Error)
 		}
@@ -84,7 +88,8 @@ func (c *historyCmd) print(s *session, rows []wire.TailEvent) error {
 		}
 		return s.printDocument(c.Output, doc)
 	}
-	w := tabwriter.NewWriter(s.out, 0, 8, 3, ' ', 0)
+	var rowsOut bytes.Buffer
+	w := tabwriter.NewWriter(&rowsOut, 0, 8, 3, ' ', 0)
 	fmt.Fprintln(w, "SEQ\tTIME\tACTOR\tWHAT\tCAUSE\tMESSAGE")
 	for _, e := range rows {
 		cause := ""
@@ -95,7 +100,25 @@ func (c *historyCmd) print(s *session, rows []wire.TailEvent) error {
 		if message == "" {
 			message = e.What
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05Z"), e.Actor, e.Type, cause, message)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.Time.UTC().Format("2006-01-02T15:04:05Z"), e.Actor, e.Type, cause, strings.ReplaceAll(message, "\n", " "))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print history: %w", err)
+	}
+	c.interleave(s, rowsOut.String(), rows)
+	return nil
+}
+
+// interleave prints the lines of a table, below each what its change touched.
+func (c *historyCmd) interleave(s *session, lines string, rows []wire.TailEvent) {
+	at := -1 // the header
+	for l := range strings.Lines(lines) {
+		fmt.Fprint(s.out, l)
+		if at >= 0 {
+			for _, d := range rows[at].Diff {
+				fmt.Fprintf(s.out, "      %s\n", d)
+			}
+		}
+		at++
+	}
 }

@@ -18,16 +18,23 @@ func (c *getCmd) watch(ctx context.Context, s *session, targets []target) error 
 		return errors.New("you may only specify a single resource type with --watch")
 	}
 	t := targets[0]
+	began := events.Seq(c.From)
+	if began != 0 {
+		c.At = moment{wire.Moment{Seq: began}} // what was there then tells what went since
+	}
 	reply, err := c.fetch(ctx, s, t)
-	if err != nil {
+	if c.At = (moment{}); err != nil {
 		return err
 	}
 	w := &watching{cmd: c, s: s, target: t, options: c.options(t), seen: map[events.Key]json.RawMessage{}}
 	w.options.Widths = &table.Widths{}
-	if err := w.begin(reply); err != nil {
+	if err := w.begin(reply, began == 0); err != nil {
 		return err
 	}
-	req := wire.WatchRequest{ReadRequest: c.request(s, t), From: reply.Position}
+	req := wire.WatchRequest{ReadRequest: c.request(s, t), From: reply.Position, Each: began != 0}
+	if began != 0 {
+		req.From = events.At(began, events.MaxRows-1)
+	}
 	for ctx.Err() == nil {
 		err := s.watchOnce(ctx, &req, w.show)
 		if err != nil && !errors.Is(err, errWatchCut) {
@@ -38,8 +45,8 @@ func (c *getCmd) watch(ctx context.Context, s *session, targets []target) error 
 	return ctx.Err()
 }
 
-// begin prints what is there, as one table.
-func (w *watching) begin(reply wire.ReadReply) error {
+// begin takes in what is there, and prints it as one table.
+func (w *watching) begin(reply wire.ReadReply, show bool) error {
 	for _, raw := range reply.Objects {
 		k, err := identify(raw)
 		if err != nil {
@@ -47,7 +54,7 @@ func (w *watching) begin(reply wire.ReadReply) error {
 		}
 		w.seen[k] = raw
 	}
-	if len(reply.Objects) == 0 {
+	if len(reply.Objects) == 0 || !show {
 		return nil
 	}
 	return w.print(reply.Objects, reply.Now)

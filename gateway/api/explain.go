@@ -113,6 +113,9 @@ func (s *Server) why(ctx context.Context, r bus.Request) (any, error) {
 	}
 	q := why.Question{State: v, Key: req.Key, Now: now, At: s.at(ctx), Log: log, Home: req.Home}
 	if req.Key.Resource == events.Pods {
+		if q.Config, err = s.configChanges(ctx, v, req.Key); err != nil {
+			return nil, err
+		}
 		q.Because = s.Explain(v, req.Key)
 	}
 	a := why.Why(q)
@@ -155,6 +158,12 @@ func (s *Server) history(ctx context.Context, r bus.Request) (any, error) {
 	var reply wire.HistoryReply
 	for _, e := range why.History(log, req.Key) {
 		reply.Rows = append(reply.Rows, told(e, req.Key))
+	}
+	if req.Diff {
+		edits := why.Edits(v, log, req.Key)
+		for i := range reply.Rows {
+			reply.Rows[i].Diff = edits[reply.Rows[i].Seq]
+		}
 	}
 	if len(reply.Rows) == 0 {
 		reply.Error = notFound(req.Key)

@@ -19,7 +19,13 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := s.Views.Durable()
+	v, now, err := s.viewAt(ctx, req.At, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !req.At.IsZero() && req.Back > 0 {
+		req.Since = now.Add(-req.Back)
+	}
 	from, err := s.firstSince(ctx, req.Since)
 	if err != nil {
 		return nil, err
@@ -35,7 +41,7 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("read the log: %w", err)
 	}
-	reply := wire.EventsReply{Now: s.Now()}
+	reply := wire.EventsReply{Now: now}
 	for _, x := range t.Rows(wantedBy(req)) {
 		if x.Row.Last.Before(req.Since) {
 			continue

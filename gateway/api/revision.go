@@ -14,6 +14,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/why"
 )
 
 // revision tells what the pods of a ReplicaSet were last started with, as far as
@@ -51,6 +52,24 @@ func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 		reply.Configs = append(reply.Configs, wire.RevisedConfig{Name: name, Then: raw, Gone: !has})
 	}
 	return reply, nil
+}
+
+// configChanges are those of the ConfigMaps that a pod mentions since it was made.
+func (s *Server) configChanges(ctx context.Context, v projections.State, pod events.Key) ([]why.ConfigChange, error) {
+	o, ok := v.Get(pod)
+	if !ok {
+		return nil, nil
+	}
+	var out []why.ConfigChange
+	for _, name := range projections.ConfigMapsOf(o.PodSpec()) {
+		k := events.Key{Resource: events.ConfigMaps, Namespace: pod.Namespace, Name: name}
+		log, err := s.past(ctx, v, k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, why.ConfigChanges(log, k, o.Created.Seq)...)
+	}
+	return out, nil
 }
 
 func sameConfig(a, b *corev1.ConfigMap) bool {

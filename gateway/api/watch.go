@@ -45,7 +45,12 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	defer stop()
 	v := s.Views.Durable()
 	w := &watcher{match: m, stream: stream, now: s.Now}
-	if err := w.catchUp(ctx, s.Log, v, req.From); err != nil {
+	if req.Each {
+		err = s.again(ctx, w, v, req.From.Seq())
+	} else {
+		err = w.catchUp(ctx, s.Log, v, req.From)
+	}
+	if err != nil {
 		return err
 	}
 	for {
@@ -90,6 +95,32 @@ type watcher struct {
 	match
 	stream bus.Stream
 	now    func() time.Time
+}
+
+// again sends every change after an event up to a snapshot, each as it was when
+// it happened.
+func (s *Server) again(ctx context.Context, w *watcher, v projections.State, after events.Seq) error {
+	if after == 0 {
+		return badRequest{errors.New("say after which sequence: the log begins at 1")}
+	}
+	past, err := s.refold(ctx, v, wire.Moment{Seq: after})
+	if err != nil {
+		return err
+	}
+	defer func(now func() time.Time) { w.now = now }(w.now)
+	err = s.Log.Read(ctx, after+1, func(e events.Envelope) error {
+		if e.Seq > v.Seq {
+			return errEnough
+		}
+		t := tick{event: e}
+		t.view, t.changes = projections.Apply(past, e)
+		past, w.now = t.view, func() time.Time { return t.view.Time }
+		return w.send(ctx, t)
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	return nil
 }
 
 // catchUp sends what changed between a position and a snapshot: the objects

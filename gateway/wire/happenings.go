@@ -16,6 +16,9 @@ type EventsRequest struct {
 	Key       events.Key `json:"key,omitzero"`        // of one object
 	Namespace string     `json:"namespace,omitempty"` // empty: all
 	Since     time.Time  `json:"since,omitzero"`      // what ended before is left out
+	At        Moment     `json:"at,omitzero"`         // as it was told then
+	// Back is how far before At to begin, in nanoseconds; 0 is as far as the log goes.
+	Back time.Duration `json:"back,omitempty"`
 }
 
 // EventsReply has one row for each thing that happened, by when it last did.

@@ -173,6 +173,8 @@ type TextReply struct {
 type HistoryRequest struct {
 	Key events.Key `json:"key"`
 	At  Moment     `json:"at,omitzero"` // up to then
+	// Diff asks what each change did to which field.
+	Diff bool `json:"diff,omitempty"`
 }
 
 // HistoryReply has one row a change, oldest first.
@@ -211,6 +213,7 @@ type TailEvent struct {
 	Message string         `json:"message,omitempty"`
 	What    string         `json:"what,omitempty"` // in a few words, for people
 	Void    bool           `json:"void,omitempty"`
+	Diff    []string       `json:"diff,omitempty"` // of a history: a line a field that the change touched
 	// What the log keeps for programs: with it the envelope is whole.
 	Version    int             `json:"version,omitempty"`
 	Now        time.Time       `json:"now,omitzero"`
@@ -230,6 +233,9 @@ func (t TailEvent) Envelope() events.Envelope {
 type WatchRequest struct {
 	ReadRequest
 	From events.Position `json:"from,omitempty"` // what the read answered
+	// Each asks for every change since From as it happened, with the time that it
+	// had; else an object that changed several times is told of once.
+	Each bool `json:"each,omitempty"`
 }
 
 // WatchEvent is one change. A DELETED one holds only kind and name, and is also

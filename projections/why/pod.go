@@ -32,6 +32,15 @@ func (q Question) pod(a *Answer, o *projections.Object) {
 		a.fault = q.silence(p.Node)
 	default:
 		q.containers(a, o, p)
+		q.config(a)
+	}
+}
+
+// config tells what changed of what a pod that runs, or fails to, was made with.
+func (q Question) config(a *Answer) {
+	a.Config = q.Config
+	for _, c := range q.Config {
+		a.Details = append(a.Details, c.words(q))
 	}
 }
 

@@ -25,6 +25,8 @@ type Answer struct {
 	Links    []Link `json:"links"`
 	WaitsFor string `json:"waitsFor,omitempty"` // what has to happen for it to move; empty when it is where it shall be
 	Fix      string `json:"fix,omitempty"`      // the nearest change that would help
+	// Config are the changes of the configuration that a pod was made with.
+	Config []ConfigChange `json:"config,omitempty"`
 	// Reasons are those of the decision, for programs.
 	Reasons []events.Reason `json:"reasons,omitempty"`
 
@@ -52,6 +54,9 @@ type Question struct {
 	Log []events.Envelope
 	// Because is what the scheduler says about the pod now, if it was asked.
 	Because []events.Reason
+	// Config are the changes of the ConfigMaps that the pod mentions since it was
+	// made, oldest first.
+	Config []ConfigChange
 	// Home is the namespace that the asker's commands mean by themselves; empty
 	// is "default".
 	Home string
