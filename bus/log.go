@@ -103,6 +103,21 @@ var (
 	ErrClosed = errors.New("log is closed")
 )
 
+// FullError says how much room is missing on the log's disk. It is an ErrFull.
+type FullError struct {
+	Dir        string
+	Free, Need int64 // bytes
+}
+
+// Error implements error.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("the disk of the log (%s) is nearly full: %d MiB are free, %d MiB are needed; make room there, by deleting pods or files, and try again",
+		e.Dir, e.Free>>20, e.Need>>20)
+}
+
+// Is makes it an ErrFull.
+func (e *FullError) Is(target error) bool { return target == ErrFull }
+
 // ConflictError says that somebody else wrote the subject first. Nothing of the
 // batch was stored.
 type ConflictError struct {

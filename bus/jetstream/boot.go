@@ -74,6 +74,7 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 		return bus.Bounds{}, fmt.Errorf("look at stream: %w", err)
 	}
 	b := boundsOf(info)
+	s.mark = max(s.mark, s.sealed) // only what is durable is sealed
 	if b.Last < s.mark {
 		return b, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b}
 	}
@@ -92,12 +93,14 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 func (s *store) create(ctx context.Context) (bus.Bounds, error) {
 	js, err := jetstream.New(s.conn)
 	if err == nil {
-		_, err = js.CreateStream(ctx, config())
+		c := config()
+		c.FirstSeq = uint64(s.sealed + 1) // of a log that was restored from its segments
+		_, err = js.CreateStream(ctx, c)
 	}
 	if err != nil {
 		return bus.Bounds{}, fmt.Errorf("create stream: %w", err)
 	}
-	return bus.Bounds{First: 1}, syncFileSystem(s.dir)
+	return bus.Bounds{First: s.sealed + 1, Last: s.sealed}, syncFileSystem(s.dir)
 }
 
 func boundsOf(info *nats.StreamInfo) bus.Bounds {

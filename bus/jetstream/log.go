@@ -26,8 +26,10 @@ type Log struct {
 	fatal   func(error)
 	say     func(string)
 
+	reserve            *reserve
 	archive            *segment.Archive
 	tail               tail
+	sealing            sync.Mutex // held by whoever seals
 	sealEvery, hotTail int
 	full               chan struct{} // holds one: a segment may be full
 	stopSealing        func()
@@ -66,7 +68,6 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 		return nil, err
 	}
 	_, s.sealed = l.archive.Bounds()
-	s.mark = max(s.mark, s.sealed) // only what is durable is sealed
 	b, err := s.recover(ctx)
 	if err != nil {
 		return nil, err
@@ -82,15 +83,22 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	if l.blocks, err = openBlocks(storeDir(o.Dir)); err != nil {
 		return nil, err
 	}
+	if l.reserve, err = openReserve(o.Dir, o.Reserve, o.Warn); err != nil {
+		return nil, err
+	}
 	go l.syncer()
 	sealing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stopSealing = stop
 	go l.sealer(sealing)
+	go l.reserve.watch(sealing)
 	return l, nil
 }
 
 // segmentDir is where the sealed part of the log lies, in the store's directory.
 const segmentDir = "segments"
+
+// Segments is where the sealed part of the log lies whose directory is dir.
+func Segments(dir string) string { return filepath.Join(dir, segmentDir) }
 
 // join lets the tail begin where the segments end.
 func (l *Log) join(hot bus.Bounds) error {
@@ -169,6 +177,9 @@ func (l *Log) group() error {
 	defer l.mu.Unlock()
 	l.durable = upTo
 	l.tell()
+	if !l.tail.room(l.sealEvery) {
+		l.ringFull() // what was full before it was durable
+	}
 	return nil
 }
 

@@ -51,6 +51,18 @@ func openMark(dir string) (*marker, events.Seq, error) {
 	return m, newest, nil
 }
 
+// Recorded is the watermark that the log in a directory has recorded; 0 for none.
+func Recorded(dir string) (events.Seq, error) {
+	if _, err := os.Stat(markPath(dir)); err != nil {
+		return 0, fmt.Errorf("look for watermark: %w", err)
+	}
+	m, seq, err := openMark(dir)
+	if err != nil {
+		return 0, err
+	}
+	return seq, m.file.Close()
+}
+
 func (m *marker) slot(turn int64) (events.Seq, bool) {
 	b := make([]byte, len(fmt.Sprintf(slotFormat, 0, 0)))
 	if _, err := m.file.ReadAt(b, turn*slotSize); err != nil {

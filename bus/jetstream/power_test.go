@@ -37,7 +37,9 @@ func run(t *testing.T, name string, args ...string) (string, error) {
 type disk struct{ loop, at string }
 
 // newDisk makes and mounts a disk, or skips the test where that cannot be done.
-func newDisk(t *testing.T) disk {
+func newDisk(t *testing.T) disk { return newDiskOf(t, imageSize) }
+
+func newDiskOf(t *testing.T, size int64) disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount a file system that loses power")
@@ -49,7 +51,7 @@ func newDisk(t *testing.T) disk {
 	image, at := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
 	f, err := os.Create(image)
 	if err == nil {
-		err = errors.Join(f.Truncate(imageSize), f.Close(), os.Mkdir(at, 0o700))
+		err = errors.Join(f.Truncate(size), f.Close(), os.Mkdir(at, 0o700))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,10 @@ type Options struct {
 	// failed sync nobody knows what the disk holds. Nil panics.
 	OnFatal func(error)
 
+	// Reserve is how much room on the disk is held for what nodes report, in
+	// bytes; 0 holds a share of the disk.
+	Reserve int64
+
 	bounds *bounds // of tests; nil are the log's own
 }
 
@@ -107,7 +111,8 @@ func (s *Server) start() error {
 		ServerName: s.options.Name, Host: host, Port: port, NoSigs: true,
 		CustomClientAuthentication: s.guests,
 		JetStream:                  true, StoreDir: s.options.Dir, DisableJetStreamBanner: true,
-		MaxPayload: bus.MaxPayload, MaxPending: maxPending, WriteDeadline: 30 * time.Second,
+		JetStreamMaxStore: maxStore,
+		MaxPayload:        bus.MaxPayload, MaxPending: maxPending, WriteDeadline: 30 * time.Second,
 		PingInterval: pingEvery, MaxPingsOut: maxPings,
 	})
 	if err != nil {
@@ -121,6 +126,10 @@ func (s *Server) start() error {
 	}
 	return keepPort(s.options.Dir, s.nats.Addr())
 }
+
+// maxStore is no bound: by itself the server takes three quarters of what is free
+// at its start, and a restart on a fuller disk would refuse everything.
+const maxStore = 1 << 60
 
 // maxPending is how many bytes a slow client may have waiting before it is cut
 // off: a follower that replays the log while a garbage collection stops it.

@@ -31,7 +31,7 @@ func testCredentials(t *testing.T) []Credential {
 
 func openTest(t testing.TB, dir string, credentials []Credential) *Server {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Credentials: credentials, Warn: func(s string) { t.Log(s) }})
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Reserve: 1 << 20, Credentials: credentials, Warn: func(s string) { t.Log(s) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (t *tail) drop(first events.Seq) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.next = max(t.next, first)
-	n, _ := slices.BinarySearchFunc(t.log, first, func(e events.Envelope, seq events.Seq) int { return int(int64(e.Seq) - int64(seq)) })
+	n, _ := slices.BinarySearchFunc(t.log, first, bySeq)
 	if n > 0 {
 		t.index.Drop(first - 1)
 		t.log = slices.Clone(t.log[n:])
@@ -148,8 +149,53 @@ func (l *Log) catchUp(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
+// Seal seals everything that is durable, down to the last event, and tells up to
+// where that is.
+func (l *Log) Seal(ctx context.Context) (events.Seq, error) {
+	if err := l.caughtUp(ctx); err != nil {
+		return 0, err
+	}
+	l.sealing.Lock()
+	defer l.sealing.Unlock()
+	some := l.tail.all()
+	n, _ := slices.BinarySearchFunc(some, l.Durable()+1, bySeq)
+	if n > 0 {
+		if err := l.archive.Seal(some[:n]); err != nil {
+			return 0, err
+		}
+		l.tail.drop(some[n-1].Seq + 1)
+	}
+	_, sealed := l.archive.Bounds()
+	return sealed, nil
+}
+
+func bySeq(e events.Envelope, seq events.Seq) int { return cmp.Compare(e.Seq, seq) }
+
+// caughtUp waits until all that is durable is in the tail or sealed.
+func (l *Log) caughtUp(ctx context.Context) error {
+	select {
+	case <-l.caught:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		more, err := l.catchUp(ctx)
+		if err != nil || !more {
+			return err
+		}
+		l.ringFull()
+		select { // the sealer makes room
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(roomPause):
+		}
+	}
+}
+
 // seal makes segments of all that is full and durable, and cuts the stream below.
 func (l *Log) seal(ctx context.Context) error {
+	l.sealing.Lock()
+	defer l.sealing.Unlock()
 	for {
 		some := l.tail.head(l.sealEvery, l.Durable())
 		if some == nil {
@@ -224,23 +270,8 @@ func (l *Log) expecting(batch []bus.Record) []bus.Record {
 
 // About implements bus.Log.
 func (l *Log) About(ctx context.Context, k events.Key) ([]events.Seq, error) {
-	select {
-	case <-l.caught:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	for more := true; more; {
-		var err error
-		if more, err = l.catchUp(ctx); err != nil {
-			return nil, err
-		}
-		if more { // the sealer makes room
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(roomPause):
-			}
-		}
+	if err := l.caughtUp(ctx); err != nil {
+		return nil, err
 	}
 	hot := l.tail.find(k) // before the sealed: what moves meanwhile is found twice, not never
 	out, err := l.archive.Find(k)
@@ -266,7 +297,7 @@ func (l *Log) At(ctx context.Context, seqs []events.Seq, f func(events.Envelope)
 		return fmt.Errorf("read sealed events: %w", err)
 	}
 	for _, seq := range seqs[n:] {
-		i, ok := slices.BinarySearchFunc(hot, seq, func(e events.Envelope, seq events.Seq) int { return int(int64(e.Seq) - int64(seq)) })
+		i, ok := slices.BinarySearchFunc(hot, seq, bySeq)
 		var err error
 		if ok {
 			err = f(hot[i])

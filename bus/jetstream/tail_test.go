@@ -21,7 +21,7 @@ import (
 func sealing(t testing.TB, dir string, said *[]string) *Server {
 	t.Helper()
 	var mu sync.Mutex
-	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", bounds: &bounds{50, 40}, Warn: func(l string) { t.Log(l) }, Progress: func(l string) {
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Reserve: 1 << 20, bounds: &bounds{50, 40}, Warn: func(l string) { t.Log(l) }, Progress: func(l string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if said != nil {
@@ -91,7 +91,7 @@ func upTo(from, to events.Seq) []events.Seq {
 // TestSealedLog is the conformance suite on a log of which most is sealed.
 func TestSealedLog(t *testing.T) {
 	bustest.Log(t, func(t *testing.T) bustest.LogUnderTest {
-		s, err := Open(t.Context(), Options{Dir: t.TempDir(), Name: "test", bounds: &bounds{3, 2}, Warn: func(l string) { t.Log(l) }})
+		s, err := Open(t.Context(), Options{Dir: t.TempDir(), Name: "test", Reserve: 1 << 20, bounds: &bounds{3, 2}, Warn: func(l string) { t.Log(l) }})
 		if err != nil {
 			t.Fatal(err)
 		}

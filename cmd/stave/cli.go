@@ -28,6 +28,8 @@ type cli struct {
 	Up   upCmd   `cmd:"" group:"Cluster" help:"Start a cluster on this machine, or take an existing one up again."`
 	Down downCmd `cmd:"" group:"Cluster" help:"Stop a cluster; nothing stays running, mounted or pinned."`
 
+	Log logCmd `cmd:"" group:"Cluster" help:"Look after the cluster's log: status, verify, archive, restore."`
+
 	Node nodeCmd `cmd:"" group:"Cluster" help:"Make nodes, let them in and take them out."`
 
 	Apply    applyCmd    `cmd:"" group:"Changing" help:"Make the cluster hold what manifests say (three-way merge)."`
@@ -49,7 +51,7 @@ type cli struct {
 
 	Get          getCmd          `cmd:"" group:"Looking" help:"List objects, or show some."`
 	Describe     describeCmd     `cmd:"" group:"Looking" help:"Tell about objects at length, with their events."`
-	Logs         logsCmd         `cmd:"" aliases:"log" group:"Looking" help:"Print what a container wrote."`
+	Logs         logsCmd         `cmd:"" group:"Looking" help:"Print what a container wrote."`
 	Exec         execCmd         `cmd:"" group:"Looking" help:"Run a command in a container."`
 	Attach       attachCmd       `cmd:"" group:"Looking" help:"Join the streams of a running container."`
 	Cp           cpCmd           `cmd:"" group:"Looking" help:"Copy files and directories to and from containers."`

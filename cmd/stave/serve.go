@@ -150,13 +150,34 @@ func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) 
 		return fmt.Errorf("fold log: %w", err)
 	}
 	c.view = f
-	c.onClose(func() error { f.Close(); return nil })
+	c.onClose(func() error { f.Close(); return c.sealed() })
 	return nil
+}
+
+// sealed leaves nothing unsealed behind: an archive of a cluster that is down is
+// whole.
+func (c *cluster) sealed() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sealTimeout)
+	defer cancel()
+	if _, err := c.server.Log().Seal(ctx); err != nil {
+		c.logger.Warn("seal the log at its end", "err", err) // it stays in the stream
+	}
+	return nil
+}
+
+// sealTimeout bounds the sealing at the end.
+const sealTimeout = 10 * time.Second
+
+// seal has everything sealed that is durable, behind a checkpoint.
+func (c *cluster) seal(ctx context.Context) (sealed, checkpoint events.Seq, err error) {
+	checkpoint = c.view.Checkpoint()
+	sealed, err = c.server.Log().Seal(ctx)
+	return sealed, checkpoint, err
 }
 
 func (c *cluster) decide(_ context.Context, up *upCmd, _ func(string, ...any)) error {
 	loop, err := run.NewLoop(run.Config{Cluster: c.layout.name, Holder: holder(), Log: c.server.Log(), Source: c.view,
-		Clock: run.Wall{}, Reconcilers: controllers, Logger: c.logger, NodeGrace: up.NodeGrace})
+		Clock: run.Wall{}, Room: c.server.Log().Room, Reconcilers: controllers, Logger: c.logger, NodeGrace: up.NodeGrace})
 	if err != nil {
 		return fmt.Errorf("make the writer: %w", err)
 	}
@@ -197,7 +218,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 }
 
 func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

@@ -69,12 +69,15 @@ type Past interface {
 
 // Options are what a server needs.
 type Options struct {
-	Wires   bus.Wires
-	Log     bus.Log
-	Views   Views
-	Writer  Writer
-	Past    Past   // nil: the past is folded from the log's start
-	Guests  Guests // nil: nobody is let in or out
+	Wires  bus.Wires
+	Log    bus.Log
+	Views  Views
+	Writer Writer
+	Past   Past   // nil: the past is folded from the log's start
+	Guests Guests // nil: nobody is let in or out
+	// Seal seals what is durable, up to a sequence, after a checkpoint was made;
+	// nil: nothing is sealed.
+	Seal    func(context.Context) (sealed, checkpoint events.Seq, err error)
 	Explain Explainer
 	Fork    Forker // nil: plan and what-if are not answered
 	Cluster string

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
@@ -14,9 +15,20 @@ import (
 func (s *Server) ofTime() map[string]func(context.Context, bus.Request) (any, error) {
 	return map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbBlame: s.telling(blame), wire.VerbRestarts: s.telling(restarts), wire.VerbUndo: s.undo,
-		wire.VerbForesee: s.foresee, wire.VerbChanges: s.changes,
+		wire.VerbForesee: s.foresee, wire.VerbSeal: s.seal, wire.VerbChanges: s.changes,
 		wire.VerbRevision: s.revision,
 	}
+}
+
+// seal has the log sealed, for whoever archives it.
+func (s *Server) seal(ctx context.Context, _ bus.Request) (any, error) {
+	if s.Seal == nil {
+		return nil, badRequest{errors.New("this log is not sealed")}
+	}
+	var reply wire.SealReply
+	var err error
+	reply.Seq, reply.Checkpoint, err = s.Seal(ctx)
+	return reply, err
 }
 
 // telling answers about one object from the events that concern it.

@@ -17,7 +17,18 @@ const (
 	VerbRevision = "revision" // RevisionRequest → RevisionReply
 	VerbChanges  = "changes"  // ChangesRequest → ChangesReply
 	VerbForesee  = "foresee"  // ForeseeRequest → ForeseeReply
+	VerbSeal     = "seal"     // SealRequest → SealReply
 )
+
+// SealRequest asks that all that is durable is sealed, for an archive.
+type SealRequest struct{}
+
+// SealReply says up to where the log is sealed, and where its newest checkpoint stands.
+type SealReply struct {
+	Error      *metav1.Status `json:"error,omitempty"`
+	Seq        events.Seq     `json:"seq"`
+	Checkpoint events.Seq     `json:"checkpoint"`
+}
 
 // UndoRequest asks for the inverse of a person's change.
 type UndoRequest struct {

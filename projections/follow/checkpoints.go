@@ -237,6 +237,12 @@ func (c *Checkpoints) setAside(seq events.Seq) {
 	c.all = slices.DeleteFunc(c.all, func(x Checkpoint) bool { return x.Seq == seq })
 }
 
+// Check reads a checkpoint whole and says what is wrong with it.
+func (c *Checkpoints) Check(one Checkpoint) error {
+	_, err := c.load(one)
+	return err
+}
+
 // Before is the newest good state of which within says yes; false when there is
 // none. It is for looking back: what is damaged is passed over.
 func (c *Checkpoints) Before(within func(seq events.Seq, t time.Time) bool) (projections.State, bool) {

@@ -255,6 +255,15 @@ func (f *Follower) Err() error {
 	return f.err
 }
 
+// Checkpoint keeps the durable snapshot now and tells its sequence; 0 when there
+// is nothing to keep it in.
+func (f *Follower) Checkpoint() events.Seq {
+	if f.keeper == nil {
+		return 0
+	}
+	return f.keeper.save()
+}
+
 // Close stops following, waits for the listeners to return, and leaves a
 // checkpoint of the durable snapshot.
 func (f *Follower) Close() {

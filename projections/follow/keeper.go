@@ -30,6 +30,8 @@ type keeper struct {
 	done chan struct{}
 	wait sync.WaitGroup
 
+	saving sync.Mutex // held by whoever writes
+
 	mu    sync.Mutex
 	view  projections.State // the newest durable one
 	last  events.Envelope   // the event at its end
@@ -82,21 +84,25 @@ func (k *keeper) run() {
 	}
 }
 
-// save writes a checkpoint of the newest durable view, if it is not kept yet.
-func (k *keeper) save() {
+// save writes a checkpoint of the newest durable view, if it is not kept yet,
+// and tells where the newest one stands.
+func (k *keeper) save() events.Seq {
+	k.saving.Lock()
+	defer k.saving.Unlock()
 	k.mu.Lock()
 	v, last, saved := k.view, k.last, k.saved
 	k.mu.Unlock()
 	if v.Seq <= saved {
-		return
+		return saved
 	}
 	if err := k.to.Save(v, last); err != nil {
 		k.say(fmt.Sprintf("no checkpoint of %d: %v", v.Seq, err)) // the log has it all
-		return
+		return saved
 	}
 	k.mu.Lock()
 	k.saved = v.Seq
 	k.mu.Unlock()
+	return v.Seq
 }
 
 // close leaves a last checkpoint; nothing is folded any more.

@@ -64,7 +64,9 @@ type Config struct {
 	Clock       Clock
 	Reconcilers []reconcilers.Reconciler
 	Logger      *slog.Logger
-	NodeGrace   time.Duration // how long a node may be silent; 0 means the constant of that name
+	// Room says why the log takes no more of people's requests; nil takes all.
+	Room      func() error
+	NodeGrace time.Duration // how long a node may be silent; 0 means the constant of that name
 }
 
 // Loop decides for a cluster while it holds the lease.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/bus"
@@ -103,6 +104,9 @@ func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, s
 	if err != nil || len(drafts) == 0 {
 		return submitted{err: err}, false, nil
 	}
+	if err := l.room(r.Actor, drafts); err != nil {
+		return submitted{err: err}, false, nil
+	}
 	records, err := l.step.Records(v, r, drafts, now)
 	if err != nil {
 		return submitted{err: err}, false, nil
@@ -120,6 +124,20 @@ func (s *Step) Records(v reconcilers.View, r Request, drafts []reconcilers.Draft
 	return writing{cluster: s.cluster, basis: r.ID, key: r.Key,
 		head: events.Envelope{Version: 1, Actor: r.Actor, Basis: v.Seq, Epoch: s.epoch, Now: now, Message: r.Message, Change: r.Change},
 	}.records(v, drafts)
+}
+
+// room refuses what people want while the log's disk is nearly full. Deleting
+// makes room, and what nodes and reconcilers have to say is what the rest is for.
+func (l *Loop) room(who events.Actor, drafts []reconcilers.Draft) error {
+	if l.Room == nil || !strings.HasPrefix(string(who), string(events.User(""))) {
+		return nil
+	}
+	for _, d := range drafts {
+		if verb := d.Type.Verb(); verb != events.VerbDeletionRequested && verb != events.VerbRemoved {
+			return l.Room()
+		}
+	}
+	return nil
 }
 
 // settle says what an append came to.
