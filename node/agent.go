@@ -171,6 +171,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	running.Go(func() { a.send(ctx) })
 	running.Go(func() { a.beat(ctx) })
+	running.Go(func() { a.watchSizes(ctx) })
 	if err := a.enter(ctx); err != nil {
 		return err
 	}

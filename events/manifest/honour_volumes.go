@@ -7,7 +7,7 @@ func volumeFields() map[string]verdict {
 	const secret = "there are no Secrets yet: the files would be missing"
 	const token = "no tokens are given out yet: the file would be missing"
 	fields := map[string]verdict{"name": {}, "configMap": {}, "downwardAPI": {}, "hostPath": {},
-		"emptyDir": {fields: map[string]verdict{"medium": {warn: "huge pages are not mounted yet", unless: "Memory"}, "sizeLimit": {warn: "only volumes of memory are bounded yet"}}},
+		"emptyDir": {fields: map[string]verdict{"medium": {warn: "huge pages are not mounted yet", unless: "Memory"}, "sizeLimit": {}}},
 		"projected": {fields: map[string]verdict{"defaultMode": {}, "sources": {fields: map[string]verdict{"configMap": {}, "downwardAPI": {},
 			"*": {refuse: lost}, "secret": {refuse: secret}, "serviceAccountToken": {refuse: token}}}}}}
 	for _, kind := range []string{"gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",

@@ -23,14 +23,18 @@ const (
 	Failed                     = "Error"
 	OOMKilled                  = "OOMKilled"
 	StartError                 = "StartError"
+	Evicted                    = "Evicted"
 )
 
 // Decide plans for one pod. A nil row is a pod that the node shall not have: it is stopped, removed and forgotten.
 func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Decision {
 	p := &planner{row: row, o: o, node: n, now: now}
-	if row == nil || row.Stop {
+	switch {
+	case row == nil || row.Stop:
 		p.stop()
-	} else {
+	case o.Told.Failed || o.Outgrown != "":
+		p.evict()
+	default:
 		p.run()
 	}
 	return p.out

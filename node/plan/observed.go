@@ -94,6 +94,8 @@ type Observed struct {
 	Setup      Retry            // the sandbox's or the volumes'
 	Cleanup    Retry            // the removal's
 	Told       Told
+	// Outgrown says which of the pod's volumes holds more than it may, in Kubernetes' words.
+	Outgrown string
 	// Evidence says that something told of the pod could still be taken back by a power cut.
 	Evidence bool
 }
@@ -102,6 +104,8 @@ type Observed struct {
 type Told struct {
 	Stopping bool `json:"stopping,omitempty"`
 	Stopped  bool `json:"stopped,omitempty"`
+	// Failed says that the pod as a whole is over.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // Newest is the latest run of a container that the runtime has.
@@ -169,6 +173,8 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			o.Told.Stopping = true
 		case events.FactStopped:
 			o.Told.Stopped = true
+		case events.FactFailed:
+			o.Told.Failed = true
 		case events.FactStarted:
 			o = o.Remember(f.Container, func(k *Known) { k.begin(f.Run, o.crashes(f.Container, f.Run)) })
 		case events.FactExited, events.FactNotStarted:

@@ -42,6 +42,31 @@ func Memory(dir string, size int64, group *int64) error {
 	return own(dir, group, true)
 }
 
+// Usage is what a directory takes of its disk, in bytes. What has two names counts once, what goes meanwhile not at all.
+func Usage(dir string) (int64, error) {
+	var sum int64
+	linked := map[uint64]bool{}
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err == nil {
+			err = unix.Lstat(path, &st)
+		}
+		switch {
+		case errors.Is(err, os.ErrNotExist) && path != dir:
+			return nil
+		case err != nil:
+			return err
+		case st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR && linked[st.Ino]:
+			return nil
+		}
+		linked[st.Ino] = true
+		const block = 512 // bytes, whatever the file system's own
+		sum += st.Blocks * block
+		return nil
+	})
+	return sum, err
+}
+
 func isMemory(dir string) bool {
 	var fs unix.Statfs_t
 	mounted, err := mountinfo.Mounted(dir)

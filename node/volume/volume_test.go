@@ -306,3 +306,27 @@ func TestSpreads(t *testing.T) {
 		}
 	}
 }
+
+func TestUsage(t *testing.T) {
+	dir := t.TempDir()
+	empty, err := Usage(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "a"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a/f"), make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(dir, "a/f"), filepath.Join(dir, "again")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Usage(dir)
+	if grown := got - empty; err != nil || grown < 1<<20 || grown > 1<<20+64<<10 {
+		t.Errorf("grown by %d bytes, %v", grown, err)
+	}
+	if _, err := Usage(filepath.Join(dir, "none")); err == nil {
+		t.Error("what is not there has no size")
+	}
+}
