@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -52,6 +53,9 @@ func (s *session) connect(ctx context.Context) error {
 		return err
 	}
 	cred, err := jetstream.LoadCredential(d.Credential)
+	if errors.Is(err, fs.ErrPermission) {
+		return helped{fmt.Errorf("read credential: %w", err), "whoever can read that file can use the cluster: sudo, or a copy from its owner"}
+	}
 	if err != nil {
 		return fmt.Errorf("read credential: %w", err)
 	}

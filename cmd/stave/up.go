@@ -127,6 +127,9 @@ func progressOf(s *session) (say func(string, ...any), ready func()) {
 // detach starts the cluster in a session of its own and shows its progress
 // until it is ready.
 func (c *upCmd) detach(ctx context.Context, s *session, l layout) error {
+	if err := notRunning(l); err != nil {
+		return err
+	}
 	child, pipe, err := c.spawn(s, l)
 	if err != nil {
 		return err
@@ -147,6 +150,19 @@ func (c *upCmd) detach(ctx context.Context, s *session, l layout) error {
 		return ctx.Err()
 	}
 	return fmt.Errorf("the cluster did not start: %w\n%s\nhelp: the whole story is in %s", orEnded(err), lastLines(l.output(), 5), l.output())
+}
+
+// notRunning looks before a process is started whose whole story would have to
+// be searched for the reason.
+func notRunning(l layout) error {
+	lock, err := l.lock()
+	if errors.Is(err, errRunning) {
+		return helped{err, "'stave cluster-info' shows where it answers, 'stave down" + nameFlag(l.name) + "' stops it"}
+	}
+	if err != nil {
+		return err
+	}
+	return l.unlock(lock)
 }
 
 func orEnded(err error) error {
