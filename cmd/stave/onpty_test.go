@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +29,7 @@ const ptyPatience = 60 * time.Second
 //	onpty [-size 80x24] [-press REGEXP] [-exit CODE] COMMAND ARG…
 //
 // With -press, Ctrl-C is pressed as soon as the output matches; the command has
-// to end within 5 s then. What the terminal got is the output of onpty.
+// to end soon then. What the terminal got is the output of onpty.
 func onpty(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("say -exit CODE")
@@ -81,6 +80,10 @@ func openPTY(size string) (master, slave *os.File, err error) {
 	return master, slave, err
 }
 
+// endPatience is how long it may take to end after Ctrl-C; most of it is for a
+// machine that has much else to do.
+const endPatience = 15 * time.Second
+
 // environment are the variables of a script that a command on a terminal gets.
 var environment = []string{"PATH", "HOME", "KUBECONFIG", "NO_COLOR", "EDITOR", "TMPDIR"}
 
@@ -117,7 +120,8 @@ func (o ptyOptions) run(ts *testscript.TestScript, args []string) (string, error
 	if termErr == nil && *after != *before {
 		err = errors.Join(err, errors.New("the terminal's mode was changed and not restored"))
 	}
-	return screen.settled(), errors.Join(err, termErr, screen.clean())
+	text, endErr := screen.upTo(slave)
+	return text, errors.Join(err, termErr, endErr, cursorBack(text))
 }
 
 // watch presses the keys, waits for the end and judges it.
@@ -137,7 +141,7 @@ func (o ptyOptions) watch(screen *recorded, keys io.Writer, ended <-chan error, 
 			if _, err := keys.Write([]byte{3}); err != nil {
 				return fmt.Errorf("press Ctrl-C: %w", err)
 			}
-			press, limit = nil, time.After(5*time.Second)
+			press, limit = nil, time.After(endPatience)
 		case <-limit:
 			_ = cmd.Process.Kill()
 			<-ended
@@ -173,21 +177,26 @@ func (r *recorded) text() string {
 	return strings.ReplaceAll(r.got.String(), "\r\n", "\n")
 }
 
-// settled is the text once nothing more comes.
-func (r *recorded) settled() string {
-	for last := -1; ; time.Sleep(20 * time.Millisecond) {
-		text := r.text()
-		if len(text) == last {
-			return text
-		}
-		last = len(text)
+// endMark follows whatever a command wrote to its terminal.
+const endMark = "\x1eend\x1e"
+
+// upTo is all of the text, once what is written to the terminal now has come.
+func (r *recorded) upTo(slave io.Writer) (string, error) {
+	if _, err := io.WriteString(slave, endMark); err != nil {
+		return "", fmt.Errorf("mark the end: %w", err)
 	}
+	for limit := time.Now().Add(ptyPatience); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		if text, _, ok := strings.Cut(r.text(), endMark); ok {
+			return text, nil
+		}
+	}
+	return r.text(), errors.New("the terminal does not come to its end")
 }
 
-// clean says whether a cursor that was hidden has come back.
-func (r *recorded) clean() error {
-	steps := regexp.MustCompile(`\x1b\[\?25[lh]`).FindAllString(r.settled(), -1)
-	if len(steps) > 0 && !slices.Equal(steps[len(steps)-1:], []string{showCursor}) {
+// cursorBack says whether a cursor that was hidden has come back.
+func cursorBack(text string) error {
+	steps := regexp.MustCompile(`\x1b\[\?25[lh]`).FindAllString(text, -1)
+	if len(steps) > 0 && steps[len(steps)-1] != showCursor {
 		return errors.New("the cursor stays hidden")
 	}
 	return nil
