@@ -65,6 +65,10 @@ type Track struct {
 // firstEarly is when a container that has just begun is asked again; from there on it doubles, up to the period.
 const firstEarly = 100 * time.Millisecond
 
+// patience is how far the pauses of early probes grow before a failure is told: who asks why shall know more than that a container
+// began, and most have answered by then.
+const patience = 2 * time.Second
+
 // NewTrack begins to follow a probe. What the log was told of the run holds until probes say otherwise: an agent that
 // starts again makes no ready container unready.
 func NewTrack(c *corev1.Container, r Role, started time.Time, passed bool, now time.Time) Track {
@@ -111,6 +115,9 @@ func (t Track) Note(o Outcome, began time.Time) Track {
 	case o.Errored:
 		return t.errored(o)
 	case early && !o.OK:
+		if t.early > patience && t.Words == "" {
+			t.Words = string(t.Role) + " probe failed: " + o.Words
+		}
 		return t
 	}
 	if t.row++; o.OK != t.last {

@@ -62,6 +62,7 @@ func TestTrack(t *testing.T) {
 		want     string
 	}{
 		{"readiness is found early", Readiness, probe(0, 10, 1, 3), false, "---+-", "0s -\n100ms -\n300ms -\n700ms + passed=true\n10.7s -\n"},
+		{"who does not answer soon is told of", Readiness, probe(0, 10, 1, 3), false, "------", "0s -\n100ms -\n300ms -\n700ms -\n1.5s - \"Readiness probe failed: w4\"\n3.1s -\n"},
 		{"early failures count for nothing", Startup, probe(0, 1, 1, 2), false, "-----", "0s -\n100ms -\n300ms -\n700ms -\n1s - \"Startup probe failed: w4\"\n"},
 		{"a startup probe gives up at its threshold", Startup, probe(0, 1, 1, 2), false, "------", "0s -\n100ms -\n300ms -\n700ms -\n1s - \"Startup probe failed: w4\"\n" +
 			"2s - failed=true \"Startup probe failed: w5\"\n"},
