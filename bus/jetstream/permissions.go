@@ -12,6 +12,9 @@ import (
 // password that is made at each start and written nowhere.
 const controlUser = "control"
 
+// WiresUser is in whose name a server's own Wires ask.
+const WiresUser = controlUser
+
 // inboxPrefix is where a user's replies go. Each user has its own, so that
 // nobody reads another's and a server can tell whose a reply subject is.
 func inboxPrefix(user string) string { return "_INBOX." + user }

@@ -91,7 +91,7 @@ func readDoor(c *api.Cluster) (door, error) {
 
 // writeDoor enters a cluster into the kubeconfig file and makes it the current
 // context.
-func writeDoor(explicit, cluster string, d door) (path string, err error) {
+func writeDoor(explicit, cluster string, k kubeDoor, d door) (path string, err error) {
 	path = configRules(explicit).GetDefaultFilename()
 	name := contextName(cluster)
 	d.APIVersion, d.Kind = "stave.run/v1", "Door"
@@ -102,6 +102,10 @@ func writeDoor(explicit, cluster string, d door) (path string, err error) {
 	return path, editConfig(path, func(cfg *api.Config) {
 		cfg.Clusters[name] = &api.Cluster{Server: d.Address, Extensions: map[string]runtime.Object{extension: &runtime.Unknown{Raw: raw, ContentType: runtime.ContentTypeJSON}}}
 		cfg.AuthInfos[name] = &api.AuthInfo{TokenFile: d.Credential}
+		if k.Server != "" { // kubectl and its like come in here
+			cfg.Clusters[name].Server, cfg.Clusters[name].CertificateAuthority = k.Server, k.Authority
+			cfg.AuthInfos[name] = &api.AuthInfo{ClientCertificate: k.Person.Certificate, ClientKey: k.Person.Key}
+		}
 		namespace := ""
 		if old, ok := cfg.Contexts[name]; ok {
 			namespace = old.Namespace // a person's choice outlives a restart

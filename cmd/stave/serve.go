@@ -40,6 +40,7 @@ type cluster struct {
 	past   *follow.Checkpoints
 	loop   *run.Loop
 	door   *api.Server
+	kube   kubeDoor
 	name   string               // of this machine's node
 	agent  jetstream.Credential // of its agent
 	member *member              // this process as a node; nil when the nodes are others
@@ -51,13 +52,13 @@ type cluster struct {
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
 	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openDoor, c.feed, c.startNode,
+		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openDoor, c.openKube, c.feed, c.startNode,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())
 		}
 	}
-	path, err := writeDoor(kubeconfig, l.name, door{Address: c.server.Address(), Credential: jetstream.CredentialPath(l.credentials(), personName)})
+	path, err := writeDoor(kubeconfig, l.name, c.kube, door{Address: c.server.Address(), Credential: jetstream.CredentialPath(l.credentials(), personName)})
 	if err != nil {
 		return nil, errors.Join(err, c.stop())
 	}

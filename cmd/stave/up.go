@@ -16,6 +16,7 @@ import (
 // upCmd is `stave up`.
 type upCmd struct {
 	clusterFlags
+	kubeFlags
 	Detach            bool          `short:"d" help:"Return when the cluster is ready; it runs on in the background."`
 	RegistryHosts     string        `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
 	ContainerdAddress string        `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
@@ -201,7 +202,7 @@ func (c *upCmd) spawn(s *session, l layout) (*exec.Cmd, *os.File, error) {
 
 // args are the flags again, without --detach.
 func (c *upCmd) args(s *session) []string {
-	args := []string{"up"}
+	args := append([]string{"up"}, c.kubeFlags.args()...)
 	for _, f := range []struct{ flag, value string }{
 		{"--name", c.Name}, {"--data-dir", c.DataDir}, {"--registry-hosts", c.RegistryHosts}, {"--containerd-address", c.ContainerdAddress},
 		{"--node-name", c.NodeName}, {"--listen", c.Listen}, {"--pod-cidr", c.PodCIDR}, {"--service-cidr", c.ServiceCIDR}, {"--kubeconfig", s.Kubeconfig},

@@ -112,6 +112,27 @@ func (s *Server) viewAt(ctx context.Context, at wire.Moment, min events.Seq) (pr
 	return v, at.Time, nil
 }
 
+// StateAt is the durable state as it was after an event. It fails with a
+// *bus.HorizonError when the log no longer reaches back that far.
+func (s *Server) StateAt(ctx context.Context, seq events.Seq) (projections.State, error) {
+	b, err := s.Log.Bounds(ctx)
+	if err != nil {
+		return projections.State{}, fmt.Errorf("read the log's bounds: %w", err)
+	}
+	if seq+1 < b.First {
+		return projections.State{}, &bus.HorizonError{Asked: seq, First: b.First}
+	}
+	if seq == 0 {
+		return projections.Empty(), nil
+	}
+	v, err := s.refold(ctx, s.Views.Durable(), wire.Moment{Seq: seq})
+	var below badRequest
+	if errors.As(err, &below) {
+		err = &bus.HorizonError{Asked: seq, First: b.First}
+	}
+	return v, err
+}
+
 // refold folds the log up to a moment. The result is the state as it was then,
 // because a state is nothing but its log.
 func (s *Server) refold(ctx context.Context, newest projections.State, at wire.Moment) (projections.State, error) {

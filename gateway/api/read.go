@@ -97,13 +97,12 @@ func (m match) list(v projections.State, now time.Time) ([]json.RawMessage, erro
 // keep encodes an object if it matches.
 func (m match) keep(o events.Object) (json.RawMessage, bool, error) {
 	if m.namespace != "" && o.GetNamespace() != m.namespace || !m.labels.Matches(labels.Set(o.GetLabels())) ||
-		len(m.names) > 0 && !slices.Contains(m.names, o.GetName()) {
+		len(m.names) > 0 && !slices.Contains(m.names, o.GetName()) || !m.fields.matches(o) {
 		return nil, false, nil
 	}
 	raw, err := json.Marshal(o)
 	if err != nil {
 		return nil, false, fmt.Errorf("encode %s: %w", o.GetName(), err)
 	}
-	ok, err := m.fields.matches(raw)
-	return raw, ok, err
+	return raw, true, nil
 }

@@ -1,0 +1,204 @@
+// Package authority keeps a cluster's certificate authority and what it vouches
+// for: the API's own certificate and people's. All files lie with the cluster's
+// other credentials and are for their owner alone.
+package authority
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// How long certificates last. A person's is made anew at a start of the cluster
+// when it would end within renewBefore; the API's own at every start.
+const (
+	authorityLife = 10 * 365 * 24 * time.Hour
+	leafLife      = 365 * 24 * time.Hour
+	renewBefore   = 90 * 24 * time.Hour
+	clockSkew     = 5 * time.Minute
+)
+
+// CA signs a cluster's certificates.
+type CA struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	now  func() time.Time
+}
+
+// Pair is where a person's certificate and key are.
+type Pair struct{ Certificate, Key string }
+
+// Open reads the authority that lies in dir, or makes one.
+func Open(dir, cluster string, now func() time.Time) (*CA, error) {
+	a := &CA{dir: dir, now: now}
+	cert, key, err := read(a.path("ca.crt"), a.path("ca.key"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, a.create(cluster)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+	}
+	a.cert, a.key = cert, key
+	return a, nil
+}
+
+func (a *CA) path(name string) string { return filepath.Join(a.dir, "kube-"+name) }
+
+// File is the authority's own certificate, for clients to check the API's with.
+func (a *CA) File() string { return a.path("ca.crt") }
+
+func (a *CA) create(cluster string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make the authority's key: %w", err)
+	}
+	t, err := a.template(pkix.Name{CommonName: "stave-" + cluster}, authorityLife)
+	if err != nil {
+		return err
+	}
+	t.IsCA, t.BasicConstraintsValid = true, true
+	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	raw, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	if err != nil {
+		return fmt.Errorf("make the authority: %w", err)
+	}
+	if a.cert, err = x509.ParseCertificate(raw); err != nil {
+		return fmt.Errorf("read the new authority: %w", err)
+	}
+	a.key = key
+	return write(Pair{a.path("ca.crt"), a.path("ca.key")}, raw, key)
+}
+
+// template is what every certificate has.
+func (a *CA) template(name pkix.Name, life time.Duration) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, fmt.Errorf("make a serial number: %w", err)
+	}
+	now := a.now()
+	return &x509.Certificate{SerialNumber: serial, Subject: name, NotBefore: now.Add(-clockSkew), NotAfter: now.Add(life)}, nil
+}
+
+func (a *CA) sign(t *x509.Certificate) ([]byte, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a key: %w", err)
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, t, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("sign for %s: %w", t.Subject.CommonName, err)
+	}
+	return raw, key, nil
+}
+
+// Server is the API's certificate, for loopback and the names that pods use.
+// It lives in memory only.
+func (a *CA) Server(domain string) (tls.Certificate, error) {
+	t, err := a.template(pkix.Name{CommonName: "kube-apiserver"}, authorityLife)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	t.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain}
+	raw, key, err := a.sign(t)
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, err
+}
+
+// Person makes sure that a user has a certificate which lasts a while. The
+// groups are its organisations, as Kubernetes has it.
+func (a *CA) Person(user string, groups ...string) (Pair, error) {
+	p := Pair{a.path(user + ".crt"), a.path(user + ".key")}
+	cert, _, err := read(p.Certificate, p.Key)
+	if err == nil && cert.NotAfter.Sub(a.now()) > renewBefore && cert.CheckSignatureFrom(a.cert) == nil {
+		return p, nil
+	}
+	t, err := a.template(pkix.Name{CommonName: user, Organization: groups}, leafLife)
+	if err != nil {
+		return p, err
+	}
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	raw, key, err := a.sign(t)
+	if err != nil {
+		return p, err
+	}
+	return p, write(p, raw, key)
+}
+
+// Verify says whether a client's certificate is one of ours and still good.
+func (a *CA) Verify(chain []*x509.Certificate) error {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(a.cert)
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: a.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return fmt.Errorf("verify certificate of %s: %w", chain[0].Subject.CommonName, err)
+	}
+	return nil
+}
+
+// read reads a certificate and its key, which nobody but the owner may read.
+func read(certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	st, err := os.Stat(keyFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at key: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, nil, fmt.Errorf("key %s has mode %04o: others can read it; chmod 600 it", keyFile, st.Mode().Perm())
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read key pair %s: %w", certFile, err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, nil, fmt.Errorf("read key %s: not an elliptic curve key", keyFile)
+	}
+	return pair.Leaf, key, nil
+}
+
+// write stores a pair, the key first: a certificate without its key is made anew.
+func write(p Pair, cert []byte, key *ecdsa.PrivateKey) error {
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode key: %w", err)
+	}
+	for _, f := range []struct {
+		path, kind string
+		raw        []byte
+	}{{p.Key, "PRIVATE KEY", raw}, {p.Certificate, "CERTIFICATE", cert}} {
+		if err := replace(f.path, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.raw})); err != nil {
+			return fmt.Errorf("write %s: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+// replace writes a file whole or not at all, for its owner alone.
+func replace(path string, raw []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(raw)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

@@ -1,0 +1,148 @@
+package kube
+
+import (
+	"net"
+	"net/http"
+	"slices"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/endpoints/discovery"
+	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+
+	"github.com/stave-run/stave/events"
+)
+
+// The verbs of a resource that people write, of a derived one, and of the parts.
+var (
+	everyVerb = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+	readVerbs = metav1.Verbs{"get", "list", "watch"}
+	partVerbs = map[string]metav1.Verbs{"status": {"get"}, "scale": {"get", "patch", "update"}, "log": {"get"},
+		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"}}
+)
+
+// partKinds are the kinds of the parts that are not of their resource's kind.
+var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling", Version: "v1", Kind: "Scale"},
+	"exec": {Version: "v1", Kind: "PodExecOptions"}, "attach": {Version: "v1", Kind: "PodAttachOptions"}, "portforward": {Version: "v1", Kind: "PodPortForwardOptions"}}
+
+// partsOf are a kind's subresources.
+func partsOf(k events.Kind) []string {
+	switch k.Resource {
+	case events.Pods:
+		return []string{"attach", "exec", "log", "portforward", "status"}
+	case events.Deployments, events.ReplicaSets:
+		return []string{"scale", "status"}
+	case events.Namespaces, events.Nodes, events.Services:
+		return []string{"status"}
+	}
+	return nil
+}
+
+// everyday are the kinds that `kubectl get all` means.
+var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets}
+
+func categoriesOf(k events.Kind) []string {
+	if slices.Contains(everyday, k.Resource) {
+		return []string{"all"}
+	}
+	return nil
+}
+
+// versionsOf are the served group versions, core first.
+func versionsOf() []schema.GroupVersion {
+	var out []schema.GroupVersion
+	for _, k := range events.Kinds {
+		if gv := k.GVK().GroupVersion(); !slices.Contains(out, gv) {
+			out = append(out, gv)
+		}
+	}
+	return out
+}
+
+// loopback is where everybody finds this server.
+type loopback struct{ address string }
+
+// ServerAddressByClientCIDRs implements discovery.Addresses.
+func (l loopback) ServerAddressByClientCIDRs(net.IP) []metav1.ServerAddressByClientCIDR {
+	return []metav1.ServerAddressByClientCIDR{{ClientCIDR: "0.0.0.0/0", ServerAddress: l.address}}
+}
+
+// addDiscovery serves what there is, in the old form, a document a group
+// version, and in the new one, all at once.
+func (s *Server) addDiscovery(mux *http.ServeMux) {
+	core, named := aggregated.NewResourceManager("api"), aggregated.NewResourceManager("apis")
+	where := loopback{s.address}
+	groups := discovery.NewRootAPIsHandler(where, s.codecs)
+	for _, gv := range versionsOf() {
+		manager, path := named, "/apis/"+gv.String()
+		if gv.Group == "" {
+			manager, path = core, "/api/"+gv.Version
+		}
+		manager.AddGroupVersion(gv.Group, s.newForm(gv))
+		mux.Handle(path, discovery.NewAPIVersionHandler(s.codecs, gv, discovery.APIResourceListerFunc(func() []metav1.APIResource { return oldForm(gv) })))
+		if gv.Group == "" {
+			continue
+		}
+		v := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
+		group := metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v}
+		groups.AddGroup(group)
+		mux.Handle("/apis/"+gv.Group, discovery.NewAPIGroupHandler(s.codecs, group))
+	}
+	mux.Handle("/api", aggregated.WrapAggregatedDiscoveryToHandler(discovery.NewLegacyRootAPIHandler(where, s.codecs, "/api"), core, nil))
+	mux.Handle("/apis", aggregated.WrapAggregatedDiscoveryToHandler(groups, named, nil))
+}
+
+func verbsOf(k events.Kind) metav1.Verbs {
+	if k.Derived {
+		return readVerbs
+	}
+	return everyVerb
+}
+
+func oldForm(gv schema.GroupVersion) []metav1.APIResource {
+	var out []metav1.APIResource
+	for _, k := range events.Kinds {
+		if k.GVK().GroupVersion() != gv {
+			continue
+		}
+		out = append(out, metav1.APIResource{Name: k.Plural(), SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Name,
+			Verbs: verbsOf(k), ShortNames: k.Short, Categories: categoriesOf(k)})
+		for _, part := range partsOf(k) {
+			r := metav1.APIResource{Name: k.Plural() + "/" + part, Namespaced: k.Namespaced, Kind: k.Name, Verbs: partVerbs[part]}
+			if other, ok := partKinds[part]; ok {
+				r.Group, r.Version, r.Kind = other.Group, other.Version, other.Kind
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscovery {
+	out := apidiscoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
+	for _, k := range events.Kinds {
+		if k.GVK().GroupVersion() != gv {
+			continue
+		}
+		scope := apidiscoveryv2.ScopeCluster
+		if k.Namespaced {
+			scope = apidiscoveryv2.ScopeNamespace
+		}
+		r := apidiscoveryv2.APIResourceDiscovery{Resource: k.Plural(), SingularResource: k.Singular, Scope: scope, Verbs: verbsOf(k),
+			ShortNames: k.Short, Categories: categoriesOf(k), ResponseKind: kindFor(k.GVK())}
+		for _, part := range partsOf(k) {
+			kind := k.GVK()
+			if other, ok := partKinds[part]; ok {
+				kind = other
+			}
+			r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{Subresource: part, Verbs: partVerbs[part], ResponseKind: kindFor(kind)})
+		}
+		out.Resources = append(out.Resources, r)
+	}
+	return out
+}
+
+func kindFor(g schema.GroupVersionKind) *metav1.GroupVersionKind {
+	return &metav1.GroupVersionKind{Group: g.Group, Version: g.Version, Kind: g.Kind}
+}

@@ -1,0 +1,117 @@
+package kube
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/portforward"
+	streaming "k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// forward carries connections to ports of a pod: over SPDY, or over SPDY inside
+// of a WebSocket, as newer clients do.
+func (s *Server) forward(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) error {
+	if isWebSocket(r) {
+		s.tunnelled(w, r, pod)
+		return nil
+	}
+	s.forwardSPDY(w, r, forwarder{s, pod, r})
+	return nil
+}
+
+func (s *Server) forwardSPDY(w http.ResponseWriter, r *http.Request, f forwarder) {
+	streaming.ServePortForward(w, r, f, f.pod.Name, string(f.pod.UID), &streaming.V4Options{}, idleStream,
+		remotecommand.DefaultStreamCreationTimeout, streaming.SupportedProtocols)
+}
+
+// tunnelling is SPDY inside of a WebSocket.
+var tunnelling = websocket.Upgrader{Subprotocols: []string{streaming.WebsocketsSPDYTunnelingPortForwardV1}}
+
+// tunnelled upgrades to a WebSocket and serves SPDY on what it carries.
+func (s *Server) tunnelled(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) {
+	if !slices.Contains(websocket.Subprotocols(r), tunnelling.Subprotocols[0]) {
+		http.Error(w, "unable to upgrade: only "+tunnelling.Subprotocols[0]+" is spoken here", http.StatusBadRequest)
+		return
+	}
+	ws, err := tunnelling.Upgrade(w, r, nil)
+	if err != nil {
+		return // the upgrader has answered
+	}
+	conn := portforward.NewTunnelingConnection("server", ws)
+	defer conn.Close()
+	inside := r.Clone(r.Context())
+	inside.Method, inside.Body = http.MethodPost, http.NoBody
+	inside.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"SPDY/3.1"}, "X-Stream-Protocol-Version": {streaming.PortForwardV1Name}}
+	s.forwardSPDY(&tunnel{conn: conn, header: http.Header{}}, inside, forwarder{s, pod, r})
+}
+
+// tunnel is the answer to an upgrade that has happened already.
+type tunnel struct {
+	conn   net.Conn
+	header http.Header
+}
+
+// Header implements http.ResponseWriter.
+func (t *tunnel) Header() http.Header { return t.header }
+
+// WriteHeader implements http.ResponseWriter; the WebSocket's own answer stands.
+func (t *tunnel) WriteHeader(int) {}
+
+// Write implements http.ResponseWriter: an upgrade that fails has words, and
+// nobody who reads them.
+func (t *tunnel) Write(p []byte) (int, error) { return len(p), nil }
+
+// Hijack implements http.Hijacker.
+func (t *tunnel) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return t.conn, bufio.NewReadWriter(bufio.NewReader(t.conn), bufio.NewWriter(t.conn)), nil
+}
+
+// forwarder opens connections to a pod.
+type forwarder struct {
+	server *Server
+	pod    *corev1.Pod
+	asked  *http.Request // by whom
+}
+
+// PortForward implements portforward.PortForwarder: one connection, until one
+// of its ends closes it.
+func (f forwarder) PortForward(_ context.Context, _, _ string, port int32, client io.ReadWriteCloser) error {
+	stream, err := f.server.dial(f.asked.Context(), f.pod, wire.NodeForward,
+		wire.ForwardRequest{Namespace: f.pod.Namespace, Pod: f.pod.Name, UID: events.UID(f.pod.UID), Port: uint16(port)}) //nolint:gosec // it was read as one
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	ctx, cancel := context.WithCancel(f.asked.Context())
+	defer cancel()
+	go node{stream}.sendInput(ctx, client)
+	for {
+		fr, err := stream.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("the connection to the pod ended: %w", err)
+		}
+		switch fr.Channel {
+		case wire.Stdout:
+			if _, err := client.Write(fr.Data); err != nil {
+				return fmt.Errorf("write to the client: %w", err)
+			}
+		case wire.Failed:
+			return ended(fr.Data)
+		}
+	}
+}

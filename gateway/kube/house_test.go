@@ -1,0 +1,139 @@
+package kube_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/stave-run/stave/bus/memory"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/api"
+	"github.com/stave-run/stave/gateway/kube"
+	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/follow"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/deployment"
+	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/namespace"
+	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/run"
+)
+
+// house is a control plane in one process with a Kubernetes door.
+type house struct {
+	*testing.T
+	log    *memory.Log
+	wires  *memory.Wires
+	view   *follow.Follower
+	loop   *run.Loop
+	past   *api.Server
+	people *authority.CA
+	port   string
+	close  func()
+	config *rest.Config
+
+	mu   sync.Mutex
+	lost int // updates whose clients gave up
+}
+
+type submitter struct{ *run.Loop }
+
+func (s submitter) Submit(ctx context.Context, w kube.Wish) ([]events.Envelope, error) {
+	return s.Loop.Submit(ctx, run.Request{Actor: w.Actor, ID: w.ID, Key: w.Key, Message: w.Message, Decide: w.Decide})
+}
+
+type oldSubmitter struct{ *run.Loop }
+
+func (s oldSubmitter) Submit(ctx context.Context, w api.Wish) ([]events.Envelope, error) {
+	return s.Loop.Submit(ctx, run.Request{Actor: w.Actor, ID: w.ID, Key: w.Key, Message: w.Message, Decide: w.Decide})
+}
+
+// open makes a cluster without nodes; controllers run.
+func open(t *testing.T) *house {
+	t.Helper()
+	h := &house{T: t, log: memory.NewLog(time.Now), wires: memory.NewWires(), port: "0"}
+	var err error
+	if h.view, err = follow.Open(t.Context(), h.log, follow.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.view.Close)
+	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = h.loop.Run(ctx) }() // it ends with the context
+	t.Cleanup(func() { cancel(); <-ended })
+	cluster := projections.Cluster{Name: "test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", DNS: "10.96.0.10", Domain: "cluster.local"}
+	_, err = h.loop.Submit(t.Context(), run.Request{Actor: "test", ID: "boot", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+		return admit.Bootstrap(v, cluster), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.past, err = api.Serve(api.Options{Wires: h.wires, Log: h.log, Views: h.view, Writer: oldSubmitter{h.loop}, Cluster: "test", Version: "1", Now: time.Now,
+		Explain: func(projections.State, events.Key) []events.Reason { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.past.Close)
+	if h.people, err = authority.Open(t.TempDir(), "test", time.Now); err != nil {
+		t.Fatal(err)
+	}
+	h.serve()
+	t.Cleanup(func() { h.close() })
+	return h
+}
+
+// serve opens the door, where it was when it was open before.
+func (h *house) serve() {
+	h.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:"+h.port)
+	if err != nil {
+		h.Fatal(err)
+	}
+	_, h.port, _ = net.SplitHostPort(l.Addr().String())
+	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Cluster: "test", Version: "1",
+		Domain: "cluster.local", Now: time.Now, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	h.close = func() {
+		if err := s.Close(); err != nil {
+			h.Errorf("close: %v", err)
+		}
+		if err := <-done; err != nil {
+			h.Errorf("serve: %v", err)
+		}
+	}
+	h.config = h.as("admin", "system:masters")
+}
+
+// as is how somebody comes in.
+func (h *house) as(user string, groups ...string) *rest.Config {
+	h.Helper()
+	pair, err := h.people.Person(user, groups...)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return &rest.Config{Host: "https://127.0.0.1:" + h.port, UserAgent: "tester/1 (linux)", QPS: -1,
+		TLSClientConfig: rest.TLSClientConfig{CAFile: h.people.File(), CertFile: pair.Certificate, KeyFile: pair.Key}}
+}
+
+func (h *house) client() *kubernetes.Clientset {
+	h.Helper()
+	c, err := kubernetes.NewForConfig(h.config)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,184 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/storage"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// freshWait is how long a read waits for a position that lies ahead.
+const freshWait = 3 * time.Second
+
+// position reads a resourceVersion; empty is 0.
+func position(version string) (events.Position, error) {
+	if version == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return 0, apierrors.NewBadRequest("Invalid value: \"" + version + "\": resourceVersion: " + err.Error())
+	}
+	return events.Position(n), nil
+}
+
+// atLeast is the durable state once it has reached a position.
+func (s *Server) atLeast(ctx context.Context, p events.Position) (projections.State, error) {
+	v := s.Views.Durable()
+	if p.Seq() <= v.Seq {
+		return v, nil
+	}
+	wait, cancel := context.WithTimeout(ctx, freshWait)
+	defer cancel()
+	v, err := s.Views.WaitDurable(wait, p.Seq())
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return v, storage.NewTooLargeResourceVersionError(uint64(p), uint64(s.Views.Durable().End()), 1)
+	}
+	return v, err
+}
+
+// stateAt is the state as of a position of the past.
+func (s *Server) stateAt(ctx context.Context, seq events.Seq) (projections.State, error) {
+	v, err := s.atLeast(ctx, events.At(seq, 0))
+	if err != nil || v.Seq == seq {
+		return v, err
+	}
+	v, err = s.Past.StateAt(ctx, seq)
+	var horizon *bus.HorizonError
+	if errors.As(err, &horizon) {
+		return v, apierrors.NewResourceExpired("too old resource version: " + events.At(seq, 0).String() + " (" + events.At(horizon.First, 0).String() + ")")
+	}
+	return v, err
+}
+
+// List implements rest.Lister.
+func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (runtime.Object, error) {
+	if opts == nil {
+		opts = &internalversion.ListOptions{}
+	}
+	page, err := o.pageOf(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	keep := o.selection(ctx, opts)
+	items, rest := o.collect(page, keep, int(opts.Limit))
+	list := o.NewList()
+	fill(list, items)
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
+	}
+	m.SetResourceVersion(page.position.String())
+	if rest > 0 {
+		last := items[len(items)-1]
+		m.SetContinue(o.pages.keep(page, last.GetNamespace(), last.GetName()))
+		if keep.everything {
+			left := int64(rest)
+			m.SetRemainingItemCount(&left)
+		}
+	}
+	return list, nil
+}
+
+// collect is a page's objects, and how many come after it; when not everything
+// is wanted, only whether there are more.
+func (o *objects) collect(p page, keep selection, limit int) (items []events.Object, rest int) {
+	for found := range o.all(p.view, keep, o.Now()) {
+		if !p.after(found) {
+			continue
+		}
+		if limit == 0 || len(items) < limit {
+			items = append(items, o.dressed(p.view, found, keyOf(o.kind, found)))
+			continue
+		}
+		if rest++; !keep.everything {
+			break
+		}
+	}
+	return items, rest
+}
+
+func keyOf(k events.Kind, o events.Object) events.Key {
+	return events.Key{Resource: k.Resource, Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
+// fill puts objects into a typed list. Items of lists don't say what they are.
+func fill(list runtime.Object, items []events.Object) {
+	dst := reflect.ValueOf(list).Elem().FieldByName("Items")
+	dst.Set(reflect.MakeSlice(dst.Type(), len(items), len(items)))
+	for i, x := range items {
+		dst.Index(i).Set(reflect.ValueOf(x).Elem())
+		dst.Index(i).FieldByName("TypeMeta").SetZero()
+	}
+}
+
+// selection is which objects a request wants.
+type selection struct {
+	namespace  string
+	name       string // empty: any
+	labels     labels.Selector
+	fields     fields.Selector
+	everything bool // of the namespace
+}
+
+func (o *objects) selection(ctx context.Context, opts *internalversion.ListOptions) selection {
+	s := selection{labels: labels.Everything(), fields: fields.Everything()}
+	if o.kind.Namespaced {
+		s.namespace = request.NamespaceValue(ctx)
+	}
+	if opts.LabelSelector != nil {
+		s.labels = opts.LabelSelector
+	}
+	if opts.FieldSelector != nil {
+		s.fields = opts.FieldSelector
+	}
+	if name, ok := s.fields.RequiresExactMatch("metadata.name"); ok {
+		s.name = name
+	}
+	s.everything = s.labels.Empty() && s.fields.Empty()
+	return s
+}
+
+// has tells whether an object is wanted.
+func (s selection) has(o events.Object) bool {
+	return (s.namespace == "" || o.GetNamespace() == s.namespace) && s.labels.Matches(labels.Set(o.GetLabels())) &&
+		(s.fields.Empty() || s.fields.Matches(fieldsOf{o}))
+}
+
+// all walks the wanted objects of a state.
+func (o *objects) all(v projections.State, want selection, now time.Time) func(yield func(events.Object) bool) {
+	return func(yield func(events.Object) bool) {
+		if want.name != "" && !o.kind.Derived && (want.namespace != "" || !o.kind.Namespaced) {
+			found, ok := v.Object(events.Key{Resource: o.kind.Resource, Namespace: want.namespace, Name: want.name}, now)
+			if ok && want.has(found) {
+				yield(found)
+			}
+			return
+		}
+		for found := range v.Objects(o.kind.Resource, want.namespace, now) {
+			if want.has(found) && !yield(found) {
+				return
+			}
+		}
+	}
+}
+
+// resourceVersionMatch of a list.
+func exact(opts *internalversion.ListOptions) bool {
+	return opts.ResourceVersionMatch == metav1.ResourceVersionMatchExact
+}

@@ -1,0 +1,111 @@
+package kube
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// page is where a list goes on: all pages of a list show one state.
+type page struct {
+	view     projections.State
+	position events.Position // what the list says as its resourceVersion
+	from     *pageToken      // nil for the first page
+}
+
+// pageToken is what a client hands back for the next page.
+type pageToken struct {
+	Position  events.Position `json:"p"`
+	Namespace string          `json:"ns,omitempty"` // of the last object shown
+	Name      string          `json:"n"`
+}
+
+// after tells whether an object comes after the pages before.
+func (p page) after(o events.Object) bool {
+	if p.from == nil {
+		return true
+	}
+	if c := strings.Compare(o.GetNamespace(), p.from.Namespace); c != 0 {
+		return c > 0
+	}
+	return o.GetName() > p.from.Name
+}
+
+// pageOf is the state that a list reads.
+func (o *objects) pageOf(ctx context.Context, opts *internalversion.ListOptions) (page, error) {
+	if opts.Continue != "" {
+		return o.nextPage(ctx, opts.Continue)
+	}
+	p, err := position(opts.ResourceVersion)
+	if err != nil {
+		return page{}, err
+	}
+	if exact(opts) {
+		v, err := o.stateAt(ctx, p.Seq())
+		return page{view: v, position: p}, err
+	}
+	v, err := o.atLeast(ctx, p)
+	return page{view: v, position: v.End()}, err
+}
+
+func (o *objects) nextPage(ctx context.Context, token string) (page, error) {
+	var t pageToken
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil {
+		err = json.Unmarshal(raw, &t)
+	}
+	if err != nil || t.Position == 0 {
+		return page{}, apierrors.NewBadRequest("continue key is not valid")
+	}
+	if v, ok := o.pages.get(t.Position.Seq()); ok {
+		return page{view: v, position: t.Position, from: &t}, nil
+	}
+	v, err := o.stateAt(ctx, t.Position.Seq())
+	if apierrors.IsResourceExpired(err) {
+		err = apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+	}
+	return page{view: v, position: t.Position, from: &t}, err
+}
+
+// keptPages bounds the states that are kept for lists under way; those of older
+// ones are folded again.
+const keptPages = 8
+
+// pages are the states of lists that are read page by page, newest last. The
+// zero value is empty.
+type pages struct {
+	mu   sync.Mutex
+	kept []projections.State
+}
+
+func (p *pages) get(seq events.Seq) (projections.State, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, v := range p.kept {
+		if v.Seq == seq {
+			return v, true
+		}
+	}
+	return projections.State{}, false
+}
+
+// keep remembers a page's state and writes the token of the next one.
+func (p *pages) keep(at page, namespace, name string) string {
+	p.mu.Lock()
+	p.kept = slices.DeleteFunc(p.kept, func(v projections.State) bool { return v.Seq == at.view.Seq })
+	if len(p.kept) == keptPages {
+		p.kept = slices.Delete(p.kept, 0, 1)
+	}
+	p.kept = append(p.kept, at.view)
+	p.mu.Unlock()
+	return base64.RawURLEncoding.EncodeToString(events.MustBody(pageToken{at.position, namespace, name}))
+}

@@ -1,0 +1,98 @@
+package kube
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// Delete implements rest.GracefulDeleter. What is gone at once is answered with
+// a Status, what goes later with the object as it goes.
+func (o *objects) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	k := o.key(ctx, name)
+	old, ok := o.shown(o.Views.Durable(), k, o.Now())
+	if !ok {
+		return nil, false, apierrors.NewNotFound(o.resource(), name)
+	}
+	if validate != nil {
+		if err := validate(ctx, old); err != nil {
+			return nil, false, err
+		}
+	}
+	if opts == nil {
+		opts = &metav1.DeleteOptions{}
+	}
+	out, err := o.submit(ctx, change{key: k, dryRun: len(opts.DryRun) > 0, Request: deletion(k, opts)})
+	if err != nil {
+		return nil, false, asConflict(err, o, name)
+	}
+	if now, ok := o.shown(out.view, k, out.now); ok && now.GetUID() == old.GetUID() {
+		return now, false, nil
+	}
+	gone := gvrOf(o.kind)
+	return &metav1.Status{Status: metav1.StatusSuccess,
+		Details: &metav1.StatusDetails{Name: name, Group: gone.Group, Kind: gone.Resource, UID: old.GetUID()}}, true, nil
+}
+
+// asConflict is for changes that are not made again.
+func asConflict(err error, o *objects, name string) error {
+	if _, ok := err.(moved); ok {
+		return apierrors.NewConflict(o.resource(), name, errMoved)
+	}
+	return err
+}
+
+// deletion is what the options ask of admission. A grace of no seconds means
+// that nobody waits for the node.
+func deletion(k events.Key, opts *metav1.DeleteOptions) admit.Request {
+	r := admit.Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Delete, Grace: opts.GracePeriodSeconds}, Item: wire.Item{Key: k}}
+	r.Force = opts.GracePeriodSeconds != nil && *opts.GracePeriodSeconds == 0
+	switch {
+	case opts.PropagationPolicy != nil:
+		r.Cascade = map[metav1.DeletionPropagation]string{metav1.DeletePropagationOrphan: "orphan", metav1.DeletePropagationForeground: "foreground"}[*opts.PropagationPolicy]
+	case opts.OrphanDependents != nil && *opts.OrphanDependents: //nolint:staticcheck // old clients still say it so
+		r.Cascade = "orphan"
+	}
+	if p := opts.Preconditions; p != nil {
+		r.Item.UID, r.Item.ResourceVersion = events.UID(value(p.UID)), string(value((*types.UID)(p.ResourceVersion)))
+	}
+	return r
+}
+
+func value(s *types.UID) types.UID {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// DeleteCollection implements rest.CollectionDeleter: each by itself.
+func (o *objects) DeleteCollection(ctx context.Context, validate rest.ValidateObjectFunc, opts *metav1.DeleteOptions, which *internalversion.ListOptions) (runtime.Object, error) {
+	if which == nil {
+		which = &internalversion.ListOptions{}
+	}
+	page, err := o.pageOf(ctx, which)
+	if err != nil {
+		return nil, err
+	}
+	items, _ := o.collect(page, o.selection(ctx, which), int(which.Limit))
+	for _, x := range items {
+		_, _, err := o.Delete(request.WithNamespace(ctx, x.GetNamespace()), x.GetName(), validate, opts.DeepCopy())
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	list := o.NewList()
+	fill(list, items)
+	return list, nil
+}

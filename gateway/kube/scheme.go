@@ -1,0 +1,64 @@
+package kube
+
+import (
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// groups are the API groups whose types travel through the door.
+var groups = []func(*runtime.Scheme) error{
+	corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
+	authenticationv1.AddToScheme, authorizationv1.AddToScheme,
+}
+
+// newScheme knows the types, and which of their fields can be selected on.
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range groups {
+		utilruntime.Must(add(s)) // fails only for two types of one name
+	}
+	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
+	for _, k := range events.Kinds {
+		known := projections.SelectableFields(k.Resource)
+		utilruntime.Must(s.AddFieldLabelConversionFunc(k.GVK(), func(label, value string) (string, string, error) {
+			if !slices.Contains(known, label) {
+				return "", "", fmt.Errorf("field label not supported: %s", label)
+			}
+			return label, value, nil
+		}))
+	}
+	return s
+}
+
+// newCodecs encodes lists item by item, so that a long one needs no second copy.
+func newCodecs(s *runtime.Scheme) serializer.CodecFactory {
+	return serializer.NewCodecFactory(s, serializer.WithStreamingCollectionEncodingToJSON(), serializer.WithStreamingCollectionEncodingToProtobuf())
+}
+
+// fieldsOf is an object's selectable fields.
+type fieldsOf struct{ events.Object }
+
+// Has implements fields.Fields.
+func (f fieldsOf) Has(name string) bool { return f.Get(name) != "" }
+
+// Get implements fields.Fields.
+func (f fieldsOf) Get(name string) string { return projections.FieldOf(f.Object, name) }
+
+var _ fields.Fields = fieldsOf{}

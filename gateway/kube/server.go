@@ -1,0 +1,148 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// Views are the snapshots that answers are made from.
+type Views interface {
+	// Durable is the newest state that a power cut cannot take back.
+	Durable() projections.State
+	// WaitDurable waits until a sequence is folded and durable.
+	WaitDurable(ctx context.Context, seq events.Seq) (projections.State, error)
+	// OnDurable calls f for every event from now on, in order, from one
+	// goroutine; stop ends it.
+	OnDurable(f func(projections.State, events.Envelope, []projections.Change)) (stop func())
+}
+
+// Past folds the log up to a sequence. Its error is a *bus.HorizonError when
+// the log no longer reaches back that far.
+type Past interface {
+	StateAt(ctx context.Context, seq events.Seq) (projections.State, error)
+}
+
+// Wish is what a client wants; Decide turns it into drafts on the writer's own
+// view. It may be asked more than once.
+type Wish struct {
+	Actor   events.Actor
+	ID      string
+	Key     events.Key
+	Message string
+	Decide  func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
+}
+
+// Writer is the one writer.
+type Writer interface {
+	// Submit decides a wish and appends what follows, whole or not at all. It
+	// returns the events as they stand in the log, before they are durable.
+	Submit(ctx context.Context, w Wish) ([]events.Envelope, error)
+}
+
+// Options are what a server needs.
+type Options struct {
+	Views     Views
+	Past      Past
+	Log       bus.Log
+	Writer    Writer
+	Wires     bus.Wires // to reach node agents
+	WiresUser string    // in whose name Wires ask
+	Authority *authority.CA
+	Cluster   string
+	Version   string // Stave's
+	Domain    string // of the cluster's names
+	Now       func() time.Time
+	Logger    *slog.Logger
+}
+
+// Server serves the API until it is closed.
+type Server struct {
+	Options
+	scheme *runtime.Scheme
+	codecs serializer.CodecFactory
+	feed   *feed
+	pages  pages
+	verbs  func() (*verbs, error) // made by the first request for a resource
+	extras func() http.Handler    // discovery and OpenAPI, made by the first request for one
+	busy   limits
+
+	http    http.Server
+	address string
+	base    context.Context
+	stop    context.CancelFunc
+	done    chan struct{}
+}
+
+// New makes a server that does not listen yet. It is cheap: what takes time
+// waits for the first request.
+func New(o Options) *Server {
+	s := &Server{Options: o, scheme: newScheme(), busy: newLimits(), done: make(chan struct{})}
+	s.codecs = newCodecs(s.scheme)
+	s.verbs = sync.OnceValues(s.newVerbs)
+	s.extras = sync.OnceValue(s.newExtras)
+	s.feed = newFeed(o.Views)
+	s.base, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// How long a client may take over what it should do at once.
+const (
+	headerTime = 10 * time.Second
+	idleTime   = 3 * time.Minute
+	closeTime  = 2 * time.Second
+	maxHeader  = 64 << 10
+)
+
+// Serve answers on a listener, with TLS, until Close.
+func (s *Server) Serve(l net.Listener) error {
+	defer close(s.done)
+	cert, err := s.Authority.Server(s.Domain)
+	if err != nil {
+		return fmt.Errorf("make the API's certificate: %w", err)
+	}
+	s.http.Handler = s
+	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
+		ClientAuth: tls.RequestClientCert} // a bad one is told so in words, by Status and not by a broken handshake
+	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.MaxHeaderBytes = headerTime, idleTime, maxHeader
+	s.http.BaseContext = func(net.Listener) context.Context { return s.base }
+	s.http.ErrorLog = log.New(discard{}, "", 0) // clients that leave or speak no TLS are no news
+	err = s.http.ServeTLS(l, "", "")
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the Kubernetes API: %w", err)
+}
+
+type discard struct{}
+
+// Write implements io.Writer.
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// Close ends watches and streams, and lets other requests finish for a moment.
+func (s *Server) Close() error {
+	s.stop()
+	s.feed.close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return s.http.Close()
+	}
+	return nil
+}

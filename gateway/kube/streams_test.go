@@ -1,0 +1,116 @@
+package kube_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/remotecommand"
+	"k8s.io/client-go/util/exec"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/run"
+)
+
+// agent answers streams as a node's agent does.
+func (h *house) agent(verb string, serve func(context.Context, bus.Request, bus.Stream)) {
+	h.Helper()
+	stop, err := h.wires.Accept(wire.NodePattern("n1", verb), serve)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(stop)
+}
+
+// echo says back what it is told, in capitals, and then fails with 3.
+func echo(ctx context.Context, _ bus.Request, s bus.Stream) {
+	for {
+		f, err := s.Recv(ctx)
+		if err != nil {
+			return
+		}
+		if f.Channel == wire.StdinClosed {
+			break
+		}
+		if f.Channel == wire.Stdin {
+			_ = s.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: bytes.ToUpper(f.Data)})
+		}
+	}
+	_ = s.Send(ctx, bus.Frame{Channel: wire.Stderr, Data: []byte("oh")})
+	st := metav1.Status{Status: metav1.StatusFailure, Reason: "NonZeroExitCode", Message: "exit code 3",
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: "ExitCode", Message: "3"}}}}
+	_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(st)})
+	_ = s.Close()
+}
+
+// podOn makes a pod and gives it to the node n1.
+func (h *house) podOn(name string) {
+	h.Helper()
+	// A pod of a node that is not there would be collected.
+	if _, err := h.client().CoreV1().Nodes().Create(h.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, metav1.CreateOptions{}); err != nil {
+		h.Fatal(err)
+	}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	made, err := h.client().CoreV1().Pods("default").Create(h.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	k := events.Key{Resource: events.Pods, Namespace: "default", Name: name}
+	done, err := h.loop.Submit(h.Context(), run.Request{Actor: "test", ID: "assign " + name, Key: k, Decide: func(projections.State, time.Time) ([]reconcilers.Draft, error) {
+		return []reconcilers.Draft{{Subject: events.AssignSubject("n1"), Type: events.PodsAssigned,
+			Body: events.MustBody(events.Assigned{Pods: []events.Ref{{Key: k, UID: events.UID(made.UID)}}})}}, nil
+	}})
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, err := h.view.WaitDurable(h.Context(), done[0].Seq); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func TestStreams(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	h.agent(wire.NodeExec, echo)
+	h.agent(wire.NodeLogs, func(ctx context.Context, r bus.Request, s bus.Stream) {
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: append([]byte("asked "), r.Body...)})
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(metav1.Status{Status: metav1.StatusSuccess})})
+		_ = s.Close()
+	})
+	tail := int64(7)
+	out, err := h.client().CoreV1().Pods("default").GetLogs("a", &corev1.PodLogOptions{TailLines: &tail, Timestamps: true}).DoRaw(t.Context())
+	if err != nil || !strings.Contains(string(out), `"tail":7`) || !strings.Contains(string(out), `"timestamps":true`) {
+		t.Errorf("log: %s, %v", out, err)
+	}
+	if _, err = h.client().CoreV1().Pods("default").GetLogs("a", &corev1.PodLogOptions{Container: "x"}).DoRaw(t.Context()); !apierrors.IsBadRequest(err) {
+		t.Errorf("log of no container: %v", err)
+	}
+	req := h.client().CoreV1().RESTClient().Post().Resource("pods").Namespace("default").Name("a").SubResource("exec").
+		VersionedParams(&corev1.PodExecOptions{Command: []string{"x"}, Stdin: true, Stdout: true, Stderr: true}, scheme.ParameterCodec)
+	ws, err := remotecommand.NewWebSocketExecutor(h.config, "GET", req.URL().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spdy, err := remotecommand.NewSPDYExecutor(h.config, "POST", req.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, e := range map[string]remotecommand.Executor{"websocket": ws, "spdy": spdy} {
+		var out, errs bytes.Buffer
+		err := e.StreamWithContext(t.Context(), remotecommand.StreamOptions{Stdin: strings.NewReader("hello"), Stdout: &out, Stderr: &errs})
+		code, ok := err.(exec.CodeExitError) //nolint:errorlint // it is not wrapped
+		if !ok || code.Code != 3 || out.String() != "HELLO" || errs.String() != "oh" {
+			t.Errorf("%s: %q, %q, %v", how, out.String(), errs.String(), err)
+		}
+	}
+}

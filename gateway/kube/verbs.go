@@ -1,0 +1,134 @@
+package kube
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/client-go/applyconfigurations"
+
+	"github.com/stave-run/stave/events"
+)
+
+// patchTypes are the patches that are taken.
+var patchTypes = []string{"application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"}
+
+// maxBody is how many bytes a request's body may have, as in Kubernetes.
+const maxBody = 3 << 20
+
+// watchTime is how long a watch at least lasts that names no time of its own;
+// at most twice as long.
+const watchTime = 30 * time.Minute
+
+// verbs has a handler for each verb of each resource.
+type verbs struct {
+	server *Server
+	types  managedfields.TypeConverter
+	all    map[verbKey]http.Handler
+	known  map[verbKey]bool // the same without verbs
+}
+
+type verbKey struct {
+	schema.GroupVersionResource
+	sub, verb string
+}
+
+// find is the handler of a verb; known tells whether the resource has others.
+func (v *verbs) find(r schema.GroupVersionResource, sub, verb string) (h http.Handler, known bool) {
+	return v.all[verbKey{r, sub, verb}], v.known[verbKey{r, sub, ""}]
+}
+
+// newVerbs makes all handlers. It parses the merge schema of all types, which
+// takes a tenth of a second.
+func (s *Server) newVerbs() (*verbs, error) {
+	v := &verbs{server: s, types: applyconfigurations.NewTypeConverter(s.scheme), all: map[verbKey]http.Handler{}, known: map[verbKey]bool{}}
+	for _, k := range events.Kinds {
+		if err := v.addKind(k); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
+		}
+	}
+	v.addStreams()
+	return v, nil
+}
+
+func gvrOf(k events.Kind) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Plural()}
+}
+
+func (v *verbs) addKind(k events.Kind) error {
+	objects := &objects{Server: v.server, kind: k}
+	scope, err := v.scope(k, k.GVK(), "", objects)
+	if err != nil {
+		return err
+	}
+	v.set(k, "", "get", handlers.GetResource(objects, scope))
+	list := handlers.ListResource(objects, objects, scope, false, watchTime)
+	v.set(k, "", "list", list)
+	v.set(k, "", "watch", list)
+	if k.Derived {
+		return nil
+	}
+	v.set(k, "", "create", handlers.CreateResource(objects, scope, nil))
+	v.set(k, "", "update", handlers.UpdateResource(objects, scope, nil))
+	v.set(k, "", "patch", handlers.PatchResource(objects, scope, nil, patchTypes))
+	v.set(k, "", "delete", handlers.DeleteResource(objects, true, scope, nil))
+	v.set(k, "", "deletecollection", handlers.DeleteCollection(objects, true, scope, nil))
+	return v.addParts(k, objects)
+}
+
+// addParts adds a kind's subresources.
+func (v *verbs) addParts(k events.Kind, of *objects) error {
+	if slices.Contains(partsOf(k), "status") {
+		scope, err := v.scope(k, k.GVK(), "status", of)
+		if err != nil {
+			return err
+		}
+		v.set(k, "status", "get", handlers.GetResource(of, scope))
+	}
+	if !scalable[k.Resource] {
+		return nil
+	}
+	scope, err := v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", of)
+	if err != nil {
+		return err
+	}
+	part := scale{of}
+	v.set(k, "scale", "get", handlers.GetResource(part, scope))
+	v.set(k, "scale", "update", handlers.UpdateResource(part, scope, nil))
+	v.set(k, "scale", "patch", handlers.PatchResource(part, scope, nil, patchTypes))
+	return nil
+}
+
+func (v *verbs) set(k events.Kind, sub, verb string, h http.Handler) {
+	v.all[verbKey{gvrOf(k), sub, verb}] = h
+	v.known[verbKey{gvrOf(k), sub, ""}] = true
+}
+
+// scope tells the handlers all that they have to know of a resource. The served
+// version is also the one that we think in, so that nothing is converted.
+func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, table rest.TableConvertor) (*handlers.RequestScope, error) {
+	s := v.server.scheme
+	managers, err := managedfields.NewDefaultFieldManager(v.types, s, s, s, kind, kind.GroupVersion(), sub, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make field manager: %w", err)
+	}
+	return &handlers.RequestScope{
+		Namer:      handlers.ContextBasedNaming{Namer: meta.NewAccessor(), ClusterScoped: !k.Namespaced},
+		Serializer: v.server.codecs, ParameterCodec: runtime.NewParameterCodec(s),
+		Creater: s, Convertor: s, Defaulter: s, Typer: s, UnsafeConvertor: s,
+		Authorizer:               asked{},
+		EquivalentResourceMapper: runtime.NewEquivalentResourceRegistry(),
+		TableConvertor:           table, FieldManager: managers,
+		Resource: gvrOf(k), Kind: kind, Subresource: sub,
+		MetaGroupVersion: metav1.SchemeGroupVersion, HubGroupVersion: kind.GroupVersion(), MaxRequestBodyBytes: maxBody,
+	}, nil
+}

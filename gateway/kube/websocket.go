@@ -1,0 +1,94 @@
+package kube
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/gorilla/websocket"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	"github.com/stave-run/stave/bus"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// maxMessage is how many bytes a message of a client may have.
+const maxMessage = 1 << 20
+
+// upgrader takes the two newest protocols: the older ones carry no exit codes.
+var upgrader = websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name}}
+
+func isWebSocket(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
+
+// serveWebSocket carries a container's streams over a WebSocket. The channels of
+// Kubernetes' protocol and of our wires have the same numbers and meanings; only
+// the end of the input is said in another way.
+func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream) error {
+	if p := websocket.Subprotocols(r); len(p) > 0 && !speaks(p) {
+		http.Error(w, "unable to upgrade: none of the protocols "+strings.Join(p, ", ")+" is spoken here", http.StatusForbidden)
+		return nil
+	}
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return nil //nolint:nilerr // the upgrader has answered
+	}
+	defer ws.Close()
+	ws.SetReadLimit(maxMessage)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		defer cancel() // a client that is gone needs no output
+		receive(ctx, ws, stream)
+	}()
+	for {
+		f, err := stream.Recv(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // the connection is cut, which is how the client knows
+		}
+		if f.Channel != wire.Stdout && f.Channel != wire.Stderr && f.Channel != wire.Failed {
+			continue
+		}
+		if err := ws.WriteMessage(websocket.BinaryMessage, append([]byte{f.Channel}, f.Data...)); err != nil {
+			return nil //nolint:nilerr // the client is gone
+		}
+		if f.Channel == wire.Failed {
+			_ = ws.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")) // it may be gone
+			return nil
+		}
+	}
+}
+
+func speaks(wanted []string) bool {
+	for _, p := range wanted {
+		for _, ours := range upgrader.Subprotocols {
+			if p == ours {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// receive carries what the client sends, until it is gone.
+func receive(ctx context.Context, ws *websocket.Conn, stream bus.Stream) {
+	for {
+		_, m, err := ws.ReadMessage()
+		if err != nil {
+			return
+		}
+		if len(m) == 0 {
+			continue
+		}
+		f := bus.Frame{Channel: m[0], Data: m[1:]}
+		switch {
+		case m[0] == remotecommand.StreamClose && len(m) == 2 && m[1] == wire.Stdin:
+			f = bus.Frame{Channel: wire.StdinClosed}
+		case m[0] == wire.Stdin && len(m) > 1, m[0] == wire.Resize:
+		default:
+			continue
+		}
+		if stream.Send(ctx, f) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package projections
+
+import (
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// SelectableFields are the fields that a field selector may name for a resource,
+// as in Kubernetes.
+func SelectableFields(r events.Resource) []string {
+	more := map[events.Resource][]string{
+		events.Pods: {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+			"status.phase", "status.podIP", "status.nominatedNodeName"},
+		events.Nodes:       {"spec.unschedulable"},
+		events.Namespaces:  {"status.phase"},
+		events.ReplicaSets: {"status.replicas"},
+	}
+	return slices.Concat([]string{"metadata.name", "metadata.namespace"}, more[r])
+}
+
+// FieldOf is a selectable field's value as text; one that is not set is empty,
+// and a switch that nobody set is "false".
+func FieldOf(o events.Object, field string) string {
+	switch field {
+	case "metadata.name":
+		return o.GetName()
+	case "metadata.namespace":
+		return o.GetNamespace()
+	}
+	switch o := o.(type) {
+	case *corev1.Pod:
+		return podField(o, field)
+	case *corev1.Node:
+		return strconv.FormatBool(o.Spec.Unschedulable)
+	case *corev1.Namespace:
+		return string(o.Status.Phase)
+	case *appsv1.ReplicaSet:
+		return strconv.Itoa(int(o.Status.Replicas))
+	}
+	return ""
+}
+
+func podField(p *corev1.Pod, field string) string {
+	switch field {
+	case "spec.nodeName":
+		return p.Spec.NodeName
+	case "spec.restartPolicy":
+		return string(p.Spec.RestartPolicy)
+	case "spec.schedulerName":
+		return p.Spec.SchedulerName
+	case "spec.serviceAccountName":
+		return p.Spec.ServiceAccountName
+	case "spec.hostNetwork":
+		return strconv.FormatBool(p.Spec.HostNetwork)
+	case "status.phase":
+		return string(p.Status.Phase)
+	case "status.podIP":
+		return p.Status.PodIP
+	case "status.nominatedNodeName":
+		return p.Status.NominatedNodeName
+	}
+	return ""
+}
