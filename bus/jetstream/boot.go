@@ -121,13 +121,14 @@ func (s *store) end(ctx context.Context, b bus.Bounds, deleted []uint64) (events
 		if hole <= s.mark {
 			return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: hole}
 		}
-		return hole - 1, nil
+		b.Last = hole - 1
+		break
 	}
 	return s.wholeBatch(ctx, b)
 }
 
-// wholeBatch leaves out a batch at the end that a power cut broke off: it must
-// be there whole or not at all.
+// wholeBatch leaves out a batch before the end, which a power cut broke off: it
+// must be there whole or not at all.
 func (s *store) wholeBatch(ctx context.Context, b bus.Bounds) (events.Seq, error) {
 	if b.Last < b.First || within(s.gaps, b.Last) {
 		return b.Last, nil

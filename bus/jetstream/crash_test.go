@@ -291,3 +291,39 @@ func TestDamage(t *testing.T) {
 		t.Errorf("a hole above the mark: %v", err)
 	}
 }
+
+// A batch is there whole or not at all, also where the power cut left a hole in its middle.
+func TestHoleInABatch(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := s.Log().Append(t.Context(), writings(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The mark of a server that died before it synced what follows.
+	before, err := os.ReadFile(markPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Log().Append(t.Context(), writings(0, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Log().context.DeleteMsg(streamName, uint64(whole)+3); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), os.WriteFile(markPath(dir), before, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Open(t.Context(), Options{Dir: dir, Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var last events.Seq
+	if err := s.Log().Read(t.Context(), 1, func(e events.Envelope) error { last = e.Seq; return nil }); err != nil || last != whole {
+		t.Errorf("the log ends at %d, not at %d: %v", last, whole, err)
+	}
+}
