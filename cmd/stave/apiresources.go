@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,13 +29,17 @@ func (apiResourcesCmd) Help() string {
 
 // Run lists the kinds.
 func (c *apiResourcesCmd) Run(s *session) error {
-	t := table.Table{Columns: []table.Column{{Name: "NAME"}, {Name: "SHORTNAMES"}, {Name: "APIVERSION"}, {Name: "NAMESPACED"}, {Name: "KIND"}, {Name: "VERBS", Wide: true}}}
+	t := table.Table{Columns: []table.Column{{Name: "NAME"}, {Name: "SHORTNAMES"}, {Name: "APIVERSION"}, {Name: "NAMESPACED"}, {Name: "KIND"}, {Name: "VERBS", Wide: true}, {Name: "CATEGORIES", Wide: true}}}
 	switch c.Output {
 	case formatTable, formatWide, formatName:
 	default:
 		return errors.New("--output must be one of wide or name")
 	}
-	for _, k := range events.Kinds {
+	kinds := slices.Clone(events.Kinds)
+	slices.SortFunc(kinds, func(a, b events.Kind) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Plural(), b.Plural()))
+	})
+	for _, k := range kinds {
 		if c.Namespaced != nil && *c.Namespaced != k.Namespaced || c.Group != nil && *c.Group != k.Group {
 			continue
 		}
@@ -46,9 +51,12 @@ func (c *apiResourcesCmd) Run(s *session) error {
 		if k.Derived {
 			verbs = "get,list,watch"
 		}
-		t.Rows = append(t.Rows, table.Row{Cells: []string{k.Plural(), strings.Join(k.Short, ","), k.APIVersion(), fmt.Sprint(k.Namespaced), k.Name, verbs}})
+		category := ""
+		if slices.Contains(allKinds, k.Resource) {
+			category = "all"
+		}
+		t.Rows = append(t.Rows, table.Row{Cells: []string{k.Plural(), strings.Join(k.Short, ","), k.APIVersion(), fmt.Sprint(k.Namespaced), k.Name, verbs, category}})
 	}
-	slices.SortFunc(t.Rows, func(a, b table.Row) int { return strings.Compare(a.Cells[0], b.Cells[0]) })
 	fmt.Fprint(s.out, table.Print(t, table.Options{Wide: c.Output == formatWide, NoHeaders: c.NoHeaders}))
 	return nil
 }

@@ -60,12 +60,13 @@ type cli struct {
 	Status       statusCmd       `cmd:"" group:"Looking" help:"Show what is wrong with the cluster, why, since when, and what to do."`
 	Tree         treeCmd         `cmd:"" group:"Looking" help:"Show what belongs to an object, whom it belongs to, and how all of it is."`
 	Top          topCmd          `cmd:"" group:"Looking" help:"Show what nodes and pods use of CPU and memory."`
+	Auth         authCmd         `cmd:"" group:"Looking" help:"Tell as whom you are known."`
 	ClusterInfo  clusterInfoCmd  `cmd:"" name:"cluster-info" group:"Looking" help:"Show where the cluster answers, and how it is."`
 	Config       configCmd       `cmd:"" group:"Looking" help:"Read and change kubeconfig files: contexts and their namespaces."`
 	Events       eventsCmd       `cmd:"" group:"Looking" help:"List what happened, in Kubernetes' words."`
 	APIResources apiResourcesCmd `cmd:"" name:"api-resources" group:"Looking" help:"List the types of objects that there are."`
 	Explain      explainCmd      `cmd:"" group:"Looking" help:"Tell what the fields of a type mean."`
-	Completion   completionCmd   `cmd:"" group:"Looking" help:"Print a script that completes words for bash or zsh."`
+	Completion   completionCmd   `cmd:"" group:"Looking" help:"Print a script that completes words for bash, zsh or fish."`
 	Complete     completeCmd     `cmd:"" name:"__complete" hidden:"" help:"What the scripts of completion ask."`
 	Version      versionCmd      `cmd:"" group:"Looking" help:"Print the versions of the CLI and of the server."`
 

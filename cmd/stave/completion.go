@@ -13,14 +13,15 @@ import (
 
 // completionCmd is `stave completion`.
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh" help:"bash or zsh."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
 }
 
 // Help implements kong's detailed help.
 func (completionCmd) Help() string {
 	return `Examples:
   source <(stave completion bash)
-  stave completion zsh > "${fpath[1]}/_stave"`
+  stave completion zsh > "${fpath[1]}/_stave"
+  stave completion fish > ~/.config/fish/completions/stave.fish`
 }
 
 // The scripts ask stave itself what may follow: the names are the cluster's.
@@ -32,6 +33,14 @@ _stave() {
 	[[ ${COMPREPLY[0]} == */ ]] && compopt -o nospace
 }
 complete -o default -F _stave stave
+`,
+	"fish": `# fish completion for stave
+function __stave_complete
+	set -l words (commandline -opc) (commandline -ct)
+	stave __complete -- $words[2..-1] 2>/dev/null
+end
+complete -c stave -f -a '(__stave_complete)'
+complete -c stave -n 'string match -qr -- "^(-f|--filename)$" (commandline -opc)[-1]' -F
 `,
 	"zsh": `#compdef stave
 _stave() {

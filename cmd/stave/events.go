@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,10 @@ func (c *eventsCmd) Run(ctx context.Context, s *session) error {
 		reply, err := ask[wire.EventsReply](ctx, s, wire.VerbEvents, req)
 		if err == nil {
 			err = refused(reply.Error)
+		}
+		if c.Watch && cutOff(err) && len(said) > 0 {
+			sleep(ctx, time.Second) // the server went away; it comes back
+			continue
 		}
 		if err != nil {
 			return err
@@ -147,7 +152,7 @@ func (c *eventsCmd) table(reply wire.EventsReply, said map[string]bool) table.Ta
 		}
 		cells := []string{age, e.Type, e.Reason, kind.Name + "/" + e.Key.Name, e.Message}
 		if c.AllNamespaces {
-			cells = slices.Insert(cells, 0, e.Key.Namespace)
+			cells = slices.Insert(cells, 0, cmp.Or(e.Key.Namespace, "default")) // where Kubernetes tells of nodes
 		}
 		t.Rows = append(t.Rows, table.Row{Cells: cells})
 	}

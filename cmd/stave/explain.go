@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/stave-run/stave/events"
@@ -75,6 +76,7 @@ func (c *explainCmd) print(s *session, kind events.Kind, at field, t reflect.Typ
 }
 
 func (c *explainCmd) fields(s *session, fields []field, in string, depth int) {
+	slices.SortStableFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 	for _, f := range fields {
 		required := ""
 		if f.required {

@@ -21,6 +21,9 @@ type getCmd struct {
 	AllNamespaces  bool     `short:"A" help:"In all namespaces."`
 	Watch          bool     `short:"w" help:"Go on printing what changes."`
 	From           uint64   `help:"With -w: print every change after this sequence, and then what changes." placeholder:"SEQ"`
+	WatchOnly      bool     `help:"Print only what changes from now on."`
+	ChunkSize      int64    `hidden:"" help:"Understood for kubectl's sake: lists come whole." default:"500"`
+	ShowKind       bool     `help:"Print the type before each name."`
 	SortBy         string   `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
 	NoHeaders      bool     `help:"Print no header line."`
 	ShowLabels     bool     `help:"Print the labels as the last column."`
@@ -49,6 +52,7 @@ func (c *getCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	c.Watch = c.Watch || c.WatchOnly
 	if c.Watch && !c.At.IsZero() {
 		return errPastWatch
 	}
@@ -133,7 +137,7 @@ func (c *getCmd) tables(ctx context.Context, s *session, targets []target) error
 			return err
 		}
 		o := c.options(t)
-		o.KindPrefix = len(targets) > 1
+		o.KindPrefix = o.KindPrefix || len(targets) > 1
 		fmt.Fprint(s.out, table.Print(rows, o))
 	}
 	err := errors.Join(errs...)
@@ -159,7 +163,7 @@ func (c *getCmd) table(t target, raw []json.RawMessage, now time.Time) (table.Ta
 
 func (c *getCmd) options(t target) table.Options {
 	return table.Options{Wide: c.Output == formatWide, NoHeaders: c.NoHeaders, Namespace: c.AllNamespaces && t.kind.Namespaced,
-		ShowLabels: c.ShowLabels, LabelColumns: c.LabelColumns}
+		KindPrefix: c.ShowKind, ShowLabels: c.ShowLabels, LabelColumns: c.LabelColumns}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

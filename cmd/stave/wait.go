@@ -18,7 +18,7 @@ import (
 // waitCmd is `stave wait`.
 type waitCmd struct {
 	files
-	For      string        `required:"" help:"delete, create, condition=NAME[=VALUE], or jsonpath=EXPR=VALUE." placeholder:"WHAT"`
+	For      []string      `required:"" sep:"none" help:"delete, create, condition=NAME[=VALUE], or jsonpath=EXPR=VALUE; again for what has to be met after it." placeholder:"WHAT"`
 	Timeout  time.Duration `help:"How long to wait; 0 looks once, less than 0 waits a week." default:"30s"`
 	Selector string        `short:"l" help:"Label selector." placeholder:"SELECTOR"`
 	All      bool          `help:"All objects of the type in the namespace."`
@@ -31,22 +31,40 @@ func (waitCmd) Help() string {
 	return `Examples:
   stave wait --for=condition=Available deployment/web
   stave wait --for=delete pod/web-1 --timeout=60s
+  stave wait --for=create --for=condition=Ready pod/web-1
   stave wait --for=jsonpath={.status.phase}=Running pod -l app=web`
 }
 
 // Run waits for all objects; the time is shared.
 func (c *waitCmd) Run(ctx context.Context, s *session) error {
-	goal, err := parseGoal(c.For)
-	if err != nil {
-		return err
+	var goals []goal
+	for _, what := range c.For {
+		goal, err := parseGoal(what)
+		if err != nil {
+			return err
+		}
+		goal.once = c.Timeout == 0
+		goals = append(goals, goal)
 	}
-	keys, err := c.keys(ctx, s, goal)
+	keys, err := c.keys(ctx, s, goals[0])
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.patience(s))
 	defer cancel()
-	goal.once = c.Timeout == 0
+	for _, goal := range goals {
+		if err := c.await(ctx, s, keys, goal); err != nil {
+			return err
+		}
+	}
+	if c.Output == formatTable {
+		return nil
+	}
+	return s.printNow(ctx, c.Output, keys)
+}
+
+// await waits until all objects are as one --for says.
+func (c *waitCmd) await(ctx context.Context, s *session, keys []events.Key, goal goal) error {
 	var all []waited
 	for _, k := range keys {
 		met := printedName(k) + " " + goal.met
@@ -55,11 +73,7 @@ func (c *waitCmd) Run(ctx context.Context, s *session) error {
 		}
 		all = append(all, waited{key: k, goal: goal, met: met})
 	}
-	err = s.awaitAll(ctx, all, s.newProgress(false), false)
-	if err != nil || c.Output == formatTable {
-		return err
-	}
-	return s.printNow(ctx, c.Output, keys)
+	return s.awaitAll(ctx, all, s.newProgress(false), false)
 }
 
 // printNow prints objects as they are now; what is gone is not printed.

@@ -54,7 +54,7 @@ func (w *watching) begin(reply wire.ReadReply, show bool) error {
 		}
 		w.seen[k] = raw
 	}
-	if len(reply.Objects) == 0 || !show {
+	if len(reply.Objects) == 0 || !show || w.cmd.WatchOnly {
 		return nil
 	}
 	return w.print(reply.Objects, reply.Now)

@@ -47,7 +47,7 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 			continue
 		}
 		reply.Events = append(reply.Events, wire.Happened{Key: x.Key, Type: x.Row.Type, Reason: x.Row.Reason, From: x.Row.From,
-			Message: x.Row.Message, Count: x.Row.Count, First: x.Row.First, Last: x.Row.Last})
+			Message: x.Row.Message, Count: x.Row.Count, First: x.Row.First, Last: x.Row.Last, Seq: x.Row.Seq})
 	}
 	return reply, nil
 }

@@ -21,7 +21,7 @@ type EventsRequest struct {
 	Back time.Duration `json:"back,omitempty"`
 }
 
-// EventsReply has one row for each thing that happened, by when it last did.
+// EventsReply has one row for each thing that happened, in the order of the log.
 type EventsReply struct {
 	Now    time.Time      `json:"now"` // ages count from here
 	Events []Happened     `json:"events,omitempty"`
@@ -38,4 +38,5 @@ type Happened struct {
 	Count   int        `json:"count"`
 	First   time.Time  `json:"first"`
 	Last    time.Time  `json:"last"`
+	Seq     events.Seq `json:"seq"` // of the event in the log that it was told of last
 }

@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -39,6 +40,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.service(s, o)
 	case *corev1.Endpoints:
 		p.endpoints(o)
+	case *discoveryv1.EndpointSlice:
+		p.slice(o)
 	case *corev1.Namespace:
 		p.line(0, "Name:\t%s", o.Name)
 		p.labels("Labels", o.Labels)

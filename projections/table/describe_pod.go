@@ -29,7 +29,7 @@ func (p page) pod(o *corev1.Pod) {
 			p.line(1, "%s\t%s ", c.Type, c.Status)
 		}
 	}
-	p.volumes(o.Spec.Volumes)
+	p.volumes("", o.Spec.Volumes)
 	p.line(0, "QoS Class:\t%s", o.Status.QOSClass)
 	p.pairs("Node-Selectors:", o.Spec.NodeSelector)
 	p.tolerations(o.Spec.Tolerations)
@@ -250,14 +250,15 @@ func (p page) mounts(list []corev1.VolumeMount) {
 	}
 }
 
-func (p page) volumes(list []corev1.Volume) {
+// volumes are a pod's, or, moved to the right by in, a template's.
+func (p page) volumes(in string, list []corev1.Volume) {
 	if len(list) == 0 {
-		p.line(0, "Volumes:\t%s", none)
+		p.line(0, "%sVolumes:\t%s", in, none)
 		return
 	}
-	p.line(0, "Volumes:")
+	p.line(0, "%sVolumes:", in)
 	for _, v := range list {
-		p.line(1, "%s:", v.Name)
+		p.line(1, "%s%s:", strings.Repeat(" ", len(in)/2), v.Name)
 		switch {
 		case v.EmptyDir != nil:
 			limit := "<unset>"

@@ -93,15 +93,7 @@ func (p page) template(t *corev1.PodTemplateSpec) {
 		p.line(1, " %s:", c.Name)
 		p.templateContainer(c)
 	}
-	if len(t.Spec.Volumes) == 0 {
-		p.line(1, "Volumes:\t%s", none)
-	} else {
-		var names []string
-		for _, v := range t.Spec.Volumes {
-			names = append(names, v.Name)
-		}
-		p.line(1, "Volumes:\t%s", strings.Join(names, ", "))
-	}
+	p.volumes("  ", t.Spec.Volumes)
 	p.pairs("  Node-Selectors:", t.Spec.NodeSelector)
 	title := "  Tolerations:"
 	if len(t.Spec.Tolerations) == 0 {
@@ -133,6 +125,7 @@ func (p page) templateContainer(c *corev1.Container) {
 	p.words("Args:", c.Args)
 	p.resources("Limits", c.Resources.Limits)
 	p.resources("Requests", c.Resources.Requests)
+	p.probes(c)
 	p.environment(c)
 	p.mounts(c.VolumeMounts)
 }

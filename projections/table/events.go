@@ -3,6 +3,8 @@ package table
 import (
 	"fmt"
 	"time"
+
+	"github.com/stave-run/stave/events"
 )
 
 // EventRow is one line of describe's Events, made from the log by package why.
@@ -14,6 +16,8 @@ type EventRow struct {
 	Count   int
 	First   time.Time
 	Last    time.Time
+	Seq     events.Seq // of the event that it was told of last
+	Place   int        // among what was told of the same event
 }
 
 // age is "5s", or "5s (x3 over 2m)" for what came more than once.

@@ -85,7 +85,7 @@ func (t *Teller) owner(k events.Key, e events.Envelope) (events.Key, bool) {
 	return o.Owner.Key(k), true
 }
 
-// Rows are what happened to the objects that keep wants, by when it last did.
+// Rows are what happened to the objects that keep wants, in the order of the log.
 func (t *Teller) Rows(keep func(events.Key) bool) []Told {
 	var out []Told
 	for _, of := range t.order {
@@ -97,8 +97,7 @@ func (t *Teller) Rows(keep func(events.Key) bool) []Told {
 		}
 	}
 	slices.SortFunc(out, func(a, b Told) int {
-		return cmp.Or(a.Row.Last.Compare(b.Row.Last), cmp.Compare(a.Key.String(), b.Key.String()),
-			cmp.Compare(a.Row.Reason, b.Row.Reason), cmp.Compare(a.Row.Message, b.Row.Message))
+		return cmp.Or(cmp.Compare(a.Row.Seq, b.Row.Seq), cmp.Compare(a.Key.String(), b.Key.String()), cmp.Compare(a.Row.Place, b.Row.Place))
 	})
 	return out
 }

@@ -38,14 +38,17 @@ type telling struct {
 	replicas map[events.Key]int // of replica sets, as last seen
 	running  []string           // containers that were started
 	image    map[string]string  // container → the image that it wants
+	seq      events.Seq         // of the event that is being told
+	place    int                // among what was told of it
 }
 
 func (t *telling) add(at time.Time, kind, reason, from, format string, args ...any) {
-	r := table.EventRow{Type: kind, Reason: reason, From: from, Message: fmt.Sprintf(format, args...), Count: 1, First: at, Last: at}
+	r := table.EventRow{Type: kind, Reason: reason, From: from, Message: fmt.Sprintf(format, args...), Count: 1, First: at, Last: at, Seq: t.seq, Place: t.place}
+	t.place++
 	id := r.Reason + "\x00" + r.From + "\x00" + r.Message
 	if i, ok := t.at[id]; ok {
 		t.rows[i].Count++
-		t.rows[i].Last = at
+		t.rows[i].Last, t.rows[i].Seq, t.rows[i].Place = at, r.Seq, r.Place
 		return
 	}
 	t.at[id] = len(t.rows)
@@ -58,6 +61,7 @@ const (
 )
 
 func (t *telling) event(e events.Envelope) {
+	t.seq, t.place = e.Seq, 0
 	switch e.Subject.Class() {
 	case "assign":
 		t.assigned(e)
