@@ -35,8 +35,9 @@ func Simulate(seed uint64, script []Action, p Plant, trace bool) Result {
 		}
 	}
 	w.heal()
-	w.refold(seed)
+	w.refold(seed) // before the rest: who missed an event may well have left something lying about
 	w.recheck()
+	w.judge.rest()
 	return Result{Seed: seed, Script: script, Events: len(w.store.log), Failure: w.failure, Trace: w.trace}
 }
 
@@ -123,7 +124,6 @@ func (w *World) heal() {
 			w.fail("settle", "after %s it still moves", healFor-end.Sub(w.now))
 		}
 	}
-	w.judge.rest()
 }
 
 // refold folds the log once more. The state at the cut must be what it was, and
