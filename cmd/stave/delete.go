@@ -52,7 +52,7 @@ type deleteCmd struct {
 	Cascade        cascade       `help:"What becomes of children: background, foreground or orphan." default:"background" placeholder:"HOW"`
 	DryRun         dryRun        `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output         format        `short:"o" help:"name: print only the names; json or yaml: what became of each." placeholder:"FORMAT"`
-	IgnoreNotFound bool          `help:"An object that is not there is no error."`
+	IgnoreNotFound bool          `help:"An object that is not there is no error; always so with -l and --all."`
 	Wait           bool          `help:"Wait until the objects are gone." default:"true" negatable:""`
 	Timeout        time.Duration `help:"How long to wait; 0 waits as long as it takes." default:"0s"`
 	Message        string        `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
@@ -171,6 +171,7 @@ func (c *deleteCmd) matching(ctx context.Context, s *session) ([]wire.Item, erro
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
+	c.IgnoreNotFound = true // nobody named it: what is gone since the list is as wished
 	var items []wire.Item
 	for _, t := range targets {
 		if len(t.names) > 0 {
