@@ -22,14 +22,16 @@ type imageCmd struct {
 
 // imageImportCmd is `stave image import`.
 type imageImportCmd struct {
-	Node string `help:"Node to bring them to; all nodes when empty." placeholder:"NAME"`
-	File string `arg:"" help:"Tar archive, or - for standard input."`
+	Node   string `help:"Node to bring them to; all nodes when empty." placeholder:"NAME"`
+	Output format `short:"o" help:"Print what was imported as a list: yaml, json or jsonpath=…" placeholder:"FORMAT"`
+	File   string `arg:"" help:"Tar archive, or - for standard input."`
 }
 
 // Help implements kong's detailed help.
 func (imageImportCmd) Help() string {
 	return `Examples:
   stave image import web.tar
+  stave image import web.tar -o json
   docker save web:dev | stave image import -`
 }
 
@@ -42,12 +44,29 @@ func (c *imageImportCmd) Run(ctx context.Context, s *session) error {
 	if c.File == "-" && len(nodes) > 1 {
 		return errors.New("standard input can go to one node only\nhelp: name it with --node, or give a file")
 	}
+	all := []imported{}
 	for _, n := range nodes {
-		if err := c.send(ctx, s, n); err != nil {
+		images, err := c.send(ctx, s, n)
+		if err != nil {
 			return err
 		}
+		for _, i := range images {
+			all = append(all, imported{n, i})
+			if c.Output == formatTable && !s.Quiet {
+				fmt.Fprintf(s.out, "%s %s imported on %s\n", i.Name, i.Digest, n)
+			}
+		}
 	}
-	return nil
+	if c.Output == formatTable {
+		return nil
+	}
+	return s.printDocument(c.Output, events.MustBody(all))
+}
+
+// imported is an image that a node has now.
+type imported struct {
+	Node string `json:"node"`
+	wire.Imported
 }
 
 func (c *imageImportCmd) nodes(ctx context.Context, s *session) ([]string, error) {
@@ -72,25 +91,25 @@ func (c *imageImportCmd) nodes(ctx context.Context, s *session) ([]string, error
 	return names, nil
 }
 
-func (c *imageImportCmd) send(ctx context.Context, s *session, node string) error {
+func (c *imageImportCmd) send(ctx context.Context, s *session, node string) ([]wire.Imported, error) {
 	in := io.Reader(interruptible{s.in, s.done})
 	if c.File != "-" {
 		f, err := os.Open(c.File)
 		if err != nil {
-			return fmt.Errorf("open archive: %w", err)
+			return nil, fmt.Errorf("open archive: %w", err)
 		}
 		defer f.Close()
 		in = f
 	}
 	stream, err := s.dial(ctx, wire.NodeSubject(s.user, node, wire.NodeImport), struct{}{})
 	if err != nil {
-		return fmt.Errorf("reach node %s: %w", node, err)
+		return nil, fmt.Errorf("reach node %s: %w", node, err)
 	}
 	defer stream.Close()
 	if err := sendAll(ctx, stream, in); err != nil {
-		return fmt.Errorf("send archive to node %s: %w", node, err)
+		return nil, fmt.Errorf("send archive to node %s: %w", node, err)
 	}
-	return c.answered(ctx, s, stream, node)
+	return answered(ctx, stream, node)
 }
 
 // importChunk is how much of an archive goes into one frame.
@@ -114,21 +133,21 @@ func sendAll(ctx context.Context, stream bus.Stream, in io.Reader) error {
 	}
 }
 
-func (c *imageImportCmd) answered(ctx context.Context, s *session, stream bus.Stream, node string) error {
+// answered reads what the node made of an archive, up to its verdict.
+func answered(ctx context.Context, stream bus.Stream, node string) ([]wire.Imported, error) {
+	var all []wire.Imported
 	for {
 		f, err := stream.Recv(ctx)
 		if err != nil {
-			return fmt.Errorf("wait for node %s: %w", node, err)
+			return nil, fmt.Errorf("wait for node %s: %w", node, err)
 		}
 		if f.Channel == wire.Failed {
-			return failedFrame(f.Data)
+			return all, failedFrame(f.Data)
 		}
 		var images []wire.Imported
 		if err := json.Unmarshal(f.Data, &images); err != nil {
-			return fmt.Errorf("decode what node %s imported: %w", node, err)
+			return nil, fmt.Errorf("decode what node %s imported: %w", node, err)
 		}
-		for _, i := range images {
-			fmt.Fprintf(s.out, "%s %s imported on %s\n", i.Name, i.Digest, node)
-		}
+		all = append(all, images...)
 	}
 }

@@ -18,6 +18,7 @@ type rolloutStatusCmd struct {
 	rolling
 	Watch    bool          `short:"w" help:"Follow it to its end." default:"true" negatable:""`
 	Timeout  time.Duration `help:"How long to follow; 0 follows as long as it takes." default:"0s"`
+	Output   format        `short:"o" help:"Print the deployments at the end instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
 	Revision int64         `help:"Follow this revision only; fail when another one is rolled out." placeholder:"N"`
 }
 
@@ -26,7 +27,8 @@ func (rolloutStatusCmd) Help() string {
 	return `Examples:
   stave rollout status deployment/web
   stave rollout status deployment/web --timeout=60s
-  stave rollout status deployment/web --watch=false`
+  stave rollout status deployment/web --watch=false
+  stave rollout status deployment/web -o json`
 }
 
 // Run prints a line for every step of the rollout until it is complete or stuck.
@@ -45,14 +47,18 @@ func (c *rolloutStatusCmd) Run(ctx context.Context, s *session) error {
 		p.board = nil
 	}
 	var all []waited
+	var keys []events.Key
 	for _, it := range items {
-		all = append(all, c.waited(s, it.Key, p))
+		all, keys = append(all, c.waited(s, it.Key, p)), append(keys, it.Key)
 	}
 	err = s.awaitAll(ctx, all, p, true)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return goesOn{err, "the rollout goes on without this command"}
 	}
-	return err
+	if err != nil || c.Output == formatTable {
+		return err
+	}
+	return s.printNow(ctx, c.Output, keys)
 }
 
 // lookAgain is how often a rollout is read without a change of it: a deadline
@@ -65,13 +71,13 @@ func (c *rolloutStatusCmd) waited(s *session, k events.Key, p *progress) waited 
 	w := waited{key: k, say: rolloutState}
 	w.goal = goal{kind: goalReady, once: !c.Watch, ready: func(raw json.RawMessage) (bool, error) {
 		line, done, err := c.line(raw)
-		if err == nil && line != said && p.board == nil && !s.Quiet {
+		if err == nil && line != said && p.board == nil && !s.Quiet && c.Output == formatTable {
 			fmt.Fprintln(s.out, line)
 		}
 		said = line
 		return done, err
 	}}
-	if p.board != nil {
+	if p.board != nil && c.Output == formatTable {
 		w.met = fmt.Sprintf(rolledOutWords, k.Name)
 	}
 	await := s.awaitRollout(k)

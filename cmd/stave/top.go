@@ -26,6 +26,7 @@ type topFlags struct {
 	Selector  string `short:"l" help:"Label selector." placeholder:"SELECTOR"`
 	SortBy    string `help:"cpu or memory: the biggest first." placeholder:"WHAT"`
 	NoHeaders bool   `help:"Print no header line."`
+	Output    format `short:"o" help:"Print a list of metrics.k8s.io instead: yaml, json or jsonpath=…" placeholder:"FORMAT"`
 }
 
 // topNodeCmd is `stave top node`.
@@ -42,7 +43,8 @@ func (topNodeCmd) Help() string {
 Examples:
   stave top node
   stave top nodes --sort-by=memory
-  stave top node n1 --no-headers`
+  stave top node n1 --no-headers
+  stave top node -o json`
 }
 
 // topPodCmd is `stave top pod`.
@@ -63,7 +65,8 @@ Examples:
   stave top pod
   stave top pods -A --sort-by=cpu
   stave top pod web-1 --containers
-  stave top pod -l app=web --sum`
+  stave top pod -l app=web --sum
+  stave top pod -o jsonpath={.items[*].containers[*].usage.memory}`
 }
 
 // used is one row of top.
@@ -76,9 +79,13 @@ type used struct {
 // sort orders rows; without --sort-by they stay as they are.
 func (f topFlags) sort(rows []used) error {
 	var by func(wire.Use) uint64
-	switch f.SortBy {
-	case "":
+	switch {
+	case f.SortBy == "":
 		return nil
+	case f.Output != formatTable:
+		return errors.New("--sort-by sorts the table, -o prints documents: give one of them")
+	}
+	switch f.SortBy {
 	case "cpu":
 		by = func(u wire.Use) uint64 { return u.CPU }
 	case "memory":
@@ -175,6 +182,9 @@ func (c *topNodeCmd) Run(ctx context.Context, s *session) error {
 	}
 	if err := c.sort(rows); err != nil {
 		return err
+	}
+	if c.Output != formatTable {
+		return errors.Join(s.printDocument(c.Output, nodeMetrics(names, got)), err)
 	}
 	fmt.Fprint(s.out, table.Print(c.table(rows), table.Options{NoHeaders: c.NoHeaders}))
 	if len(rows) == 0 {

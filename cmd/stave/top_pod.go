@@ -41,6 +41,9 @@ func (c *topPodCmd) Run(ctx context.Context, s *session) error {
 	if len(rows) == 0 {
 		return errors.Join(c.noMetrics(pods), err)
 	}
+	if c.Output != formatTable {
+		return errors.Join(s.printDocument(c.Output, podMetrics(pods, got)), err)
+	}
 	if err := c.sort(rows); err != nil {
 		return err
 	}
@@ -94,14 +97,20 @@ func (c *topPodCmd) noMetrics(pods []*corev1.Pod) error {
 	return errors.Join(errs...)
 }
 
-// rows are the figures of the pods, in their order.
-func (c *topPodCmd) rows(pods []*corev1.Pod, got map[string]wire.Metrics) []used {
+// byPod are the figures of all nodes' pods.
+func byPod(got map[string]wire.Metrics) map[events.UID]wire.PodMetrics {
 	has := map[events.UID]wire.PodMetrics{}
 	for _, m := range got { //stave:sorted: into a map again
 		for _, p := range m.Pods {
 			has[p.UID] = p
 		}
 	}
+	return has
+}
+
+// rows are the figures of the pods, in their order.
+func (c *topPodCmd) rows(pods []*corev1.Pod, got map[string]wire.Metrics) []used {
+	has := byPod(got)
 	var rows []used
 	for _, p := range pods {
 		var sum wire.Use
