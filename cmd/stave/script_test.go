@@ -40,6 +40,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
+		Condition: func(cond string) (bool, error) {
+			if cond != "soak" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return os.Getenv("STAVE_SOAK") != "", nil
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ECHO_IMAGE", echo)
 			e.Setenv("PROBED_IMAGE", probed)
@@ -47,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
-			"befall": befall, "contained": contained, "badregistry": badregistry, "onpty": onpty, "slowly": slowly,
+			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "weigh": weigh, "onpty": onpty, "slowly": slowly,
 		},
 	})
 }
