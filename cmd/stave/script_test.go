@@ -153,16 +153,21 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 // killall kills every stave process of the script's cluster with KILL; shims
 // and containers stay.
 func killall(ts *testscript.TestScript, _ bool, _ []string) {
-	b, err := os.ReadFile(filepath.Join(runDir, ts.Getenv("CLUSTER")+".lock"))
+	lock := filepath.Join(runDir, ts.Getenv("CLUSTER")+".lock")
+	b, err := os.ReadFile(lock)
 	ts.Check(err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	ts.Check(err)
+	f, err := os.Open(lock)
+	ts.Check(err)
+	defer f.Close()
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	was := identity(dir)
 	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
 	for range 100 {
-		if identity(dir) != was {
-			return // or it is a zombie: who inherited it may not look after its children
+		// Or it is a zombie: who inherited it may not look after its children. Its last threads may still hold the lock then.
+		if identity(dir) != was && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
