@@ -99,5 +99,9 @@ const (
 	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
 )
 
+// PostStartRuns begins the Message of a FactBackoff whose container's process runs already: it counts as started when its
+// hook has ended.
+const PostStartRuns = "its postStart hook has not ended yet"
+
 // MaxTail bounds the output kept with an exit, in bytes.
 const MaxTail = 2048

@@ -14,6 +14,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/table"
 )
 
 // Bounds of the end of a container.
@@ -24,6 +25,9 @@ const (
 	withdrawPatience = 5 * time.Second
 )
 
+// longHook is how long a postStart hook may take before people are told that it is what a container waits for.
+const longHook = time.Second
+
 // postStart runs a container's hook, if it has one, and says why the run is to be ended, nil when it is not. A hook that
 // is cut short, because the pod shall stop, condemns nobody.
 func (w *worker) postStart(ctx context.Context, row *projections.DesiredPod, c plan.Container) *plan.Kill {
@@ -31,7 +35,19 @@ func (w *worker) postStart(ctx context.Context, row *projections.DesiredPod, c p
 	if spec == nil || spec.Lifecycle == nil || spec.Lifecycle.PostStart == nil {
 		return nil
 	}
-	err := w.hook(ctx, spec, spec.Lifecycle.PostStart, c.ID)
+	done := make(chan error, 1)
+	go func() { done <- w.hook(ctx, spec, spec.Lifecycle.PostStart, c.ID) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-time.After(longHook):
+		fact := events.Fact{Kind: events.FactBackoff, At: w.a.now(), Container: c.Name, Run: c.Run, Reason: plan.ContainerCreating,
+			Message: events.PostStartRuns + ": " + table.HookText(spec.Lifecycle.PostStart)}
+		if told := w.tell(ctx, row, fact); told != nil {
+			w.log().Warn("report hook", "error", told)
+		}
+		err = <-done
+	}
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}

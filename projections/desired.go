@@ -29,6 +29,9 @@ type DesiredPod struct {
 	// Runs are what is known of each container: after the loss of its disk a
 	// node goes on counting from here.
 	Runs map[string]int `json:"runs,omitempty"`
+	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
+	// and the node does not begin it.
+	Misfit bool `json:"misfit,omitempty"`
 }
 
 // ConfigData is a ConfigMap's content.

@@ -55,6 +55,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Position = max(d.Position, cm.Position)
 	}
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
+	d.Misfit = o.PodSpec().NodeName != "" && !s.suits(o.PodSpec(), p.Node)
 	for _, c := range p.Containers {
 		if d.Runs == nil {
 			d.Runs = map[string]int{}
@@ -62,6 +63,12 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Runs[c.Name] = c.Run
 	}
 	return d, true
+}
+
+// suits tells whether a pod that names its node may be there by its own words.
+func (s State) suits(spec *corev1.PodSpec, node string) bool {
+	o, ok := s.Get(events.Key{Resource: events.Nodes, Name: node})
+	return !ok || Suits(spec, node, As[*corev1.Node](o).Labels)
 }
 
 // wanted is the position of what a node has to do about a pod. The node's own

@@ -60,6 +60,33 @@ func TestDesiredRow(t *testing.T) {
 	}
 }
 
+// Only a pod that names its node can be there against its own words: the scheduler looks at all others.
+func TestDesiredRowKnowsMisfits(t *testing.T) {
+	const ssd = `"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"disk","operator":"In","values":["ssd"]}]}]}}}`
+	l := foldtest.New()
+	l.Lease("a")
+	l.Node("n1", foldtest.Facts)
+	for name, c := range map[string]struct {
+		spec string
+		want bool
+	}{
+		"plain": {`"nodeName":"n1"`, false}, "selector": {`"nodeName":"n1","nodeSelector":{"disk":"ssd"}`, true}, "affinity": {`"nodeName":"n1",` + ssd, true}, "scheduled": {ssd, false},
+	} {
+		k := foldtest.Key(events.Pods, name)
+		l.Create(k, `{"spec":{"containers":[{"name":"c","image":"i"}],`+c.spec+`}}`)
+		l.Assign("n1", k)
+		if d, ok := projections.DesiredRow(l.State, k); !ok || d.Misfit != c.want {
+			t.Errorf("%s: %v, %+v", name, ok, d)
+		}
+	}
+	l.Change(foldtest.Key(events.Nodes, "n1"), foldtest.Person, `{"metadata":{"name":"n1","labels":{"disk":"ssd"}}}`)
+	for _, name := range []string{"selector", "affinity"} {
+		if d, _ := projections.DesiredRow(l.State, foldtest.Key(events.Pods, name)); d.Misfit {
+			t.Errorf("%s: with the label it does not fit", name)
+		}
+	}
+}
+
 func TestNetRow(t *testing.T) {
 	l := foldtest.Nginx(2)
 	row, ok := projections.NetRow(l.State, foldtest.Service)

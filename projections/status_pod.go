@@ -24,6 +24,9 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 		v.Spec.NodeName = p.Node
 		st.StartTime = stampOf(p.Assigned.Time)
 		s.addresses(p, st)
+	}
+	// A pod that was rejected before anything of it was made has no containers, and waits for none.
+	if p.Node != "" && (p.Failed == nil || len(p.Containers) > 0) {
 		waits := waitCreating
 		if len(v.Spec.InitContainers) > 0 {
 			waits = waitInitializing

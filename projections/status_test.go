@@ -124,7 +124,8 @@ func TestPodPhases(t *testing.T) {
 		{"tries again", "OnFailure", []events.Fact{start, exit(2)}, "Running", "Error 2", 0},
 		{"on failure, well", "OnFailure", []events.Fact{start, exit(0)}, "Succeeded", "Completed 0", 0},
 		{"out of memory", "Never", []events.Fact{start, {Kind: events.FactExited, Container: "c", Run: 1, Code: 137, Signal: 9, OOM: true}}, "Failed", "OOMKilled 137", 0},
-		{"as a whole", "Always", []events.Fact{{Kind: events.FactFailed, Reason: "Evicted"}}, "Failed", "ContainerCreating", 0},
+		{"as a whole", "Always", []events.Fact{{Kind: events.FactFailed, Reason: "Evicted"}}, "Failed", "nothing", 0},
+		{"as a whole, in the middle", "Always", []events.Fact{start, {Kind: events.FactFailed, Reason: "Evicted"}}, "Failed", "running", 0},
 	} {
 		l := foldtest.New()
 		l.Lease("a")
@@ -134,9 +135,13 @@ func TestPodPhases(t *testing.T) {
 		l.Assign("n1", k)
 		l.Saw(k, c.facts...)
 		v := pod(t, l, k)
-		st := v.Status.ContainerStatuses[0]
-		state := "running"
+		st, state := corev1.ContainerStatus{}, "running"
+		if len(v.Status.ContainerStatuses) > 0 {
+			st = v.Status.ContainerStatuses[0]
+		}
 		switch {
+		case len(v.Status.ContainerStatuses) == 0:
+			state = "nothing"
 		case st.State.Waiting != nil:
 			state = st.State.Waiting.Reason
 		case st.State.Terminated != nil:

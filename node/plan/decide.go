@@ -24,7 +24,11 @@ const (
 	OOMKilled                  = "OOMKilled"
 	StartError                 = "StartError"
 	Evicted                    = "Evicted"
+	NodeAffinity               = "NodeAffinity"
 )
+
+// misfit is what a kubelet says of a pod that was given to it past the scheduler.
+const misfit = "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
 
 // Decide plans for one pod. A nil row is a pod that the node shall not have: it is stopped, removed and forgotten.
 func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Decision {
@@ -33,7 +37,9 @@ func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Deci
 	case row == nil || row.Stop:
 		p.stop()
 	case o.Told.Failed || o.Outgrown != "":
-		p.evict()
+		p.evict(Evicted, o.Outgrown)
+	case row.Misfit && !o.begun() && len(row.Runs) == 0:
+		p.evict(NodeAffinity, misfit)
 	default:
 		p.run()
 	}

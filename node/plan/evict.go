@@ -14,10 +14,10 @@ import (
 const evictionGrace = time.Second
 
 // evict ends a pod for good: it is told first, so that its replacement need not wait for its end.
-func (p *planner) evict() {
+func (p *planner) evict(reason, message string) {
 	p.news()
 	if !p.o.Told.Failed {
-		p.report(events.Fact{Kind: events.FactFailed, Reason: Evicted, Message: p.o.Outgrown})
+		p.report(events.Fact{Kind: events.FactFailed, Reason: reason, Message: message})
 	}
 	running := p.leaving()
 	switch {

@@ -119,6 +119,9 @@ func (o Observed) Newest(name string) (Container, bool) {
 	return best, best.Run > 0
 }
 
+// begun says that anything was made for the pod, ever.
+func (o Observed) begun() bool { return o.Remains || len(o.Known) > 0 }
+
 // Put replaces one run, or adds it.
 func (o Observed) Put(c Container) Observed {
 	i := slices.IndexFunc(o.Containers, func(x Container) bool { return x.Name == c.Name && x.Run == c.Run })

@@ -259,3 +259,52 @@ func TestCrashLoopWaitsLongerAndLonger(t *testing.T) {
 		}
 	})
 }
+
+// TestAnHourOfCrashes: a container that ends after a second, for an hour. It begins as often as under Kubernetes, the log
+// is told of each wait once, and a run of ten minutes makes all of it forgotten.
+func TestAnHourOfCrashes(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		w := newWorld(r)
+		w.row = rowOf(corev1.RestartPolicyAlways, "a")
+		crash := func(lasted time.Duration) {
+			w.settle()
+			if d := Decide(w.row, w.obs, Node{}, w.now); !d.WakeAt.IsZero() {
+				if early := d.WakeAt.Add(-time.Millisecond); len(Decide(w.row, w.obs, Node{}, early).Ops) != 0 {
+					r.Fatalf("something is done %s before its time", w.now.Sub(early))
+				}
+				w.now = d.WakeAt
+				w.settle()
+			}
+			w.now = w.now.Add(lasted)
+			if rapid.Bool().Draw(r, "agent killed") {
+				w.killed()
+			}
+			w.exit(1)
+		}
+		began, runs := w.now, 0
+		for w.now.Sub(began) < time.Hour {
+			crash(time.Second)
+			runs++
+		}
+		var want []time.Duration
+		for _, seconds := range []time.Duration{0, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300, 300, 300, 300, 300, 300, 300} {
+			want = append(want, seconds*time.Second)
+		}
+		if !slices.Equal(w.ends["a"], want) || runs != len(want)+1 {
+			r.Fatalf("%d runs, waits %v", runs, w.ends["a"])
+		}
+		w.settle()
+		told := map[events.FactKind]int{}
+		for _, f := range w.facts {
+			told[f.Kind]++
+		}
+		if told[events.FactExited] != runs || told[events.FactStarted] != runs || told[events.FactBackoff] != runs-1 {
+			r.Fatalf("%d runs, told %v", runs, told)
+		}
+		crash(StableAfter)
+		crash(time.Second)
+		if last := w.ends["a"][len(w.ends["a"])-1]; last != 0 {
+			r.Fatalf("after a run of %s the wait is %s", StableAfter, last)
+		}
+	})
+}

@@ -22,10 +22,10 @@ func (p page) probes(c *corev1.Container) {
 		return
 	}
 	if h := c.Lifecycle.PostStart; h != nil {
-		p.line(2, "Post Start:\t%s", hookText(h))
+		p.line(2, "Post Start:\t%s", HookText(h))
 	}
 	if h := c.Lifecycle.PreStop; h != nil {
-		p.line(2, "Pre Stop:\t%s", hookText(h))
+		p.line(2, "Pre Stop:\t%s", HookText(h))
 	}
 }
 
@@ -59,7 +59,8 @@ func urlText(g *corev1.HTTPGetAction) string {
 	return text
 }
 
-func hookText(h *corev1.LifecycleHandler) string {
+// HookText is kubectl's line of a hook.
+func HookText(h *corev1.LifecycleHandler) string {
 	switch {
 	case h.Exec != nil:
 		return fmt.Sprintf("exec %v", h.Exec.Command)

@@ -226,6 +226,8 @@ func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
 	switch {
 	case x.Reason == "CrashLoopBackOff":
 		t.add(at, warning, "BackOff", fromKubelet, "Back-off restarting failed container %s in pod %s_%s(%s)", x.Container, p.Name, p.Namespace, p.UID)
+	case strings.HasPrefix(x.Message, events.PostStartRuns):
+		t.add(at, normal, "PostStartHook", fromKubelet, "Container %s: %s", x.Container, x.Message)
 	case strings.HasPrefix(x.Message, "MountVolume."):
 		t.add(at, warning, "FailedMount", fromKubelet, "%s", x.Message)
 	case x.Reason == "ContainerCreating":

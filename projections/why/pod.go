@@ -162,6 +162,10 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), w.Image)
 		a.fault.cause = "image " + q.owner(o) + " " + c.Name + " " + w.Image
 		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactPullFailed, c.Since.Time), q.mend(o)
+	case c.Phase == projections.Waiting && strings.HasPrefix(c.Message, events.PostStartRuns):
+		a.fault.level = levelMoving
+		a.Verdict = fmt.Sprintf("container %s runs and does not count as started: %s", c.Name, c.Message)
+		a.WaitsFor = "the postStart hook of container " + c.Name
 	case c.Exit != nil:
 		word := reason
 		if c.Phase == projections.Terminated {

@@ -62,6 +62,13 @@ func TestWhy(t *testing.T) {
 		events.Fact{Kind: events.FactBackoff, Container: "c", Reason: "ImagePullBackOff", Message: "Back-off pulling image", Until: l.Now.Add(10 * time.Second)})
 	tell("an image that does not exist", image)
 
+	hook := foldtest.Key(events.Pods, "hook")
+	l.Create(hook, `{"spec":{"containers":[{"name":"c","image":"i","lifecycle":{"postStart":{"exec":{"command":["sleep","60"]}}}}]}}`)
+	l.Assign("n1", hook)
+	l.Saw(hook, events.Fact{Kind: events.FactPulled, Container: "c", Run: 1, Image: "i"},
+		events.Fact{Kind: events.FactBackoff, Container: "c", Run: 1, Reason: "ContainerCreating", Message: events.PostStartRuns + ": exec [sleep 60]"})
+	tell("one whose hook runs", hook)
+
 	l.Delete(foldtest.Pod(0), foldtest.Person, 30)
 	tell("one that leaves", foldtest.Pod(0))
 	l.Remove(foldtest.Pod(0))

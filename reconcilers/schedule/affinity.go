@@ -2,10 +2,11 @@ package schedule
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/projections"
 )
 
 // affinity is what a pod says of the nodes that it must and would like to be on.
@@ -29,71 +30,25 @@ func affinityOf(spec *corev1.PodSpec) affinity {
 
 // allows tells whether a node is one of those that the pod must be on.
 func (a affinity) allows(n *node) bool {
-	return !a.asked || slices.ContainsFunc(a.required, func(t corev1.NodeSelectorTerm) bool { return matches(&t, n) })
+	return !a.asked || slices.ContainsFunc(a.required, func(t corev1.NodeSelectorTerm) bool { return projections.TermMatches(&t, n.name, n.labels) })
 }
 
 // likes is the sum of the weights of the preferences that a node meets.
 func (a affinity) likes(n *node) int64 {
 	var sum int64
 	for i := range a.liked {
-		if matches(&a.liked[i].Preference, n) {
+		if projections.TermMatches(&a.liked[i].Preference, n.name, n.labels) {
 			sum += int64(a.liked[i].Weight)
 		}
 	}
 	return sum
 }
 
-// matches wants all of a term; an empty term matches nothing, as in Kubernetes.
-func matches(t *corev1.NodeSelectorTerm, n *node) bool {
-	return len(t.MatchExpressions)+len(t.MatchFields) > 0 && len(unmet(t, n)) == 0
-}
-
-// unmet are the requirements of a term that a node does not meet.
-func unmet(t *corev1.NodeSelectorTerm, n *node) []corev1.NodeSelectorRequirement {
-	var out []corev1.NodeSelectorRequirement
-	for _, r := range t.MatchFields {
-		if !meets(r, n.name, r.Key == nameField) {
-			out = append(out, r)
-		}
-	}
-	for _, r := range t.MatchExpressions {
-		if value, ok := n.labels[r.Key]; !meets(r, value, ok) {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// nameField is the one field of a node that terms can name.
-const nameField = "metadata.name"
-
-// meets is Kubernetes' reading of an operator; what is not there is not in any set, and is no number.
-func meets(r corev1.NodeSelectorRequirement, value string, there bool) bool {
-	switch r.Operator {
-	case corev1.NodeSelectorOpIn:
-		return there && slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpNotIn:
-		return !there || !slices.Contains(r.Values, value)
-	case corev1.NodeSelectorOpExists:
-		return there
-	case corev1.NodeSelectorOpDoesNotExist:
-		return !there
-	case corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
-		have, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || len(r.Values) != 1 {
-			return false
-		}
-		bound, err := strconv.ParseInt(r.Values[0], 10, 64)
-		return err == nil && (r.Operator == corev1.NodeSelectorOpGt && have > bound || r.Operator == corev1.NodeSelectorOpLt && have < bound)
-	}
-	return false
-}
-
 // nearest is the first requirement that a node misses of the term that it comes nearest to; false when no term could ever match.
 func (a affinity) nearest(n *node) (corev1.NodeSelectorRequirement, bool) {
 	var best []corev1.NodeSelectorRequirement
 	for i := range a.required {
-		if miss := unmet(&a.required[i], n); len(miss) > 0 && (best == nil || len(miss) < len(best)) {
+		if miss := projections.Unmet(&a.required[i], n.name, n.labels); len(miss) > 0 && (best == nil || len(miss) < len(best)) {
 			best = miss
 		}
 	}
@@ -125,7 +80,7 @@ func needs(r corev1.NodeSelectorRequirement) string {
 
 // helps is the nearest change of a node that would meet a requirement; a node cannot change its name.
 func helps(r corev1.NodeSelectorRequirement, n *node) string {
-	if r.Key == nameField {
+	if r.Key == projections.NameField {
 		return "correct the pod's node affinity"
 	}
 	label := "label node " + n.name + " " + r.Key

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers/stage"
 )
 
@@ -27,7 +28,7 @@ func TestOperators(t *testing.T) {
 		{"Like", []string{"a"}, "a", true, false},
 	} {
 		r := corev1.NodeSelectorRequirement{Key: "k", Operator: c.op, Values: c.values}
-		if got := meets(r, c.have, c.there); got != c.want {
+		if got := projections.Meets(r, c.have, c.there); got != c.want {
 			t.Errorf("%q there %v, %s: %v", c.have, c.there, needs(r), got)
 		}
 	}

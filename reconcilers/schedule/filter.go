@@ -138,7 +138,7 @@ func (w wants) mismatch(n *node, out events.Reason) events.Reason {
 		return out
 	}
 	out.What, out.Need, out.Have, out.Fix = r.Key, needs(r), n.labels[r.Key], helps(r, n)
-	if r.Key == nameField {
+	if r.Key == projections.NameField {
 		out.Have = n.name
 	}
 	return out
