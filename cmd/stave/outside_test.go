@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -19,14 +20,36 @@ import (
 // outside asks a port of the node for its page from a network namespace that
 // stands for another machine, joined to this one by a link of its own:
 //
-//	outside PORT
+//	outside PORT [PATH]
 func outside(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: outside PORT")
+	if len(args) == 1 {
+		args = append(args, "")
 	}
-	ns := "out-" + ts.Getenv("CLUSTER")
+	if len(args) != 2 {
+		ts.Fatalf("usage: outside PORT [PATH]")
+	}
+	ns, here := otherMachine(ts)
+	var page string
+	var err error
+	for range 50 { // the dataplane sees the new link a moment later
+		if page, err = pageFrom(ns, net.JoinHostPort(here, args[0]), args[1]); err == nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), page)
+}
+
+// otherMachine is that namespace, made when a script first asks for it, and this
+// machine's address on the link to it.
+func otherMachine(ts *testscript.TestScript) (ns, address string) {
+	ns = "out-" + ts.Getenv("CLUSTER")
 	link := "o" + ts.Getenv("CLUSTER")
 	here, there := apart(ts.Getenv("CLUSTER"))
+	if _, err := os.Stat("/run/netns/" + ns); err == nil {
+		return ns, here
+	}
 	ts.Defer(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 	for _, c := range []string{
 		"netns add " + ns,
@@ -42,16 +65,7 @@ func outside(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("ip %s: %v: %s", c, err, out)
 		}
 	}
-	var page string
-	var err error
-	for range 50 { // the dataplane sees the new link a moment later
-		if page, err = pageFrom(ns, net.JoinHostPort(here, args[0])); err == nil {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	ts.Check(err)
-	fmt.Fprint(ts.Stdout(), page)
+	return ns, here
 }
 
 // apart are two addresses that no other cluster's story uses: of 100.64.0.0/10,
@@ -65,7 +79,7 @@ func apart(cluster string) (here, there string) {
 }
 
 // pageFrom fetches a page from inside a network namespace.
-func pageFrom(ns, address string) (string, error) {
+func pageFrom(ns, address, path string) (string, error) {
 	type result struct {
 		page string
 		err  error
@@ -73,14 +87,14 @@ func pageFrom(ns, address string) (string, error) {
 	done := make(chan result)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread belongs to the namespace and ends with the goroutine
-		page, err := fetchInside(ns, address)
+		page, err := fetchInside(ns, address, path)
 		done <- result{page, err}
 	}()
 	r := <-done
 	return r.page, r.err
 }
 
-func fetchInside(ns, address string) (string, error) {
+func fetchInside(ns, address, path string) (string, error) {
 	h, err := netns.GetFromName(ns)
 	if err != nil {
 		return "", fmt.Errorf("open namespace: %w", err)
@@ -97,7 +111,7 @@ func fetchInside(ns, address string) (string, error) {
 	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return "", err
 	}
-	fmt.Fprintf(c, "GET / HTTP/1.0\r\nHost: %s\r\n\r\n", address)
+	fmt.Fprintf(c, "GET /%s HTTP/1.0\r\nHost: %s\r\n\r\n", path, address)
 	r, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return "", err

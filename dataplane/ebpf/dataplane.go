@@ -23,6 +23,9 @@ type Dataplane struct {
 	opts  Options
 	objs  *programsObjects
 	table *table
+	// closer is nil where the kernel can't close sockets.
+	closer *closer
+	cookie uint64 // of the node's network namespace
 
 	mu      sync.Mutex
 	written *plan.Written
@@ -76,6 +79,12 @@ func (d *Dataplane) start(ctx context.Context, maps string) error {
 		}
 	}
 	ctx, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if d.closer, err = openCloser(&d.objs.programsMaps); err != nil {
+		d.opts.Log.Warn("sockets of removed UDP backends stay open: the kernel (6.5 or newer is needed) can't close them", "err", err)
+	} else {
+		d.background.Go(func() { d.closeSockets(ctx) })
+		d.closer.everything()
+	}
 	return d.watchDevices(ctx)
 }
 
@@ -91,11 +100,11 @@ func (d *Dataplane) readBack() error {
 
 // describeNode writes the tables that say who the node is.
 func (d *Dataplane) describeNode() error {
-	cookie, err := netNSCookie(d.opts.NetNS)
-	if err != nil {
+	var err error
+	if d.cookie, err = netNSCookie(d.opts.NetNS); err != nil {
 		return err
 	}
-	if err := d.objs.Members.Put(cookie, uint32(memberNode)); err != nil {
+	if err := d.objs.Members.Put(d.cookie, uint32(memberNode)); err != nil {
 		return fmt.Errorf("add the node's network namespace: %w", err)
 	}
 	// What an earlier process knew of other nodes stays until we are told.
@@ -179,9 +188,23 @@ func (d *Dataplane) Change(put []plan.Service, drop []string) error {
 // that the next comparison starts from the truth.
 func (d *Dataplane) write(writes []plan.Write) error {
 	for _, w := range writes {
-		if err := d.table.make(w); err != nil {
+		if err := d.make(w); err != nil {
+			if d.closer != nil {
+				d.closer.everything()
+			}
 			return errors.Join(fmt.Errorf("write table: %w", err), d.readBack())
 		}
+	}
+	return nil
+}
+
+func (d *Dataplane) make(w plan.Write) error {
+	shed, ok := w.(plan.Shed)
+	if !ok {
+		return d.table.make(w)
+	}
+	if d.closer != nil {
+		d.closer.shed(shed.Frontend)
 	}
 	return nil
 }
@@ -228,6 +251,9 @@ func (d *Dataplane) AttachPod(hostLink string, ip netip.Addr, netNSPath string) 
 		if err := d.objs.Members.Put(cookie, ifindex); err != nil {
 			return fmt.Errorf("add pod's network namespace: %w", err)
 		}
+		if err := d.keepNamespace(cookie, netNSPath); err != nil {
+			return err
+		}
 		if d.staged {
 			return nil
 		}
@@ -249,7 +275,7 @@ func (d *Dataplane) DetachPod(ip netip.Addr) error {
 		return fmt.Errorf("look pod %s up: %w", ip, err)
 	}
 	return errors.Join(
-		prune(d.objs.Members, func(_ uint64, link uint32) bool { return link == ifindex }),
+		d.pruneMembers(func(link uint32) bool { return link == ifindex }),
 		d.detachDevice(int(ifindex)),
 		prune(d.objs.Pods, func(addr, _ uint32) bool { return addr == be32(ip) }),
 	)
@@ -266,6 +292,9 @@ func (d *Dataplane) Close() error {
 	var err error
 	if d.table != nil {
 		err = d.table.close()
+	}
+	if d.closer != nil {
+		err = errors.Join(err, d.closer.close())
 	}
 	return errors.Join(err, d.objs.Close())
 }
@@ -291,5 +320,5 @@ func Remove(o Options) error {
 		return err
 	}
 	defer unlock()
-	return errors.Join(detachAll(o), removeTree(o.dir()), releaseBPF(o), releaseCgroup(o))
+	return errors.Join(detachAll(o), removeTree(o.dir()), forgetNamespaces(o), releaseBPF(o), releaseCgroup(o))
 }

@@ -99,9 +99,7 @@ func (d *Dataplane) sweep(up map[int]netip.Addr, addrs []netip.Addr, present map
 	}
 	err := errors.Join(
 		prune(d.objs.Pods, podGone),
-		prune(d.objs.Members, func(_ uint64, ifindex uint32) bool {
-			return ifindex != memberNode && !present[int(ifindex)]
-		}),
+		d.pruneMembers(func(ifindex uint32) bool { return ifindex != memberNode && !present[int(ifindex)] }),
 		prune(d.objs.NodeAddrs, func(addr uint32, _ uint8) bool { return !isAddr[addr] }),
 		prune(d.objs.Uplinks, func(ifindex, _ uint32) bool { return !up[int(ifindex)].IsValid() }),
 	)

@@ -14,10 +14,14 @@
 // every address that the node has; pods' flows to the outside take the address of the link
 // by which they leave, the node's own where it is there.
 //
+// A UDP socket that is connected to a backend which its service has lost is closed
+// (bpf/closer.c): it would ask a dead pod for ever. Established TCP is left alone.
+//
 // What to write is decided by package plan; here it is done. IPv6, fragments, and ICMP
 // errors about translated flows are not handled.
 package ebpf
 
 // The objects are committed, with a stamp of what they were made from and by.
 //go:generate go tool bpf2go -cc clang -strip llvm-strip -cflags "-O2 -g -Wall -Werror -mcpu=v3" -target bpfel -go-package ebpf programs bpf/stave.c -- -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go tool bpf2go -cc clang -strip llvm-strip -cflags "-O2 -g -Wall -Werror -mcpu=v3" -target bpfel -go-package ebpf closer bpf/closer.c -- -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
 //go:generate go test -count=1 -run ^TestObjectsAreFromTheseSources$ . -update

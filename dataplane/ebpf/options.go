@@ -24,7 +24,8 @@ type Options struct {
 	// CgroupRoot is a cgroup2 directory whose processes are served. By default the root of
 	// the mounted cgroup2, or of one that is mounted under StateDir when there is none.
 	CgroupRoot string
-	// StateDir is a directory of this cluster, for that mount.
+	// StateDir is a directory of this cluster, for that mount and for where pods'
+	// namespaces are; it need not survive a reboot.
 	StateDir string
 	// NetNS is the path of the node's network namespace; empty for the process's own.
 	NetNS string

@@ -79,6 +79,14 @@ type programsTuple struct {
 	Pad   [3]uint8
 }
 
+type programsVisit struct {
+	_      structs.HostLayout
+	Cookie uint64
+	Addr   uint32
+	Port   uint16
+	Pad    uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -94,6 +102,8 @@ const (
 	programsMapStickies      = "stickies"
 	programsMapTranslated    = "translated"
 	programsMapUplinks       = "uplinks"
+	programsMapVisits        = "visits"
+	programsMapVisitsLost    = "visits_lost"
 	programsProgConnect4     = "connect4"
 	programsProgConnect6     = "connect6"
 	programsProgFromNet      = "from_net"
@@ -178,6 +188,8 @@ type programsMapSpecs struct {
 	Stickies   *ebpf.MapSpec `ebpf:"stickies"`
 	Translated *ebpf.MapSpec `ebpf:"translated"`
 	Uplinks    *ebpf.MapSpec `ebpf:"uplinks"`
+	Visits     *ebpf.MapSpec `ebpf:"visits"`
+	VisitsLost *ebpf.MapSpec `ebpf:"visits_lost"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -220,6 +232,8 @@ type programsMaps struct {
 	Stickies   *ebpf.Map `ebpf:"stickies"`
 	Translated *ebpf.Map `ebpf:"translated"`
 	Uplinks    *ebpf.Map `ebpf:"uplinks"`
+	Visits     *ebpf.Map `ebpf:"visits"`
+	VisitsLost *ebpf.Map `ebpf:"visits_lost"`
 }
 
 func (m *programsMaps) Close() error {
@@ -235,6 +249,8 @@ func (m *programsMaps) Close() error {
 		m.Stickies,
 		m.Translated,
 		m.Uplinks,
+		m.Visits,
+		m.VisitsLost,
 	)
 }
 

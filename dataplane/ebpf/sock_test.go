@@ -272,26 +272,6 @@ func TestUDPBackendReplaced(t *testing.T) {
 	}
 }
 
-func TestAffinity(t *testing.T) {
-	l := newLab(t)
-	a, b, c := l.pod("a"), l.pod("b"), l.pod("c")
-	s := web(0, b, c)
-	s.AffinitySeconds = 60
-	l.apply(s)
-	first, _, err := askOnce(a.ns, "tcp", webIP+":80")
-	must(t, err)
-	for range 20 {
-		if name, _, err := askOnce(a.ns, "tcp", webIP+":80"); err != nil || name != first {
-			t.Fatalf("answered by %s, %v; first by %s", name, err, first)
-		}
-	}
-	other := map[string]*pod{"b": c, "c": b}[first]
-	s = web(0, other)
-	s.AffinitySeconds = 60
-	l.apply(s)
-	l.expect(a.ns, "tcp", webIP+":80", other)
-}
-
 // TestBothBackendsServe: without affinity the backends share the load.
 func TestBothBackendsServe(t *testing.T) {
 	l := newLab(t)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -57,9 +58,12 @@ func (w *Written) unclaimed() []Frontend {
 }
 
 // change works in three steps whose order keeps lookups whole: let go (in the model
-// only), place, and only then unbind what nobody took.
+// only), place, and only then unbind what nobody took. Sockets are shed at the end.
 func (w *Written) change(put []Service, drop []string, loose []Frontend, now time.Time) ([]Write, error) {
-	c := &changing{w: w, now: now, loose: loose}
+	c := &changing{w: w, now: now, loose: loose, had: map[Frontend][]netip.AddrPort{}}
+	for _, f := range loose {
+		c.recall(f)
+	}
 	for _, key := range drop {
 		c.letGo(key)
 		delete(w.asked, key)
@@ -75,6 +79,7 @@ func (w *Written) change(put []Service, drop []string, loose []Frontend, now tim
 		}
 	}
 	c.unbindLoose()
+	c.shed()
 	return c.writes, errors.Join(c.errs...)
 }
 
@@ -85,6 +90,8 @@ type changing struct {
 	loose  []Frontend // given up; unbound at the end unless placed again
 	writes []Write
 	errs   []error
+	had    map[Frontend][]netip.AddrPort // of UDP frontends: their backends before
+	udp    []Frontend                    // the keys of had, in the order in which they came
 }
 
 // letGo makes a service's frontends and entries free to be claimed.
@@ -95,11 +102,44 @@ func (c *changing) letGo(key string) {
 			if !ok || b.key != key {
 				continue
 			}
+			c.recall(f)
 			c.w.bound[f] = binding{id: b.id}
 			c.w.entries[b.id].owned = false
 			c.loose = append(c.loose, f)
 		}
 	}
+}
+
+// recall keeps what a UDP frontend leads to before it is changed.
+func (c *changing) recall(f Frontend) {
+	b, ok := c.w.bound[f]
+	if f.Proto != UDP || !ok {
+		return
+	}
+	if _, twice := c.had[f]; !twice {
+		c.had[f] = c.w.entries[b.id].backends
+		c.udp = append(c.udp, f)
+	}
+}
+
+// shed ends the change for who is connected to a backend that a frontend has lost.
+func (c *changing) shed() {
+	for _, f := range c.udp {
+		now, _ := c.w.Lookup(f)
+		if !containsAll(now, c.had[f]) {
+			c.writes = append(c.writes, Shed{f})
+		}
+	}
+}
+
+// containsAll says whether a sorted set holds all of another one.
+func containsAll(set, of []netip.AddrPort) bool {
+	for _, x := range of {
+		if _, ok := slices.BinarySearchFunc(set, x, netip.AddrPort.Compare); !ok {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *changing) place(s Service) error {

@@ -54,6 +54,30 @@ func TestWritesPrintThemselves(t *testing.T) {
 	}
 }
 
+// TestUDPSocketsAreShed: only what took a backend away, and after it.
+func TestUDPSocketsAreShed(t *testing.T) {
+	w := New()
+	names := func(eps ...string) []Service {
+		return []Service{{Key: "kube-system/dns", ClusterIP: netip.MustParseAddr("10.96.0.10"), Ports: []Port{
+			{Proto: UDP, Port: 53, Endpoints: endpoints(eps...)}}}}
+	}
+	for _, s := range []struct {
+		name string
+		want []Service
+		out  string
+	}{
+		{"appears", names("10.1.0.2:53"), "set #0 = 10.1.0.2:53 at 0\nbind 10.96.0.10:53/UDP to #0"},
+		{"grows", names("10.1.0.2:53", "10.1.0.3:53"), "set #0 = 10.1.0.2:53 10.1.0.3:53 at 2"},
+		{"loses one", names("10.1.0.3:53"), "set #0 = 10.1.0.3:53 at 1\nshed sockets of 10.96.0.10:53/UDP"},
+		{"goes", nil, "unbind 10.96.0.10:53/UDP\nshed sockets of 10.96.0.10:53/UDP"},
+	} {
+		out, err := Diff(s.want, w, start)
+		if err != nil || printed(out) != s.out {
+			t.Errorf("%s: %v\n%s\nwant\n%s", s.name, err, printed(out), s.out)
+		}
+	}
+}
+
 func TestHeadlessNeedsNoTables(t *testing.T) {
 	s := web("10.1.0.2:80")
 	s.ClusterIP, s.Ports[0].NodePort = netip.Addr{}, 0

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,6 +69,7 @@ func TestDiffWritesTheWantedLookup(t *testing.T) {
 				t.Fatalf("tables against wanted: %v\nafter %v", err, writes)
 			}
 			checkModel(t, w, k)
+			checkShed(t, before, after, writes)
 			if again, _ := Diff(want, w, now); len(again) != 0 {
 				t.Fatalf("the same services again wrote %v", again)
 			}
@@ -93,6 +95,29 @@ func checkBetween(t *rapid.T, k *kernel, before, after map[Frontend][]netip.Addr
 				t.Fatalf("after %s: %s is unbound for a moment", x, f)
 			}
 		}
+	}
+}
+
+// checkShed: each UDP frontend that lost a backend, and no other, sheds its sockets, once.
+func checkShed(t *rapid.T, before, after map[Frontend][]netip.AddrPort, writes []Write) {
+	shed := map[Frontend]int{}
+	for _, x := range writes {
+		if s, ok := x.(Shed); ok {
+			shed[s.Frontend]++
+		}
+	}
+	for f, had := range before {
+		want := 0
+		if f.Proto == UDP && slices.ContainsFunc(had, func(b netip.AddrPort) bool { return !slices.Contains(after[f], b) }) {
+			want = 1
+		}
+		if shed[f] != want {
+			t.Fatalf("%s went from %v to %v and was shed %d times", f, had, after[f], shed[f])
+		}
+		delete(shed, f)
+	}
+	if len(shed) > 0 {
+		t.Fatalf("shed what was not there: %v", shed)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Write is one change of the kernel's tables: [SetBackends], [Bind] or [Unbind].
-// Writes are made in the order in which they were returned.
+// Write is one change of the kernel's tables ([SetBackends], [Bind], [Unbind]) or what
+// follows from one ([Shed]). Writes are made in the order in which they were returned.
 type Write interface {
 	fmt.Stringer
 	write()
@@ -33,9 +33,16 @@ type Unbind struct {
 	Frontend Frontend
 }
 
+// Shed closes the connected UDP sockets that this frontend gave a backend which it no
+// longer has. It comes after the writes that took the backend away.
+type Shed struct {
+	Frontend Frontend
+}
+
 func (SetBackends) write() {}
 func (Bind) write()        {}
 func (Unbind) write()      {}
+func (Shed) write()        {}
 
 // String prints "set #3 = 10.1.0.2:80 10.1.0.3:80 at 16".
 func (w SetBackends) String() string {
@@ -58,3 +65,6 @@ func (w Bind) String() string { return fmt.Sprintf("bind %s to #%d", w.Frontend,
 
 // String prints "unbind 10.96.0.1:80/TCP".
 func (w Unbind) String() string { return "unbind " + w.Frontend.String() }
+
+// String prints "shed sockets of 10.96.0.1:53/UDP".
+func (w Shed) String() string { return "shed sockets of " + w.Frontend.String() }

@@ -5,40 +5,9 @@
 #ifndef STAVE_SOCK_H
 #define STAVE_SOCK_H
 
-#include "tables.h"
+#include "peers.h"
 
 #define ECONNREFUSED 111
-#define MEMBER_NODE 0
-// Backends that one socket remembers for translating answers back.
-#define MAX_TRANSLATIONS 4
-
-// Network namespaces to act for, by cookie: a service address means nothing elsewhere.
-// The value is the pod's link, or MEMBER_NODE for the node itself.
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, __u32);
-} members SEC(".maps");
-
-struct translation {
-	__be32 backend, service;
-	__be16 backend_port, service_port;
-};
-
-struct translations {
-	struct translation of[MAX_TRANSLATIONS];
-	__u32 next;
-};
-
-// What a socket's peers are called by its owner. Lives and dies with the socket.
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct translations);
-} translated SEC(".maps");
 
 static __always_inline __be16 port_of(struct bpf_sock_addr *ctx)
 {
@@ -72,6 +41,21 @@ static __always_inline void forget(struct bpf_sock_addr *ctx, bool connecting)
 		bpf_sk_storage_delete(&translated, ctx->sk);
 }
 
+// visit notes that this namespace has a connected UDP socket, which stays with its backend
+// until somebody closes it.
+static __always_inline void visit(__u64 cookie, const struct frontend *at)
+{
+	struct visit key = { .cookie = cookie, .addr = at->addr, .port = at->port };
+	__u32 zero = 0, *lost;
+	__u8 yes = 1;
+
+	if (bpf_map_lookup_elem(&visits, &key) || !bpf_map_update_elem(&visits, &key, &yes, BPF_ANY))
+		return;
+	lost = bpf_map_lookup_elem(&visits_lost, &zero);
+	if (lost)
+		*lost = 1;
+}
+
 // node_port says whether this address is one where the caller may use NodePorts;
 // loopback is the node itself only when the caller is on it.
 static __always_inline bool node_port(__be32 addr, __u32 member)
@@ -86,6 +70,7 @@ static __always_inline int translate(struct bpf_sock_addr *ctx, __be32 addr, __b
 {
 	__u8 proto = ctx->protocol;
 	__be16 port = port_of(ctx);
+	struct frontend at = { .addr = addr, .port = port, .proto = proto };
 	bool node = false;
 	union slot s;
 	struct entry *e;
@@ -94,7 +79,7 @@ static __always_inline int translate(struct bpf_sock_addr *ctx, __be32 addr, __b
 
 	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
 		return 1;
-	idp = find(addr, port, proto, &node);
+	idp = find(&at, &node);
 	if (!idp) {
 		forget(ctx, connecting);
 		return 1;
@@ -119,6 +104,8 @@ static __always_inline int translate(struct bpf_sock_addr *ctx, __be32 addr, __b
 		.backend = s.addr, .backend_port = s.port, .service = addr, .service_port = port,
 	};
 	remember(ctx, &t);
+	if (connecting && proto == IPPROTO_UDP)
+		visit(cookie, &at);
 	*to = s.addr;
 	ctx->user_port = s.port;
 	return 1;

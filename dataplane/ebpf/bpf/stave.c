@@ -183,7 +183,9 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	if (f && !(f->flags & FLOW_SERVICE)) {
 		id = NULL;
 	} else {
-		id = find(p.t.dst, p.t.dport, p.t.proto, &node);
+		struct frontend at = { .addr = p.t.dst, .port = p.t.dport, .proto = p.t.proto };
+
+		id = find(&at, &node);
 		// A ClusterIP is for the cluster's own pods; the outside has the node ports.
 		if (id && (node ? !bpf_map_lookup_elem(&node_addrs, &p.t.dst) : from == FROM_NET))
 			id = NULL;

@@ -13,8 +13,8 @@
 // Bounds; the agent's planner has the same two in its own package and a test compares them.
 #define MAX_ENTRIES (1 << 16)
 #define MAX_SLOTS   (1 << 20)
-// How many backends affinity looks through for the one a client had before.
-#define MAX_STICKY  1024
+// How often a range of that many slots can be halved.
+#define SLOT_ORDER  20
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
@@ -89,7 +89,7 @@ struct sticky {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1 << 15);
+	__uint(max_entries, 1 << 16);
 	__type(key, struct sticky_key);
 	__type(value, struct sticky);
 } stickies SEC(".maps");
@@ -105,19 +105,44 @@ static __always_inline __u64 slot_at(__u32 i)
 	return p ? READ_ONCE(*p) : 0;
 }
 
-// member says whether a backend is in the set that desc describes. Not inlined, and global,
-// so that the verifier walks its loop once and not on every path that leads here.
+// rank is a slot as a number by which the agent sorts backends: address, then port.
+static __always_inline __u64 rank(__u64 slot)
+{
+	union slot s = { .raw = slot };
+
+	return (__u64)bpf_ntohl(s.addr) << 16 | bpf_ntohs(s.port);
+}
+
+// member says whether a backend is in the set that desc describes, however large it is: the
+// sets are sorted. Not inlined, and global, so that the verifier walks its loop once and not
+// on every path that leads here.
 __attribute__((noinline)) int member(__u64 desc, __u64 slot)
 {
-	__u32 n = (__u32)desc, base = desc >> 32;
+	__u32 low = desc >> 32, high = low + (__u32)desc;
+	__u64 want = rank(slot);
 
-	for (__u32 i = 0; i < MAX_STICKY; i++) {
-		if (i >= n)
-			break;
-		if (slot_at(base + i) == slot)
+	for (int i = 0; i <= SLOT_ORDER && low < high; i++) {
+		__u32 middle = low + (high - low) / 2;
+		__u64 have = rank(slot_at(middle));
+
+		if (have == want)
 			return 1;
+		if (have < want)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return 0;
+}
+
+// scatter spreads clients over backends. It is the same each time, so that a client whose
+// row was pushed out of the full table of stickies finds its backend again while the set stands.
+static __always_inline __u32 scatter(__u64 client, __u32 id)
+{
+	__u64 x = (client + id) * 0x9E3779B97F4A7C15ull;
+
+	x = (x ^ x >> 29) * 0xBF58476D1CE4E5B9ull;
+	return x >> 32;
 }
 
 // pick chooses a backend of the set by hash, or the one the client had; 0 means that
@@ -139,7 +164,7 @@ static __always_inline __u64 pick(__u32 id, struct entry *e, __u64 desc, __u64 c
 		had->seen = fresh.seen;
 		return had->slot;
 	}
-	fresh.slot = slot_at(base + hash % n);
+	fresh.slot = slot_at(base + scatter(client, id) % n);
 	bpf_map_update_elem(&stickies, &key, &fresh, BPF_ANY);
 	return fresh.slot;
 }
@@ -150,20 +175,19 @@ static __always_inline bool is_loopback(__be32 addr)
 }
 
 // find looks a destination up as an address of its own first, then as a port of every
-// address of the node. *node is set for what is an address of the node: the caller has to
-// check that it may be used from where it is.
-static __always_inline __u32 *find(__be32 addr, __be16 port, __u8 proto, bool *node)
+// address of the node: then at->addr becomes 0. *node is set for what is an address of the
+// node: the caller has to check that it may be used from where it is.
+static __always_inline __u32 *find(struct frontend *at, bool *node)
 {
-	struct frontend key = { .addr = addr, .port = port, .proto = proto };
-	__u32 *id = bpf_map_lookup_elem(&frontends, &key);
+	__u32 *id = bpf_map_lookup_elem(&frontends, at);
 
 	if (id) {
-		*node = is_loopback(addr) || bpf_map_lookup_elem(&node_addrs, &addr);
+		*node = is_loopback(at->addr) || bpf_map_lookup_elem(&node_addrs, &at->addr);
 		return id;
 	}
-	key.addr = 0;
+	at->addr = 0;
 	*node = true;
-	return bpf_map_lookup_elem(&frontends, &key);
+	return bpf_map_lookup_elem(&frontends, at);
 }
 
 #endif
