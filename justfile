@@ -68,9 +68,9 @@ lint: _setup _shim
     go run ./cmd/house
     go tool staticcheck -checks {{ checks }} ./...
 
-# Compile the eBPF programs anew; commit the objects together with their sources
+# Make anew what is generated and committed: the eBPF objects, the Kubernetes API's merge schema
 generate: _setup (_install compiler)
-    go generate ./dataplane/ebpf
+    go generate ./dataplane/ebpf ./gateway/kube/schema
 
 # Everything that the recipes above need from this machine
 _setup: (_install machine)

@@ -14,9 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
-	"k8s.io/client-go/applyconfigurations"
 
 	"github.com/stave-run/stave/events"
+	kubeschema "github.com/stave-run/stave/gateway/kube/schema"
 )
 
 // patchTypes are the patches that are taken.
@@ -47,10 +47,14 @@ func (v *verbs) find(r schema.GroupVersionResource, sub, verb string) (h http.Ha
 	return v.all[verbKey{r, sub, verb}], v.known[verbKey{r, sub, ""}]
 }
 
-// newVerbs makes all handlers. It parses the merge schema of all types, which
-// takes a tenth of a second.
+// newVerbs makes all handlers. It parses the merge schema, which takes some
+// milliseconds.
 func (s *Server) newVerbs() (*verbs, error) {
-	v := &verbs{server: s, types: applyconfigurations.NewTypeConverter(s.scheme), all: map[verbKey]http.Handler{}, known: map[verbKey]bool{}}
+	types, err := kubeschema.Merge(s.scheme)
+	if err != nil {
+		return nil, err
+	}
+	v := &verbs{server: s, types: types, all: map[verbKey]http.Handler{}, known: map[verbKey]bool{}}
 	for _, k := range events.Kinds {
 		if err := v.addKind(k); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)

@@ -1,7 +1,7 @@
 // Package schema derives the OpenAPI documents from what the types already
 // carry: shape from the Go structs, names and words from their methods, merge
-// keys from their tags, list types from the schema in client-go's apply
-// configurations. Nothing is generated or copied.
+// keys from their tags, list types from the merge schema (merge.yaml, the one
+// thing here that is generated).
 package schema
 
 import (

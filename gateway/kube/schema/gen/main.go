@@ -1,0 +1,125 @@
+// Command gen writes the merge schema of Stave's kinds, as package schema embeds
+// it, from the one of all kinds in client-go's apply configurations. Run it by
+// `go generate ./gateway/kube/schema` after adding a kind or a new client-go; its
+// test fails when that was forgotten.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+
+	"go.yaml.in/yaml/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+	smd "sigs.k8s.io/structured-merge-diff/v6/schema"
+
+	"github.com/stave-run/stave/events"
+)
+
+func main() {
+	out := flag.String("o", "merge.yaml", "file to write")
+	flag.Parse()
+	b, err := generate()
+	if err == nil {
+		err = os.WriteFile(*out, b, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "generate merge schema:", err)
+		os.Exit(1)
+	}
+}
+
+// generate is the schema of our kinds and of all that they are made of, by name.
+func generate() ([]byte, error) {
+	all, err := everything()
+	if err != nil {
+		return nil, err
+	}
+	p := picked{all: all, have: map[string]smd.TypeDef{}}
+	for _, k := range events.Kinds {
+		name, err := scheme.Scheme.ToOpenAPIDefinitionName(k.GVK())
+		if err == nil {
+			err = p.pick(name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pick %s: %w", k.Resource, err)
+		}
+	}
+	b, err := yaml.Marshal(smd.Schema{Types: p.types()})
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return append([]byte("# Written by go generate from k8s.io/client-go/applyconfigurations; do not edit.\n"), b...), nil
+}
+
+// everything is client-go's schema, read through the only door that is exported:
+// a typed value knows its schema.
+func everything() (*smd.Schema, error) {
+	pod := &corev1.Pod{}
+	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	v, err := applyconfigurations.NewTypeConverter(scheme.Scheme).ObjectToTyped(pod)
+	if err != nil {
+		return nil, fmt.Errorf("read client-go's schema: %w", err)
+	}
+	return v.Schema(), nil
+}
+
+// picked are the types that were taken over.
+type picked struct {
+	all  *smd.Schema
+	have map[string]smd.TypeDef
+}
+
+// pick takes a type, and what it is made of.
+func (p picked) pick(name string) error {
+	if _, ok := p.have[name]; ok {
+		return nil
+	}
+	def, ok := p.all.FindNamedType(name)
+	if !ok {
+		return fmt.Errorf("there is no type %s", name)
+	}
+	p.have[name] = def
+	return p.atom(def.Atom)
+}
+
+func (p picked) atom(a smd.Atom) error {
+	var refs []smd.TypeRef
+	if a.List != nil {
+		refs = append(refs, a.List.ElementType)
+	}
+	if a.Map != nil {
+		refs = append(refs, a.Map.ElementType)
+		for _, f := range a.Map.Fields {
+			refs = append(refs, f.Type)
+		}
+	}
+	for _, r := range refs {
+		if r.NamedType != nil {
+			if err := p.pick(*r.NamedType); err != nil {
+				return err
+			}
+		}
+		if err := p.atom(r.Inlined); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p picked) types() []smd.TypeDef {
+	var out []smd.TypeDef
+	for _, d := range p.have {
+		out = append(out, d)
+	}
+	slices.SortFunc(out, func(a, b smd.TypeDef) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"k8s.io/client-go/applyconfigurations"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/kube/schema"
+)
+
+func TestSchemaIsOfToday(t *testing.T) {
+	want, err := generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../merge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Error("gateway/kube/schema/merge.yaml is not what the kinds and client-go give: go generate ./gateway/kube/schema")
+	}
+}
+
+// What is embedded must judge every kind as client-go's own schema does.
+func TestSchemaIsClientGos(t *testing.T) {
+	ours, err := schema.Merge(scheme.Scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := applyconfigurations.NewTypeConverter(scheme.Scheme)
+	for _, k := range events.Kinds {
+		o := k.New()
+		o.SetName("x")
+		o.GetObjectKind().SetGroupVersionKind(k.GVK())
+		a, err := ours.ObjectToTyped(o)
+		if err != nil {
+			t.Errorf("%s: %v", k.Resource, err)
+			continue
+		}
+		b, err := theirs.ObjectToTyped(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref := a.TypeRef()
+		for _, name := range []string{"io.k8s.api.core.v1.Container", "io.k8s.api.core.v1.ServiceSpec", *ref.NamedType} {
+			mine, ok := a.Schema().FindNamedType(name)
+			if !ok {
+				t.Errorf("%s: no type %s", k.Resource, name)
+				continue
+			}
+			its, _ := b.Schema().FindNamedType(name)
+			if !mine.Equals(&its) {
+				t.Errorf("%s: type %s differs from client-go's", k.Resource, name)
+			}
+		}
+	}
+}
