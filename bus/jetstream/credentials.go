@@ -26,10 +26,14 @@ type Credential struct {
 }
 
 // userName is what can stand as one token of a subject.
-var userName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_=-]{0,250}$`)
+var userName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_=-]*$`)
 
 // nodeName is a DNS name, as Kubernetes wants nodes to have.
-var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?$`)
+var nodeName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+
+// maxName bounds both. The expressions leave it out: they are compiled at each
+// start of the program, and a counted repetition is compiled as often as it counts.
+const maxName = 251
 
 // NodeUser is the user name of a node's agent.
 func NodeUser(node string) string { return events.NodeUser(node) }
@@ -94,15 +98,15 @@ func LoadCredential(path string) (Credential, error) {
 // check refuses names that would widen the subjects made of them.
 func (c Credential) check() error {
 	switch {
-	case !userName.MatchString(c.User):
-		return fmt.Errorf("credential: user name %q: letters, digits, -, _ and = only", c.User)
+	case len(c.User) > maxName || !userName.MatchString(c.User):
+		return fmt.Errorf("credential: user name %q: letters, digits, -, _ and = only, at most %d", c.User, maxName)
 	case c.User == controlUser:
 		return fmt.Errorf("credential: user name %q is the server's own", c.User)
 	case c.Node == "" && events.IsNodeUser(c.User):
 		return fmt.Errorf("credential: user name %q is a node agent's", c.User)
 	case c.Password == "":
 		return fmt.Errorf("credential of %s: no password", c.User)
-	case c.Node != "" && !nodeName.MatchString(c.Node):
+	case c.Node != "" && (len(c.Node) > maxName || !nodeName.MatchString(c.Node)):
 		return fmt.Errorf("credential of %s: node name %q is no DNS name", c.User, c.Node)
 	case c.Node != "" && c.User != NodeUser(c.Node):
 		return fmt.Errorf("credential of %s: node %s's user is %s", c.User, c.Node, NodeUser(c.Node))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -236,5 +237,36 @@ func TestHelp(t *testing.T) {
 func TestTypedLine(t *testing.T) {
 	if got, want := typedLine([]string{"run", "x", "--", "sh", "-c", "echo 'hi'; exit 3", ""}), `stave run x -- sh -c 'echo '\''hi'\''; exit 3' ''`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A verb alone must parse as it does among all.
+func TestGrammarOfOneVerb(t *testing.T) {
+	term := &terminal{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	var shape func(n *kong.Node) string
+	shape = func(n *kong.Node) string {
+		s := n.Name + fmt.Sprint(n.Aliases, n.Help, n.Detail, n.Hidden, n.Group)
+		for _, f := range n.Flags {
+			s += f.String() + f.Help + f.Default
+		}
+		for _, p := range n.Positional {
+			s += p.Summary()
+		}
+		for _, c := range n.Children {
+			s += "(" + shape(c) + ")"
+		}
+		return s
+	}
+	for _, whole := range newParser(&cli{}, term).Model.Children {
+		words, flags := grammar([]string{whole.Name})
+		model := newParser(words, term).Model
+		if len(model.Children) != 1 || shape(model.Children[0]) != shape(whole) {
+			t.Errorf("%s alone is not what it is among all verbs", whole.Name)
+			continue
+		}
+		_, _ = newParser(words, term, kong.Exit(func(int) {})).Parse([]string{whole.Name, "--namespace=blue"}) // most want more
+		if flags.Namespace != "blue" {
+			t.Errorf("%s: the flags of every verb are %+v", whole.Name, *flags)
+		}
 	}
 }

@@ -79,8 +79,9 @@ type cli struct {
 	Image imageCmd `cmd:"" group:"Images" help:"Bring images onto the node, or list those that are there."`
 }
 
-func newParser(c *cli, term *terminal, more ...kong.Option) *kong.Kong {
-	parser, err := kong.New(c, append(more, kong.Name("stave"),
+// newParser makes a parser of a grammar: a *cli, or what grammar cut out of it.
+func newParser(grammar any, term *terminal, more ...kong.Option) *kong.Kong {
+	parser, err := kong.New(grammar, append(more, kong.Name("stave"),
 		kong.Description("Stave runs Kubernetes manifests on containerd and keeps every change as an event in one log."),
 		kong.Writers(term.out, term.err), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: term.width}))...)
@@ -107,10 +108,10 @@ func command(ctx context.Context, argv []string, plain *terminal) int {
 }
 
 func (term *terminal) command(ctx context.Context, argv []string) int {
-	var c cli
 	exit := -1
-	parser := newParser(&c, term, kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(term))
 	argv = asHelp(argv)
+	words, flags := grammar(argv)
+	parser := newParser(words, term, kong.Exit(func(code int) { exit = code }), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(term))
 	line, err := normalise(parser.Model, argv)
 	if err != nil {
 		return usageError(term, nil, err)
@@ -122,7 +123,7 @@ func (term *terminal) command(ctx context.Context, argv []string) int {
 	if err != nil {
 		return usageError(term, line, err)
 	}
-	s := newSession(ctx, c.globals, term)
+	s := newSession(ctx, *flags, term)
 	defer s.close()
 	return report(term, parsed.Run(s))
 }
