@@ -87,6 +87,9 @@ type Bounds struct{ First, Last events.Seq }
 const (
 	// MaxBatch is the most events that one Append may hold (ADR-50 of NATS).
 	MaxBatch = 1000
+	// MaxChange is the most events that one change of a person may lead to. What is
+	// more than MaxBatch lands in several appends, behind one that says all of it.
+	MaxChange = 50_000
 	// MaxBody is the most bytes that one event's body may have.
 	MaxBody = 7 << 20
 )

@@ -55,6 +55,12 @@ type Envelope struct {
 	Body       json.RawMessage
 }
 
+// Wished tells whether an event is what a person asked for, rather than what
+// followed from it.
+func (e Envelope) Wished() bool {
+	return e.Subject.Class() == "spec" && strings.HasPrefix(string(e.Actor), string(User("")))
+}
+
 // Decode reads the body of e into a T, whatever version it was written in.
 func Decode[T any](e Envelope) (T, error) {
 	var v T

@@ -25,7 +25,7 @@ var shapes = map[string]func() any{
 	VerbDeletionRequested: func() any { return &DeletionRequested{} }, VerbRemoved: func() any { return &Removed{} },
 	VerbStatus: func() any { return &StatusReported{} }, VerbVerdict: func() any { return &Verdict{} },
 	string(LeaseTaken): func() any { return &Lease{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
-	string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
+	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
 	string(TypeOf(Nodes, VerbStatus)): func() any { return &NodeReported{} },
 }
 
@@ -136,6 +136,10 @@ func TestSubjectsOfSamples(t *testing.T) {
 		case "template":
 			if h, err := e.Subject.Tail(); err != nil || HashOf(e.Body) != Hash(h) {
 				t.Errorf("%s: stored as %s, its hash is %s", file, h, HashOf(e.Body))
+			}
+		case "change":
+			if id, err := e.Subject.Tail(); err != nil || ChangeID(id) != e.Change {
+				t.Errorf("%s: the subject is of %q, the event of %q", file, id, e.Change)
 			}
 		case "assign", "seen", "lease":
 		default:

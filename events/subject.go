@@ -53,7 +53,7 @@ func keySubject(prefix string, k Key) Subject {
 }
 
 // Class is the second token of a log subject: spec, template, assign, seen,
-// status, verdict, or lease.
+// status, verdict, change, or lease.
 func (s Subject) Class() string {
 	p := strings.SplitN(string(s), ".", 3)
 	if len(p) < 2 {

@@ -35,6 +35,7 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 		s.Unknown++ // a newer program wrote it: its meaning, void rules too, is not known here
 		return s, nil
 	}
+	s = s.advance(e)
 	f := folding{s: s, e: e}
 	switch e.Subject.Class() {
 	case "spec":
@@ -49,6 +50,8 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 		f.status()
 	case "verdict":
 		f.verdict()
+	case "change":
+		f.asked()
 	default:
 		f.unknown()
 	}
@@ -57,7 +60,7 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 		return s, nil
 	}
 	f.judge()
-	return f.s.noteOp(e), f.changes
+	return f.s.noteOp(e).noteMade(e), f.changes
 }
 
 // MaxOps is how many operations are remembered at least; twice as many at most.

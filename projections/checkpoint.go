@@ -29,6 +29,7 @@ type keptHead struct {
 	Void, Unknown uint64
 
 	Templates, Objects, Pods, Nodes, Verdicts, Gone, Ops, OldOps int
+	Wishes, Made, OldMade                                        int `cbor:",omitempty"` // a checkpoint of before has none
 }
 
 // keptObject is a row without what is a function of other rows.
@@ -77,7 +78,7 @@ func (s State) Keep(w io.Writer) error {
 	gone := s.gone()
 	head := keptHead{Seq: s.Seq, Time: s.Time, Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown,
 		Templates: s.templates.len(), Objects: s.objects.len(), Pods: s.pods.len(), Nodes: s.nodes.len(), Verdicts: s.verdicts.len(),
-		Gone: len(gone), Ops: s.ops.len(), OldOps: s.oldOps.len()}
+		Gone: len(gone), Ops: s.ops.len(), OldOps: s.oldOps.len(), Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len()}
 	err := to.Encode(head)
 	each := func(row any) {
 		if err == nil {
@@ -102,10 +103,35 @@ func (s State) Keep(w io.Writer) error {
 	for _, x := range slices.Concat(gone, seqs(s.ops), seqs(s.oldOps)) {
 		each(x)
 	}
+	for w := range s.wishes.below("") {
+		each(w)
+	}
+	for _, x := range slices.Concat(mades(s.made), mades(s.oldMade)) {
+		each(x)
+	}
 	if err != nil {
 		return fmt.Errorf("write checkpoint of %d: %w", s.Seq, err)
 	}
 	return nil
+}
+
+// keptMade is an entry of a table of changes.
+type keptMade struct {
+	_   struct{} `cbor:",toarray"`
+	Key string
+	Row *Made
+}
+
+func mades(t tree[*Made]) []keptMade {
+	out := make([]keptMade, 0, t.len())
+	for k, m := range t.all() {
+		out = append(out, keptMade{Key: k, Row: m})
+	}
+	return out
+}
+
+func madeTree(rows []keptMade) tree[*Made] {
+	return treeOf(rows, func(i int) (string, *Made) { return rows[i].Key, rows[i].Row })
 }
 
 func (s State) keep(o *Object) keptObject {
@@ -191,6 +217,7 @@ func (b *restorer) state() State {
 	objects := some[keptObject](b, h.Objects)
 	pods, nodes, verdicts := some[*Pod](b, h.Pods), some[*Node](b, h.Nodes), some[*Verdict](b, h.Verdicts)
 	gone, ops, old := some[keptSeq](b, h.Gone), some[keptSeq](b, h.Ops), some[keptSeq](b, h.OldOps)
+	wishes, made, oldMade := some[*Wish](b, h.Wishes), some[keptMade](b, h.Made), some[keptMade](b, h.OldMade)
 	if b.err != nil {
 		return State{}
 	}
@@ -204,6 +231,8 @@ func (b *restorer) state() State {
 		b.s.verdicts = b.s.verdicts.with(rowKey(v.Key), v)
 	}
 	b.s.ops, b.s.oldOps = seqTree(ops), seqTree(old)
+	b.s.wishes = treeOf(wishes, func(i int) (string, *Wish) { return wishKey(wishes[i].Actor, wishes[i].ID), wishes[i] })
+	b.s.made, b.s.oldMade = madeTree(made), madeTree(oldMade)
 	return b.s
 }
 

@@ -68,7 +68,7 @@ func changed(changes []projections.Change) string {
 // a function of others.
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
-		"State": "Seq Time Epoch Holder Void Unknown objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps",
+		"State": "Seq Time Epoch Holder Void Unknown objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps wishes made oldMade",
 		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Template Raw Applied Managed Set Status " +
 			"body typed",
 	}
@@ -80,7 +80,7 @@ func TestCheckpointKnowsEveryField(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range []any{&projections.Pod{}, &projections.Verdict{}} {
+	for _, row := range []any{&projections.Pod{}, &projections.Verdict{}, &projections.Wish{}, &projections.Made{}} {
 		for _, hidden := range unexported(reflect.TypeOf(row).Elem()) {
 			t.Errorf("%s is not exported: the checkpoint would lose it", hidden)
 		}

@@ -24,6 +24,8 @@ type dump struct {
 	Verdicts      []Verdict
 	LastSpec      map[string]events.Seq
 	Ops           map[string]events.Seq
+	Wishes        []Wish `json:",omitempty"`
+	Made          []Made `json:",omitempty"`
 }
 
 // dumpObject is a row without what is only decoded from it.
@@ -64,6 +66,12 @@ func (s State) Dump() []byte {
 	}
 	for v := range s.verdicts.below("") {
 		d.Verdicts = append(d.Verdicts, *v)
+	}
+	for w := range s.wishes.below("") {
+		d.Wishes = append(d.Wishes, *w)
+	}
+	for _, m := range s.LastMade() {
+		d.Made = append(d.Made, *m)
 	}
 	for t := range s.templates.below("") {
 		d.Templates[string(t.Hash)] = t.Raw

@@ -75,7 +75,7 @@ func (g *drawing) change(k events.Key, w *events.Owner, object string) {
 
 func (g *drawing) step() {
 	l := g.l
-	switch g.n(15, "what") {
+	switch g.n(16, "what") {
 	case 0:
 		g.create(g.deployment(), nil, foldtest.DeploymentJSON(g.n(3, "replicas"), ""))
 	case 1:
@@ -101,6 +101,10 @@ func (g *drawing) step() {
 	case 15:
 		l.Lease("b")
 		l.Add(events.Envelope{Subject: events.SpecSubject(g.pod()), Type: "pods.created", Epoch: 1, Body: events.MustBody(events.Created{UID: "late"})})
+	case 16:
+		w := newWish(events.ChangeID(fmt.Sprint("w", l.State.Seq)), 3)
+		w.ask(l, 2)
+		w.goOn(l, g.n(3, "landed"))
 	}
 }
 

@@ -33,6 +33,9 @@ type State struct {
 	lastSpec  tree[events.Seq] // last sequence of the object's spec subject, also after its removal
 	ops       tree[events.Seq] // operation id → its sequence
 	oldOps    tree[events.Seq] // the generation of operations before
+	wishes    tree[*Wish]      // actor, change: those under way
+	made      tree[*Made]      // actor, change: what people changed last
+	oldMade   tree[*Made]      // the generation of changes before
 }
 
 // Mark is a moment in the log.

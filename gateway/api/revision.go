@@ -3,9 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -81,10 +81,12 @@ func sameConfig(a, b *corev1.ConfigMap) bool {
 func (s *Server) lastPodOf(ctx context.Context, v projections.State, set *projections.Object) (events.Seq, error) {
 	last := set.Created.Seq
 	made := events.TypeOf(events.Pods, events.VerbCreated)
-	err := s.Log.Read(ctx, set.Created.Seq, func(e events.Envelope) error {
-		if e.Seq > v.Seq {
-			return errEnough
-		}
+	seqs, err := s.Log.About(ctx, set.Key)
+	if err != nil {
+		return 0, fmt.Errorf("look in the log's index: %w", err)
+	}
+	seqs = slices.DeleteFunc(seqs, func(seq events.Seq) bool { return seq < set.Created.Seq || seq > v.Seq })
+	err = s.Log.At(ctx, seqs, func(e events.Envelope) error {
 		if e.Type != made {
 			return nil
 		}
@@ -93,7 +95,7 @@ func (s *Server) lastPodOf(ctx context.Context, v projections.State, set *projec
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
+	if err != nil {
 		return 0, fmt.Errorf("read the log: %w", err)
 	}
 	return last, nil

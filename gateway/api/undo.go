@@ -74,26 +74,14 @@ func (s *Server) undoing(ctx context.Context, req wire.UndoRequest) (undo.Questi
 			return q, err
 		}
 	}
-	mine := map[events.Seq]bool{}
-	for _, e := range q.Events {
-		mine[e.Seq] = true
-	}
-	err = s.Log.Read(ctx, first, func(e events.Envelope) error {
-		if e.Subject.Class() == "spec" && !mine[e.Seq] {
-			q.Later = append(q.Later, e)
-		}
-		return nil
-	})
-	if err != nil {
-		return q, fmt.Errorf("read the log: %w", err)
-	}
-	return q, nil
+	q.Later, err = s.laterThan(ctx, newest, q)
+	return q, err
 }
 
 // whichChange is a sequence of the change that is asked about.
 func (s *Server) whichChange(ctx context.Context, newest projections.State, req wire.UndoRequest) (events.Seq, error) {
 	if req.Change != "" {
-		return s.findChange(ctx, req.Change)
+		return s.findChange(req.Change)
 	}
 	b, err := s.Log.Bounds(ctx)
 	if err != nil {
@@ -128,6 +116,9 @@ func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.Un
 			var err error
 			q.Now = v
 			if steps, err = undo.Undo(q); err != nil || req.Preview {
+				return nil, err
+			}
+			if err := bounded(len(steps)); err != nil {
 				return nil, err
 			}
 			var drafts []reconcilers.Draft

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -61,5 +62,45 @@ func TestUndoIsAChangeOfItsOwn(t *testing.T) {
 		if no.Error == nil || no.Error.Reason != metav1.StatusReasonBadRequest {
 			t.Errorf("%+v is answered with %+v", seq, no.Error)
 		}
+	}
+}
+
+// A long time ago is looked up, not read: what came after the change and speaks
+// of its objects, or lives in its namespaces, is found among all the rest.
+func TestUndoOfLongAgo(t *testing.T) {
+	h := open(t)
+	h.change("old", wire.Apply, false, configMap("colours", "blue"))
+	seq := h.change("mine", wire.Apply, false, configMap("colours", "red"))[0].Seq
+	shop := h.change("shop", wire.Apply, false, json.RawMessage(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`))[0].Seq
+	for i := range 150 {
+		h.change(fmt.Sprint("other", i), wire.Apply, false, configMap("other", fmt.Sprint(i)))
+	}
+	preview := func(r wire.UndoRequest) wire.UndoReply {
+		var reply wire.UndoReply
+		r.Preview = true
+		h.ask("ann", wire.VerbUndo, r, &reply)
+		return reply
+	}
+	if got := preview(wire.UndoRequest{Seq: seq}); got.Error != nil || got.Results[0].Outcome != undo.Restored {
+		t.Errorf("undisturbed: %+v", got)
+	}
+	if got := preview(wire.UndoRequest{Change: "shop"}); got.Error != nil || got.Results[0].Outcome != undo.Deleted {
+		t.Errorf("undisturbed: %+v", got)
+	}
+	later := h.change("later", wire.Apply, false, configMap("colours", "green"))[0].Seq
+	h.change("theirs", wire.Apply, false, json.RawMessage(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"theirs","namespace":"shop"}}`))
+	for i := range 150 {
+		h.change(fmt.Sprint("more", i), wire.Apply, false, configMap("other", fmt.Sprint(i)))
+	}
+	if got := preview(wire.UndoRequest{Seq: seq}); got.Error == nil || !strings.Contains(got.Error.Message, fmt.Sprintf("by user:ann at %d", later)) {
+		t.Errorf("changed since: %+v", got)
+	}
+	if got := preview(wire.UndoRequest{Seq: shop}); got.Error == nil || !strings.Contains(got.Error.Message, "user:ann made it") {
+		t.Errorf("somebody lives there: %+v", got)
+	}
+	var no struct{ Error *metav1.Status }
+	h.ask("ann", wire.VerbUndo, wire.UndoRequest{Change: "nobody's", Preview: true}, &no)
+	if no.Error == nil || !strings.Contains(no.Error.Message, "none of the last changes") {
+		t.Errorf("%+v", no.Error)
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/stave-run/stave/reconcilers"
 )
 
-// whole is one change of many objects under way: decided as one and appended as
-// one batch, so that a reader of the log never sees a part of it.
+// whole is one change of many objects under way: decided as one, and appended as
+// one batch, or, when it is larger than that, carried out by the writer to its
+// end, whatever happens in between.
 type whole struct {
 	s     *Server
 	req   wire.ChangeRequest
@@ -90,13 +91,21 @@ func (w *whole) decide(v projections.State, now time.Time) ([]reconcilers.Draft,
 			drafts = append(drafts, p.Drafts...)
 		}
 	}
-	if len(drafts) > bus.MaxBatch {
-		return nil, badRequest{fmt.Errorf("%d objects would change, and at most %d do in one append: apply fewer at a time, or each by itself with --partial", len(drafts), bus.MaxBatch)}
+	if err := bounded(len(drafts)); err != nil {
+		return nil, err
 	}
 	if w.req.DryRun {
 		return nil, nil
 	}
 	return drafts, nil
+}
+
+// bounded refuses what is too much for one change.
+func bounded(n int) error {
+	if n > bus.MaxChange {
+		return badRequest{fmt.Errorf("%d objects would change, and at most %d do in one change: apply fewer at a time, or each by itself with --partial", n, bus.MaxChange)}
+	}
+	return nil
 }
 
 func (w *whole) prune(v projections.State, now time.Time) {

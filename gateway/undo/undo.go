@@ -23,9 +23,10 @@ type Question struct {
 	Events []events.Envelope
 	// Before is the state up to the first of them, Now the writer's own view.
 	Before, Now projections.State
-	// Later are the events after the first that are no part of the change,
-	// oldest first, as far as they are read; spec events of the writer's view
-	// that are not among them are found and refused.
+	// Later are the spec events after the first that are no part of the change,
+	// oldest first, as far as they are read: those about its objects, and those
+	// that made what lives in its namespaces. What the writer's view has beside
+	// them is found and refused.
 	Later []events.Envelope
 	Force bool // go on over changes that came later
 }
@@ -57,10 +58,6 @@ func (r *Refusal) Error() string { return r.Said }
 
 func refuse(format string, args ...any) error { return &Refusal{Said: fmt.Sprintf(format, args...)} }
 
-// MaxSteps is the most objects that one undo restores: it is one append, whole
-// or not at all.
-const MaxSteps = 1000
-
 // Undo is the inverse of a change, in the order in which it is to be appended:
 // all of it, or a refusal that names everything that stands in the way.
 func Undo(q Question) ([]Step, error) {
@@ -74,11 +71,8 @@ func Undo(q Question) ([]Step, error) {
 			return nil, err
 		}
 	}
-	switch {
-	case len(u.refused) > 0:
+	if len(u.refused) > 0 {
 		return nil, together(u.refused)
-	case len(u.steps) > MaxSteps:
-		return nil, refuse("undo of %d would change %d objects; at most %d in one append", q.Events[0].Seq, len(u.steps), MaxSteps)
 	}
 	return u.steps, nil
 }

@@ -72,6 +72,10 @@ func (q Question) what(e events.Envelope) string {
 		return "took the lease"
 	case "template":
 		return "stored a pod template"
+	case "change":
+		if b, err := events.Decode[events.Asked](e); err == nil {
+			return fmt.Sprintf("asked for %d to %d of %d changes", b.From+1, b.From+len(b.Then), b.Of)
+		}
 	}
 	k, err := e.Subject.Key()
 	if err != nil {

@@ -78,6 +78,7 @@ type Loop struct {
 	closed chan struct{} // closed when Run has returned
 	raw    time.Time     // what the clock said last
 	latest time.Time     // what now said last
+	resume time.Time     // when to go on with a wish that had to wait; zero: there is none
 }
 
 // NewLoop makes a Loop; Run starts it.
@@ -119,6 +120,9 @@ func (l *Loop) start(ctx context.Context) error {
 	if err := l.takeLease(ctx); err != nil {
 		return err
 	}
+	if _, err := l.finish(ctx); err != nil {
+		return err
+	}
 	v := l.Source.Ahead()
 	l.inbox.after = v.Seq // what came before is in the view
 	l.step.Prime(v)
@@ -143,6 +147,9 @@ func (l *Loop) drain() error {
 func (l *Loop) turn(ctx context.Context) (busy bool, err error) {
 	if l.step.Doubtful() {
 		return true, l.takeLease(ctx)
+	}
+	if err := l.goOn(ctx); err != nil {
+		return false, err
 	}
 	select {
 	case s := <-l.asked:
@@ -203,7 +210,11 @@ func (l *Loop) now() time.Time {
 // wait sleeps until something happens or a key wants to be woken.
 func (l *Loop) wait(ctx context.Context) error {
 	var timer <-chan time.Time
-	if at := l.step.WakeAt(); !at.IsZero() {
+	at := l.step.WakeAt()
+	if !l.resume.IsZero() && (at.IsZero() || l.resume.Before(at)) {
+		at = l.resume
+	}
+	if !at.IsZero() {
 		timer = l.Clock.After(at.Sub(l.now()))
 	}
 	select {

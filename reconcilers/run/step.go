@@ -23,6 +23,7 @@ type Step struct {
 	landed  events.Seq // the newest sequence that is known to be ours
 	all     []member
 	widest  int // the most events that any one decision may hold
+	batch   int // the most events of one append
 	items   map[id]*item
 	queue   queue
 	wakes   wakes
@@ -62,7 +63,7 @@ type Work struct {
 
 // NewStep makes a Step for the reconcilers. It fails when two have one name.
 func NewStep(cluster string, rs ...reconcilers.Reconciler) (*Step, error) {
-	s := &Step{cluster: cluster, items: map[id]*item{}, writing: map[events.Subject]bool{}, taking: map[events.UID]bool{}}
+	s := &Step{cluster: cluster, batch: bus.MaxBatch, items: map[id]*item{}, writing: map[events.Subject]bool{}, taking: map[events.UID]bool{}}
 	names := map[string]bool{}
 	for _, r := range rs {
 		if names[r.Name()] {
@@ -97,6 +98,10 @@ func (s *Step) Lease(epoch events.Seq) {
 
 // Epoch is the lease under which records are made, 0 before the first.
 func (s *Step) Epoch() events.Seq { return s.epoch }
+
+// Limit lets one append of a person's wish hold no more than n events: a
+// simulation sees large wishes without being large.
+func (s *Step) Limit(n int) { s.batch = n }
 
 // Doubtful tells whether keys wait for a new lease because an acknowledgement
 // of theirs was lost.

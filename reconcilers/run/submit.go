@@ -26,7 +26,8 @@ type Request struct {
 	// Decide says what to append. It runs in the loop's goroutine, so it must
 	// not block, and it may run more than once: after a lost acknowledgement
 	// that turned out not to have landed. An error is given back as it is.
-	// All drafts land or none; no object may be written twice.
+	// All drafts land or none, those of a wish that is larger than one append one
+	// after the other; no object may be written twice.
 	Decide func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error)
 }
 
@@ -114,6 +115,9 @@ func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, s
 	if landed := l.landedAs(v, records); landed != nil {
 		return submitted{events: landed}, false, nil
 	}
+	if len(records) > l.step.batch && r.Change != "" {
+		return l.large(ctx, records)
+	}
 	first, err := l.Log.Append(ctx, records)
 	return l.settle(ctx, records, first, err)
 }
@@ -165,11 +169,10 @@ func (l *Loop) settle(ctx context.Context, records []bus.Record, first events.Se
 
 // landedAs finds records that the log has already, by their operations.
 func (l *Loop) landedAs(v projections.State, records []bus.Record) []events.Envelope {
-	first, ok := v.Landed(records[0].Envelope.Op)
-	if !ok {
+	if _, ok := v.Landed(records[0].Envelope.Op); !ok {
 		return nil
 	}
-	return numbered(records, first)
+	return located(v, records)
 }
 
 func numbered(records []bus.Record, first events.Seq) []events.Envelope {

@@ -35,6 +35,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 		j.voided(e, before, after, changes)
 		return
 	}
+	j.whole(e)
 	j.buried(e)
 	counted := j.l.fold(e)
 	if !counted && e.Type.Verb() == events.VerbCreated {

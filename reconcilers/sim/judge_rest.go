@@ -12,6 +12,7 @@ func (j *judge) rest() {
 	if j.w.failure != nil {
 		return
 	}
+	j.carried()
 	j.owners()
 	j.nodes()
 	for _, a := range apps {

@@ -22,6 +22,7 @@ type ledger struct {
 	verdicts  map[events.Key]string
 	silent    map[string][]turn // by node: fell silent, came back
 	member    map[string][]turn // by node: joined, was deleted
+	asked     map[events.ChangeID]*asked
 }
 
 // entry is an object that is there.
@@ -108,7 +109,8 @@ type workload struct {
 
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
-		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{}}
+		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
+		asked: map[events.ChangeID]*asked{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -137,6 +139,8 @@ func (l *ledger) fold(e events.Envelope) bool {
 		l.seen(e, nodeOf(e))
 	case "status":
 		l.heard(e, nodeOf(e))
+	case "change":
+		return l.large(e)
 	}
 	return true
 }

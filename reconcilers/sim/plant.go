@@ -18,5 +18,6 @@ type Plant struct {
 	stale     bool                                 // a replica decides on an old view and says it is new
 	forget    bool                                 // an agent that starts again sees no container
 	deafNodes bool                                 // nodes do not see gaps in their feed
+	half      bool                                 // who takes the lease does not go on with a change that another began
 	record    func(*events.Envelope)               // on its way to the log
 }

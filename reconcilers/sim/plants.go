@@ -28,6 +28,7 @@ func Plants() []Plant {
 		{Name: "garbage collection by name, not uid", Judge: "orphans", swap: bend("gc", byName)},
 		{Name: "a pod is buried at its deadline", Judge: "buried", swap: bend("gc", impatient)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
+		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
 		{Name: "events without a cause", Judge: "cause", record: func(e *events.Envelope) { e.Cause = 0 }},
 		{Name: "decisions by what was decided before", Judge: "again", swap: func(r reconcilers.Reconciler) reconcilers.Reconciler { return bend("replicaset", moody())(r) }},
 	}

@@ -78,7 +78,7 @@ func (r *replica) turn() bool {
 		return true
 	}
 	r.feeder.flush()
-	return r.decide() || did
+	return r.goOn() || r.alive && r.decide() || did
 }
 
 // fold takes at most n more events into the view.
@@ -131,6 +131,7 @@ func (r *replica) lead() {
 		if err != nil {
 			panic(err) // two reconcilers of one name: a mistake in this package
 		}
+		step.Limit(batch)
 		r.step, r.obs = step, run.NewObserver(0)
 	}
 	r.step.Lease(seq)
@@ -221,7 +222,7 @@ func (r *replica) append(w run.Work) (events.Seq, error) {
 // whether it was answered.
 func (r *replica) submit(q run.Request) bool {
 	for range 5 {
-		if !r.able() || !r.holds() || len(r.works) > 0 {
+		if !r.able() || !r.holds() || len(r.works) > 0 || len(r.step.Rest(r.view)) > 0 && !r.w.plant.half {
 			return false
 		}
 		now := r.w.now
@@ -239,6 +240,12 @@ func (r *replica) submit(q run.Request) bool {
 		}
 		if _, ok := r.view.Landed(records[0].Envelope.Op); ok {
 			return true
+		}
+		if len(records) > batch && q.Change != "" {
+			if r.begin(records) {
+				return true
+			}
+			continue
 		}
 		fate := r.w.fate(30)
 		if fate == 0 {

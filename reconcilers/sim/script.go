@@ -28,8 +28,21 @@ var weights = []struct {
 	{"cut-node", 5}, {"pause-node", 4}, {"kill-agent", 4}, {"reboot", 2}, {"delete-node", 2}, {"mend-node", 12}, {"crash", 10}, {"wait", 8},
 }
 
-// Script draws n actions.
+// Script draws n actions, and with them changes of many objects at once.
 func Script(seed uint64, n int) []Action {
+	out := plain(seed, n)
+	rng := rand.New(rand.NewPCG(seed, 5))
+	for range 1 + n/50 {
+		at := 1 + rng.IntN(len(out))
+		many := Action{Kind: "many", After: time.Duration(rng.IntN(8)) * time.Second, R: rng.Uint64()}
+		out = append(out[:at], append([]Action{many}, out[at:]...)...)
+	}
+	return out
+}
+
+// plain draws n actions as they were drawn before there were changes of many: the
+// seeds of old findings go on meaning the same.
+func plain(seed uint64, n int) []Action {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	total := 0
 	for _, x := range weights {
