@@ -42,6 +42,7 @@ func (getCmd) Help() string {
   stave get -f web.yaml
   stave get pods -w
   stave get pods -w --from 412
+  stave get pods -w --at 10m
   stave get pods --at 10m
   stave get deploy web -o yaml --at 412`
 }
@@ -53,11 +54,11 @@ func (c *getCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	c.Watch = c.Watch || c.WatchOnly
-	if c.Watch && !c.At.IsZero() {
-		return errPastWatch
-	}
 	if c.From != 0 && !c.Watch {
 		return errors.New("--from goes with -w\nhelp: stave get TYPE --at SEQ shows what was then")
+	}
+	if c.From != 0 && !c.At.IsZero() {
+		return errors.New("--from and --at both say where to begin: give one of them")
 	}
 	if c.Watch {
 		return c.watch(ctx, s, targets)

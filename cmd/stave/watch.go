@@ -12,29 +12,27 @@ import (
 	"github.com/stave-run/stave/projections/table"
 )
 
-// watch prints what is there and then each change, until Ctrl-C.
+// watch prints what is there, or was at a moment, and then each change, until
+// Ctrl-C.
 func (c *getCmd) watch(ctx context.Context, s *session, targets []target) error {
 	if len(targets) != 1 {
 		return errors.New("you may only specify a single resource type with --watch")
 	}
 	t := targets[0]
-	began := events.Seq(c.From)
-	if began != 0 {
-		c.At = moment{wire.Moment{Seq: began}} // what was there then tells what went since
+	show := c.From == 0
+	if !show {
+		c.At = moment{wire.Moment{Seq: events.Seq(c.From)}} // what was there then tells what went since
 	}
 	reply, err := c.fetch(ctx, s, t)
-	if c.At = (moment{}); err != nil {
+	if err != nil {
 		return err
 	}
 	w := &watching{cmd: c, s: s, target: t, options: c.options(t), seen: map[events.Key]json.RawMessage{}}
 	w.options.Widths = &table.Widths{}
-	if err := w.begin(reply, began == 0); err != nil {
+	if err := w.begin(reply, show); err != nil {
 		return err
 	}
-	req := wire.WatchRequest{ReadRequest: c.request(s, t), From: reply.Position, Each: began != 0}
-	if began != 0 {
-		req.From = events.At(began, events.MaxRows-1)
-	}
+	req := wire.WatchRequest{ReadRequest: c.request(s, t), From: reply.Position}
 	for ctx.Err() == nil {
 		err := s.watchOnce(ctx, &req, w.show)
 		if err != nil && !errors.Is(err, errWatchCut) {

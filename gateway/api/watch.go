@@ -41,6 +41,9 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	if err != nil {
 		return err
 	}
+	if err := s.fromMoment(ctx, &req); err != nil {
+		return err
+	}
 	ticks, stop := s.subscribe()
 	defer stop()
 	v := s.Views.Durable()
@@ -69,6 +72,20 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 			}
 		}
 	}
+}
+
+// fromMoment begins a watch at a moment of the past: every change since is told
+// as it happened.
+func (s *Server) fromMoment(ctx context.Context, req *wire.WatchRequest) error {
+	if req.At.IsZero() {
+		return nil
+	}
+	then, err := s.refold(ctx, s.Views.Durable(), req.At)
+	if err != nil {
+		return err
+	}
+	req.From, req.Each = max(req.From, endOf(then)), true
+	return nil
 }
 
 // subscribe gives every durable event from now on; the channel is closed when

@@ -229,7 +229,8 @@ func (t TailEvent) Envelope() events.Envelope {
 		Epoch: t.Epoch, Now: t.Now, Op: t.Op, Change: t.Change, Reconciler: t.Reconciler, Message: t.Message, Body: t.Body}
 }
 
-// WatchRequest asks for changes of objects after a read.
+// WatchRequest asks for changes of objects after a read, or, with At, for every
+// change after a moment of the past.
 type WatchRequest struct {
 	ReadRequest
 	From events.Position `json:"from,omitempty"` // what the read answered
