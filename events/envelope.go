@@ -24,6 +24,7 @@ const (
 // The types that belong to no single resource.
 const (
 	LeaseTaken     Type = "lease.taken"
+	HistoryCut     Type = "history.cut"
 	TemplateStored Type = "templates.stored"
 	PodsAssigned   Type = "pods.assigned"
 	PodsSeen       Type = "pods.seen"

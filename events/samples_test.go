@@ -24,7 +24,7 @@ var shapes = map[string]func() any{
 	VerbCreated: func() any { return &Created{} }, VerbChanged: func() any { return &Changed{} },
 	VerbDeletionRequested: func() any { return &DeletionRequested{} }, VerbRemoved: func() any { return &Removed{} },
 	VerbStatus: func() any { return &StatusReported{} }, VerbVerdict: func() any { return &Verdict{} },
-	string(LeaseTaken): func() any { return &Lease{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
+	string(LeaseTaken): func() any { return &Lease{} }, string(HistoryCut): func() any { return &Cut{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
 	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
 	string(TypeOf(Nodes, VerbStatus)): func() any { return &NodeReported{} },
 }
@@ -141,7 +141,7 @@ func TestSubjectsOfSamples(t *testing.T) {
 			if id, err := e.Subject.Tail(); err != nil || ChangeID(id) != e.Change {
 				t.Errorf("%s: the subject is of %q, the event of %q", file, id, e.Change)
 			}
-		case "assign", "seen", "lease":
+		case "assign", "seen", "lease", "cut":
 		default:
 			t.Errorf("%s: class %q", file, e.Subject.Class())
 		}

@@ -76,6 +76,13 @@ type Lease struct {
 	Holder string `json:"holder"` // the process: host name, pid and start
 }
 
+// Cut says that the log's history begins at a sequence from here on: what came
+// before was kept for as long as it was to be. The fold forgets what only those
+// events could ask for.
+type Cut struct {
+	First Seq `json:"first"`
+}
+
 // Assigned is one scheduling pass for one node. Pods in Withdrawn were taken
 // from the node without ever having been its to run.
 type Assigned struct {

@@ -14,6 +14,9 @@ const clusterScope = "="
 // LeaseSubject is where whoever decides takes the lease.
 const LeaseSubject Subject = "log.lease"
 
+// CutSubject is where the janitor says that it has cut the log's beginning.
+const CutSubject Subject = "log.cut"
+
 // LogSubjects is the filter that covers every event.
 const LogSubjects = "log.>"
 
@@ -53,7 +56,7 @@ func keySubject(prefix string, k Key) Subject {
 }
 
 // Class is the second token of a log subject: spec, template, assign, seen,
-// status, verdict, change, or lease.
+// status, verdict, change, lease, or cut.
 func (s Subject) Class() string {
 	p := strings.SplitN(string(s), ".", 3)
 	if len(p) < 2 {

@@ -52,6 +52,8 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 		f.verdict()
 	case "change":
 		f.asked()
+	case "cut":
+		f.cut()
 	default:
 		f.unknown()
 	}

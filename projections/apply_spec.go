@@ -145,6 +145,10 @@ func (f *folding) templateOf(h events.Hash) (*Template, bool) {
 	if !ok {
 		f.drop()
 	}
+	if ok && t.Idle != 0 {
+		t = &Template{Hash: t.Hash, Raw: t.Raw}
+		f.s.templates = f.s.templates.with(string(h), t)
+	}
 	return t, ok
 }
 

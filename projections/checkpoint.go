@@ -27,9 +27,12 @@ type keptHead struct {
 	Epoch         events.Seq
 	Holder        string
 	Void, Unknown uint64
+	Horizon       events.Seq `cbor:",omitempty"`
 
 	Templates, Objects, Pods, Nodes, Verdicts, Gone, Ops, OldOps int
 	Wishes, Made, OldMade                                        int `cbor:",omitempty"` // a checkpoint of before has none
+
+	Idle int `cbor:",omitempty"` // templates that no object has
 }
 
 // keptObject is a row without what is a function of other rows.
@@ -75,10 +78,10 @@ func must[T any](v T, err error) T {
 // that they had. What is a function of these rows is left out.
 func (s State) Keep(w io.Writer) error {
 	to := keeping.NewEncoder(w)
-	gone := s.gone()
-	head := keptHead{Seq: s.Seq, Time: s.Time, Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown,
+	gone, idle := s.gone(), s.idle()
+	head := keptHead{Seq: s.Seq, Time: s.Time, Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon,
 		Templates: s.templates.len(), Objects: s.objects.len(), Pods: s.pods.len(), Nodes: s.nodes.len(), Verdicts: s.verdicts.len(),
-		Gone: len(gone), Ops: s.ops.len(), OldOps: s.oldOps.len(), Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len()}
+		Gone: len(gone), Ops: s.ops.len(), OldOps: s.oldOps.len(), Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len(), Idle: len(idle)}
 	err := to.Encode(head)
 	each := func(row any) {
 		if err == nil {
@@ -107,6 +110,9 @@ func (s State) Keep(w io.Writer) error {
 		each(w)
 	}
 	for _, x := range slices.Concat(mades(s.made), mades(s.oldMade)) {
+		each(x)
+	}
+	for _, x := range idle {
 		each(x)
 	}
 	if err != nil {
@@ -149,6 +155,17 @@ func (s State) gone() []keptSeq {
 	for k, seq := range s.lastSpec.all() {
 		if _, ok := s.objects.get(k); !ok {
 			out = append(out, keptSeq{Key: k, Seq: seq})
+		}
+	}
+	return out
+}
+
+// idle are the templates that no object has, each with since when.
+func (s State) idle() []keptSeq {
+	var out []keptSeq
+	for t := range s.templates.below("") {
+		if t.Idle != 0 {
+			out = append(out, keptSeq{Key: string(t.Hash), Seq: t.Idle})
 		}
 	}
 	return out
@@ -209,7 +226,7 @@ func some[T any](b *restorer, n int) []T {
 
 func (b *restorer) state() State {
 	h := take[keptHead](b)
-	b.s = State{Seq: h.Seq, Time: h.Time, Epoch: h.Epoch, Holder: h.Holder, Void: h.Void, Unknown: h.Unknown}
+	b.s = State{Seq: h.Seq, Time: h.Time, Epoch: h.Epoch, Holder: h.Holder, Void: h.Void, Unknown: h.Unknown, Horizon: h.Horizon}
 	for _, raw := range some[[]byte](b, h.Templates) {
 		hash := events.HashOf(raw)
 		b.s.templates = b.s.templates.with(string(hash), &Template{Hash: hash, Raw: raw})
@@ -218,6 +235,7 @@ func (b *restorer) state() State {
 	pods, nodes, verdicts := some[*Pod](b, h.Pods), some[*Node](b, h.Nodes), some[*Verdict](b, h.Verdicts)
 	gone, ops, old := some[keptSeq](b, h.Gone), some[keptSeq](b, h.Ops), some[keptSeq](b, h.OldOps)
 	wishes, made, oldMade := some[*Wish](b, h.Wishes), some[keptMade](b, h.Made), some[keptMade](b, h.OldMade)
+	b.idle(some[keptSeq](b, h.Idle))
 	if b.err != nil {
 		return State{}
 	}
@@ -234,6 +252,18 @@ func (b *restorer) state() State {
 	b.s.wishes = treeOf(wishes, func(i int) (string, *Wish) { return wishKey(wishes[i].Actor, wishes[i].ID), wishes[i] })
 	b.s.made, b.s.oldMade = madeTree(made), madeTree(oldMade)
 	return b.s
+}
+
+// idle marks the templates that no object has.
+func (b *restorer) idle(rows []keptSeq) {
+	for _, x := range rows {
+		t, ok := b.s.Template(events.Hash(x.Key))
+		if !ok {
+			b.err = fmt.Errorf("template %s is idle, but not there", x.Key)
+			return
+		}
+		b.s.templates = b.s.templates.with(x.Key, &Template{Hash: t.Hash, Raw: t.Raw, Idle: x.Seq})
+	}
 }
 
 func seqTree(rows []keptSeq) tree[events.Seq] {

@@ -68,7 +68,7 @@ func changed(changes []projections.Change) string {
 // a function of others.
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
-		"State": "Seq Time Epoch Holder Void Unknown objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps wishes made oldMade",
+		"State": "Seq Time Epoch Holder Void Unknown Horizon objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps wishes made oldMade",
 		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Template Raw Applied Managed Set Status " +
 			"body typed",
 	}

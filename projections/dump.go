@@ -14,6 +14,7 @@ type dump struct {
 	Epoch         events.Seq
 	Holder        string
 	Void, Unknown uint64
+	Horizon       events.Seq `json:",omitempty"`
 	Objects       []dumpObject
 	Pods          []Pod
 	Nodes         []Node
@@ -24,8 +25,9 @@ type dump struct {
 	Verdicts      []Verdict
 	LastSpec      map[string]events.Seq
 	Ops           map[string]events.Seq
-	Wishes        []Wish `json:",omitempty"`
-	Made          []Made `json:",omitempty"`
+	Wishes        []Wish                `json:",omitempty"`
+	Made          []Made                `json:",omitempty"`
+	Idle          map[string]events.Seq `json:",omitempty"` // templates
 }
 
 // dumpObject is a row without what is only decoded from it.
@@ -50,7 +52,7 @@ type dumpObject struct {
 // Dump writes the whole state as JSON, always the same for the same state: two
 // folds of one log are equal when their dumps are.
 func (s State) Dump() []byte {
-	d := dump{Seq: s.Seq, Time: s.Time.UTC().Format("2006-01-02T15:04:05.999999999Z"), Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown,
+	d := dump{Seq: s.Seq, Time: s.Time.UTC().Format("2006-01-02T15:04:05.999999999Z"), Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon, Idle: map[string]events.Seq{},
 		Used: table(s.used), LastSpec: table(s.lastSpec), Ops: table(s.ops), Templates: map[string]json.RawMessage{}}
 	for k, v := range table(s.oldOps) {
 		d.Ops[k] = v
@@ -75,6 +77,9 @@ func (s State) Dump() []byte {
 	}
 	for t := range s.templates.below("") {
 		d.Templates[string(t.Hash)] = t.Raw
+	}
+	for _, x := range s.idle() {
+		d.Idle[x.Key] = x.Seq
 	}
 	d.Children, d.OnNode = keysOf(s.children), keysOf(s.onNode)
 	return events.MustBody(d)

@@ -62,6 +62,7 @@ type Tally struct {
 type Template struct {
 	Hash events.Hash
 	Raw  json.RawMessage
+	Idle events.Seq // since when no object has it, as far as a cut of the log has seen; 0: in use
 
 	pod atomic.Pointer[corev1.PodTemplateSpec]
 }

@@ -75,7 +75,7 @@ func (g *drawing) change(k events.Key, w *events.Owner, object string) {
 
 func (g *drawing) step() {
 	l := g.l
-	switch g.n(16, "what") {
+	switch g.n(17, "what") {
 	case 0:
 		g.create(g.deployment(), nil, foldtest.DeploymentJSON(g.n(3, "replicas"), ""))
 	case 1:
@@ -98,6 +98,8 @@ func (g *drawing) step() {
 		l.Heard(g.node(), g.n(1, "heard") == 1)
 	case 13, 14:
 		g.selecting()
+	case 17:
+		l.Cut(events.Seq(g.n(int(l.State.Seq)+1, "first")))
 	case 15:
 		l.Lease("b")
 		l.Add(events.Envelope{Subject: events.SpecSubject(g.pod()), Type: "pods.created", Epoch: 1, Body: events.MustBody(events.Created{UID: "late"})})

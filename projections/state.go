@@ -20,6 +20,7 @@ type State struct {
 	Holder  string     // who holds it
 	Void    uint64     // events dropped by a void rule
 	Unknown uint64     // events of a type that this version does not know
+	Horizon events.Seq // where history begins, as the janitor last said; 0 when it never did
 
 	objects   tree[*Object]    // resource, namespace, name
 	children  tree[events.Key] // owner's uid ("" for orphans), then the child's key
@@ -30,7 +31,7 @@ type State struct {
 	templates tree[*Template]  // hash
 	selectors tree[events.Key] // namespace, first pair of a service's selector, name
 	verdicts  tree[*Verdict]   // resource, namespace, name
-	lastSpec  tree[events.Seq] // last sequence of the object's spec subject, also after its removal
+	lastSpec  tree[events.Seq] // last sequence of the object's spec subject, also after its removal, down to the horizon
 	ops       tree[events.Seq] // operation id → its sequence
 	oldOps    tree[events.Seq] // the generation of operations before
 	wishes    tree[*Wish]      // actor, change: those under way
@@ -133,7 +134,8 @@ func (s State) Template(h events.Hash) (*Template, bool) { return s.templates.ge
 func (s State) Verdict(k events.Key) (*Verdict, bool) { return s.verdicts.get(rowKey(k)) }
 
 // LastSpec is the last sequence of the object's spec subject, 0 when there is
-// none: what an append to it has to expect. It outlives the object.
+// none: what an append to it has to expect. It outlives the object, until its
+// end lies below the horizon.
 func (s State) LastSpec(k events.Key) events.Seq { n, _ := s.lastSpec.get(rowKey(k)); return n }
 
 // Landed tells where the event of an operation stands, if it landed.

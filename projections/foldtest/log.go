@@ -54,6 +54,11 @@ func (l *Log) Lease(holder string) events.Seq {
 	return l.Add(events.Envelope{Subject: events.LeaseSubject, Type: events.LeaseTaken, Body: events.MustBody(events.Lease{Holder: holder})})
 }
 
+// Cut says that history begins at a sequence.
+func (l *Log) Cut(first events.Seq) events.Seq {
+	return l.Add(events.Envelope{Subject: events.CutSubject, Type: events.HistoryCut, Actor: events.Controller("janitor"), Body: events.MustBody(events.Cut{First: first})})
+}
+
 // UID is the uid that Create gives the nth life of a key; the first is 1.
 func UID(k events.Key, life int) events.UID {
 	return events.NewUID(events.NewOpID("test", "user:test", fmt.Sprint(life), k, 0))

@@ -76,6 +76,9 @@ func (q Question) what(e events.Envelope) string {
 		if b, err := events.Decode[events.Asked](e); err == nil {
 			return fmt.Sprintf("asked for %d to %d of %d changes", b.From+1, b.From+len(b.Then), b.Of)
 		}
+	case "cut":
+		c, _ := events.Decode[events.Cut](e)
+		return fmt.Sprintf("cut the log: history begins at %d", c.First)
 	}
 	k, err := e.Subject.Key()
 	if err != nil {
