@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stave-run/stave/events"
 )
@@ -78,6 +79,18 @@ type Log interface {
 	WaitDurable(ctx context.Context, seq events.Seq) error
 	// Close ends the log's goroutines; what was acknowledged is durable after it.
 	Close() error
+}
+
+// Trimmer is a log that a janitor can cut.
+type Trimmer interface {
+	Log
+	// Boundary is the newest sequence at which the log can be cut so that all
+	// that happened since t stays; 0 when there is nothing to cut.
+	Boundary(t time.Time) events.Seq
+	// Cut drops every event before a Boundary. Whoever reads there afterwards
+	// gets a *HorizonError. After a crash in the middle the log is whole, and
+	// begins there or before.
+	Cut(ctx context.Context, first events.Seq) error
 }
 
 // Bounds are the ends of a log.

@@ -58,7 +58,7 @@ func about(t *testing.T, u LogUnderTest) {
 	if u.Cut == nil {
 		return
 	}
-	u.Cut(30)
+	cut(t, u, 30)
 	for k := range want {
 		want[k] = slices.DeleteFunc(want[k], func(seq events.Seq) bool { return seq < 30 })
 	}

@@ -94,7 +94,7 @@ func starts(t *testing.T, u LogUnderTest) {
 	if u.Cut == nil {
 		return
 	}
-	u.Cut(6)
+	cut(t, u, 6)
 	var horizon *bus.HorizonError
 	if err := u.Log.Read(ctx, 5, nothing); !errors.As(err, &horizon) || horizon.First != 6 || horizon.Asked != 5 {
 		t.Errorf("read below the horizon: %v", err)
@@ -115,12 +115,19 @@ func starts(t *testing.T, u LogUnderTest) {
 	if _, err := u.Log.Append(ctx, []bus.Record{bus.Expecting(event("p2"), 2)}); !isConflict(err) {
 		t.Errorf("a writer that remembers what was cut off and missed what came after: %v", err)
 	}
-	u.Cut(13)
+	cut(t, u, 13)
 	if b, err := u.Log.Bounds(ctx); err != nil || b != (bus.Bounds{First: 13, Last: 12}) {
 		t.Errorf("bounds when all was cut: %+v, %v", b, err)
 	}
 	if seq := must(t, u.Log, plain("next")); seq != 13 {
 		t.Errorf("sequence ran back to %d", seq)
+	}
+}
+
+func cut(t *testing.T, u LogUnderTest, first events.Seq) {
+	t.Helper()
+	if err := u.Cut(bounded(t), first); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -18,7 +18,7 @@ type LogUnderTest struct {
 	Log bus.Log
 	// Cut drops every event before first, as a janitor does; nil for a log that
 	// cannot be cut just anywhere.
-	Cut func(first events.Seq)
+	Cut func(ctx context.Context, first events.Seq) error
 }
 
 // each is what reconcilers append with.

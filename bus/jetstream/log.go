@@ -332,4 +332,4 @@ func (l *Log) Close() error {
 	return err
 }
 
-var _ bus.Log = (*Log)(nil)
+var _ bus.Trimmer = (*Log)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -60,7 +61,7 @@ func (l *Log) through(ctx context.Context, next events.Seq, f func(events.Envelo
 	for {
 		if _, sealed := l.archive.Bounds(); next <= sealed {
 			if err := l.archive.Read(ctx, next, sealed, step); err != nil {
-				return err
+				return l.orCut(next, err)
 			}
 			next = max(next, sealed+1) // a recorded gap may be at its end
 			continue
@@ -70,6 +71,14 @@ func (l *Log) through(ctx context.Context, next events.Seq, f func(events.Envelo
 			return err
 		}
 	}
+}
+
+// orCut says that what comes next was cut off, when that is why it cannot be read.
+func (l *Log) orCut(next events.Seq, err error) error {
+	if first, _ := l.archive.Bounds(); next < first && errors.Is(err, fs.ErrNotExist) {
+		return &bus.HorizonError{Asked: next, First: first}
+	}
+	return err
 }
 
 // errSealed says that what comes next was taken from the stream meanwhile.

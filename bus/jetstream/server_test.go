@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/stave-run/stave/bus/bustest"
-	"github.com/stave-run/stave/events"
 )
 
 // admin and two nodes are who the test servers take.
@@ -46,10 +45,6 @@ func openTest(t testing.TB, dir string, credentials []Credential) *Server {
 func TestLog(t *testing.T) {
 	bustest.Log(t, func(t *testing.T) bustest.LogUnderTest {
 		s := openTest(t, t.TempDir(), nil)
-		return bustest.LogUnderTest{Log: s.Log(), Cut: func(first events.Seq) {
-			if err := s.Log().purge(t.Context(), first); err != nil {
-				t.Fatal(err)
-			}
-		}}
+		return bustest.LogUnderTest{Log: s.Log(), Cut: s.Log().purge}
 	})
 }

@@ -218,7 +218,11 @@ func (l *Log) cut(ctx context.Context) error {
 	if sealed <= events.Seq(l.hotTail) {
 		return nil
 	}
-	target := sealed + 1 - events.Seq(l.hotTail)
+	return l.cutStream(ctx, sealed+1-events.Seq(l.hotTail))
+}
+
+// cutStream takes what lies before target from the stream.
+func (l *Log) cutStream(ctx context.Context, target events.Seq) error {
 	for {
 		b, err := l.hot(ctx)
 		if err != nil {
@@ -232,6 +236,22 @@ func (l *Log) cut(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// Boundary implements bus.Trimmer: the log is cut between segments.
+func (l *Log) Boundary(t time.Time) events.Seq { return l.archive.Boundary(t) }
+
+// Cut implements bus.Trimmer.
+func (l *Log) Cut(ctx context.Context, first events.Seq) error {
+	l.sealing.Lock()
+	defer l.sealing.Unlock()
+	if _, sealed := l.archive.Bounds(); first > sealed {
+		return fmt.Errorf("cut before %d: only what is sealed can be cut, which ends at %d", first, sealed)
+	}
+	if err := l.cutStream(ctx, first); err != nil {
+		return err
+	}
+	return l.archive.Cut(first)
 }
 
 // purge drops the stream's events before first.

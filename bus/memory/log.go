@@ -231,14 +231,30 @@ func (l *Log) WaitDurable(ctx context.Context, seq events.Seq) error {
 	}
 }
 
-// Cut drops every event before first, as a janitor does. A subject whose newest
-// event is dropped expects 0 again.
-func (l *Log) Cut(first events.Seq) {
+// Boundary implements bus.Trimmer: this log can be cut anywhere.
+func (l *Log) Boundary(t time.Time) events.Seq {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, _ := slices.BinarySearchFunc(l.events, t, func(e events.Envelope, t time.Time) int {
+		if e.Time.After(t) {
+			return 1
+		}
+		return -1
+	})
+	if n < 2 {
+		return 0
+	}
+	return l.events[n-1].Seq
+}
+
+// Cut implements bus.Trimmer, at any sequence. A subject whose newest event is
+// dropped expects 0 again.
+func (l *Log) Cut(_ context.Context, first events.Seq) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first = min(first, l.end()+1)
 	if first <= l.first {
-		return
+		return nil
 	}
 	l.events = slices.Clone(l.events[first-l.first:])
 	l.first = first
@@ -247,6 +263,7 @@ func (l *Log) Cut(first events.Seq) {
 			delete(l.last, s)
 		}
 	}
+	return nil
 }
 
 // Close implements bus.Log.
@@ -261,4 +278,4 @@ func (l *Log) Close() error {
 	return nil
 }
 
-var _ bus.Log = (*Log)(nil)
+var _ bus.Trimmer = (*Log)(nil)

@@ -2,11 +2,14 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stave-run/stave/bus/sealed"
 	"github.com/stave-run/stave/events"
@@ -179,17 +182,35 @@ func (a *Archive) Seal(log []events.Envelope) error {
 	return nil
 }
 
-// Cut removes the segments that lie wholly below first.
+// Boundary is where the newest segment begins that begins no later than t and has
+// others before it; 0 when there is none.
+func (a *Archive) Boundary(t time.Time) events.Seq {
+	all := a.segments()
+	for i := len(all) - 1; i > 0; i-- {
+		if !all[i].From.After(t) {
+			return all[i].First
+		}
+	}
+	return 0
+}
+
+// Cut removes the segments that lie wholly below first, oldest first.
 func (a *Archive) Cut(first events.Seq) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.all) > 0 && a.all[0].Last < first {
-		if err := os.Remove(a.all[0].path); err != nil {
+		oldest := a.all[0]
+		a.all = slices.Clone(a.all[1:]) // first, so that a reader who does not find its file knows why
+		if err := os.Remove(oldest.path); err != nil {
 			return fmt.Errorf("cut segment: %w", err)
 		}
-		a.all = slices.Clone(a.all[1:])
 	}
 	return sealed.SyncDir(a.dir)
+}
+
+// cutOff tells whether a segment could not be read because it was cut off since.
+func (a *Archive) cutOff(s *segment, err error) bool {
+	return errors.Is(err, fs.ErrNotExist) && !slices.Contains(a.segments(), s)
 }
 
 // Read calls f for the sealed events from..to, in order.
@@ -216,6 +237,9 @@ func (a *Archive) Find(k events.Key) ([]events.Seq, error) {
 	var out []events.Seq
 	for _, s := range a.segments() {
 		seqs, err := s.find(k)
+		if a.cutOff(s, err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -230,7 +254,7 @@ func (a *Archive) At(ctx context.Context, seqs []events.Seq, f func(events.Envel
 	for _, s := range a.segments() {
 		from, _ := slices.BinarySearch(seqs, s.First)
 		to, _ := slices.BinarySearch(seqs, s.Last+1)
-		if err := s.at(ctx, seqs[from:to], f); err != nil {
+		if err := s.at(ctx, seqs[from:to], f); err != nil && !a.cutOff(s, err) {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/why"
 	"github.com/stave-run/stave/reconcilers/stage"
 )
 
@@ -21,6 +22,8 @@ type keptAt struct{ s projections.State }
 func (k keptAt) Before(within func(events.Seq, time.Time) bool) (projections.State, bool) {
 	return k.s, within(k.s.Seq, k.s.Time)
 }
+
+func (keptAt) Origin(events.Seq, events.Key) (*why.Origin, error) { return nil, nil }
 
 // A moment is folded from the checkpoint below it: what was cut off before that
 // is not needed.
@@ -43,13 +46,15 @@ func TestThePastIsFoldedFromACheckpoint(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	log.Cut(half.Seq)
+	if err := log.Cut(t.Context(), half.Seq); err != nil {
+		t.Fatal(err)
+	}
 	s := &Server{Options: Options{Log: log, Now: time.Now, Past: keptAt{half}}}
 	v, err := s.refold(t.Context(), w.State, wire.Moment{Seq: late.Seq})
 	if err != nil || !bytes.Equal(v.Dump(), late.Dump()) {
 		t.Errorf("at %d, %v", v.Seq, err)
 	}
-	if _, err = s.refold(t.Context(), w.State, wire.Moment{Seq: half.Seq - 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprint("the log begins at ", half.Seq)) {
+	if _, err = s.refold(t.Context(), w.State, wire.Moment{Seq: half.Seq - 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprint("history begins at ", half.Seq)) {
 		t.Errorf("below the horizon: %v", err)
 	}
 }

@@ -167,7 +167,9 @@ func TestWithoutAGoodCheckpointTheWholeLogIsFolded(t *testing.T) {
 	if !bytes.Equal(s.Dump(), story.State.Dump()) || len(said) != 2 {
 		t.Errorf("said %q", said)
 	}
-	log.Cut(12)
+	if err := log.Cut(t.Context(), 12); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := follow.Open(t.Context(), log, follow.Options{Checkpoints: kept(t, t.TempDir())}); err == nil || !strings.Contains(err.Error(), "begins at 12") {
 		t.Errorf("a log that was cut folds from nothing: %v", err)
 	}
@@ -189,7 +191,9 @@ func TestCloseLeavesACheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	log.Cut(seq)
+	if err := log.Cut(t.Context(), seq); err != nil {
+		t.Fatal(err)
+	}
 	s, said := starting(t, dir, log)
 	if want := fmt.Sprintf("folding from checkpoint %d", seq); s.Holder != "b" || len(said) != 1 || said[0] != want {
 		t.Errorf("said %q, want %q", said, want)
