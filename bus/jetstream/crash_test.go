@@ -29,6 +29,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(3)
 	}
+	if where := os.Getenv(serverEnv); where != "" {
+		if err := serveForever(where); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(3)
+	}
 	os.Exit(m.Run())
 }
 
