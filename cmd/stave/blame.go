@@ -42,6 +42,7 @@ func (c *blameCmd) Run(ctx context.Context, s *session) error {
 // tell asks about one object and prints the answer's text, or its document.
 func (s *session) tell(ctx context.Context, verb string, r wire.WhyRequest, output format) error {
 	reply, err := ask[wire.TextReply](ctx, s, verb, r)
+	defer s.tellHorizon(reply.Horizon)
 	if err == nil {
 		err = refused(reply.Error)
 	}
@@ -53,6 +54,22 @@ func (s *session) tell(ctx context.Context, verb string, r wire.WhyRequest, outp
 	}
 	fmt.Fprint(s.out, reply.Text)
 	return nil
+}
+
+// tellHorizon says that there may have been more to tell.
+func (s *session) tellHorizon(h *wire.Horizon) {
+	if h != nil {
+		fmt.Fprintf(s.err, "note: %s\n", h)
+	}
+}
+
+// tellOlder is tellHorizon for a stretch of the log that begins at a moment.
+func (s *session) tellOlder(ctx context.Context, from wire.Moment) error {
+	c, err := ask[wire.ClusterReply](ctx, s, wire.VerbCluster, wire.ClusterRequest{})
+	if err == nil && c.Horizon != nil && from.Seq == 0 && from.Time.Before(c.Horizon.Time) {
+		s.tellHorizon(c.Horizon)
+	}
+	return err
 }
 
 // restartsCmd is `stave restarts`.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/stave-run/stave/gateway/wire"
 )
@@ -36,5 +37,8 @@ func (c *clusterInfoCmd) Run(ctx context.Context, s *session) error {
 	fmt.Fprintf(s.out, "Stave control plane is running at %s\n", r.Address)
 	fmt.Fprintf(s.out, "Cluster DNS answers at %s\n", r.DNS)
 	fmt.Fprintf(s.out, "Cluster %s: %d of %d nodes ready, log at sequence %d, durable to %d, epoch %d\n", r.Name, r.Ready, r.Nodes, r.Seq, r.Durable, r.Epoch)
+	if r.Horizon != nil {
+		fmt.Fprintf(s.out, "History begins at %d (%s)\n", r.Horizon.First, r.Horizon.Time.UTC().Format(time.RFC3339))
+	}
 	return nil
 }

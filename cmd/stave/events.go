@@ -76,8 +76,10 @@ func (c *eventsCmd) Run(ctx context.Context, s *session) error {
 		switch {
 		case !c.Watch && len(t.Rows) == 0:
 			c.sayNone(s)
+			s.tellHorizon(reply.Horizon)
 			return nil
 		case !c.Watch:
+			s.tellHorizon(reply.Horizon)
 			return nil
 		}
 		c.NoHeaders = c.NoHeaders || len(t.Rows) > 0
@@ -99,6 +101,7 @@ func (c *eventsCmd) document(ctx context.Context, s *session, req wire.EventsReq
 	if err != nil {
 		return err
 	}
+	defer s.tellHorizon(reply.Horizon)
 	happened := slices.DeleteFunc(reply.Events, func(e wire.Happened) bool {
 		return len(c.Types) > 0 && !slices.Contains(c.Types, e.Type)
 	})

@@ -51,6 +51,7 @@ func (c *historyCmd) Run(ctx context.Context, s *session) error {
 		if err == nil {
 			err = c.print(s, reply.Rows)
 		}
+		s.tellHorizon(reply.Horizon)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -65,6 +66,7 @@ func (c *historyCmd) changes(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	defer s.tellHorizon(reply.Horizon)
 	if c.Output != formatTable {
 		doc, err := json.Marshal(reply.Changes)
 		if err != nil {

@@ -90,6 +90,9 @@ func (c *logStatusCmd) Run(s *session) error {
 	}
 	fmt.Fprintf(w, "directory\t%s\n", l.log())
 	fmt.Fprintf(w, "sealed\t%d events from %d to %d in %d segments, %s\n", events, first, last, len(p.segments.All()), size(bytes))
+	if all := p.segments.All(); len(all) > 0 {
+		fmt.Fprintf(w, "history\tsince %s\n", all[0].From.UTC().Format(time.RFC3339))
+	}
 	for _, line := range p.damaged {
 		fmt.Fprintf(w, "damaged\t%s\n", line)
 	}
@@ -173,6 +176,11 @@ func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (damaged in
 		}
 	}
 	first, last := p.segments.Bounds()
+	if first > 1 {
+		if err := p.checkpoints.CheckOrigins(first); err != nil {
+			report(err)
+		}
+	}
 	fmt.Fprintf(out, "%d segments, %d to %d, and %d checkpoints read\n", len(p.segments.All()), first, last, len(p.checkpoints.All()))
 	if damaged > 0 || last == 0 {
 		return damaged, nil

@@ -30,5 +30,22 @@ func (m *moment) Decode(ctx *kong.DecodeContext) error {
 	return err
 }
 
+// span is a length of time on the command line, which may be in days.
+type span time.Duration
+
+// Decode implements kong.MapperValue.
+func (d *span) Decode(ctx *kong.DecodeContext) error {
+	var typed string
+	if err := ctx.Scan.PopValueInto("duration", &typed); err != nil {
+		return fmt.Errorf("read duration: %w", err)
+	}
+	long, err := wire.ParseSpan(typed)
+	if err != nil || long < 0 {
+		return fmt.Errorf("%q is no length of time: want 90d, 36h or 10m", typed)
+	}
+	*d = span(long)
+	return nil
+}
+
 // errPastWatch: the past does not go on.
 var errPastWatch = errors.New("--watch shows what happens from now on; it cannot be joined with --at\nhelp: stave tail --from SEQ prints what happened after a sequence")

@@ -81,6 +81,9 @@ func (c *replayCmd) read(ctx context.Context, s *session, f func(wire.TailEvent,
 	if from.IsZero() {
 		from = wire.Moment{Time: time.Unix(1, 0)} // before any log: where it begins
 	}
+	if err := s.tellOlder(ctx, from); err != nil {
+		return err
+	}
 	stream, err := s.dial(ctx, wire.Subject(s.user, wire.VerbTail), wire.TailRequest{Since: from})
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -177,7 +180,7 @@ func (c *replayCmd) check(ctx context.Context, s *session) error {
 	})
 	err = c.read(ctx, s, func(e wire.TailEvent, _ []byte) error {
 		if !began && e.Seq != 1 {
-			return fmt.Errorf("the log begins at %d, and what came before is needed to decide anything again", e.Seq)
+			return fmt.Errorf("history begins at %d, and what came before is needed to decide anything again\nhelp: it was cut off (stave up --keep-history); an archive that was made before can be restored beside it and checked: stave log restore", e.Seq)
 		}
 		began = true
 		again.Take(e.Envelope())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 // copyOf is the label of a ConfigMap that a rollback made: which one it is a copy of.
@@ -33,6 +34,9 @@ func (s *session) configOf(ctx context.Context, k events.Key, r revision, templa
 	}
 	if err != nil {
 		return nil, err
+	}
+	if h := reply.Horizon; h != nil && len(projections.ConfigMapsOf(&template.Spec)) > 0 {
+		fmt.Fprintf(s.err, "warning: the ConfigMaps of that revision stay as they are now: %s\n", h)
 	}
 	var out []copied
 	names := map[string]string{}

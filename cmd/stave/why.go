@@ -33,6 +33,7 @@ func (c *whyCmd) Run(ctx context.Context, s *session) error {
 	var errs []error
 	for i, it := range items {
 		reply, err := ask[wire.TextReply](ctx, s, wire.VerbWhy, wire.WhyRequest{At: c.At.Moment, Key: it.Key, Home: s.namespace})
+		defer s.tellHorizon(reply.Horizon)
 		if err == nil {
 			err = refused(reply.Error)
 		}

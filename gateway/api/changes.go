@@ -177,5 +177,8 @@ func (s *Server) changes(ctx context.Context, r bus.Request) (any, error) {
 				What: why.Words(e, events.Key{}), Count: m.Count})
 		}
 	}
-	return reply, nil
+	if len(reply.Changes) < most {
+		reply.Horizon, err = s.horizon(ctx, 0)
+	}
+	return reply, err
 }

@@ -108,8 +108,9 @@ func (s *Server) why(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(log) == 0 {
-		return wire.TextReply{Error: notFound(req.Key)}, nil
+	h, err := s.horizon(ctx, begun(log, req.Key))
+	if len(log) == 0 || err != nil {
+		return wire.TextReply{Error: notFound(req.Key), Horizon: h}, err
 	}
 	q := why.Question{State: v, Key: req.Key, Now: now, At: s.at(ctx), Log: log, Home: req.Home}
 	if req.Key.Resource == events.Pods {
@@ -119,7 +120,7 @@ func (s *Server) why(ctx context.Context, r bus.Request) (any, error) {
 		q.Because = s.Explain(v, req.Key)
 	}
 	a := why.Why(q)
-	return wire.TextReply{Text: a.String(), JSON: a.JSON()}, nil
+	return wire.TextReply{Text: a.String(), JSON: a.JSON(), Horizon: h}, nil
 }
 
 func (s *Server) describe(ctx context.Context, r bus.Request) (any, error) {
@@ -160,7 +161,11 @@ func (s *Server) history(ctx context.Context, r bus.Request) (any, error) {
 		reply.Rows = append(reply.Rows, told(e, req.Key))
 	}
 	if req.Diff {
-		edits := why.Edits(v, log, req.Key)
+		from, _, err := s.origin(ctx, req.Key) // without it the first change shows all fields
+		if err != nil {
+			return nil, err
+		}
+		edits := why.Edits(v, from, log, req.Key)
 		for i := range reply.Rows {
 			reply.Rows[i].Diff = edits[reply.Rows[i].Seq]
 		}
@@ -168,7 +173,8 @@ func (s *Server) history(ctx context.Context, r bus.Request) (any, error) {
 	if len(reply.Rows) == 0 {
 		reply.Error = notFound(req.Key)
 	}
-	return reply, nil
+	reply.Horizon, err = s.horizon(ctx, begun(log, req.Key))
+	return reply, err
 }
 
 func notFound(k events.Key) *metav1.Status {

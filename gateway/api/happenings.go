@@ -42,6 +42,12 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 		return nil, fmt.Errorf("read the log: %w", err)
 	}
 	reply := wire.EventsReply{Now: now}
+	if reply.Horizon, err = s.horizon(ctx, 0); err != nil {
+		return nil, err
+	}
+	if h := reply.Horizon; h != nil && h.Time.Before(req.Since) {
+		reply.Horizon = nil // nobody asked further back
+	}
 	for _, x := range t.Rows(wantedBy(req)) {
 		if x.Row.Last.Before(req.Since) {
 			continue

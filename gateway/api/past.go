@@ -146,9 +146,9 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 	if at.Seq == newest.Seq || at.Seq == 0 && !later(at, newest.Seq, newest.Time) {
 		return newest, nil
 	}
-	v := s.nearest(at)
+	v := s.nearest(at, b.First)
 	if v.Seq+1 < b.First {
-		return v, badRequest{fmt.Errorf("%s cannot be told: the log begins at %d, and what came before is needed", at, b.First)}
+		return v, &belowHorizon{fmt.Sprintf("%s lies below the horizon: history begins at %d, and what came before is needed", at, b.First), b.First}
 	}
 	err = s.Log.Read(ctx, v.Seq+1, func(e events.Envelope) error {
 		if later(at, e.Seq, e.Time) {
@@ -171,13 +171,16 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 }
 
 // nearest is the newest state at hand that the moment has not passed: one that
-// was folded before, or a checkpoint when that saves more than reading it costs.
-func (s *Server) nearest(at wire.Moment) projections.State {
+// was folded before, or a checkpoint when that saves more than reading it costs,
+// or the log no longer reaches back to the former.
+func (s *Server) nearest(at wire.Moment, first events.Seq) projections.State {
 	v := s.memory.before(at)
 	if s.Past == nil {
 		return v
 	}
-	kept, ok := s.Past.Before(func(seq events.Seq, t time.Time) bool { return seq > v.Seq+keepEvery && !later(at, seq, t) })
+	kept, ok := s.Past.Before(func(seq events.Seq, t time.Time) bool {
+		return (seq > v.Seq+keepEvery || v.Seq+1 < first) && !later(at, seq, t)
+	})
 	if !ok {
 		return v
 	}
@@ -191,7 +194,7 @@ func (s *Server) within(b bus.Bounds, newest projections.State, at wire.Moment) 
 	case at.Seq > newest.Seq:
 		return badRequest{fmt.Errorf("sequence %d has not happened yet: the log ends at %d", at.Seq, newest.Seq)}
 	case at.Seq != 0 && at.Seq < b.First:
-		return badRequest{fmt.Errorf("sequence %d is below the horizon: the log begins at %d", at.Seq, b.First)}
+		return &belowHorizon{fmt.Sprintf("sequence %d lies below the horizon: history begins at %d", at.Seq, b.First), b.First}
 	case at.Seq == 0 && at.Time.After(s.Now().Add(time.Second)): // clocks differ a little
 		return badRequest{fmt.Errorf("%s lies in the future", at)}
 	}

@@ -33,6 +33,9 @@ func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h, err := s.horizon(ctx, seq); h != nil || err != nil {
+		return wire.RevisionReply{Seq: seq, Horizon: h}, err
+	}
 	then, err := s.refold(ctx, now, wire.Moment{Seq: seq})
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/why"
 	"github.com/stave-run/stave/reconcilers"
 )
 
@@ -65,6 +66,9 @@ type Explainer func(v projections.State, pod events.Key) []events.Reason
 type Past interface {
 	// Before is the newest good one that within says yes to; false when there is none.
 	Before(within func(seq events.Seq, t time.Time) bool) (projections.State, bool)
+	// Origin is what was kept of an object where a log that was cut begins; nil
+	// when it was not there.
+	Origin(first events.Seq, k events.Key) (*why.Origin, error)
 }
 
 // Options are what a server needs.
@@ -198,7 +202,10 @@ func statusOf(err error) *metav1.Status {
 	st := &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonInternalError, Code: 500, Message: err.Error()}
 	var bad badRequest
 	var no forbidden
+	var horizon *bus.HorizonError
 	switch {
+	case errors.As(err, &horizon):
+		st.Reason, st.Code = metav1.StatusReasonExpired, 410
 	case errors.As(err, &no):
 		st.Reason, st.Code = metav1.StatusReasonForbidden, 403
 	case errors.As(err, &bad):
@@ -232,7 +239,7 @@ func (s *Server) view(ctx context.Context, seq events.Seq) (projections.State, e
 	return v, nil
 }
 
-func (s *Server) cluster(context.Context, bus.Request) (any, error) {
+func (s *Server) cluster(ctx context.Context, _ bus.Request) (any, error) {
 	v := s.Views.Durable()
 	c := v.Cluster()
 	r := wire.ClusterReply{Name: s.Cluster, Version: s.Version, Seq: v.Seq, Durable: s.Log.Durable(), Epoch: v.Epoch, Holder: v.Holder,
@@ -243,5 +250,7 @@ func (s *Server) cluster(context.Context, bus.Request) (any, error) {
 			r.Ready++
 		}
 	}
-	return r, nil
+	var err error
+	r.Horizon, err = s.horizon(ctx, 0)
+	return r, err
 }

@@ -14,7 +14,7 @@ import (
 // ofTime are the verbs that look along the log.
 func (s *Server) ofTime() map[string]func(context.Context, bus.Request) (any, error) {
 	return map[string]func(context.Context, bus.Request) (any, error){
-		wire.VerbBlame: s.telling(blame), wire.VerbRestarts: s.telling(restarts), wire.VerbUndo: s.undo,
+		wire.VerbBlame: s.telling(s.blame), wire.VerbRestarts: s.telling(s.restarts), wire.VerbUndo: s.undo,
 		wire.VerbForesee: s.foresee, wire.VerbSeal: s.seal, wire.VerbChanges: s.changes,
 		wire.VerbRevision: s.revision,
 	}
@@ -32,7 +32,7 @@ func (s *Server) seal(ctx context.Context, _ bus.Request) (any, error) {
 }
 
 // telling answers about one object from the events that concern it.
-func (s *Server) telling(tell func(projections.State, []events.Envelope, events.Key) wire.TextReply) func(context.Context, bus.Request) (any, error) {
+func (s *Server) telling(tell func(context.Context, projections.State, []events.Envelope, events.Key) (wire.TextReply, error)) func(context.Context, bus.Request) (any, error) {
 	return func(ctx context.Context, r bus.Request) (any, error) {
 		req, err := decode[wire.WhyRequest](r)
 		if err != nil {
@@ -46,22 +46,15 @@ func (s *Server) telling(tell func(projections.State, []events.Envelope, events.
 		if err != nil {
 			return nil, err
 		}
-		return tell(v, log, req.Key), nil
+		return tell(ctx, v, log, req.Key)
 	}
 }
 
-func blame(v projections.State, log []events.Envelope, k events.Key) wire.TextReply {
-	b, ok := why.Blame(v, log, k)
-	if !ok {
-		return wire.TextReply{Error: notFound(k)}
-	}
-	return wire.TextReply{Text: b.String(), JSON: b.JSON()}
-}
-
-func restarts(_ projections.State, log []events.Envelope, k events.Key) wire.TextReply {
-	if len(log) == 0 {
-		return wire.TextReply{Error: notFound(k)}
+func (s *Server) restarts(ctx context.Context, _ projections.State, log []events.Envelope, k events.Key) (wire.TextReply, error) {
+	h, err := s.horizon(ctx, begun(log, k))
+	if len(log) == 0 || err != nil {
+		return wire.TextReply{Error: notFound(k), Horizon: h}, err
 	}
 	r := why.RunsOf(log, k)
-	return wire.TextReply{Text: r.String(), JSON: r.JSON()}
+	return wire.TextReply{Text: r.String(), JSON: r.JSON(), Horizon: h}, nil
 }

@@ -23,9 +23,10 @@ type EventsRequest struct {
 
 // EventsReply has one row for each thing that happened, in the order of the log.
 type EventsReply struct {
-	Now    time.Time      `json:"now"` // ages count from here
-	Events []Happened     `json:"events,omitempty"`
-	Error  *metav1.Status `json:"error,omitempty"`
+	Now     time.Time      `json:"now"` // ages count from here
+	Events  []Happened     `json:"events,omitempty"`
+	Error   *metav1.Status `json:"error,omitempty"`
+	Horizon *Horizon       `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
 // Happened is what happened to an object, once or several times.

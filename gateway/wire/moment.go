@@ -48,7 +48,7 @@ func ParseMoment(typed string, now time.Time) (Moment, error) {
 			return Moment{Time: t.UTC()}, nil
 		}
 	}
-	ago, err := parseAgo(strings.TrimSpace(strings.TrimSuffix(text, "ago")))
+	ago, err := ParseSpan(strings.TrimSpace(strings.TrimSuffix(text, "ago")))
 	if err != nil {
 		return Moment{}, fmt.Errorf("%q is no moment: want a sequence (412), a time (2026-01-02T15:04:05Z) or how long ago (10m, 2h, 3d)", typed)
 	}
@@ -58,8 +58,8 @@ func ParseMoment(typed string, now time.Time) (Moment, error) {
 	return Moment{Time: now.UTC().Add(-ago)}, nil
 }
 
-// parseAgo is time.ParseDuration that knows days.
-func parseAgo(text string) (time.Duration, error) {
+// ParseSpan is time.ParseDuration that knows days: "90d", "1d12h".
+func ParseSpan(text string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(text, "d")
 	if !ok {
 		return time.ParseDuration(text)

@@ -53,6 +53,7 @@ type RevisionReply struct {
 	Time    time.Time       `json:"time"`
 	Configs []RevisedConfig `json:"configs,omitempty"`
 	Error   *metav1.Status  `json:"error,omitempty"`
+	Horizon *Horizon        `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
 // RevisedConfig is one ConfigMap that differs now from what the revision ran with.
@@ -72,6 +73,7 @@ type ChangesReply struct {
 	Now     time.Time      `json:"now"`
 	Changes []MadeChange   `json:"changes,omitempty"`
 	Error   *metav1.Status `json:"error,omitempty"`
+	Horizon *Horizon       `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
 // MadeChange is one wish of a person and what it led to directly.

@@ -164,9 +164,10 @@ type StatusRequest struct {
 
 // TextReply is text for people and the same as JSON for programs.
 type TextReply struct {
-	Text  string          `json:"text,omitempty"`
-	JSON  json.RawMessage `json:"json,omitempty"`
-	Error *metav1.Status  `json:"error,omitempty"`
+	Text    string          `json:"text,omitempty"`
+	JSON    json.RawMessage `json:"json,omitempty"`
+	Error   *metav1.Status  `json:"error,omitempty"`
+	Horizon *Horizon        `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
 // HistoryRequest asks for the changes of one object, also after its deletion.
@@ -179,8 +180,9 @@ type HistoryRequest struct {
 
 // HistoryReply has one row a change, oldest first.
 type HistoryReply struct {
-	Rows  []TailEvent    `json:"rows,omitempty"`
-	Error *metav1.Status `json:"error,omitempty"`
+	Rows    []TailEvent    `json:"rows,omitempty"`
+	Error   *metav1.Status `json:"error,omitempty"`
+	Horizon *Horizon       `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
 // TailRequest asks for envelopes.
@@ -265,4 +267,5 @@ type ClusterReply struct {
 	DNS     string     `json:"dns"`
 	Void    uint64     `json:"void"`
 	Unknown uint64     `json:"unknown"`
+	Horizon *Horizon   `json:"horizon,omitempty"` // where the log begins, when it was cut
 }

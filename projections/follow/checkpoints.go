@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,8 +38,9 @@ const (
 type Checkpoints struct {
 	dir string
 
-	mu  sync.Mutex
-	all []Checkpoint // by Seq
+	mu     sync.Mutex
+	all    []Checkpoint // by Seq
+	pinned events.Seq   // the one that the log is about to begin at
 }
 
 // Checkpoint is what the head of a file says.
@@ -78,7 +80,7 @@ func OpenCheckpoints(dir string) (*Checkpoints, error) {
 		}
 		c.all = append(c.all, one)
 	}
-	slices.SortFunc(c.all, func(a, b Checkpoint) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	slices.SortFunc(c.all, func(a, b Checkpoint) int { return bySeq(a, b.Seq) })
 	return c, nil
 }
 
@@ -113,23 +115,68 @@ func (c *Checkpoints) All() []Checkpoint {
 
 // Save keeps a durable state; last is the event at its sequence.
 func (c *Checkpoints) Save(s projections.State, last events.Envelope) error {
-	var body bytes.Buffer
-	z, err := zstd.NewWriter(&body, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	one, err := c.write(s, last)
 	if err != nil {
-		return fmt.Errorf("save checkpoint: %w", err)
-	}
-	if err := errors.Join(s.Keep(z), z.Close()); err != nil {
-		return fmt.Errorf("save checkpoint: %w", err)
-	}
-	one := Checkpoint{Seq: s.Seq, Time: s.Time, Anchor: projections.Digest(last), Bytes: int64(body.Len())}
-	if err := sealed.Write(c.path(s.Seq), checkpointKind, projections.KeptVersion, one, body.Bytes()); err != nil {
-		return fmt.Errorf("save checkpoint: %w", err)
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = slices.DeleteFunc(c.all, func(x Checkpoint) bool { return x.Seq >= s.Seq })
 	c.all = append(c.all, one)
 	return c.thin()
+}
+
+// Pin keeps the state that the log is about to begin with; it stays for as long
+// as the log begins there.
+func (c *Checkpoints) Pin(s projections.State, last events.Envelope) error {
+	one, err := c.write(s, last)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pinned = s.Seq
+	at, there := slices.BinarySearchFunc(c.all, s.Seq, bySeq)
+	if there {
+		c.all[at] = one
+		return nil
+	}
+	c.all = slices.Insert(c.all, at, one)
+	return nil
+}
+
+func bySeq(c Checkpoint, seq events.Seq) int { return cmp.Compare(c.Seq, seq) }
+
+// Cut removes the checkpoints before the one at first, and what belongs to
+// horizons that the log does not begin at.
+func (c *Checkpoints) Cut(first events.Seq) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.all) > 1 && c.all[0].Seq < first {
+		if err := os.Remove(c.path(c.all[0].Seq)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove old checkpoint: %w", err)
+		}
+		c.all = slices.Delete(c.all, 0, 1)
+	}
+	return c.cutOrigins(first)
+}
+
+// write stores a state in a file.
+func (c *Checkpoints) write(s projections.State, last events.Envelope) (Checkpoint, error) {
+	var one Checkpoint
+	var body bytes.Buffer
+	z, err := zstd.NewWriter(&body, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return one, fmt.Errorf("save checkpoint: %w", err)
+	}
+	if err := errors.Join(s.Keep(z), z.Close()); err != nil {
+		return one, fmt.Errorf("save checkpoint: %w", err)
+	}
+	one = Checkpoint{Seq: s.Seq, Time: s.Time, Anchor: projections.Digest(last), Bytes: int64(body.Len())}
+	if err := sealed.Write(c.path(s.Seq), checkpointKind, projections.KeptVersion, one, body.Bytes()); err != nil {
+		return one, fmt.Errorf("save checkpoint: %w", err)
+	}
+	return one, nil
 }
 
 // thin removes the older checkpoint whose neighbours are nearest to each other,
@@ -139,7 +186,7 @@ func (c *Checkpoints) thin() error {
 	for len(c.all) > keptNewest+keptOld {
 		crowded, least := 1, events.Seq(0)
 		for i := 1; i < len(c.all)-keptNewest; i++ {
-			if gap := c.all[i+1].Seq - c.all[i-1].Seq; least == 0 || gap < least {
+			if gap := c.all[i+1].Seq - c.all[i-1].Seq; c.all[i].Seq != c.pinned && (least == 0 || gap < least) {
 				crowded, least = i, gap
 			}
 		}

@@ -19,9 +19,15 @@ import (
 type Blamed struct {
 	Path  string          `json:"path"` // spec.template.spec.containers[name=web].image
 	Value json.RawMessage `json:"value"`
-	Seq   events.Seq      `json:"seq"`
-	Time  time.Time       `json:"time"`
-	Actor events.Actor    `json:"actor"`
+	Setter
+}
+
+// Setter is the event that set a field.
+type Setter struct {
+	Seq     events.Seq   `json:"seq"`
+	Time    time.Time    `json:"time"`
+	Actor   events.Actor `json:"actor"`
+	Message string       `json:"message,omitempty"`
 }
 
 // Blaming is an object with a mark on every field.
@@ -33,10 +39,14 @@ type Blaming struct {
 
 // Blame tells for every field of an object which event last set it. log has the
 // events that For kept; the newest life of the object counts, also when it is
-// over. s knows the templates. ok is false when the log never spoke of it.
-func Blame(s projections.State, log []events.Envelope, k events.Key) (b Blaming, ok bool) {
+// over. s knows the templates. from is what the log's horizon left of it; nil
+// for nothing. ok is false when neither ever spoke of it.
+func Blame(s projections.State, from *Origin, log []events.Envelope, k events.Key) (b Blaming, ok bool) {
+	if from != nil {
+		b, ok = from.blaming()
+	}
 	for _, e := range log {
-		if own, err := e.Subject.Key(); err != nil || own != k || e.Subject.Class() != "spec" {
+		if own, err := e.Subject.Key(); err != nil || own != k || e.Subject.Class() != "spec" || from != nil && e.Seq <= from.At {
 			continue
 		}
 		switch e.Type.Verb() {
@@ -64,10 +74,8 @@ func (b *Blaming) set(s projections.State, e events.Envelope, k events.Key, h ev
 	if err != nil {
 		return // admission wrote it: only a log of somebody else's has such a body
 	}
-	d := json.NewDecoder(bytes.NewReader(whole))
-	d.UseNumber()
-	var tree any
-	if d.Decode(&tree) != nil {
+	tree, ok := treeOf(whole)
+	if !ok {
 		return
 	}
 	b.tree = tree
@@ -78,9 +86,17 @@ func (b *Blaming) set(s projections.State, e events.Envelope, k events.Key, h ev
 			next[path] = old
 			return
 		}
-		next[path] = Blamed{Path: path, Value: value, Seq: e.Seq, Time: e.Time, Actor: who(e)}
+		next[path] = Blamed{path, value, Setter{e.Seq, e.Time, who(e), e.Message}}
 	})
 	b.marks = next
+}
+
+// treeOf reads a document without making floating-point numbers of its numbers.
+func treeOf(whole json.RawMessage) (tree any, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(whole))
+	d.UseNumber()
+	err := d.Decode(&tree)
+	return tree, err == nil
 }
 
 // leaves walks the fields that hold no others, in the order of their paths.

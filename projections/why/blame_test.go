@@ -29,7 +29,7 @@ func TestBlameNamesTheLastWhoSetAField(t *testing.T) {
 	first := l.State.Seq
 	l.Change(cm, "user:ann", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"colours"},"data":{"sky":"grey","sun":"yes","sea":"true"}}`)
 	second := l.State.Seq
-	b, ok := why.Blame(l.State, about(l, cm), cm)
+	b, ok := why.Blame(l.State, nil, about(l, cm), cm)
 	if !ok {
 		t.Fatal("the log does not speak of it")
 	}
@@ -49,14 +49,14 @@ func TestBlameNamesTheLastWhoSetAField(t *testing.T) {
 		}
 	}
 	l.Remove(cm)
-	if gone, ok := why.Blame(l.State, about(l, cm), cm); !ok || gone.String() != b.String() {
+	if gone, ok := why.Blame(l.State, nil, about(l, cm), cm); !ok || gone.String() != b.String() {
 		t.Errorf("after its removal:\n%s", gone)
 	}
 	l.Create(cm, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"colours"},"data":{"sun":"yes"}}`)
-	if again, _ := why.Blame(l.State, about(l, cm), cm); again.Fields[len(again.Fields)-1].Seq != l.State.Seq || len(again.Fields) >= len(b.Fields) {
+	if again, _ := why.Blame(l.State, nil, about(l, cm), cm); again.Fields[len(again.Fields)-1].Seq != l.State.Seq || len(again.Fields) >= len(b.Fields) {
 		t.Errorf("a new life keeps marks of the old one: %+v", again.Fields)
 	}
-	if _, ok := why.Blame(l.State, nil, cm); ok {
+	if _, ok := why.Blame(l.State, nil, nil, cm); ok {
 		t.Error("nothing is blamed on nobody")
 	}
 }
@@ -66,7 +66,7 @@ func TestBlameNamesTheLastWhoSetAField(t *testing.T) {
 func TestBlameSeesTemplates(t *testing.T) {
 	l := foldtest.Nginx(1)
 	pod := foldtest.Pod(0)
-	b, ok := why.Blame(l.State, about(l, pod), pod)
+	b, ok := why.Blame(l.State, nil, about(l, pod), pod)
 	if !ok || !strings.Contains(b.String(), "- image: nginx") && !strings.Contains(b.String(), "image: \"nginx") {
 		t.Errorf("%v\n%s", ok, b)
 	}

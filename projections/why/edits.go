@@ -1,7 +1,6 @@
 package why
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -15,10 +14,14 @@ import (
 
 // Edits are what each change of an object did to its fields, by sequence: a line
 // a field, "+" for one that came, "-" for one that went, "~" for another value.
-// log has the events that For kept, oldest first; s knows the templates.
-func Edits(s projections.State, log []events.Envelope, k events.Key) map[events.Seq][]string {
+// log has the events that For kept, oldest first; s knows the templates. from is
+// the object at the log's horizon, nil when it was not there.
+func Edits(s projections.State, from *Origin, log []events.Envelope, k events.Key) map[events.Seq][]string {
 	out := map[events.Seq][]string{}
 	before := map[string]string{}
+	if b, ok := from.blaming(); ok {
+		before = fieldsOf(b.tree)
+	}
 	for _, e := range log {
 		own, err := e.Subject.Key()
 		if err != nil || own != k || e.Subject.Class() != "spec" {
@@ -63,15 +66,14 @@ func fieldsIn(s projections.State, e events.Envelope, k events.Key) (map[string]
 	if err != nil {
 		return nil, false
 	}
-	d := json.NewDecoder(bytes.NewReader(whole))
-	d.UseNumber()
-	var tree any
-	if d.Decode(&tree) != nil {
-		return nil, false
-	}
+	tree, ok := treeOf(whole)
+	return fieldsOf(tree), ok
+}
+
+func fieldsOf(tree any) map[string]string {
 	out := map[string]string{}
 	leaves("", tree, func(path string, v any) { out[path] = scalar(v) })
-	return out, true
+	return out
 }
 
 func edits(before, after map[string]string) []string {

@@ -23,7 +23,7 @@ func TestEditsAndConfigChanges(t *testing.T) {
 		at(7, events.VerbRemoved, ""),
 		at(9, events.VerbCreated, `{"data":{"tea":"4"}}`),
 	}
-	edits := Edits(projections.Empty(), log, k)
+	edits := Edits(projections.Empty(), nil, log, k)
 	if have := strings.Join(edits[5], "|"); have != `- data.milk: "1"|+ data.rum: "9"|~ data.tea: "3" → "4"` {
 		t.Errorf("at 5: %s", have)
 	}
