@@ -99,6 +99,7 @@ type Agent struct {
 	journal *journal
 	feed    *feed
 	meter   meter
+	samples samples
 
 	mu      sync.Mutex
 	place   wire.JoinReply
@@ -172,6 +173,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	running.Go(func() { a.send(ctx) })
 	running.Go(func() { a.beat(ctx) })
 	running.Go(func() { a.watchSizes(ctx) })
+	running.Go(func() { a.remember(ctx) })
 	if err := a.enter(ctx); err != nil {
 		return err
 	}

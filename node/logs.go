@@ -54,6 +54,9 @@ func (a *Agent) logs(ctx context.Context, r bus.Request, s bus.Stream) error {
 	if err != nil {
 		return err
 	}
+	if !req.Until.IsZero() {
+		return a.pastLogs(ctx, req, s)
+	}
 	t, err := a.find(req.Namespace, req.Pod, req.UID, req.Container)
 	if err != nil {
 		return err
@@ -86,6 +89,28 @@ func (a *Agent) logs(ctx context.Context, r bus.Request, s bus.Stream) error {
 	err = logfile.Read(ctx, a.logPath(t.row, t.name, run), o, out.line)
 	if errors.Is(err, os.ErrNotExist) {
 		return badRequest("container %q in pod %q has no log: %s", t.name, req.Pod, t.waiting())
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return errors.Join(err, out.flush())
+}
+
+// pastLogs is the log of a run as it was at a moment, also of a pod that is gone.
+func (a *Agent) pastLogs(ctx context.Context, req wire.LogsRequest, s bus.Stream) error {
+	path, ok := a.keptLog(req)
+	if !ok {
+		return notFound("node %q no longer has the log of run %d of container %q in pod %q: of a pod that is there it keeps two runs, of one that is gone all that it had, for a day and up to %d MiB in all",
+			a.o.Name, req.Run, req.Container, req.Pod, keepLogsBytes>>20)
+	}
+	out := &logSender{ctx: ctx, to: s, request: req}
+	before := &past{until: req.Until, tail: -1, next: out.line}
+	if req.Tail != nil && *req.Tail >= 0 {
+		before.tail = int(*req.Tail)
+	}
+	err := logfile.Read(ctx, path, logfile.ReadOptions{Tail: -1, Since: req.Since}, before.line)
+	if err == nil || errors.Is(err, errEnough) {
+		err = before.flush()
 	}
 	if errors.Is(err, errEnough) {
 		err = nil

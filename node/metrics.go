@@ -19,8 +19,8 @@ import (
 	"github.com/stave-run/stave/node/runtime"
 )
 
-// CPU is what was spent between two looks. They are taken when somebody asks: a
-// node that nobody asks measures nothing. A look serves as the first one of the
+// CPU is what was spent between two looks. They are taken when somebody asks, and
+// now and then for those who ask later (samples). A look serves as the first one of the
 // next question if it is neither too near nor too old.
 const (
 	shortestWindow = time.Second
@@ -99,8 +99,18 @@ func useBetween(a, b runtime.Stats) wire.Use {
 	return u
 }
 
-func (a *Agent) serveMetrics(ctx context.Context, _ bus.Request, s bus.Stream) {
-	m, err := a.metrics(ctx)
+func (a *Agent) serveMetrics(ctx context.Context, r bus.Request, s bus.Stream) {
+	req, err := hello[wire.MetricsRequest](r)
+	var m wire.Metrics
+	switch {
+	case err != nil:
+	case !req.At.IsZero():
+		m, err = a.samples.at(a.o.Name, req.At)
+	default:
+		if m, err = a.metrics(ctx); err == nil {
+			a.samples.add(m) // what was answered once is answered again
+		}
+	}
 	if err == nil {
 		err = s.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: events.MustBody(m)})
 	}
@@ -113,6 +123,11 @@ func (a *Agent) metrics(ctx context.Context) (wire.Metrics, error) {
 	if err != nil {
 		return wire.Metrics{}, fmt.Errorf("measure node %s: %w", a.o.Name, err)
 	}
+	return a.used(before, after), nil
+}
+
+// used is what the node and its running pods used between two looks.
+func (a *Agent) used(before, after look) wire.Metrics {
 	m := wire.Metrics{Node: a.o.Name, At: after.at, Use: useBetween(before.has[hostContainer], after.has[hostContainer])}
 	a.each(func(w *worker) {
 		row, obs, _ := w.state()
@@ -134,7 +149,7 @@ func (a *Agent) metrics(ctx context.Context) (wire.Metrics, error) {
 	slices.SortFunc(m.Pods, func(a, b wire.PodMetrics) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
 	})
-	return m, nil
+	return m
 }
 
 // look reads every counter once. A container that ends meanwhile is left out.

@@ -263,12 +263,19 @@ func stops1(t *testing.T, m *machine) {
 	for _, name := range []string{"deaf", "web", "talk", "wants", "crash", "noimage", "nocommand", "hungry", "job"} {
 		m.c.remove(name)
 	}
-	eventually(t, "nothing is left on the disk", func() bool {
+	eventually(t, "nothing but logs is left on the disk", func() bool {
 		pods, _ := filepath.Glob(filepath.Join(m.options.DataDir, "pods", "*"))
-		logs, _ := filepath.Glob(filepath.Join(m.options.DataDir, "logs", "*"))
 		memory, _ := filepath.Glob(filepath.Join(m.options.StateDir, "memory", "*"))
-		return len(pods)+len(logs)+len(memory) == 0
+		return len(pods)+len(memory) == 0
 	})
+	m.agent.now = func() time.Time { return time.Now().Add(keepLogsFor + time.Minute) }
+	if err := m.agent.sweepLogs(); err != nil {
+		t.Error(err)
+	}
+	if logs, _ := filepath.Glob(filepath.Join(m.options.DataDir, "logs", "*")); len(logs) > 0 {
+		t.Errorf("a day later there is still %v", logs)
+	}
+	m.agent.now = time.Now
 	if len(m.network.attached) != 0 {
 		t.Errorf("addresses left: %v", m.network.attached)
 	}

@@ -167,15 +167,5 @@ func (a *Agent) removeFiles(uid events.UID) error {
 	return errors.Join(os.RemoveAll(a.subPathDir(uid, "")), os.RemoveAll(a.etcDir(uid)), os.RemoveAll(filepath.Join(a.podDir(uid), "messages")), os.RemoveAll(filepath.Join(a.podDir(uid), "volumes")))
 }
 
-// removeRecord removes the last of a pod: its record and its logs.
-func (a *Agent) removeRecord(uid events.UID) error {
-	logs, err := filepath.Glob(filepath.Join(a.logsDir(), "*_"+string(uid)))
-	if err != nil {
-		return err
-	}
-	errs := []error{os.RemoveAll(a.podDir(uid))}
-	for _, dir := range logs {
-		errs = append(errs, os.RemoveAll(dir))
-	}
-	return errors.Join(errs...)
-}
+// removeRecord removes the last of a pod but its logs: they are kept for a while.
+func (a *Agent) removeRecord(uid events.UID) error { return os.RemoveAll(a.podDir(uid)) }

@@ -16,6 +16,7 @@ import (
 
 // logsCmd is `stave logs`.
 type logsCmd struct {
+	then
 	Follow         bool          `short:"f" help:"Go on with what is written next; with -l or --all-pods also of pods that come later."`
 	Previous       bool          `short:"p" help:"Of the run before the present one."`
 	Container      string        `short:"c" help:"Container; the first one when not given." placeholder:"NAME"`
@@ -34,16 +35,21 @@ type logsCmd struct {
 	Container2     string        `arg:"" optional:"" name:"container" help:"Container, as kubectl also takes it."`
 
 	since time.Time // what Since or SinceTime mean
+	until time.Time // what At means; zero is now
 }
 
 // Help implements kong's detailed help.
 func (logsCmd) Help() string {
-	return `Examples:
+	return `With --at, what had been written then, by the run and the pods that there were
+then. Nodes keep the logs of pods that are gone for a day, up to 100 MiB.
+
+Examples:
   stave logs web-1
   stave logs deploy/web -f --tail=20
   stave logs -l app=web --all-containers --prefix -f
   stave logs deploy/web --all-pods --since=10m
-  stave logs web-1 -c sidecar --previous --timestamps`
+  stave logs web-1 -c sidecar --previous --timestamps
+  stave logs deploy/web --at 10m --tail=20`
 }
 
 // selectorTail is how many lines of each log a selector shows, as with kubectl.
@@ -55,6 +61,9 @@ func (c *logsCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	if err := c.goBack(ctx, s); err != nil {
 		return err
 	}
 	switch {
@@ -78,6 +87,15 @@ func (c *logsCmd) Run(ctx context.Context, s *session) error {
 	return c.print(ctx, s, sources)
 }
 
+// goBack has all read as it was at the moment that is asked about.
+func (c *logsCmd) goBack(ctx context.Context, s *session) (err error) {
+	s.at = c.At
+	if c.until, err = s.instant(ctx); err == nil && c.Since > 0 && !c.until.IsZero() {
+		c.since = c.until.Add(-c.Since)
+	}
+	return err
+}
+
 // settle checks the flags against each other, in kubectl's words.
 func (c *logsCmd) settle() error {
 	if c.Container == "" {
@@ -98,6 +116,8 @@ func (c *logsCmd) settle() error {
 		return errors.New("--tail must be greater than or equal to -1")
 	case c.LimitBytes < 0:
 		return errors.New("--limit-bytes must be greater than 0")
+	case c.Follow && !c.At.IsZero():
+		return errors.New("--follow shows what is written from now on; it cannot be joined with --at")
 	case c.MaxLogRequests < 1:
 		return errors.New("--max-log-requests must be greater than 0")
 	}
@@ -150,7 +170,13 @@ func runOf(pod *corev1.Pod, container string) int {
 // request is what the agent of the source's node is asked.
 func (c *logsCmd) request(of source) wire.LogsRequest {
 	r := wire.LogsRequest{Namespace: of.pod.Namespace, Pod: of.pod.Name, UID: events.UID(of.pod.UID), Container: of.container,
-		Follow: c.Follow, Previous: c.Previous, Timestamps: c.Timestamps, LimitBytes: c.LimitBytes, Since: c.since}
+		Follow: c.Follow, Previous: c.Previous, Timestamps: c.Timestamps, LimitBytes: c.LimitBytes, Since: c.since, Until: c.until}
+	if !c.until.IsZero() {
+		r.Run = of.run
+		if c.Previous {
+			r.Run--
+		}
+	}
 	switch {
 	case c.Tail != nil && *c.Tail >= 0:
 		r.Tail = c.Tail

@@ -36,6 +36,9 @@ var errEnough = errors.New("enough")
 // read prints one log to its end.
 func (c *logsCmd) read(ctx context.Context, s *session, out *logOutput, of source) error {
 	r := &logReading{s: s, out: out, of: of, request: c.request(of), head: out.head(of), stamps: c.Timestamps, left: -1}
+	if !c.until.IsZero() && r.request.Run < 1 {
+		return fmt.Errorf("container %q in pod %q had no such run then\nhelp: stave restarts %s lists its runs", of.container, of.pod.Name, of.pod.Name)
+	}
 	if !c.Follow {
 		return r.once(ctx)
 	}

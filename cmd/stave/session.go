@@ -26,6 +26,7 @@ type session struct {
 	user      string
 	wires     bus.Wires
 	namespace string // of the context
+	at        moment // what is read is read as it was then; zero is now
 	hangUp    func()
 	done      <-chan struct{} // closed when the person wants no more of it
 }
@@ -177,11 +178,23 @@ func newChange() (string, error) {
 
 // read asks for objects.
 func (s *session) read(ctx context.Context, r wire.ReadRequest) (wire.ReadReply, error) {
+	if r.At.IsZero() {
+		r.At = s.at.Moment
+	}
 	reply, err := ask[wire.ReadReply](ctx, s, wire.VerbRead, r)
 	if err != nil {
 		return reply, err
 	}
 	return reply, refused(reply.Error)
+}
+
+// instant is the time of the moment that is read; zero is now.
+func (s *session) instant(ctx context.Context) (time.Time, error) {
+	if s.at.Seq == 0 {
+		return s.at.Time, nil
+	}
+	reply, err := s.read(ctx, wire.ReadRequest{Resource: events.Nodes}) // any: ages count from the event's time
+	return reply.Now, err
 }
 
 // readOne asks for one object, typed, or says NotFound.

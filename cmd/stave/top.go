@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -23,6 +24,7 @@ type topCmd struct {
 
 // topFlags are those that both take.
 type topFlags struct {
+	then
 	Selector  string `short:"l" help:"Label selector." placeholder:"SELECTOR"`
 	SortBy    string `help:"cpu or memory: the biggest first." placeholder:"WHAT"`
 	NoHeaders bool   `help:"Print no header line."`
@@ -38,10 +40,13 @@ type topNodeCmd struct {
 
 // Help implements kong's detailed help.
 func (topNodeCmd) Help() string {
-	return `CPU is what was used since a moment ago, not since the start.
+	return `CPU is what was used since a moment ago, not since the start. With --at, what
+was used then: nodes keep the figures of the last hours in memory, one each half
+minute, and those that they answered with.
 
 Examples:
   stave top node
+  stave top node --at 10m
   stave top nodes --sort-by=memory
   stave top node n1 --no-headers
   stave top node -o json`
@@ -59,10 +64,13 @@ type topPodCmd struct {
 
 // Help implements kong's detailed help.
 func (topPodCmd) Help() string {
-	return `CPU is what was used since a moment ago, not since the start.
+	return `CPU is what was used since a moment ago, not since the start. With --at, what
+was used then: nodes keep the figures of the last hours in memory, one each half
+minute, and those that they answered with.
 
 Examples:
   stave top pod
+  stave top pods -A --at 10m
   stave top pods -A --sort-by=cpu
   stave top pod web-1 --containers
   stave top pod -l app=web --sum
@@ -117,9 +125,13 @@ func (s *session) measured(ctx context.Context, nodes []string) (map[string]wire
 	var asking sync.WaitGroup
 	ctx, cancel := context.WithTimeout(ctx, s.RequestTimeout)
 	defer cancel()
+	at, err := s.instant(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, n := range nodes {
 		asking.Go(func() {
-			m, err := s.measure(ctx, n)
+			m, err := s.measure(ctx, n, at)
 			mu.Lock()
 			defer mu.Unlock()
 			if errs = append(errs, err); err == nil {
@@ -131,9 +143,9 @@ func (s *session) measured(ctx context.Context, nodes []string) (map[string]wire
 	return out, errors.Join(errs...)
 }
 
-func (s *session) measure(ctx context.Context, node string) (wire.Metrics, error) {
+func (s *session) measure(ctx context.Context, node string, at time.Time) (wire.Metrics, error) {
 	var m wire.Metrics
-	stream, err := s.dialNode(ctx, &corev1.Pod{Spec: corev1.PodSpec{NodeName: node}}, wire.NodeMetrics, wire.MetricsRequest{})
+	stream, err := s.dialNode(ctx, &corev1.Pod{Spec: corev1.PodSpec{NodeName: node}}, wire.NodeMetrics, wire.MetricsRequest{At: at})
 	if err != nil {
 		return m, err
 	}
@@ -156,6 +168,7 @@ func (c *topNodeCmd) Run(ctx context.Context, s *session) error {
 	if err := c.sort(nil); err != nil {
 		return err
 	}
+	s.at = c.At
 	reply, err := s.read(ctx, wire.ReadRequest{Resource: events.Nodes, Names: c.Names, LabelSelector: c.Selector})
 	if err != nil {
 		return err

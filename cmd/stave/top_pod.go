@@ -21,6 +21,7 @@ func (c *topPodCmd) Run(ctx context.Context, s *session) error {
 	if err := c.sort(nil); err != nil {
 		return err
 	}
+	s.at = c.At
 	pods, err := c.pods(ctx, s)
 	if err != nil {
 		return err

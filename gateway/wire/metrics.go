@@ -6,12 +6,14 @@ import (
 	"github.com/stave-run/stave/events"
 )
 
-// NodeMetrics is the stream that answers with one Metrics on Stdout. Metrics are
-// measured when somebody asks and never enter the log.
+// NodeMetrics is the stream that answers with one Metrics on Stdout. Metrics never
+// enter the log; a node keeps those of the last hours in memory.
 const NodeMetrics = "metrics"
 
-// MetricsRequest asks what a node and its pods use.
-type MetricsRequest struct{}
+// MetricsRequest asks what a node and its pods use, or used at a moment.
+type MetricsRequest struct {
+	At time.Time `json:"at,omitzero"`
+}
 
 // Metrics is what a node uses, and its running pods by namespace and name.
 type Metrics struct {

@@ -84,6 +84,7 @@ type LogsRequest struct {
 	Run        int        `json:"run,omitempty"`  // of this run, counted from 1; 0 is the newest
 	Tail       *int64     `json:"tail,omitempty"` // lines from the end; nil is all
 	Since      time.Time  `json:"since,omitzero"`
+	Until      time.Time  `json:"until,omitzero"` // not what was written after; also of a pod that is gone, if UID and Run are given
 	Timestamps bool       `json:"timestamps,omitempty"`
 	LimitBytes int64      `json:"limitBytes,omitempty"`
 }
