@@ -14,9 +14,6 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// copyOf is the label of a ConfigMap that a rollback made: which one it is a copy of.
-const copyOf = "stave.run/copy-of"
-
 // copied is one ConfigMap as a revision ran with it, under a name of its own.
 type copied struct {
 	name, of string
@@ -69,13 +66,14 @@ func asCopy(c wire.RevisedConfig, namespace string, at events.Seq) (copied, erro
 	}
 	hash := events.SafeEncode(string(events.HashOf(content))[:hashed])
 	next := corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, Data: was.Data, BinaryData: was.BinaryData, Immutable: new(true)}
-	next.Namespace, next.Name = namespace, c.Name[:min(len(c.Name), maxName-hashed-1)]+"-"+hash
-	next.Labels = map[string]string{copyOf: strings.Trim(c.Name[:min(len(c.Name), maxLabel)], "-._")}
+	of := strings.TrimSuffix(c.Name, "-"+hash) // it may have been a copy then
+	next.Namespace, next.Name = namespace, of[:min(len(of), maxName-hashed-1)]+"-"+hash
+	next.Labels = map[string]string{projections.CopyOf: strings.Trim(of[:min(len(of), maxLabel)], "-._")}
 	raw, err := json.Marshal(&next)
 	if err != nil {
 		return copied{}, fmt.Errorf("encode configmap %s: %w", next.Name, err)
 	}
-	return copied{next.Name, c.Name, at, raw}, nil
+	return copied{next.Name, of, at, raw}, nil
 }
 
 // The longest value of a label and the longest name of an object.

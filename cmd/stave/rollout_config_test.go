@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 func TestACopyIsNamedByItsContent(t *testing.T) {
@@ -24,8 +25,11 @@ func TestACopyIsNamedByItsContent(t *testing.T) {
 		t.Errorf("%+v, %+v, %+v", a, again, other)
 	}
 	var m corev1.ConfigMap
-	if err := json.Unmarshal(a.raw, &m); err != nil || !*m.Immutable || m.Namespace != "shop" || m.Data["k"] != "1" || m.Labels[copyOf] != "settings" {
+	if err := json.Unmarshal(a.raw, &m); err != nil || !*m.Immutable || m.Namespace != "shop" || m.Data["k"] != "1" || m.Labels[projections.CopyOf] != "settings" {
 		t.Errorf("%s, %v", a.raw, err)
+	}
+	if copyAgain := copyOfMap(a.name, "1"); copyAgain.name != a.name || copyAgain.of != "settings" {
+		t.Errorf("a copy of a copy: %+v", copyAgain)
 	}
 	if long := copyOfMap(strings.Repeat("x", 253), "1"); len(long.name) != 253 {
 		t.Errorf("a long name becomes one of %d characters", len(long.name))

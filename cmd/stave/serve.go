@@ -15,6 +15,7 @@ import (
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/namespace"
@@ -27,7 +28,7 @@ import (
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
-	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its

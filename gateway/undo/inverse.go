@@ -83,7 +83,26 @@ func (u *undoing) restore(p part) error {
 	if err := u.unchanged(p); err != nil {
 		return err
 	}
+	if err := u.copies(was); err != nil {
+		return err
+	}
 	u.add(Step{Key: p.key, UID: o.UID, Outcome: Restored, Draft: back(was, o)})
+	return nil
+}
+
+// copies brings the ConfigMaps back that a rollback made for what is brought back,
+// and that were taken away when nobody mentioned them any more.
+func (u *undoing) copies(was *projections.Object) error {
+	for _, name := range projections.Mentions(was) {
+		k := events.Key{Resource: events.ConfigMaps, Namespace: was.Key.Namespace, Name: name}
+		m, had := u.Before.Get(k)
+		if _, there := u.Now.Get(k); there || !had || u.done[k] || !projections.IsCopy(m) {
+			continue
+		}
+		if err := u.again(m); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -153,6 +172,9 @@ func (u *undoing) again(was *projections.Object) error {
 		return err
 	}
 	if err := u.hasNamespace(was.Key); err != nil {
+		return err
+	}
+	if err := u.copies(was); err != nil {
 		return err
 	}
 	b := reconcilers.Same(was)

@@ -274,3 +274,31 @@ func TestReconcilersDoNotStandInTheWay(t *testing.T) {
 		t.Errorf("it is %s", raw)
 	}
 }
+
+// A deployment that comes back after its copies were taken away has them again;
+// what is no copy of a rollback's does not come back with it.
+func TestCopiesComeBackWithWhoMentionsThem(t *testing.T) {
+	w := stage.New()
+	w.Apply(events.Key{Resource: events.Namespaces, Name: "default"}, `{"metadata":{"name":"default"}}`)
+	copied, plain, web := stage.In(events.ConfigMaps, "settings-abc"), stage.In(events.ConfigMaps, "plain"), stage.In(events.Deployments, "web")
+	w.Apply(copied, `{"metadata":{"name":"settings-abc","labels":{"stave.run/copy-of":"settings"}},"immutable":true,"data":{"a":"b"}}`)
+	w.Apply(plain, `{"metadata":{"name":"plain"},"data":{"a":"b"}}`)
+	with := func(volumes string) string {
+		return `{"metadata":{"name":"web"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"volumes":[` + volumes + `],"containers":[{"name":"c","image":"i"}]}}}}`
+	}
+	w.Apply(web, with(`{"name":"a","configMap":{"name":"settings-abc"}},{"name":"b","configMap":{"name":"plain"}}`))
+	for what, change := range map[string]func(){
+		"changed": func() { w.Apply(web, with("")) },
+		"removed": func() { w.Do(reconcilers.Remove(w.Get(web))) },
+	} {
+		change()
+		seq := w.State.Seq
+		w.Do(reconcilers.Remove(w.Get(copied)))
+		w.Do(reconcilers.Remove(w.Get(plain)))
+		undone(t, w, seq)
+		if w.Get(copied) == nil || w.Get(plain) != nil || !strings.Contains(string(w.Get(web).Raw), "settings-abc") {
+			t.Errorf("%s and undone: the copy is %v, the plain one %v", what, w.Get(copied), w.Get(plain))
+		}
+		w.Apply(plain, `{"metadata":{"name":"plain"},"data":{"a":"b"}}`)
+	}
+}

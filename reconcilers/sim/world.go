@@ -10,6 +10,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/namespace"
@@ -53,7 +54,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge,
 
 func everyone() []reconcilers.Reconciler {
 	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
-		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}}
+		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}}
 }
 
 func newWorld(seed uint64, plant Plant) *World {
