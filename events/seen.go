@@ -26,9 +26,18 @@ type NodeFacts struct {
 	Conditions       []NodeCondition   `json:"conditions,omitempty"` // pressure and the like, beside Ready
 }
 
+// The conditions that Stave's nodes judge, beside Ready: true when something is wrong.
+const (
+	// ConditionServices: some services are not in the node's tables; the message names them.
+	ConditionServices = "ServicesNotProgrammed"
+	// ConditionForeignProxy: another service proxy has left its rules; the message holds the
+	// command that removes them.
+	ConditionForeignProxy = "ForeignServiceProxy"
+)
+
 // NodeCondition is a condition that the node itself can judge.
 type NodeCondition struct {
-	Type    string `json:"type"` // MemoryPressure, DiskPressure, PIDPressure
+	Type    string `json:"type"`
 	Status  bool   `json:"status"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`

@@ -101,15 +101,19 @@ type Agent struct {
 	meter   meter
 	samples samples
 
-	mu      sync.Mutex
-	place   wire.JoinReply
-	network Network
-	node    plan.Node
-	host    hostFiles
-	workers map[events.UID]*worker
-	life    context.Context
-	started bool // workers may run: what runs already was observed
-	working sync.WaitGroup
+	telling sync.Mutex    // one tells at a time what the node is
+	judged  chan struct{} // a condition has changed
+
+	mu         sync.Mutex
+	conditions []events.NodeCondition
+	place      wire.JoinReply
+	network    Network
+	node       plan.Node
+	host       hostFiles
+	workers    map[events.UID]*worker
+	life       context.Context
+	started    bool // workers may run: what runs already was observed
+	working    sync.WaitGroup
 }
 
 // Open reads what the node kept. Nothing happens before Run.
@@ -123,7 +127,7 @@ func Open(_ context.Context, o Options) (*Agent, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), workers: map[events.UID]*worker{}}
+	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), workers: map[events.UID]*worker{}}
 	for _, dir := range []string{a.podsDir(), a.logsDir(), o.StateDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("open node: %w", err)
@@ -136,6 +140,7 @@ func Open(_ context.Context, o Options) (*Agent, error) {
 	if a.journal, err = openJournal(filepath.Join(o.DataDir, "journal"), a.log); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
+	a.conditions = a.toldConditions()
 	if err := a.loadRecords(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node: %w", err), a.journal.close())
 	}
@@ -177,6 +182,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.enter(ctx); err != nil {
 		return err
 	}
+	running.Go(func() { a.tellConditions(ctx) })
 	a.startWorkers(ctx)
 	a.feed.run(ctx)
 	return nil

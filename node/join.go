@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -98,9 +99,12 @@ type toldFacts struct {
 
 // tellFacts puts what the node is into the log, unless it is what the log was told already.
 func (a *Agent) tellFacts(ctx context.Context, uid events.UID) error {
+	a.telling.Lock()
+	defer a.telling.Unlock()
 	now := toldFacts{UID: uid, Facts: a.o.Facts}
 	a.mu.Lock()
 	now.Facts.PodCIDR = a.place.PodCIDR
+	now.Facts.Conditions = slices.Clone(a.conditions)
 	a.mu.Unlock()
 	path := filepath.Join(a.o.DataDir, factsFile)
 	var before toldFacts

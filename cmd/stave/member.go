@@ -39,13 +39,15 @@ type member struct {
 	membership
 	*rooms
 	client  *jetstream.Client
+	agent   *node.Agent
+	say     func(string, ...any)
 	network atomic.Pointer[network] // once the node has joined
 }
 
 // startMember makes this process, in the network namespace that it is in, a node.
 // It speaks to the control plane over the wires alone.
 func startMember(ctx context.Context, m membership, r *rooms, say func(string, ...any)) (*member, error) {
-	n := &member{membership: m, rooms: r}
+	n := &member{membership: m, rooms: r, say: say}
 	var err error
 	if n.client, err = jetstream.Dial(ctx, jetstream.DialOptions{URL: m.server, Credential: m.credential}); err != nil {
 		return nil, fmt.Errorf("connect node: %w", err)
@@ -61,13 +63,13 @@ func startMember(ctx context.Context, m membership, r *rooms, say func(string, .
 	if err != nil {
 		return nil, err
 	}
-	agent, err := node.Open(ctx, node.Options{Name: m.node, Cluster: m.cluster, User: m.credential.User, DataDir: m.layout.node(), StateDir: m.layout.pods(),
+	n.agent, err = node.Open(ctx, node.Options{Name: m.node, Cluster: m.cluster, User: m.credential.User, DataDir: m.layout.node(), StateDir: m.layout.pods(),
 		Wires: n.client, Log: n.client, Runtime: containers, Logger: r.logger, Facts: facts, Network: n.joinNetwork})
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
-	r.onClose(agent.Close)
-	r.background("node", agent.Run)
+	r.onClose(n.agent.Close)
+	r.background("node", n.agent.Run)
 	return n, nil
 }
 
@@ -122,6 +124,7 @@ func (n *member) joinNetwork(ctx context.Context, place wire.JoinReply) (node.Ne
 	if err != nil {
 		return nil, err
 	}
+	n.watchProxies(ctx, w)
 	n.network.Store(w)
 	go func() {
 		err := netfeed.Run(ctx, netfeed.Options{Wires: n.client, User: n.credential.User, Sink: w, Logger: n.logger})

@@ -68,6 +68,21 @@ func otherMachine(ts *testscript.TestScript) (ns, address string) {
 	return ns, here
 }
 
+// alone makes a network namespace for a machine of the script's own, and names it in
+// $NAMESPACE:
+//
+//	alone
+func alone(ts *testscript.TestScript, _ bool, _ []string) {
+	ns := "in-" + ts.Getenv("CLUSTER")
+	ts.Setenv("NAMESPACE", ns)
+	ts.Defer(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	for _, c := range [][]string{{"netns", "add", ns}, {"-n", ns, "link", "set", "lo", "up"}} {
+		if out, err := exec.Command("ip", c...).CombinedOutput(); err != nil {
+			ts.Fatalf("ip %s: %v: %s", strings.Join(c, " "), err, out)
+		}
+	}
+}
+
 // apart are two addresses that no other cluster's story uses: of 100.64.0.0/10,
 // which carriers share among their customers (RFC 6598) and no machine here has.
 func apart(cluster string) (here, there string) {

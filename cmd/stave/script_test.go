@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
-			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "weigh": weigh, "onpty": onpty, "slowly": slowly,
+			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
 		},
 	})
 }

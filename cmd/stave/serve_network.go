@@ -53,6 +53,12 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
 	o.tables.Log = m.logger
+	o.tables.Unplaced = func(r plan.Refusals) {
+		if len(r) > 0 {
+			m.logger.Warn("services are not in the node's tables", "err", r)
+		}
+		m.agent.Judge(servicesCondition(r))
+	}
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
 	}
@@ -174,7 +180,7 @@ func (n *network) Replace(set projections.NetSet) error {
 		want = append(want, p)
 	}
 	n.updateNames()
-	if err := n.tables.Apply(want); err != nil {
+	if err := placed(n.tables.Apply(want)); err != nil {
 		return err
 	}
 	n.behind.replaced(set.Services)
@@ -208,7 +214,7 @@ func (n *network) Change(m projections.FeedMessage) error {
 		gone = append(gone, serviceName(k))
 	}
 	n.updateNames()
-	if err := n.tables.Change(rows, gone); err != nil {
+	if err := placed(n.tables.Change(rows, gone)); err != nil {
 		return err
 	}
 	n.behind.written(m.Services, m.Dropped)

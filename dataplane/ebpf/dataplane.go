@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -29,6 +28,10 @@ type Dataplane struct {
 
 	mu      sync.Mutex
 	written *plan.Written
+	// unplaced is what was told last, once something was.
+	unplaced plan.Refusals
+	told     bool
+	applied  bool // before, nobody knows which services there are
 	// staged: tables of another schema are in force; ours take over when they are filled.
 	staged bool
 
@@ -85,6 +88,7 @@ func (d *Dataplane) start(ctx context.Context, maps string) error {
 		d.background.Go(func() { d.closeSockets(ctx) })
 		d.closer.everything()
 	}
+	d.background.Go(func() { d.retry(ctx) })
 	return d.watchDevices(ctx)
 }
 
@@ -162,74 +166,6 @@ func (d *Dataplane) attach() error {
 	})
 }
 
-// Apply makes the services that are given the ones that exist. Only what differs is
-// written. An error that wraps [plan.ErrFull] or [plan.ErrTaken] names the services that
-// could not be placed; all others are in force.
-func (d *Dataplane) Apply(want []plan.Service) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	writes, refused := plan.Diff(want, d.written, time.Now())
-	if err := d.write(writes); err != nil {
-		return err
-	}
-	return errors.Join(refused, d.switchOver())
-}
-
-// Change puts and drops single services, at a cost that does not depend on how many there
-// are. It is for after a first [Dataplane.Apply].
-func (d *Dataplane) Change(put []plan.Service, drop []string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	writes, refused := d.written.Change(put, drop, time.Now())
-	return errors.Join(d.write(writes), refused)
-}
-
-// write makes the writes. After a failure the model is read back from the kernel, so
-// that the next comparison starts from the truth.
-func (d *Dataplane) write(writes []plan.Write) error {
-	for _, w := range writes {
-		if err := d.make(w); err != nil {
-			if d.closer != nil {
-				d.closer.everything()
-			}
-			return errors.Join(fmt.Errorf("write table: %w", err), d.readBack())
-		}
-	}
-	return nil
-}
-
-func (d *Dataplane) make(w plan.Write) error {
-	shed, ok := w.(plan.Shed)
-	if !ok {
-		return d.table.make(w)
-	}
-	if d.closer != nil {
-		d.closer.shed(shed.Frontend)
-	}
-	return nil
-}
-
-// switchOver puts new programs with filled tables in the place of those of another
-// schema, and removes the old tables. Flows that were translated on the links start anew.
-func (d *Dataplane) switchOver() error {
-	if !d.staged {
-		return nil
-	}
-	if err := d.attach(); err != nil {
-		return err
-	}
-	d.staged = false
-	spec, err := loadPrograms()
-	if err != nil {
-		return fmt.Errorf("parse programs: %w", err)
-	}
-	others, err := otherSchemas(d.opts, mapsDir(d.opts, spec))
-	for _, dir := range others {
-		err = errors.Join(err, removeTree(dir))
-	}
-	return err
-}
-
 // AttachPod lets a pod take part: hostLink is the node's end of its link, ip its address,
 // netNSPath its network namespace. Doing it again changes nothing.
 func (d *Dataplane) AttachPod(hostLink string, ip netip.Addr, netNSPath string) error {
@@ -280,6 +216,9 @@ func (d *Dataplane) DetachPod(ip netip.Addr) error {
 		prune(d.objs.Pods, func(addr, _ uint32) bool { return addr == be32(ip) }),
 	)
 }
+
+// Cgroup is the directory of the cgroup that the socket hooks are on.
+func (d *Dataplane) Cgroup() (string, error) { return cgroupRoot(d.opts) }
 
 // Close lets go of the dataplane and leaves it working: everything stays pinned.
 func (d *Dataplane) Close() error {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+
+	"github.com/stave-run/stave/dataplane/plan"
 )
 
 // DefaultBPFRoot is where bpffs is mounted on every machine with systemd.
@@ -37,6 +39,9 @@ type Options struct {
 	// Uplinks are the node's links to the outside. By default every link with an IPv4
 	// address but loopback, also those that appear later.
 	Uplinks []string
+	// Unplaced is told which services the tables don't hold, or not whole: the first time
+	// and whenever it changes. It must not call back.
+	Unplaced func(plan.Refusals)
 	// Log takes what happens in the background. Default: nowhere.
 	Log *slog.Logger
 

@@ -18,6 +18,9 @@ type arena struct {
 	free    map[uint32]uint8 // base of a free block → its order
 	stacks  [][]uint32       // candidates by order; stale ones are skipped on use
 	resting []restingBlock   // oldest first
+	freed   int              // how many blocks have come back
+	left    uint32           // how many numbers are in free blocks
+	spare   uint32           // how many of them only who gives as many back may use
 }
 
 type restingBlock struct {
@@ -37,6 +40,7 @@ func orderFor(n int) uint8 { return uint8(bits.Len(uint(n - 1))) }
 
 func (a *arena) push(base uint32, order uint8) {
 	a.free[base] = order
+	a.left += 1 << order
 	a.stacks[order] = append(a.stacks[order], base)
 }
 
@@ -47,16 +51,26 @@ func (a *arena) pop(order uint8) (uint32, bool) {
 		base := s[len(s)-1]
 		a.stacks[order] = s[:len(s)-1]
 		if o, ok := a.free[base]; ok && o == order {
-			delete(a.free, base)
+			a.take(base, order)
 			return base, true
 		}
 	}
 	return 0, false
 }
 
-// alloc takes a block, splitting a larger one when there is none of its size.
-func (a *arena) alloc(order uint8, now time.Time) (uint32, bool) {
+// take makes a free block used.
+func (a *arena) take(base uint32, order uint8) {
+	delete(a.free, base)
+	a.left -= 1 << order
+}
+
+// alloc takes a block, splitting a larger one when there is none of its size. It leaves
+// a number of free ones for others.
+func (a *arena) alloc(order uint8, leave uint32, now time.Time) (uint32, bool) {
 	a.wake(now)
+	if uint64(a.left) < uint64(leave)+1<<order {
+		return 0, false
+	}
 	for o := order; o <= a.top; o++ {
 		if base, ok := a.pop(o); ok {
 			a.split(base, o, order)
@@ -82,7 +96,7 @@ func (a *arena) reserve(base uint32, order uint8) bool {
 	for o := order; o <= a.top; o++ {
 		whole := base &^ (1<<o - 1)
 		if have, ok := a.free[whole]; ok && have == o {
-			delete(a.free, whole)
+			a.take(whole, o)
 			a.carve(whole, o, base, order)
 			return true
 		}
@@ -120,12 +134,13 @@ func (a *arena) wake(now time.Time) {
 
 // release frees a block and merges it with its other half as far up as possible.
 func (a *arena) release(base uint32, order uint8) {
+	a.freed++
 	for order < a.top {
 		buddy := base ^ 1<<order
 		if o, ok := a.free[buddy]; !ok || o != order {
 			break
 		}
-		delete(a.free, buddy)
+		a.take(buddy, order)
 		base &^= 1 << order
 		order++
 	}

@@ -9,23 +9,16 @@ import (
 	"time"
 )
 
-// ErrFull means that the tables have no room for a service. What was bound before
-// stays as it is, and the service is tried again by the next [Diff].
-var ErrFull = errors.New("dataplane tables are full")
-
-// ErrTaken means that another service holds a frontend of this one.
-var ErrTaken = errors.New("frontend belongs to another service")
-
 // Diff returns the writes that make the tables serve exactly the wanted services,
 // and advances the model. The comparison walks all services; the writes are only
-// for what differs. Errors name the services that could not be placed, all of them;
-// the writes are valid nevertheless.
+// for what differs. The error is of type [Refusals] and names the services that could not
+// be placed, all of them; the writes are valid nevertheless.
 func Diff(want []Service, w *Written, now time.Time) ([]Write, error) {
 	var put []Service
 	wanted := make(map[string]bool, len(want))
 	for _, s := range want {
 		wanted[s.Key] = true
-		if a, ok := w.asked[s.Key]; !ok || !a.settled || !a.service.Equal(s) {
+		if was, ok := w.asked[s.Key]; !ok || w.unplaced[s.Key] != nil || !was.Equal(s) {
 			put = append(put, s)
 		}
 	}
@@ -61,26 +54,33 @@ func (w *Written) unclaimed() []Frontend {
 // only), place, and only then unbind what nobody took. Sockets are shed at the end.
 func (w *Written) change(put []Service, drop []string, loose []Frontend, now time.Time) ([]Write, error) {
 	c := &changing{w: w, now: now, loose: loose, had: map[Frontend][]netip.AddrPort{}}
+	var refused Refusals
 	for _, f := range loose {
 		c.recall(f)
 	}
 	for _, key := range drop {
 		c.letGo(key)
 		delete(w.asked, key)
+		delete(w.unplaced, key)
 	}
 	for _, s := range put {
 		c.letGo(s.Key)
 	}
 	for _, s := range put {
 		err := c.place(s)
-		w.asked[s.Key] = asked{service: s, settled: err == nil}
+		w.asked[s.Key] = s
+		delete(w.unplaced, s.Key)
 		if err != nil {
-			c.errs = append(c.errs, fmt.Errorf("place service %s: %w", s.Key, err))
+			w.unplaced[s.Key] = err
+			refused = append(refused, Refusal{s.Key, err})
 		}
 	}
 	c.unbindLoose()
 	c.shed()
-	return c.writes, errors.Join(c.errs...)
+	if len(refused) > 0 {
+		return c.writes, refused
+	}
+	return c.writes, nil
 }
 
 // changing is one change under way.
@@ -89,14 +89,13 @@ type changing struct {
 	now    time.Time
 	loose  []Frontend // given up; unbound at the end unless placed again
 	writes []Write
-	errs   []error
 	had    map[Frontend][]netip.AddrPort // of UDP frontends: their backends before
 	udp    []Frontend                    // the keys of had, in the order in which they came
 }
 
 // letGo makes a service's frontends and entries free to be claimed.
 func (c *changing) letGo(key string) {
-	for _, g := range groups(c.w.asked[key].service) {
+	for _, g := range groups(c.w.asked[key]) {
 		for _, f := range g.fronts {
 			b, ok := c.w.bound[f]
 			if !ok || b.key != key {
@@ -149,9 +148,12 @@ func (c *changing) place(s Service) error {
 		if len(g.fronts) == 0 {
 			continue
 		}
-		id, err := c.claim(g)
+		id, ok, err := c.claim(g)
 		if err != nil {
 			errs = append(errs, err)
+		}
+		if !ok {
+			c.keep(g.fronts, s.Key)
 			continue
 		}
 		for _, f := range g.fronts {
@@ -159,6 +161,16 @@ func (c *changing) place(s Service) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// keep leaves frontends that could not be placed anew where they lead.
+func (c *changing) keep(fronts []Frontend, key string) {
+	for _, f := range fronts {
+		if b, ok := c.w.bound[f]; ok {
+			c.w.bound[f] = binding{b.id, key}
+			c.w.entries[b.id].owned = true
+		}
+	}
 }
 
 // available are the frontends that no service holds.
@@ -175,22 +187,22 @@ func (c *changing) available(fronts []Frontend, errs []error) ([]Frontend, []err
 }
 
 // claim finds the entry for a group: the one that its frontends lead to already, or
-// a new one. It returns it filled with the group's backends.
-func (c *changing) claim(g group) (uint32, error) {
+// a new one. It is filled with the group's backends, or as many as there is room for;
+// ok is false when there is none.
+func (c *changing) claim(g group) (id uint32, ok bool, err error) {
 	if id, ok := c.current(g); ok {
-		return id, c.fill(id, c.w.entries[id], g)
+		return id, true, c.fill(id, c.w.entries[id], g)
 	}
-	id, ok := c.w.ids.alloc(0, c.now)
-	if !ok {
-		return 0, ErrFull
+	if id, ok = c.w.ids.alloc(0, 0, c.now); !ok {
+		return 0, false, ErrFull
 	}
 	e := &entry{}
 	if err := c.fill(id, e, g); err != nil {
 		c.w.ids.rest(id, 0, c.now)
-		return 0, err
+		return 0, false, err
 	}
 	c.w.entries[id] = e
-	return id, nil
+	return id, true, nil
 }
 
 // current is the entry that can be kept. It can't when a frontend leads to it that is
@@ -208,25 +220,6 @@ func (c *changing) current(g group) (uint32, bool) {
 		}
 	}
 	return b.id, e.known && !e.owned && e.fronts == here
-}
-
-// fill points an entry at the group's backends, in a fresh extent if they differ.
-func (c *changing) fill(id uint32, e *entry, g group) error {
-	if e.known && slices.Equal(e.backends, g.backends) && e.affinity == g.affinity {
-		e.owned = true
-		return nil
-	}
-	var base uint32
-	if n := len(g.backends); n > 0 {
-		var ok bool
-		if base, ok = c.w.slots.alloc(orderFor(n), c.now); !ok {
-			return ErrFull
-		}
-	}
-	c.restExtent(e)
-	e.base, e.backends, e.affinity, e.known, e.owned = base, g.backends, g.affinity, true, true
-	c.writes = append(c.writes, SetBackends{id, base, g.backends, g.affinity})
-	return nil
 }
 
 func (c *changing) bind(f Frontend, id uint32, key string) {
@@ -250,6 +243,7 @@ func (c *changing) unbindLoose() {
 			continue
 		}
 		delete(c.w.bound, f)
+		c.w.unbound++
 		c.writes = append(c.writes, Unbind{f})
 		c.leave(b.id)
 	}
@@ -265,12 +259,6 @@ func (c *changing) leave(id uint32) {
 	delete(c.w.entries, id)
 	if e.known {
 		c.w.ids.rest(id, 0, c.now)
-	}
-}
-
-func (c *changing) restExtent(e *entry) {
-	if e.known && len(e.backends) > 0 {
-		c.w.slots.rest(e.base, orderFor(len(e.backends)), c.now)
 	}
 }
 

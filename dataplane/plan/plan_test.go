@@ -143,6 +143,59 @@ func TestFullIsAnError(t *testing.T) {
 	}
 }
 
+// TestRetryWhenThereIsRoom: what did not fit is placed as soon as something is free, and
+// nothing is tried in vain.
+func TestRetryWhenThereIsRoom(t *testing.T) {
+	w := New()
+	w.slots = newArena(2)
+	small := Service{Key: "default/small", ClusterIP: netip.MustParseAddr("10.96.0.7"),
+		Ports: []Port{{Proto: UDP, Port: 53, Endpoints: endpoints("10.1.0.7:53")}}}
+	if _, err := Diff([]Service{web("10.1.0.1:80", "10.1.0.2:80", "10.1.0.3:80"), small}, w, start); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if out, err := w.Retry(start.Add(time.Minute)); !errors.Is(err, ErrFull) || len(out) != 0 {
+			t.Fatalf("%v\n%s", err, printed(out))
+		}
+	}
+	if r := w.Unplaced(); len(r) != 1 || r[0].Key != "default/small" {
+		t.Fatalf("unplaced %v", r)
+	}
+	now := start.Add(time.Hour)
+	if _, err := w.Change(nil, []string{"default/web"}, now); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := w.Retry(now); !errors.Is(err, ErrFull) || len(out) != 0 {
+		t.Fatalf("placed where a program may still read: %v\n%s", err, printed(out))
+	}
+	out, err := w.Retry(now.Add(Quarantine))
+	if err != nil || len(out) != 2 || len(w.Unplaced()) != 0 {
+		t.Fatalf("%v\n%s", err, printed(out))
+	}
+	if out, err := w.Retry(now.Add(time.Hour)); err != nil || len(out) != 0 {
+		t.Fatalf("%v\n%s", err, printed(out))
+	}
+}
+
+// TestRetryOfATakenFrontend: its owner has gone, by a change that did not know of who waits.
+func TestRetryOfATakenFrontend(t *testing.T) {
+	w := New()
+	a, b := web("10.1.0.2:80"), web("10.1.0.9:80")
+	b.Key, b.ClusterIP = "default/second", netip.MustParseAddr("10.96.0.2")
+	if _, err := w.Change([]Service{a, b}, nil, start); !errors.Is(err, ErrTaken) {
+		t.Fatal(err)
+	}
+	if _, err := w.Change(nil, []string{a.Key}, start); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Retry(start); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := w.Lookup(Frontend{Port: 30000, Proto: TCP}); fmt.Sprint(got) != "[10.1.0.9:80]" {
+		t.Fatalf("the node port leads to %v", got)
+	}
+}
+
 // TestAdoptCorruptRows: whatever is found in the kernel, its frontends keep working
 // until their service is placed anew, and nothing is written over them.
 func TestAdoptCorruptRows(t *testing.T) {

@@ -131,6 +131,65 @@ func checkModel(t *rapid.T, w *Written, k *kernel) {
 	}
 }
 
+// TestFullTables: in tables that are far too small nothing is ever torn, nothing that works
+// is taken away, each service that is not whole is named, and when there is room again all
+// are whole without being given anew.
+func TestFullTables(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		k, w, now := newKernel(), New(), start
+		w.slots, w.ids = newArena(5), newArena(3)
+		w.slots.spare = 8
+		make := func(writes []Write) {
+			t.Helper()
+			for _, x := range writes {
+				if err := k.apply(x, now); err != nil {
+					t.Fatalf("%v\nin %v", err, writes)
+				}
+			}
+			checkModel(t, w, k)
+		}
+		var want []Service
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			now = now.Add(rapid.SampledFrom([]time.Duration{0, Quarantine / 2, 2 * Quarantine}).Draw(t, "pause"))
+			before := k.function()
+			want = drawServices(t)
+			writes, err := Diff(want, w, now)
+			make(writes)
+			for f, after := range wantedFunction(want) {
+				got, there := k.function()[f]
+				if _, had := before[f]; had && !there {
+					t.Fatalf("%s was taken away: %v", f, err)
+				}
+				if err == nil && fmt.Sprint(got) != fmt.Sprint(after) {
+					t.Fatalf("%s leads to %v in place of %v, and nobody says so", f, got, after)
+				}
+			}
+		}
+		var few []Service
+		for _, s := range want[:min(3, len(want))] {
+			s.Ports = slices.Clone(s.Ports) // the model holds the others
+			for j := range s.Ports {
+				s.Ports[j].Endpoints = s.Ports[j].Endpoints[:min(1, len(s.Ports[j].Endpoints))]
+			}
+			few = append(few, s)
+		}
+		want = few
+		writes, err := Diff(want, w, now)
+		make(writes)
+		for i := 0; err != nil; i++ {
+			if i > 5 {
+				t.Fatalf("there is room, and still: %v", err)
+			}
+			now = now.Add(Quarantine)
+			writes, err = w.Retry(now)
+			make(writes)
+		}
+		if err := sameFunction(k.function(), wantedFunction(want)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestChangeEqualsDiff: single changes lead to the same tables as a whole comparison.
 func TestChangeEqualsDiff(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -186,7 +245,7 @@ func TestArenaNeverOverlaps(t *testing.T) {
 				continue
 			}
 			order := uint8(rapid.IntRange(0, 4).Draw(t, "order"))
-			base, ok := a.alloc(order, now)
+			base, ok := a.alloc(order, 0, now)
 			if !ok {
 				continue
 			}
@@ -208,7 +267,7 @@ func TestArenaNeverOverlaps(t *testing.T) {
 			}
 			a.rest(b.base, b.order, now)
 		}
-		if _, ok := a.alloc(top, now.Add(Quarantine)); !ok {
+		if _, ok := a.alloc(top, 0, now.Add(Quarantine)); !ok {
 			t.Fatal("the range did not grow together again")
 		}
 	})

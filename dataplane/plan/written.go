@@ -18,6 +18,10 @@ const (
 	MaxSlots = 1 << slotOrder
 )
 
+// spareSlots are left when the tables are full of services: with them each can still lose
+// a backend and get another one for it.
+const spareSlots = MaxSlots / 64
+
 // Row is one frontend as read back from the kernel's tables.
 type Row struct {
 	Frontend        Frontend
@@ -34,9 +38,13 @@ type Row struct {
 type Written struct {
 	bound   map[Frontend]binding
 	entries map[uint32]*entry
-	asked   map[string]asked
+	asked   map[string]Service // as they were given, so that the same one again costs nothing
 	ids     *arena
 	slots   *arena
+
+	unplaced map[string]error // of asked, those of which something could not be placed
+	unbound  int              // how many frontends were given up so far
+	tried    int              // what room was when those were tried last
 }
 
 // binding is where a frontend leads. An empty key means that nobody in this change,
@@ -56,18 +64,14 @@ type entry struct {
 	known    bool // base and backends are what the kernel holds
 }
 
-// asked remembers a service as it was given, so that the same one again costs nothing.
-type asked struct {
-	service Service
-	settled bool // false: part of it could not be placed; try again next time
-}
-
 // New is the model of empty tables.
 func New() *Written {
-	return &Written{
-		bound: map[Frontend]binding{}, entries: map[uint32]*entry{}, asked: map[string]asked{},
+	w := &Written{
+		bound: map[Frontend]binding{}, entries: map[uint32]*entry{}, asked: map[string]Service{}, unplaced: map[string]error{},
 		ids: newArena(idOrder), slots: newArena(slotOrder),
 	}
+	w.slots.spare = spareSlots
+	return w
 }
 
 // Adopt is the model of tables that an earlier process wrote. The rows belong to no

@@ -35,6 +35,9 @@ func (t *Teller) Take(e events.Envelope) {
 	for _, k := range events.PodsIn(e) {
 		t.of(k).event(e)
 	}
+	if node, err := e.Subject.Tail(); err == nil && e.Subject.Class() == "seen" {
+		t.of(events.Key{Resource: events.Nodes, Name: node}).event(e)
+	}
 	k, err := e.Subject.Key()
 	if err != nil {
 		return

@@ -38,6 +38,7 @@ type telling struct {
 	replicas map[events.Key]int // of replica sets, as last seen
 	running  []string           // containers that were started
 	image    map[string]string  // container → the image that it wants
+	ill      map[string]string  // condition that is true → what it said
 	seq      events.Seq         // of the event that is being told
 	place    int                // among what was told of it
 }
@@ -167,12 +168,33 @@ func (t *telling) scaled(k events.Key, object json.RawMessage, at time.Time) {
 
 func (t *telling) seen(e events.Envelope) {
 	b, _ := events.Decode[events.Seen](e)
+	if node, err := e.Subject.Tail(); err == nil && b.Node != nil && t.key == (events.Key{Resource: events.Nodes, Name: node}) {
+		t.conditions(b.Node.Conditions, e.Time)
+	}
 	for _, p := range b.Pods {
 		if podKey(p) != t.key {
 			continue
 		}
 		for _, x := range p.Facts {
 			t.fact(p, x, e.Time)
+		}
+	}
+}
+
+// conditions tells of a node's conditions that became true, say something else, or are over.
+func (t *telling) conditions(now []events.NodeCondition, at time.Time) {
+	if t.ill == nil {
+		t.ill = map[string]string{}
+	}
+	for _, c := range now {
+		said, was := t.ill[c.Type]
+		switch {
+		case c.Status && said != c.Message:
+			t.add(at, warning, c.Reason, fromKubelet, "%s", c.Message)
+			t.ill[c.Type] = c.Message
+		case !c.Status && was:
+			t.add(at, normal, c.Reason, fromKubelet, "%s", c.Message)
+			delete(t.ill, c.Type)
 		}
 	}
 }

@@ -125,6 +125,7 @@ func (q Question) service(a *Answer, o *projections.Object) {
 			matching++
 		}
 	}
+	defer func() { a.Details = append(a.Details, q.unprogrammed(o.Key)...) }()
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
 		a.Verdict = "stands for " + spec.ExternalName
@@ -170,6 +171,9 @@ func (q Question) node(a *Answer, o *projections.Object) {
 		a.Verdict, a.WaitsFor = "was never heard of", "its agent's first heartbeat"
 	case n.Report.Ready:
 		a.Verdict = fmt.Sprintf("has been ready for %s", table.Age(q.Now.Sub(n.Since.Time)))
+		for _, c := range ills(n) {
+			a.Details = append(a.Details, c.Type+": "+c.Message)
+		}
 	default:
 		a.Verdict = fmt.Sprintf("has been silent for %s: %s", table.Age(q.Now.Sub(n.Since.Time)), join(n.Report.Reason, n.Report.Said))
 		a.WaitsFor = "its agent's heartbeat"

@@ -118,6 +118,7 @@ func (l *look) nodes(out *Status) {
 		l.question(o.Key).judge(&a, o)
 		if n, ok := l.State.Node(o.Key.Name); ok && n.Report.Ready {
 			out.Nodes.Good++
+			l.conditions(o, n)
 		} else {
 			f := l.question(o.Key).silence(o.Key.Name)
 			if f.since.IsZero() {
