@@ -46,6 +46,8 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 		j.capacity(nodeOf(e))
 	case "verdict":
 		j.verdict(e)
+	case "cut":
+		j.expects(after)
 	}
 	for i, c := range changes {
 		j.forward(c)
@@ -186,7 +188,7 @@ func (j *judge) decided(r *replica, w run.Work) {
 	if e.Epoch < j.l.epoch {
 		return // void wherever it lands
 	}
-	for _, c := range j.w.reconcilers {
+	for _, c := range r.reconcilers() {
 		if !strings.HasPrefix(w.Reconciler, c.Name()+"/") {
 			continue
 		}

@@ -63,7 +63,7 @@ func (j *judge) nodes() {
 		if p.node == "" || p.over() {
 			continue
 		}
-		if n := j.w.node(p.node); n.pod(p.uid) == nil {
+		if n := j.w.node(p.node); n == nil || n.pod(p.uid) == nil {
 			j.w.fail("settle", "%s does not know of %s", p.node, p.key)
 		}
 	}

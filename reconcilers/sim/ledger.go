@@ -272,17 +272,19 @@ func share(raw json.RawMessage, of int, round func(float64) float64) int {
 	return n
 }
 
-// amount reads the quantities that the people of this world write: 250m, 2,
-// 64Mi, 1Gi.
+// units are those of the quantities that people and nodes write: 250m, 64Mi.
+var units = []struct {
+	suffix string
+	factor int64
+}{{"m", 1}, {"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}}
+
+// amount reads a quantity.
 func amount(s string, milli bool) int64 {
 	factor := int64(1)
 	if milli {
 		factor = 1000
 	}
-	for _, unit := range []struct {
-		suffix string
-		factor int64
-	}{{"m", 1}, {"Mi", 1 << 20}, {"Gi", 1 << 30}} {
+	for _, unit := range units {
 		if n, ok := strings.CutSuffix(s, unit.suffix); ok {
 			s, factor = n, unit.factor
 			break

@@ -73,6 +73,9 @@ func (n *node) want(row *projections.DesiredPod) {
 		n.pods = append(n.pods, p)
 		slices.SortFunc(n.pods, func(a, b *pod) int { return strings.Compare(string(a.uid), string(b.uid)) })
 	}
+	if n.w.base > 0 {
+		row = unprobed(row)
+	}
 	p.row, p.told, p.look = row, row, true
 }
 

@@ -29,8 +29,9 @@ func Plants() []Plant {
 		{Name: "a pod is buried at its deadline", Judge: "buried", swap: bend("gc", impatient)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
+		{Name: "a cut forgets more than was cut", Judge: "expects", apply: forgetful},
 		{Name: "events without a cause", Judge: "cause", record: func(e *events.Envelope) { e.Cause = 0 }},
-		{Name: "decisions by what was decided before", Judge: "again", swap: func(r reconcilers.Reconciler) reconcilers.Reconciler { return bend("replicaset", moody())(r) }},
+		{Name: "decisions by what was decided before", Judge: "recheck", swap: func(r reconcilers.Reconciler) reconcilers.Reconciler { return bend("replicaset", moody())(r) }},
 	}
 }
 
@@ -85,6 +86,14 @@ func hasty(s projections.State, e events.Envelope) (projections.State, []project
 	e.Subject, e.Type, e.Body = events.AssignSubject(node), events.PodsAssigned, events.MustBody(taken)
 	s, more := projections.Apply(s, e)
 	return s, append(changes, more...)
+}
+
+// forgetful is a fold that takes all that happened for cut off.
+func forgetful(s projections.State, e events.Envelope) (projections.State, []projections.Change) {
+	if e.Type == events.HistoryCut {
+		e.Body = events.MustBody(events.Cut{First: e.Seq})
+	}
+	return projections.Apply(s, e)
 }
 
 // missed is a replica whose fold skips a pod's facts now and then.

@@ -1,7 +1,9 @@
 package sim
 
 import (
-	"github.com/stave-run/stave/projections"
+	"fmt"
+
+	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/recheck"
 )
 
@@ -12,10 +14,23 @@ func (w *World) recheck() {
 	if w.failure != nil {
 		return
 	}
-	c := recheck.New(clusterName, projections.Empty(), w.reconcilers, func(f recheck.Finding) {
-		w.fail("recheck", "%s for %s at %d, decided on %d: recorded %q, decides %q", f.Reconciler, f.Key, f.Seq, f.Basis, f.Recorded, f.Decides)
+	for _, version := range [][]reconcilers.Reconciler{w.reconcilers, w.newer} {
+		w.recheckAs(version)
+	}
+}
+
+// recheckAs holds one version's decisions against that version.
+func (w *World) recheckAs(version []reconcilers.Reconciler) {
+	own := map[string]bool{}
+	for _, r := range version {
+		own[fmt.Sprintf("%s/%d", r.Name(), r.Version())] = true
+	}
+	c := recheck.New(clusterName, w.views[w.base], version, func(f recheck.Finding) {
+		if own[f.Reconciler] {
+			w.fail("recheck", "%s for %s at %d, decided on %d: recorded %q, decides %q", f.Reconciler, f.Key, f.Seq, f.Basis, f.Recorded, f.Decides)
+		}
 	})
-	for _, e := range w.store.log {
+	for _, e := range w.store.log[w.base:] {
 		c.Take(e)
 	}
 	c.Close()

@@ -24,7 +24,7 @@ func (l lazier) Decide(v reconcilers.View, k events.Key, now time.Time) reconcil
 func TestAnotherProgramIsFoundOut(t *testing.T) {
 	w := newWorld(7, Plant{})
 	w.found()
-	for _, a := range Script(7, actions) {
+	for _, a := range plain(7, actions) {
 		w.perform(a)
 	}
 	w.heal()

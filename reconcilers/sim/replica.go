@@ -28,12 +28,25 @@ type replica struct {
 	alive  bool
 	until  time.Time // it is paused until then
 	cut    bool      // it reaches neither the log nor anybody else
+	newer  bool      // it runs another version of the reconcilers
+	skew   time.Duration
 	works  []run.Work
 	basis  projections.State // of works
 	feeder feeder
 }
 
 func (r *replica) able() bool { return r.alive && !r.cut && !r.w.now.Before(r.until) }
+
+// clock is what the machine believes.
+func (r *replica) clock() time.Time { return r.w.now.Add(r.skew) }
+
+// reconcilers are those of the version that it runs.
+func (r *replica) reconcilers() []reconcilers.Reconciler {
+	if r.newer {
+		return r.w.newer
+	}
+	return r.w.reconcilers
+}
 
 func (r *replica) holds() bool { return r.step != nil }
 
@@ -52,7 +65,7 @@ func (r *replica) boot() {
 	r.alive, r.boots, r.until = true, r.boots+1, time.Time{}
 	r.view = r.w.views[len(r.w.views)-1]
 	if n := len(r.w.views); r.boots%4 != 0 {
-		r.view = r.w.restored(r.w.views[(n/2+7919*r.boots)%n])
+		r.view = r.w.restored(r.w.views[max((n/2+7919*r.boots)%n, int(r.w.store.first))])
 		for int(r.view.Seq) < len(r.w.store.log) {
 			r.view, _ = r.w.apply(r.view, r.w.store.log[r.view.Seq])
 		}
@@ -119,7 +132,7 @@ func (r *replica) lead() {
 		return
 	}
 	e := events.Envelope{Subject: events.LeaseSubject, Type: events.LeaseTaken, Version: 1, Actor: events.Controller("run"),
-		Basis: r.view.Seq, Now: r.w.now, Body: events.MustBody(events.Lease{Holder: r.holder()})}
+		Basis: r.view.Seq, Now: r.clock(), Body: events.MustBody(events.Lease{Holder: r.holder()})}
 	seq, err := r.w.store.append(r.w.now, []bus.Record{bus.Expecting(e, r.view.Epoch)})
 	if err != nil {
 		r.foldAll() // a lease that this view lacks
@@ -127,7 +140,7 @@ func (r *replica) lead() {
 	}
 	fresh := !r.holds()
 	if fresh {
-		step, err := run.NewStep(clusterName, r.w.reconcilers...)
+		step, err := run.NewStep(clusterName, r.reconcilers()...)
 		if err != nil {
 			panic(err) // two reconcilers of one name: a mistake in this package
 		}
@@ -151,7 +164,7 @@ func (r *replica) decide() bool {
 	}
 	asked := false
 	for range 8 {
-		w, ok := r.step.Next(v, r.w.now)
+		w, ok := r.step.Next(v, r.clock())
 		if !ok {
 			break
 		}
@@ -225,7 +238,7 @@ func (r *replica) submit(q run.Request) bool {
 		if !r.able() || !r.holds() || len(r.works) > 0 || len(r.step.Rest(r.view)) > 0 && !r.w.plant.half {
 			return false
 		}
-		now := r.w.now
+		now := r.clock()
 		if r.view.Time.After(now) {
 			now = r.view.Time
 		}
@@ -278,7 +291,7 @@ func (r *replica) observe() {
 			r.obs.Beat(n.name)
 		}
 	}
-	drafts := r.obs.Tick(r.view, r.w.now)
+	drafts := r.obs.Tick(r.view, r.clock())
 	if len(drafts) == 0 {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
+	"github.com/stave-run/stave/projections"
 )
 
 // do does one operation on containers that are only pretended.
@@ -74,6 +75,9 @@ func (n *node) start(p *pod, op plan.Start) {
 	n.w.judge.starts(n, p, op)
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("%s-%d", op.Container, op.Run),
 		Phase: plan.Running, StartedAt: n.clock(), Crashes: op.Crashes}
+	if initial(p, op.Container) {
+		c.Phase, c.Exit = plan.Exited, plan.Exit{At: n.clock()}
+	}
 	if n.w.fate(20) == 0 {
 		c.Phase, c.Exit = plan.Exited, plan.Exit{Code: 128, NotStarted: true, Message: "no such command", At: n.clock()}
 	}
@@ -81,6 +85,16 @@ func (n *node) start(p *pod, op plan.Start) {
 	if strings.HasPrefix(image(p, op.Container), "crash") {
 		n.crash(p, 1, false)
 	}
+}
+
+// initial tells whether a container is one that ends before the others begin.
+func initial(p *pod, container string) bool {
+	for i := range p.row.Pod.Spec.InitContainers {
+		if c := &p.row.Pod.Spec.InitContainers[i]; c.Name == container {
+			return !projections.Sidecar(c)
+		}
+	}
+	return false
 }
 
 func image(p *pod, container string) string {

@@ -28,10 +28,23 @@ var weights = []struct {
 	{"cut-node", 5}, {"pause-node", 4}, {"kill-agent", 4}, {"reboot", 2}, {"delete-node", 2}, {"mend-node", 12}, {"crash", 10}, {"wait", 8},
 }
 
-// Script draws n actions, and with them changes of many objects at once.
+// rare are actions that take the place of others now and then.
+var rare = []string{"skew-replica", "upgrade", "upgrade", "cut", "cut"}
+
+// rarity is how many actions come to one of them.
+const rarity = 9
+
+// Script draws n actions, rare ones among them, and with them changes of many
+// objects at once.
 func Script(seed uint64, n int) []Action {
 	out := plain(seed, n)
-	rng := rand.New(rand.NewPCG(seed, 5))
+	rng := rand.New(rand.NewPCG(seed, 6))
+	for i := range out {
+		if i > 0 && rng.IntN(rarity) == 0 {
+			out[i].Kind = rare[rng.IntN(len(rare))]
+		}
+	}
+	rng = rand.New(rand.NewPCG(seed, 5))
 	for range 1 + n/50 {
 		at := 1 + rng.IntN(len(out))
 		many := Action{Kind: "many", After: time.Duration(rng.IntN(8)) * time.Second, R: rng.Uint64()}
@@ -106,6 +119,14 @@ func (w *World) trouble(a Action, rng *rand.Rand) {
 		if r.able() && !r.holds() {
 			r.lead()
 		}
+	case "skew-replica":
+		r.skew = time.Duration(rng.IntN(120)-60) * time.Second
+	case "upgrade": // or back: whichever this one does not run
+		r.kill()
+		r.newer = !r.newer
+		r.boot()
+	case "cut":
+		w.cut(rng)
 	case "cut-node":
 		n.cut = true
 	case "pause-node":

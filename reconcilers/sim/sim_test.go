@@ -45,7 +45,7 @@ func TestSeeds(t *testing.T) {
 				r := Simulate(seed, Script(seed, actions), Plant{}, false)
 				landed.Add(uint64(r.Events))
 				if r.Failure != nil {
-					t.Errorf("%s", Shrink(r, Plant{}).Format())
+					t.Errorf("%s", Shrink(r, Plant{}, nil).Format())
 				}
 			}
 		})
@@ -69,7 +69,7 @@ func TestFoundBefore(t *testing.T) {
 		{601032, 90, "a deployment grew in the middle of a rollout, beside pods that an old set had still to ask to go"},
 	} {
 		if r := Simulate(f.seed, plain(f.seed, f.actions), Plant{}, false); r.Failure != nil {
-			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}).Format())
+			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}, nil).Format())
 		}
 	}
 }
@@ -104,12 +104,8 @@ func TestPlants(t *testing.T) {
 
 func hunt(p Plant) (uint64, Result) {
 	var r Result
-	script := plain // the table in docs/simulation.md was made so
-	if p.half {
-		script = Script
-	}
 	for seed := uint64(1); seed <= patience; seed++ {
-		if r = Simulate(seed, script(seed, actions), p, false); r.Failure != nil {
+		if r = Simulate(seed, Script(seed, actions), p, false); r.Failure != nil {
 			return seed, r
 		}
 	}
@@ -134,7 +130,7 @@ func TestShrinkKeepsTheFinding(t *testing.T) {
 		}
 	}
 	_, r := hunt(p)
-	small := Shrink(r, p)
+	small := Shrink(r, p, nil)
 	if small.Failure == nil || small.Failure.Judge != r.Failure.Judge || len(small.Script) >= len(r.Script) {
 		t.Fatalf("%d actions became %d: %v", len(r.Script), len(small.Script), small.Failure)
 	}
@@ -149,6 +145,32 @@ func TestShrinkKeepsTheFinding(t *testing.T) {
 	}
 }
 
+// A world that goes on from a log has its objects and nodes, and the same judges
+// find nothing in it.
+func TestGoingOnFromALog(t *testing.T) {
+	for seed := range uint64(8) {
+		w := newWorld(seed, Plant{})
+		w.found()
+		w.play(seed, Script(seed, actions))
+		if w.failure != nil {
+			t.Fatal(w.failure)
+		}
+		end := len(w.store.log) - len(w.store.log)*int(seed)/10 // seed 0 has all of it
+		for end < len(w.store.log) && w.store.log[end].Type != events.LeaseTaken {
+			end++ // not in the middle of an append
+		}
+		log := w.store.log[:end]
+		script := Script(seed+100, actions)
+		r := SimulateFrom(log, seed, script, false)
+		if r.Failure != nil {
+			t.Errorf("%s", Shrink(r, Plant{}, log).Format())
+		}
+		if r.Events < len(log)+20 {
+			t.Errorf("seed %d: only %d events after %d", seed, r.Events-len(log), len(log))
+		}
+	}
+}
+
 // What the judges are made of counts as Kubernetes does.
 func TestAmounts(t *testing.T) {
 	for s, want := range map[string]int64{"": 0, "250m": 250, "2": 2000} {
@@ -156,7 +178,7 @@ func TestAmounts(t *testing.T) {
 			t.Errorf("%q is %d, not %d", s, got, want)
 		}
 	}
-	if amount("64Mi", false) != 64<<20 || amount("1Gi", false) != 1<<30 {
+	if amount("64Mi", false) != 64<<20 || amount("1Gi", false) != 1<<30 || amount("8148020Ki", false) != 8148020<<10 {
 		t.Error("bytes")
 	}
 	var w workload

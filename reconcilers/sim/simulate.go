@@ -28,6 +28,19 @@ func Simulate(seed uint64, script []Action, p Plant, trace bool) Result {
 	w := newWorld(seed, p)
 	w.tracing = trace
 	w.found()
+	return w.play(seed, script)
+}
+
+// SimulateFrom plays the script of a seed on the cluster that a log has left: on
+// its objects and its nodes, of which nothing runs any more.
+func SimulateFrom(log []events.Envelope, seed uint64, script []Action, trace bool) Result {
+	w := newWorld(seed, Plant{})
+	w.tracing = trace
+	w.goOn(log)
+	return w.play(seed, script)
+}
+
+func (w *World) play(seed uint64, script []Action) Result {
 	w.calm = false
 	for _, a := range script {
 		if w.failure == nil {
@@ -92,7 +105,7 @@ func (w *World) exhaust() {
 			return
 		}
 	}
-	w.fail("settle", "there is always something to do at %s", w.now.Sub(begin))
+	w.fail("settle", "there is always something to do at %s", w.now.Sub(w.began))
 }
 
 // The bounds of healing. Back-offs take up to five minutes, and twice that
@@ -135,7 +148,7 @@ func (w *World) refold(seed uint64) {
 	if w.failure != nil {
 		return
 	}
-	cut := int(seed % uint64(len(w.store.log)))
+	cut := w.base + int(seed%uint64(len(w.store.log)-w.base))
 	s := projections.Empty()
 	for i, e := range w.store.log {
 		if i == cut && !bytes.Equal(s.Dump(), w.views[i].Dump()) {

@@ -9,7 +9,8 @@ import (
 
 // store is the log: compare-and-append, batches whole or not at all.
 type store struct {
-	log    []events.Envelope
+	log    []events.Envelope // all of it: the judges and replicas that fold read also what was cut off
+	first  events.Seq        // what came before is cut off; 0: nothing is
 	last   map[events.Subject]events.Seq
 	landed func(events.Envelope) // after each event
 }
@@ -22,7 +23,7 @@ func (s *store) end() events.Seq { return events.Seq(len(s.log)) }
 
 func (s *store) append(now time.Time, batch []bus.Record) (events.Seq, error) {
 	for _, r := range batch {
-		if have := s.last[r.Envelope.Subject]; r.Expect != nil && *r.Expect != have {
+		if have := s.last[r.Envelope.Subject]; r.Expect != nil && *r.Expect != have && (*r.Expect >= s.first || have != 0) {
 			return 0, &bus.ConflictError{Subject: r.Envelope.Subject, Want: *r.Expect, Have: have}
 		}
 	}
@@ -35,4 +36,15 @@ func (s *store) append(now time.Time, batch []bus.Record) (events.Seq, error) {
 		s.landed(e)
 	}
 	return first, nil
+}
+
+// cut forgets the subjects that have nothing from a sequence on.
+func (s *store) cut(first events.Seq) {
+	s.first = max(s.first, first)
+	//stave:sorted each is judged for itself
+	for subject, seq := range s.last {
+		if seq < s.first {
+			delete(s.last, subject)
+		}
+	}
 }

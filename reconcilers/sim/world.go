@@ -28,9 +28,12 @@ type World struct {
 	rng         *rand.Rand
 	calm        bool // no more faults
 	store       *store
+	began       time.Time
+	base        int                 // how many events the world began with
 	views       []projections.State // the fold after each event; views[0] is empty
 	reconcilers []reconcilers.Reconciler
-	rechecked   int // decisions that were made again at the end
+	newer       []reconcilers.Reconciler // the same ones in their next version
+	rechecked   int                      // decisions that were made again at the end
 	replicas    []*replica
 	nodes       []*node
 	letters     []letter
@@ -58,13 +61,14 @@ func everyone() []reconcilers.Reconciler {
 }
 
 func newWorld(seed uint64, plant Plant) *World {
-	w := &World{now: begin, rng: rand.New(rand.NewPCG(seed, 1)), calm: true, plant: plant, views: []projections.State{projections.Empty()}}
+	w := &World{now: begin, began: begin, rng: rand.New(rand.NewPCG(seed, 1)), calm: true, plant: plant, views: []projections.State{projections.Empty()}}
 	w.reconcilers = everyone()
 	if plant.swap != nil {
 		for i, r := range w.reconcilers {
 			w.reconcilers[i] = plant.swap(r)
 		}
 	}
+	w.newer = upgraded(w.reconcilers)
 	w.judge = newJudge(w)
 	w.store = newStore(w.landed)
 	for i := range 2 {
@@ -121,7 +125,7 @@ func (w *World) note(format string, args ...any) {
 	if !w.tracing || w.told {
 		return
 	}
-	w.trace = append(w.trace, fmt.Sprintf("%8.1fs  ", w.now.Sub(begin).Seconds())+fmt.Sprintf(format, args...))
+	w.trace = append(w.trace, fmt.Sprintf("%8.1fs  ", w.now.Sub(w.began).Seconds())+fmt.Sprintf(format, args...))
 	w.told = w.failure != nil // what comes after it explains nothing
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/reconcilers/sim"
 )
 
@@ -22,8 +23,17 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "the first seed")
 	flag.Uint64Var(&o.count, "n", 0, "how many seeds; 0 goes on for ever")
 	flag.IntVar(&o.actions, "actions", 25, "how many actions a script has")
+	from := flag.String("from", "", "begin every world with this log: a cluster's or an archive's directory, or a file of 'stave replay --into'")
 	flag.BoolVar(&o.trace, "trace", false, "print all that happens, of each seed")
 	flag.Parse()
+	if *from != "" {
+		var err error
+		if o.log, err = logOf(*from); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(2)
+		}
+		fmt.Printf("every world begins with the %d events of %s\n", len(o.log), *from)
+	}
 	debug.SetGCPercent(400) // worlds are small and die soon
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -37,6 +47,16 @@ type options struct {
 	seed, count uint64
 	actions     int
 	trace       bool
+	log         []events.Envelope // that every world begins with; nil: each makes its own cluster
+}
+
+// simulate plays a seed.
+func (o options) simulate(seed uint64) sim.Result {
+	script := sim.Script(seed, o.actions)
+	if o.log != nil {
+		return sim.SimulateFrom(o.log, seed, script, o.trace)
+	}
+	return sim.Simulate(seed, script, sim.Plant{}, o.trace)
 }
 
 // tally counts what was played.
@@ -77,8 +97,12 @@ func (o options) play(ctx context.Context) bool {
 	if t.found == nil {
 		return true
 	}
-	fmt.Print(sim.Shrink(*t.found, sim.Plant{}).Format())
-	fmt.Printf("again: go run ./reconcilers/sim/cmd -seed %d -n 1 -actions %d\n", t.found.Seed, o.actions)
+	fmt.Print(sim.Shrink(*t.found, sim.Plant{}, o.log).Format())
+	again := fmt.Sprintf("again: go run ./reconcilers/sim/cmd -seed %d -n 1 -actions %d", t.found.Seed, o.actions)
+	if o.log != nil {
+		again += " -from " + flag.Lookup("from").Value.String()
+	}
+	fmt.Println(again)
 	return false
 }
 
@@ -92,7 +116,7 @@ func (o options) one(ctx context.Context, t *tally) bool {
 	if over {
 		return false
 	}
-	r := sim.Simulate(seed, sim.Script(seed, o.actions), sim.Plant{}, o.trace)
+	r := o.simulate(seed)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.played, t.events = t.played+1, t.events+uint64(r.Events)
