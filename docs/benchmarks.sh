@@ -124,6 +124,16 @@ $(date -u +%Y-%m-%d), version $(git describe --tags --always --dirty 2>/dev/null
 
 CPU is the whole machine's, client and server included, so the difference of the last two rows is what the service costs.
 
+## Time
+
+On a log of a million events (\`BenchmarkYears\`), and on a cluster of 10,000 pods (\`BenchmarkForesee\`): from the request to its answer, medians.
+Wanted are 1 s for any moment, 200 ms for why, history and blame, and 2 s for plan and whatif.
+
+\`\`\`
+$(say "a log of a million events"; go test ./cmd/stave -run '^$' -bench Years -benchtime 15x -timeout 20m 2>&1 | grep -E '^(Benchmark|FAIL|---)' || true)
+$(say "plans for 10,000 pods"; go test ./gateway/api -run '^$' -bench Foresee -benchtime 15x 2>&1 | grep -E '^(Benchmark|FAIL|---)' || true)
+\`\`\`
+
 ## Go benchmarks
 
 \`\`\`

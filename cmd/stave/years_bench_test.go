@@ -20,8 +20,8 @@ import (
 	"github.com/stave-run/stave/reconcilers/schedule"
 )
 
-// The log of years: this many events, about 20,000 ConfigMaps in turn and a
-// deployment that somebody changes now and then, sealed as a cluster seals it.
+// The log of years: this many events, about 20,000 ConfigMaps in turn, each a
+// person's change, sealed as a cluster seals it.
 const (
 	yearsEvents   = 1_000_000
 	yearsObjects  = 20_000
@@ -109,7 +109,7 @@ func BenchmarkYears(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer view.Close()
-	door, err := api.Serve(api.Options{Wires: s.Wires(), Log: s.Log(), Views: view, Past: kept, Explain: schedule.Explain, Cluster: "years", Now: time.Now})
+	door, err := api.Serve(api.Options{Wires: s.Wires(), Log: s.Log(), Views: view, Past: kept, Writer: previewer{view}, Explain: schedule.Explain, Cluster: "years", Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -134,9 +134,26 @@ func BenchmarkYears(b *testing.B) {
 	b.Run("get --at any moment", ask(wire.VerbRead, func(i int) any {
 		return wire.ReadRequest{Resource: events.ConfigMaps, Namespace: "default", Names: []string{yearsKey(i).Name}, At: moment(i)}
 	}))
+	b.Run("get --at any time", ask(wire.VerbRead, func(i int) any {
+		return wire.ReadRequest{Resource: events.ConfigMaps, Namespace: "default", Names: []string{yearsKey(i).Name},
+			At: wire.Moment{Time: time.Now().Add(-time.Duration(i*104729%(yearsEvents-yearsObjects)) * time.Second)}}
+	}))
+	b.Run("history of the last changes", ask(wire.VerbChanges, func(int) any { return wire.ChangesRequest{Last: shownChanges} }))
+	b.Run("undo --preview of any change", ask(wire.VerbUndo, func(i int) any {
+		return wire.UndoRequest{Seq: moment(i).Seq, Preview: true, Force: true}
+	}))
 	b.Run("why", ask(wire.VerbWhy, func(i int) any { return wire.WhyRequest{Key: yearsKey(i * 31)} }))
 	b.Run("history", ask(wire.VerbHistory, func(i int) any { return wire.HistoryRequest{Key: yearsKey(i * 37)} }))
 	b.Run("blame", ask(wire.VerbBlame, func(i int) any { return wire.WhyRequest{Key: yearsKey(i * 41)} }))
+}
+
+// previewer decides on what is there and appends nothing.
+type previewer struct{ *follow.Follower }
+
+// Submit implements api.Writer.
+func (p previewer) Submit(_ context.Context, w api.Wish) ([]events.Envelope, error) {
+	_, err := w.Decide(p.Durable(), time.Now())
+	return nil, err
 }
 
 func foldAll(b *testing.B, dir string) {
