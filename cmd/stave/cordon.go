@@ -22,6 +22,7 @@ type nodeVerbs struct {
 // chosenNodes is how these verbs say which nodes they mean.
 type chosenNodes struct {
 	Selector string   `short:"l" help:"Label selector: all nodes that match." placeholder:"SELECTOR"`
+	Message  string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
 	Names    []string `arg:"" optional:"" help:"NODE…"`
 }
 
@@ -57,7 +58,7 @@ type cordonCmd struct {
 // Help implements kong's detailed help.
 func (cordonCmd) Help() string {
 	return `Examples:
-  stave cordon n1
+  stave cordon n1 -m "its disk is failing"
   stave cordon -l zone=a`
 }
 
@@ -92,7 +93,7 @@ func (c chosenNodes) mark(ctx context.Context, s *session, closed bool, d dryRun
 	if closed {
 		word = "cordoned"
 	}
-	w := rewriting{changeFlags: changeFlags{DryRun: d}, done: word, same: "already " + word}
+	w := rewriting{changeFlags: changeFlags{DryRun: d, Message: c.Message}, done: word, same: "already " + word}
 	return w.each(ctx, s, items, typed(func(n *corev1.Node) error {
 		n.Spec.Unschedulable = closed
 		return nil

@@ -115,6 +115,7 @@ func (c *deleteCmd) grace() *int64 {
 func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, error) {
 	var gone []wire.Result
 	var errs []error
+	var last events.Seq
 	how := " deleted"
 	if c.Force {
 		how = " force deleted"
@@ -140,8 +141,9 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 			in = " from " + r.Key.Namespace + " namespace"
 		}
 		fmt.Fprintf(s.out, "%s %q%s%s%s\n", kind.Printed(), r.Key.Name, how, in, c.DryRun.suffix())
-		s.sayWhere(r.Seq)
+		last = max(last, r.Seq)
 	}
+	s.sayWhere(last)
 	if c.Output == formatJSON || c.Output == formatYAML {
 		errs = append(errs, s.printOutcomes(c.Output, gone))
 	}

@@ -161,7 +161,7 @@ func (c *drainCmd) evict(ctx context.Context, s *session, pods []*corev1.Pod) er
 	if len(pods) == 0 {
 		return nil
 	}
-	req := wire.ChangeRequest{Operation: wire.Delete, DryRun: c.DryRun != ""}
+	req := wire.ChangeRequest{Operation: wire.Delete, DryRun: c.DryRun != "", Message: c.Message}
 	if c.GracePeriod >= 0 {
 		req.Grace = &c.GracePeriod
 	}

@@ -159,7 +159,8 @@ func readToken(path string) (token, error) {
 
 // nodeDeleteCmd is `stave node delete`.
 type nodeDeleteCmd struct {
-	Node string `arg:"" help:"Name of the node."`
+	Message string `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+	Node    string `arg:"" help:"Name of the node."`
 }
 
 // Help implements kong's detailed help.
@@ -171,10 +172,12 @@ Examples:
 }
 
 // Run lets the node in no more and deletes it.
-func (c *nodeDeleteCmd) Run(ctx context.Context, s *session) error { return s.forget(ctx, c.Node) }
+func (c *nodeDeleteCmd) Run(ctx context.Context, s *session) error {
+	return s.forget(ctx, c.Node, c.Message)
+}
 
 // forget takes a node out of the cluster.
-func (s *session) forget(ctx context.Context, node string) error {
+func (s *session) forget(ctx context.Context, node, message string) error {
 	k := events.Key{Resource: events.Nodes, Name: node}
 	if _, err := readOne[*corev1.Node](ctx, s, k); err != nil {
 		return err
@@ -187,7 +190,7 @@ func (s *session) forget(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Delete, Items: []wire.Item{{Key: k}}})
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Delete, Message: message, Items: []wire.Item{{Key: k}}})
 	if err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func (c *nodeLeaveCmd) Run(ctx context.Context, s *session) error {
 		return fmt.Errorf("node %q of cluster %s is not on this machine, or is the machine itself\nhelp: 'stave node delete' takes a node out of its cluster", c.Node, l.name)
 	}
 	s.Context = contextName(l.name)
-	if err := s.forget(ctx, c.Node); err != nil && !isNotFound(err) {
+	if err := s.forget(ctx, c.Node, ""); err != nil && !isNotFound(err) {
 		return err
 	}
 	say := func(string, ...any) {}

@@ -31,6 +31,7 @@ type runCmd struct {
 	IsCommand bool          `name:"command" help:"What follows -- is the command, not its arguments."`
 	DryRun    dryRun        `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output    format        `short:"o" help:"Print the object instead: yaml, json, name." placeholder:"FORMAT"`
+	Message   string        `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
 	Timeout   time.Duration `name:"pod-running-timeout" help:"How long the pod may take to start." default:"1m"`
 	Name      string        `arg:"" optional:"" help:"Name of the pod."`
 	Command   []string      `arg:"" optional:"" passthrough:"" help:"-- and arguments for the image's command."`
@@ -59,7 +60,7 @@ func (c *runCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	ch := changing{op: wire.Create, dryRun: c.DryRun, output: c.Output}
+	ch := changing{op: wire.Create, dryRun: c.DryRun, output: c.Output, message: c.Message}
 	if !attach || c.DryRun != "" {
 		_, err = ch.send(ctx, s, []manifest.Doc{manifest.DocOf(pod)})
 		return err
@@ -106,7 +107,7 @@ func (c *runCmd) attached(ctx context.Context, s *session, pod *corev1.Pod) erro
 	if err := (changing{op: wire.Create}).place(ctx, s, docs); err != nil {
 		return err
 	}
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Create, Items: []wire.Item{{Object: docs[0].JSON()}}})
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Create, Message: c.Message, Items: []wire.Item{{Object: docs[0].JSON()}}})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
@@ -91,6 +92,7 @@ func (s *session) items(ctx context.Context, f files, args []string) ([]wire.Ite
 // printResults shows the outcome of each item; refusals come back as the error.
 func (s *session) printResults(results []wire.Result, suffix string) error {
 	var errs []error
+	var last events.Seq
 	for _, r := range results {
 		for _, w := range r.Warnings {
 			fmt.Fprintln(s.err, "Warning: "+w)
@@ -100,7 +102,8 @@ func (s *session) printResults(results []wire.Result, suffix string) error {
 			continue
 		}
 		fmt.Fprintf(s.out, "%s %s%s\n", printedName(r.Key), r.Outcome, suffix)
-		s.sayWhere(r.Seq)
+		last = max(last, r.Seq)
 	}
+	s.sayWhere(last)
 	return errors.Join(errs...)
 }
