@@ -45,6 +45,7 @@ type store struct {
 	dir     string
 	mark    events.Seq
 	sealed  events.Seq // everything up to it is in segments too
+	sound   bool       // no segment was refused
 	gaps    []gap
 	conn    *nats.Conn
 	context nats.JetStreamContext
@@ -65,7 +66,7 @@ func config() jetstream.StreamConfig {
 func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 	info, err := s.context.StreamInfo(streamName, &nats.StreamInfoRequest{DeletedDetails: true}, nats.Context(ctx))
 	if errors.Is(err, nats.ErrStreamNotFound) {
-		if s.mark > 0 {
+		if s.mark > s.sealed {
 			return bus.Bounds{}, &DamageError{Dir: s.dir, Mark: s.mark}
 		}
 		return s.create(ctx)
@@ -74,9 +75,16 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 		return bus.Bounds{}, fmt.Errorf("look at stream: %w", err)
 	}
 	b := boundsOf(info)
+	if b.Last < s.sealed && s.mark <= s.sealed {
+		return s.anew(ctx, b)
+	}
 	s.mark = max(s.mark, s.sealed) // only what is durable is sealed
 	if b.Last < s.mark {
 		return b, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b}
+	}
+	// The stream is cut where it is sealed, and never to its last event.
+	if first := after(s.gaps, s.sealed+1); s.sound && first < b.First && first <= s.mark {
+		return b, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: first}
 	}
 	end, err := s.end(ctx, b, info.State.Deleted)
 	if err != nil {
@@ -88,6 +96,15 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 		}
 	}
 	return b, syncFileSystem(s.dir) // a kill -9 leaves what was written, but unsynced
+}
+
+// anew makes the stream again behind the segments, which hold all that was durable.
+func (s *store) anew(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
+	s.say(fmt.Sprintf("the stream is damaged: it ends at %d. All that was durable is sealed, up to %d: it is made anew behind that", b.Last, s.sealed))
+	if err := s.context.DeleteStream(streamName, nats.Context(ctx)); err != nil {
+		return b, fmt.Errorf("remove damaged stream: %w", err)
+	}
+	return s.create(ctx)
 }
 
 func (s *store) create(ctx context.Context) (bus.Bounds, error) {
@@ -134,7 +151,15 @@ func (s *store) wholeBatch(ctx context.Context, b bus.Bounds) (events.Seq, error
 		return b.Last, nil
 	}
 	m, err := s.context.GetMsg(streamName, uint64(b.Last), nats.Context(ctx))
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrMsgNotFound) && b.Last <= s.sealed:
+		return b.Last, nil
+	case errors.Is(err, nats.ErrMsgNotFound) && b.Last <= s.mark:
+		return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: b.Last}
+	case errors.Is(err, nats.ErrMsgNotFound):
+		b.Last--
+		return s.wholeBatch(ctx, b)
+	case err != nil:
 		return 0, fmt.Errorf("read last event: %w", err)
 	}
 	if m.Header.Get(headerBatch) == "" || m.Header.Get(headerCommit) != "" {

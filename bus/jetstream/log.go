@@ -68,6 +68,7 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 		return nil, err
 	}
 	_, s.sealed = l.archive.Bounds()
+	s.sound = l.archive.Sound()
 	b, err := s.recover(ctx)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,13 @@ func Open(dir string, say func(string)) (*Archive, error) {
 	return a, nil
 }
 
+// Sound tells whether every segment that was found is in service.
+func (a *Archive) Sound() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.refused) == 0 && a.before == nil
+}
+
 // Heal puts the sound segments before the refused ones into service again, when
 // the events of the refused ones can be sealed anew: when no others come after
 // them, and another copy of the log still begins no later than they did.

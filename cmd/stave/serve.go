@@ -93,7 +93,7 @@ func (c *cluster) openLog(ctx context.Context, up *upCmd, say func(string, ...an
 	s, err := jetstream.Open(ctx, jetstream.Options{Dir: c.layout.log(), Name: c.layout.name, Listen: up.Listen, Credentials: credentials,
 		Progress: func(line string) { say("%s", line) }, Warn: func(line string) { c.logger.Warn("nats", "says", line) }, OnFatal: c.die})
 	if err != nil {
-		return fmt.Errorf("open log: %w", err)
+		return damaged(fmt.Errorf("open log: %w", err), c.layout)
 	}
 	c.server = s
 	c.onClose(s.Close)
@@ -106,6 +106,15 @@ func (c *cluster) openLog(ctx context.Context, up *upCmd, say func(string, ...an
 	}
 	say("log open: %d events, listening on %s", b.Last+1-b.First, s.Address())
 	return nil
+}
+
+// damaged says what can be done about a log that is not what was written.
+func damaged(err error, l layout) error {
+	var d *jetstream.DamageError
+	if !errors.As(err, &d) {
+		return err
+	}
+	return helped{err, "nothing is written to it. 'stave log restore DIR --name NEW' makes a log of an archive, or, with " + l.log() + " as DIR, of all that is sealed there"}
 }
 
 // credentials are those of everybody whom the cluster knows: the person, and
