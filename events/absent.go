@@ -12,7 +12,6 @@ type Absent struct {
 
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
-	{"Secret", "v1", "secrets secret"},
 	{"ServiceAccount", "v1", "serviceaccounts serviceaccount sa"},
 	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
 	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},

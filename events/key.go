@@ -48,6 +48,7 @@ type Resource string
 const (
 	Namespaces     Resource = "namespaces"
 	ConfigMaps     Resource = "configmaps"
+	Secrets        Resource = "secrets"
 	Pods           Resource = "pods"
 	Services       Resource = "services"
 	Nodes          Resource = "nodes"

@@ -69,6 +69,8 @@ type DeletionRequested struct {
 // Removed says that an object is gone.
 type Removed struct {
 	UID UID `json:"uid"`
+	// Shred says that the keys of a Secret's values are destroyed with it.
+	Shred bool `json:"shred,omitempty"`
 }
 
 // Lease says who decides from here on; the event's sequence is the epoch.

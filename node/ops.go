@@ -37,7 +37,7 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 		return w.makeSandbox(whole, row)
 	case plan.WriteVolumes:
 		_, obs, _ := w.state()
-		return w.writeVolumes(row, obs, op)
+		return w.writeVolumes(ctx, row, obs, op)
 	case plan.Start:
 		return w.start(ctx, whole, row, op)
 	case plan.Stop:
@@ -227,7 +227,11 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (strin
 // start begins a run. The container is made and started in any case; ctx ends only the waiting for its postStart hook.
 func (w *worker) start(waiting, ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
 	_, obs, _ := w.state()
-	spec, err := w.a.containerSpec(row, op, obs.IP)
+	plain, err := w.opened(ctx, row)
+	var spec runtime.ContainerSpec
+	if err == nil {
+		spec, err = w.a.containerSpec(plain, op, obs.IP)
+	}
 	if err != nil {
 		w.retryContainer(op.Container, plan.CreateContainerConfigError, err.Error())
 		return nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,23 +32,32 @@ func (a *Agent) subPathDir(uid events.UID, container string) string {
 }
 
 // writeVolumes makes the pod's volumes, or, where they are there, writes what has changed in them.
-func (w *worker) writeVolumes(row *projections.DesiredPod, obs plan.Observed, op plan.WriteVolumes) error {
+func (w *worker) writeVolumes(ctx context.Context, row *projections.DesiredPod, obs plan.Observed, op plan.WriteVolumes) error {
+	plain, err := w.opened(ctx, row)
+	if err != nil {
+		w.failedMount(err)
+		return nil
+	}
 	for _, v := range row.Pod.Spec.Volumes {
 		if obs.Volumes != "" && !plan.Refreshed(v) {
 			continue // a directory is the containers' once they have it
 		}
-		if err := w.a.writeVolume(row, v); err != nil {
-			w.log().Warn("write volume", "volume", v.Name, "error", err)
-			w.update(func(o plan.Observed) plan.Observed {
-				o.Setup = o.Setup.FailedMount(w.a.now(), plan.MountError(v.Name, err).Error())
-				return o
-			})
+		if err := w.a.writeVolume(plain, v); err != nil {
+			w.failedMount(plan.MountError(v.Name, err))
 			return nil
 		}
 	}
 	w.update(func(o plan.Observed) plan.Observed { o.Volumes, o.Setup = op.Fingerprint, plan.Retry{}; return o })
 	w.save()
 	return nil
+}
+
+func (w *worker) failedMount(err error) {
+	w.log().Warn("write volumes", "error", err)
+	w.update(func(o plan.Observed) plan.Observed {
+		o.Setup = o.Setup.FailedMount(w.a.now(), err.Error())
+		return o
+	})
 }
 
 func (a *Agent) writeVolume(row *projections.DesiredPod, v corev1.Volume) error {
@@ -63,6 +73,9 @@ func (a *Agent) writeVolume(row *projections.DesiredPod, v corev1.Volume) error 
 		files, err := plan.Files(row, v, n)
 		if err != nil {
 			return err
+		}
+		if plan.Secret(v) {
+			return volume.WriteSecrets(a.memoryDir(row.UID, v.Name), files, group)
 		}
 		return volume.WriteFiles(a.volumeDir(row.UID, v.Name), files, group)
 	case inMemory(v):
@@ -120,6 +133,8 @@ func (a *Agent) volumePath(row *projections.DesiredPod, v corev1.Volume) (path s
 		return v.HostPath.Path, false
 	case inMemory(v):
 		return a.memoryDir(row.UID, v.Name), false
+	case plan.Secret(v):
+		return a.memoryDir(row.UID, v.Name), true
 	}
 	return a.volumeDir(row.UID, v.Name), plan.Refreshed(v) || v.Projected != nil
 }

@@ -38,6 +38,8 @@ type worker struct {
 	// Both are the worker's own goroutine's, by container id: the probes under way, and the runs whose preStop hook was begun.
 	probing map[string]context.CancelFunc
 	hooked  map[string]bool
+	// plain has the Secrets of the pod in the clear; it too is the worker's own goroutine's.
+	plain map[string]projections.SecretData
 }
 
 func newWorker(a *Agent, uid events.UID) *worker {

@@ -24,6 +24,9 @@ type DesiredPod struct {
 	// ConfigMaps holds the data of every ConfigMap that the spec names and that
 	// exists, by name.
 	ConfigMaps map[string]ConfigData `json:"configMaps,omitempty"`
+	// Secrets likewise holds the Secrets that the spec names, their values sealed:
+	// a node asks for what it needs to be opened.
+	Secrets map[string]SecretData `json:"secrets,omitempty"`
 	// Services are what Kubernetes puts into a container's environment.
 	Services []ServiceEnv `json:"services,omitempty"`
 	// Runs are what is known of each container: after the loss of its disk a
@@ -39,6 +42,12 @@ type ConfigData struct {
 	Data       map[string]string `json:"data,omitempty"`
 	BinaryData map[string][]byte `json:"binaryData,omitempty"`
 	Position   events.Position   `json:"position"`
+}
+
+// SecretData is a Secret's content.
+type SecretData struct {
+	Data     map[string][]byte `json:"data,omitempty"`
+	Position events.Position   `json:"position"`
 }
 
 // ServiceEnv is a service of the pod's namespace at the time when it started.

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -42,18 +41,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	if x := o.Deletion; x != nil {
 		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
 	}
-	for name := range configMaps(&d.Pod.Spec) {
-		cm, ok := s.Get(events.Key{Resource: events.ConfigMaps, Namespace: k.Namespace, Name: name})
-		if !ok {
-			continue
-		}
-		if d.ConfigMaps == nil {
-			d.ConfigMaps = map[string]ConfigData{}
-		}
-		v := As[*corev1.ConfigMap](cm)
-		d.ConfigMaps[name] = ConfigData{Data: v.Data, BinaryData: v.BinaryData, Position: cm.Position}
-		d.Position = max(d.Position, cm.Position)
-	}
+	s.fillConfig(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Misfit = o.PodSpec().NodeName != "" && !s.suits(o.PodSpec(), p.Node)
 	for _, c := range p.Containers {
@@ -79,59 +67,6 @@ func wanted(o *Object, p *Pod) events.Position {
 		seq = max(seq, o.Deletion.Seq)
 	}
 	return events.At(seq, 0)
-}
-
-// ConfigMapsOf are the names of the ConfigMaps that a pod's spec mentions, each
-// once, in the order in which the spec does.
-func ConfigMapsOf(spec *corev1.PodSpec) []string {
-	var out []string
-	for name := range configMaps(spec) {
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-// configMaps walks the names of the ConfigMaps that a pod's spec mentions; a
-// name may come more than once.
-func configMaps(spec *corev1.PodSpec) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
-			for i := range list {
-				if !containerConfigMaps(&list[i], yield) {
-					return
-				}
-			}
-		}
-		for _, v := range spec.Volumes {
-			if v.ConfigMap != nil && !yield(v.ConfigMap.Name) {
-				return
-			}
-			if v.Projected == nil {
-				continue
-			}
-			for _, src := range v.Projected.Sources {
-				if src.ConfigMap != nil && !yield(src.ConfigMap.Name) {
-					return
-				}
-			}
-		}
-	}
-}
-
-func containerConfigMaps(c *corev1.Container, yield func(string) bool) bool {
-	for _, from := range c.EnvFrom {
-		if from.ConfigMapRef != nil && !yield(from.ConfigMapRef.Name) {
-			return false
-		}
-	}
-	for _, e := range c.Env {
-		if e.ValueFrom != nil && e.ValueFrom.ConfigMapKeyRef != nil && !yield(e.ValueFrom.ConfigMapKeyRef.Name) {
-			return false
-		}
-	}
-	return true
 }
 
 // serviceEnv is what Kubernetes tells a starting container of the services of
@@ -179,8 +114,8 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 				r := rows(a.Node)
 				r.Pods = append(r.Pods, c.Key)
 			}
-		case events.ConfigMaps:
-			for p := range s.mounting(c.Key) {
+		case events.ConfigMaps, events.Secrets:
+			for p := range s.mentioning(c.Key) {
 				r := rows(p.Node)
 				r.Pods = append(r.Pods, p.Key)
 			}
@@ -206,26 +141,6 @@ func sortedRows(at map[string]*NodeRows) []NodeRows {
 }
 
 func compareKeys(a, b events.Key) int { return strings.Compare(rowKey(a), rowKey(b)) }
-
-// mounting walks the assigned pods whose spec mentions a ConfigMap.
-func (s State) mounting(k events.Key) iter.Seq[*Pod] {
-	return func(yield func(*Pod) bool) {
-		for o := range s.List(events.Pods, k.Namespace) {
-			p, ok := s.PodOf(o.Key)
-			if !ok || p.Node == "" {
-				continue
-			}
-			for name := range configMaps(o.PodSpec()) {
-				if name == k.Name {
-					if !yield(p) {
-						return
-					}
-					break
-				}
-			}
-		}
-	}
-}
 
 // NetAll is every service, in the order of namespace and name, and every node.
 func NetAll(s State) NetSet {

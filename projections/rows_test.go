@@ -20,8 +20,10 @@ func TestDesiredRow(t *testing.T) {
 	l.Create(foldtest.Key(events.Services, "headless"), `{"spec":{"clusterIP":"None"}}`)
 	conf := foldtest.Key(events.ConfigMaps, "conf")
 	l.Create(conf, `{"data":{"k":"v"}}`)
+	secret := foldtest.Key(events.Secrets, "conf")
+	l.Create(secret, `{"data":{"k":"dg=="}}`)
 	k := foldtest.Key(events.Pods, "p")
-	l.Create(k, `{"spec":{"containers":[{"name":"c","image":"i","envFrom":[{"configMapRef":{"name":"conf"}},{"configMapRef":{"name":"missing"}}]}]}}`)
+	l.Create(k, `{"spec":{"containers":[{"name":"c","image":"i","envFrom":[{"configMapRef":{"name":"conf"}},{"configMapRef":{"name":"missing"}}]}],"volumes":[{"name":"s","secret":{"secretName":"conf"}}]}}`)
 	if _, ok := projections.DesiredRow(l.State, k); ok {
 		t.Fatal("a pod without a node is desired")
 	}
@@ -31,7 +33,7 @@ func TestDesiredRow(t *testing.T) {
 		t.Fatalf("set %+v", set)
 	}
 	d := set.Pods[0]
-	if d.Assigned != given || d.Pod.Spec.NodeName != "n1" || d.Stop || len(d.ConfigMaps) != 1 || d.ConfigMaps["conf"].Data["k"] != "v" ||
+	if d.Assigned != given || d.Pod.Spec.NodeName != "n1" || d.Stop || len(d.ConfigMaps) != 1 || d.ConfigMaps["conf"].Data["k"] != "v" || string(d.Secrets["conf"].Data["k"]) != "v" ||
 		len(d.Services) != 1 || d.Services[0].IP != "10.96.0.20" {
 		t.Errorf("row %+v", d)
 	}
@@ -48,6 +50,14 @@ func TestDesiredRow(t *testing.T) {
 	}
 	if again, _ := projections.DesiredRow(l.State, k); again.Position <= d.Position || again.ConfigMaps["conf"].Data["k"] != "w" {
 		t.Errorf("after the ConfigMap changed: %+v", again)
+	}
+	d, _ = projections.DesiredRow(l.State, k)
+	l.Change(secret, foldtest.Person, `{"data":{"k":"dw=="}}`)
+	if got := projections.NodeChanges(l.State, l.Changes); len(got) != 1 || len(got[0].Pods) != 1 {
+		t.Errorf("a Secret changed: %+v", got)
+	}
+	if again, _ := projections.DesiredRow(l.State, k); again.Position <= d.Position || string(again.Secrets["conf"].Data["k"]) != "w" {
+		t.Errorf("after the Secret changed: %+v", again)
 	}
 	l.Delete(k, foldtest.Person, 30)
 	if d, _ = projections.DesiredRow(l.State, k); !d.Stop || d.Deadline.Sub(l.Now).Seconds() != 30 || d.Why != "deleted by user:ann" {

@@ -98,6 +98,11 @@ func Remove(o *projections.Object) Draft {
 	return draft(o.Key, events.VerbRemoved, events.Removed{UID: o.UID})
 }
 
+// Shred drafts the end of a Secret whose values are gone with it, for good.
+func Shred(o *projections.Object) Draft {
+	return draft(o.Key, events.VerbRemoved, events.Removed{UID: o.UID, Shred: true})
+}
+
 func draft(k events.Key, verb string, body any) Draft {
 	return Draft{Subject: events.SpecSubject(k), Type: events.TypeOf(k.Resource, verb), Body: events.MustBody(body)}
 }

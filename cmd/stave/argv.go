@@ -198,7 +198,7 @@ func afterDashes(args []string) []string {
 // typedLine is the command line as a person would type it again.
 func typedLine(argv []string) string {
 	out := []string{"stave"}
-	for _, a := range argv {
+	for _, a := range discreet(argv) {
 		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$&|;<>()*?[]{}#~`!") {
 			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}

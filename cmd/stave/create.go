@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,14 +26,15 @@ type createCmd struct {
 	DryRun   dryRun   `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output   format   `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
 	Message  string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
-	Literal  []string `name:"from-literal" sep:"none" help:"configmap: KEY=VALUE, repeatable." placeholder:"KEY=VALUE"`
-	FromFile []string `name:"from-file" sep:"none" help:"configmap: [KEY=]FILE, repeatable." placeholder:"FILE"`
-	EnvFile  []string `name:"from-env-file" sep:"none" help:"configmap: file of KEY=VALUE lines, repeatable." placeholder:"FILE"`
+	Literal  []string `name:"from-literal" sep:"none" help:"configmap, secret generic: KEY=VALUE, repeatable." placeholder:"KEY=VALUE"`
+	FromFile []string `name:"from-file" sep:"none" help:"configmap, secret generic: [KEY=]FILE, repeatable." placeholder:"FILE"`
+	EnvFile  []string `name:"from-env-file" sep:"none" help:"configmap, secret generic: file of KEY=VALUE lines, repeatable." placeholder:"FILE"`
 	serviceFlags
+	secretFlags
 	Image    []string `sep:"none" help:"deployment: image of a container, repeatable." placeholder:"IMAGE"`
 	Replicas int32    `help:"deployment: how many pods." default:"1" placeholder:"N"`
 	Port     int32    `help:"deployment: port that the container listens on." placeholder:"PORT"`
-	What     []string `arg:"" optional:"" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], or service TYPE NAME."`
+	What     []string `arg:"" optional:"" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
 }
 
 // Help implements kong's detailed help.
@@ -40,6 +43,8 @@ func (createCmd) Help() string {
   stave create -f pod.yaml
   stave create namespace blue
   stave create configmap colours --from-literal=sky=blue --from-file=grass.txt
+  stave create secret generic db --from-literal=password=s3cret
+  stave create secret tls web --cert=web.crt --key=web.key
   stave create deployment web --image=nginx:alpine --replicas=2
   stave create service nodeport web --tcp=80:8080
   stave create namespace orange --dry-run=client -o yaml > orange.yaml`
@@ -77,8 +82,11 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 		return nil, err
 	}
 	meta := metav1.ObjectMeta{Name: name}
-	if kind.Resource == events.Services {
+	switch kind.Resource {
+	case events.Services:
 		return c.service(c.What[1:])
+	case events.Secrets:
+		return c.secret(c.What[1:])
 	}
 	if more := c.What[2:]; len(more) > 0 && kind.Resource != events.Deployments {
 		return nil, fmt.Errorf("exactly one NAME is required, got %d", 1+len(more))
@@ -88,6 +96,11 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 		return &corev1.Namespace{ObjectMeta: meta}, nil
 	case events.ConfigMaps:
 		data, err := c.data()
+		for _, k := range slices.Sorted(maps.Keys(data)) {
+			if err == nil && !utf8.ValidString(data[k]) {
+				err = fmt.Errorf("%s: it is not text\nhelp: write a manifest with binaryData", k)
+			}
+		}
 		return &corev1.ConfigMap{ObjectMeta: meta, Data: data}, err
 	case events.Deployments:
 		return c.deployment(meta)
@@ -95,7 +108,7 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 	return nil, fmt.Errorf("a %s is created from a manifest\nhelp: stave create -f FILE", kind.Singular)
 }
 
-// data is what --from-literal and --from-file hold.
+// data is what --from-literal, --from-file and --from-env-file hold.
 func (c *createCmd) data() (map[string]string, error) {
 	data := map[string]string{}
 	for _, l := range c.Literal {
@@ -113,9 +126,6 @@ func (c *createCmd) data() (map[string]string, error) {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("--from-file=%s: %w", f, err)
-		}
-		if !utf8.Valid(b) {
-			return nil, fmt.Errorf("--from-file=%s: it is not text\nhelp: write a manifest with binaryData", f)
 		}
 		data[k] = string(b)
 	}

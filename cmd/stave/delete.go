@@ -49,6 +49,7 @@ type deleteCmd struct {
 	Grace          *int64        `name:"grace-period" help:"Seconds that a pod gets to stop; its own when not given." placeholder:"SECONDS"`
 	Now            bool          `help:"The same as --grace-period=1."`
 	Force          bool          `help:"Do not wait for the node to say that the pod stopped."`
+	Shred          bool          `help:"A Secret only: destroy its key, so that no undo and no look at the past brings its values back."`
 	Cascade        cascade       `help:"What becomes of children: background, foreground or orphan." default:"background" placeholder:"HOW"`
 	DryRun         dryRun        `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output         format        `short:"o" help:"name: print only the names; json or yaml: what became of each." placeholder:"FORMAT"`
@@ -68,7 +69,8 @@ func (deleteCmd) Help() string {
   stave delete deploy/web --cascade=orphan
   stave delete pod web-1 --grace-period=0 --force
   stave delete deploy --all --dry-run=server
-  stave delete namespace blue --no-wait`
+  stave delete namespace blue --no-wait
+  stave delete secret db --shred`
 }
 
 // Run deletes and, unless told otherwise, waits until all of it is gone.
@@ -88,7 +90,7 @@ func (c *deleteCmd) Run(ctx context.Context, s *session) error {
 	if c.Force && c.DryRun == "" {
 		fmt.Fprintln(s.err, "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.")
 	}
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Delete, Items: items, DryRun: c.DryRun != "", Grace: c.grace(), Cascade: string(c.Cascade), Force: c.Force, Message: c.Message})
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Delete, Items: items, DryRun: c.DryRun != "", Grace: c.grace(), Cascade: string(c.Cascade), Force: c.Force, Shred: c.Shred, Message: c.Message})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -81,19 +80,20 @@ func (c *diffCmd) run(ctx context.Context, s *session) (bool, error) {
 		return false, fmt.Errorf("make a directory to compare in: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := c.lay(ctx, s, ch, docs, results, dir); err != nil {
+	both, err := c.gather(ctx, s, ch, docs, results)
+	names := []string{"LIVE", "MERGED"}
+	if err := errors.Join(err, lay(dir, names, both)); err != nil {
 		return false, err
 	}
-	return compare(ctx, s, dir, "LIVE", "MERGED")
+	return compare(ctx, s, dir, names[0], names[1])
 }
 
-// lay writes both sides of every object into files.
-func (c *diffCmd) lay(ctx context.Context, s *session, ch changing, docs []manifest.Doc, results []wire.Result, dir string) error {
-	for _, side := range []string{"LIVE", "MERGED"} {
-		if err := os.Mkdir(filepath.Join(dir, side), 0o700); err != nil {
-			return fmt.Errorf("make a directory to compare in: %w", err)
-		}
-	}
+// side is one side of a comparison: objects by the name of their file.
+type side map[string]tree
+
+// gather reads both sides of every object: as it is, if it is, and as it would be.
+func (c *diffCmd) gather(ctx context.Context, s *session, ch changing, docs []manifest.Doc, results []wire.Result) (both [2]side, err error) {
+	both = [2]side{{}, {}}
 	var errs []error
 	for i, r := range results {
 		if r.Error != nil {
@@ -106,19 +106,66 @@ func (c *diffCmd) lay(ctx context.Context, s *session, ch changing, docs []manif
 		name := strings.Join([]string{docs[i].Kind.Printed(), r.Key.Namespace, r.Key.Name}, ".")
 		reply, err := s.read(ctx, wire.ReadRequest{Resource: r.Key.Resource, Namespace: r.Key.Namespace, Names: []string{r.Key.Name}})
 		if err == nil && len(reply.Objects) > 0 {
-			err = layOne(filepath.Join(dir, "LIVE", name), reply.Objects[0])
+			both[0][name], err = decodeTree(reply.Objects[0])
 		}
-		errs = append(errs, err, layOne(filepath.Join(dir, "MERGED", name), r.Object))
+		if err == nil {
+			both[1][name], err = decodeTree(r.Object)
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return both, errors.Join(errs...)
+}
+
+// lay writes both sides into folders of dir. Of a Secret's values it says only which
+// differ, as kubectl does.
+func lay(dir string, names []string, both [2]side) error {
+	for name, o := range both[0] {
+		if o["kind"] == "Secret" {
+			mask(under(o, "data"), under(both[1][name], "data"))
+		}
+	}
+	for name, o := range both[1] {
+		if _, there := both[0][name]; !there && o["kind"] == "Secret" {
+			mask(nil, under(o, "data"))
+		}
+	}
+	for i, objects := range both {
+		if err := os.Mkdir(filepath.Join(dir, names[i]), 0o700); err != nil {
+			return fmt.Errorf("make a directory to compare in: %w", err)
+		}
+		for name, o := range objects {
+			if err := layOne(filepath.Join(dir, names[i], name), o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// masked stands for a Secret's value, as it does with kubectl.
+const masked = "***"
+
+// mask hides values, and says on which side they are where they differ.
+func mask(before, after tree) {
+	for k, is := range after {
+		switch was, there := before[k]; {
+		case there && is == was:
+			before[k], after[k] = masked, masked
+		case there:
+			before[k], after[k] = masked+" (before)", masked+" (after)"
+		default:
+			after[k] = masked
+		}
+	}
+	for k := range before {
+		if _, stays := after[k]; !stays {
+			before[k] = masked
+		}
+	}
 }
 
 // layOne writes what people have a say in: not status, nor what the log knows.
-func layOne(path string, raw json.RawMessage) error {
-	o, err := decodeTree(raw)
-	if err != nil {
-		return err
-	}
+func layOne(path string, o tree) error {
 	delete(o, "status")
 	for _, ours := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
 		delete(under(o, "metadata"), ours)

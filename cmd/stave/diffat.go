@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -43,10 +42,14 @@ func (c *between) run(ctx context.Context, s *session) (bool, error) {
 	if names[0] == names[1] {
 		return false, nil
 	}
+	var both [2]side
 	for i, at := range sides {
-		if err := c.lay(ctx, s, targets, at, filepath.Join(dir, names[i])); err != nil {
+		if both[i], err = c.gather(ctx, s, targets, at); err != nil {
 			return false, err
 		}
+	}
+	if err := lay(dir, names, both); err != nil {
+		return false, err
 	}
 	return compare(ctx, s, dir, names[0], names[1])
 }
@@ -65,12 +68,10 @@ func (c *between) targets(ctx context.Context, s *session) ([]target, error) {
 	return out, s.connect(ctx)
 }
 
-// lay writes the objects of one moment into files. Pods and replica sets follow
-// from others: they are compared when they are named.
-func (c *between) lay(ctx context.Context, s *session, targets []target, at wire.Moment, dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return fmt.Errorf("make a directory to compare in: %w", err)
-	}
+// gather reads the objects of one moment. Pods and replica sets follow from others:
+// they are compared when they are named.
+func (c *between) gather(ctx context.Context, s *session, targets []target, at wire.Moment) (side, error) {
+	out := side{}
 	for _, t := range targets {
 		req := wire.ReadRequest{Resource: t.kind.Resource, Names: t.names, At: at, Namespace: s.key(t.kind, "").Namespace}
 		if c.AllNamespaces {
@@ -78,7 +79,7 @@ func (c *between) lay(ctx context.Context, s *session, targets []target, at wire
 		}
 		reply, err := s.read(ctx, req)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, raw := range reply.Objects {
 			if len(c.What) == 0 && follows(raw) {
@@ -86,15 +87,15 @@ func (c *between) lay(ctx context.Context, s *session, targets []target, at wire
 			}
 			k, err := identify(raw)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			parts := slices.DeleteFunc([]string{t.kind.Printed(), k.Namespace, k.Name}, func(p string) bool { return p == "" })
-			if err := layOne(filepath.Join(dir, strings.Join(parts, ".")), raw); err != nil {
-				return err
+			if out[strings.Join(parts, ".")], err = decodeTree(raw); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // follows tells whether an object has an owner.

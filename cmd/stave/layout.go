@@ -65,6 +65,7 @@ func (l *layout) settle(unnamed bool) error {
 func (l layout) log() string         { return filepath.Join(l.data, "log") }
 func (l layout) checkpoints() string { return checkpointsIn(l.log()) }
 func (l layout) credentials() string { return filepath.Join(l.data, "credentials") }
+func (l layout) keys() string        { return filepath.Join(l.data, "keys") }
 func (l layout) containers() string  { return filepath.Join(l.data, "containers") }
 func (l layout) node() string        { return filepath.Join(l.data, "node") }
 func (l layout) output() string      { return filepath.Join(l.data, "stave.log") }

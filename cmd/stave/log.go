@@ -229,7 +229,8 @@ type logArchiveCmd struct {
 func (logArchiveCmd) Help() string {
 	return `Has the running cluster seal what it has, and copies segments and checkpoints into a directory. What is there
 already is not copied again, so a second archive into the same directory costs what was added since.
-The log tells everything of the cluster; who may read an archive may read that.
+The log tells everything of the cluster; who may read an archive may read that, but for the values of Secrets: their keys
+are in the cluster's directory keys, and belong into another place than the archive, with another lock.
 
 Examples:
   sudo stave log archive /backup/stave
@@ -279,7 +280,8 @@ type logRestoreCmd struct {
 // Help implements kong's detailed help.
 func (logRestoreCmd) Help() string {
 	return `Makes the log of a cluster that is not there yet; 'stave up' with the same name takes it up. The machine may have
-another name and address than the one that the archive was made on.
+another name and address than the one that the archive was made on. To have the values of Secrets, put the directory of
+keys beside the log before the cluster comes up.
 
 Examples:
   sudo stave log restore /backup/stave

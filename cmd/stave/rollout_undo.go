@@ -205,7 +205,8 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 		return err
 	}
 	for _, m := range copies {
-		fmt.Fprintf(s.err, "configmap/%s is a copy of %s as it was at %d\n", m.name, m.of, m.at)
+		kind, _ := events.KindOf(m.resource)
+		fmt.Fprintf(s.err, "%s/%s is a copy of %s as it was at %d\n", kind.Singular, m.name, m.of, m.at)
 	}
 	return nil
 }

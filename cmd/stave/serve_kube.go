@@ -60,7 +60,7 @@ func (c *cluster) openKube(_ context.Context, up *upCmd, say func(string, ...any
 	if err != nil {
 		return err
 	}
-	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca,
+	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Vault: c.vault,
 		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)

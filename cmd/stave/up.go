@@ -24,6 +24,7 @@ type upCmd struct {
 	Nodes             int           `help:"Make this many nodes on this machine, each in a network namespace of its own; this machine itself is the one node when 0." placeholder:"N"`
 	NodeGrace         time.Duration `name:"node-monitor-grace-period" help:"How long a node may be silent before it counts as lost." default:"40s"`
 	KeepHistory       span          `help:"How far back the past can be told; what is older is cut off when it fills a segment of the log. For ever when 0." default:"0" placeholder:"TIME"`
+	UndoWindow        time.Duration `help:"How long a deleted Secret can be brought back; after that its key is destroyed." default:"720h"`
 	Listen            string        `help:"Loopback address that the server listens on; port 0 picks a free one and keeps it." default:"127.0.0.1:0" placeholder:"ADDRESS"`
 	PodCIDR           string        `help:"Network of the pods; a free one when empty. Only at the first start." placeholder:"CIDR"`
 	ServiceCIDR       string        `help:"Network of the services; a free one when empty. Only at the first start." placeholder:"CIDR"`
@@ -58,8 +59,8 @@ func (c *upCmd) Run(ctx context.Context, s *session) error {
 	if err := l.make(); err != nil {
 		return err
 	}
-	if c.Nodes < 0 || c.NodeGrace <= 0 {
-		return errors.New("--nodes and --node-monitor-grace-period cannot be negative")
+	if c.Nodes < 0 || c.NodeGrace <= 0 || c.UndoWindow < 0 {
+		return errors.New("--nodes, --node-monitor-grace-period and --undo-window cannot be negative")
 	}
 	if c.Detach {
 		return c.detach(ctx, s, l)
@@ -208,7 +209,7 @@ func (c *upCmd) args(s *session) []string {
 	for _, f := range []struct{ flag, value string }{
 		{"--name", c.Name}, {"--data-dir", c.DataDir}, {"--registry-hosts", c.RegistryHosts}, {"--containerd-address", c.ContainerdAddress},
 		{"--node-name", c.NodeName}, {"--listen", c.Listen}, {"--pod-cidr", c.PodCIDR}, {"--service-cidr", c.ServiceCIDR}, {"--kubeconfig", s.Kubeconfig},
-		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()}, {"--keep-history", time.Duration(c.KeepHistory).String()},
+		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()}, {"--keep-history", time.Duration(c.KeepHistory).String()}, {"--undo-window", c.UndoWindow.String()},
 	} {
 		if f.value != "" {
 			args = append(args, f.flag+"="+f.value)

@@ -14,6 +14,8 @@ func Default(o events.Object) {
 	switch o := o.(type) {
 	case *corev1.Namespace:
 		defaultNamespace(o)
+	case *corev1.Secret:
+		setTo(&o.Type, corev1.SecretTypeOpaque)
 	case *corev1.Pod:
 		defaultPod(&o.Spec)
 		pointTo(&o.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks) // Kubernetes leaves templates without

@@ -123,6 +123,7 @@ func object(fields map[string]verdict) verdict {
 var honoured = map[events.Resource]verdict{
 	events.Namespaces: object(map[string]verdict{"spec": {fields: map[string]verdict{"finalizers": {}}}}),
 	events.ConfigMaps: object(map[string]verdict{"data": {}, "binaryData": {}, "immutable": {}}),
+	events.Secrets:    object(map[string]verdict{"data": {}, "stringData": {}, "immutable": {}, "type": {}}),
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),

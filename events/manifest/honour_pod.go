@@ -27,12 +27,10 @@ func containerFields() map[string]verdict {
 	return map[string]verdict{
 		"name": {}, "image": {}, "command": {}, "args": {}, "workingDir": {}, "stdin": {}, "stdinOnce": {}, "tty": {}, "imagePullPolicy": {},
 		"env": {fields: map[string]verdict{"name": {}, "value": {}, "valueFrom": {fields: map[string]verdict{
-			"configMapKeyRef": {}, "fieldRef": {}, "resourceFieldRef": {},
-			"secretKeyRef": {refuse: "there are no Secrets yet: the variable would be missing"},
+			"configMapKeyRef": {}, "fieldRef": {}, "resourceFieldRef": {}, "secretKeyRef": {},
 		}}}},
-		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {},
-			"secretRef": {refuse: "there are no Secrets yet: the variables would be missing"}}},
-		"ports": {},
+		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {}, "secretRef": {}}},
+		"ports":   {},
 		"resources": {fields: map[string]verdict{
 			"limits":   {fields: map[string]verdict{"cpu": {}, "memory": {}}},
 			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}}}}},

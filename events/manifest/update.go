@@ -30,6 +30,10 @@ func ValidateUpdate(old, next events.Object) field.ErrorList {
 		if n, ok := next.(*corev1.ConfigMap); ok {
 			return updateConfigMap(old, n)
 		}
+	case *corev1.Secret:
+		if n, ok := next.(*corev1.Secret); ok {
+			return updateSecret(old, n)
+		}
 	case *corev1.Service:
 		if n, ok := next.(*corev1.Service); ok {
 			return updateService(&old.Spec, &n.Spec, at)

@@ -118,18 +118,11 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 	}
 	if c := from.ConfigMapKeyRef; c != nil {
 		sources++
-		here := at.Child("configMapKeyRef")
-		if c.Name == "" {
-			errs = append(errs, field.Required(here.Child("name"), ""))
-		}
-		if c.Key == "" {
-			errs = append(errs, field.Required(here.Child("key"), ""))
-		} else {
-			errs = invalid(errs, here.Child("key"), c.Key, validation.IsConfigMapKey(c.Key))
-		}
+		errs = append(errs, validateKeyRef(c.Name, c.Key, at.Child("configMapKeyRef"))...)
 	}
-	if from.SecretKeyRef != nil {
+	if r := from.SecretKeyRef; r != nil {
 		sources++
+		errs = append(errs, validateKeyRef(r.Name, r.Key, at.Child("secretKeyRef"))...)
 	}
 	if r := from.ResourceFieldRef; r != nil {
 		sources++
@@ -144,6 +137,18 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(at, "", "may not have more than one field specified at a time"))
 	}
 	return errs
+}
+
+// validateKeyRef wants a name, and a key that a ConfigMap or Secret can have.
+func validateKeyRef(name, key string, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if name == "" {
+		errs = append(errs, field.Required(at.Child("name"), ""))
+	}
+	if key == "" {
+		return append(errs, field.Required(at.Child("key"), ""))
+	}
+	return invalid(errs, at.Child("key"), key, validation.IsConfigMapKey(key))
 }
 
 // EnvFields are the paths that an environment variable's fieldRef may name,
@@ -180,6 +185,8 @@ func validateEnvFrom(from []corev1.EnvFromSource, at *field.Path) field.ErrorLis
 			errs = append(errs, field.Invalid(here, "", "may not have more than one field specified at a time"))
 		case f.ConfigMapRef != nil && f.ConfigMapRef.Name == "":
 			errs = append(errs, field.Required(here.Child("configMapRef", "name"), ""))
+		case f.SecretRef != nil && f.SecretRef.Name == "":
+			errs = append(errs, field.Required(here.Child("secretRef", "name"), ""))
 		}
 	}
 	return errs

@@ -49,6 +49,12 @@ func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
 		c := v.ConfigMap
 		return append(validateMode(nil, here.Child("defaultMode"), c.DefaultMode), validateConfigSource(c.Name, c.Items, here)...)
 	})
+	check("secret", v.Secret != nil, func(here *field.Path) field.ErrorList {
+		if v.Secret.SecretName == "" {
+			return field.ErrorList{field.Required(here.Child("secretName"), "")}
+		}
+		return append(validateMode(nil, here.Child("defaultMode"), v.Secret.DefaultMode), validateConfigSource(v.Secret.SecretName, v.Secret.Items, here)...)
+	})
 	check("downwardAPI", v.DownwardAPI != nil, func(here *field.Path) field.ErrorList {
 		return append(validateMode(nil, here.Child("defaultMode"), v.DownwardAPI.DefaultMode), validateDownward(v.DownwardAPI.Items, here.Child("items"))...)
 	})
@@ -162,21 +168,8 @@ func validateProjected(p *corev1.ProjectedVolumeSource, at *field.Path) field.Er
 	paths := map[string]bool{}
 	for i, s := range p.Sources {
 		here := at.Child("sources").Index(i)
-		var named []string
-		switch {
-		case s.ConfigMap != nil && s.DownwardAPI != nil:
-			errs = append(errs, field.Forbidden(here, "may not specify more than 1 volume type"))
-		case s.ConfigMap != nil:
-			errs = append(errs, validateConfigSource(s.ConfigMap.Name, s.ConfigMap.Items, here.Child("configMap"))...)
-			for _, item := range s.ConfigMap.Items {
-				named = append(named, item.Path)
-			}
-		case s.DownwardAPI != nil:
-			errs = append(errs, validateDownward(s.DownwardAPI.Items, here.Child("downwardAPI", "items"))...)
-			for _, item := range s.DownwardAPI.Items {
-				named = append(named, item.Path)
-			}
-		}
+		found, named := validateProjection(s, here)
+		errs = append(errs, found...)
 		for _, path := range named {
 			if path != "" && paths[path] {
 				errs = append(errs, field.Invalid(here, path, "conflicting duplicate paths"))
@@ -185,6 +178,35 @@ func validateProjected(p *corev1.ProjectedVolumeSource, at *field.Path) field.Er
 		}
 	}
 	return errs
+}
+
+// validateProjection also gives the paths that a source names.
+func validateProjection(s corev1.VolumeProjection, at *field.Path) (errs field.ErrorList, named []string) {
+	sources := 0
+	items := func(name string, list []corev1.KeyToPath, at *field.Path) {
+		sources++
+		errs = append(errs, validateConfigSource(name, list, at)...)
+		for _, item := range list {
+			named = append(named, item.Path)
+		}
+	}
+	if c := s.ConfigMap; c != nil {
+		items(c.Name, c.Items, at.Child("configMap"))
+	}
+	if c := s.Secret; c != nil {
+		items(c.Name, c.Items, at.Child("secret"))
+	}
+	if d := s.DownwardAPI; d != nil {
+		sources++
+		errs = append(errs, validateDownward(d.Items, at.Child("downwardAPI", "items"))...)
+		for _, item := range d.Items {
+			named = append(named, item.Path)
+		}
+	}
+	if sources > 1 {
+		errs = append(errs, field.Forbidden(at, "may not specify more than 1 volume type"))
+	}
+	return errs, named
 }
 
 func validateMode(errs field.ErrorList, at *field.Path, mode *int32) field.ErrorList {

@@ -31,6 +31,9 @@ func remove(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
 	if k.Resource == events.Namespaces && lasting[k.Name] {
 		return out, forbidden(k, "this namespace may not be deleted")
 	}
+	if r.Shred && k.Resource != events.Secrets {
+		return out, badRequest("only Secrets can be shredded")
+	}
 	body := events.DeletionRequested{}
 	switch r.Cascade {
 	case "", "background":
@@ -74,6 +77,9 @@ func removal(v projections.State, o *projections.Object, r Request, body events.
 			return nil
 		}
 		return []reconcilers.Draft{reconcilers.RequestDeletion(o, events.DeletionRequested{})}
+	}
+	if r.Shred {
+		return []reconcilers.Draft{reconcilers.Shred(o)}
 	}
 	return []reconcilers.Draft{reconcilers.Remove(o)}
 }

@@ -220,7 +220,11 @@ func (w *writing) check(before events.Object) *refusal {
 	if svc, ok := w.next.(*corev1.Service); ok {
 		errs = allocate(w.v, w.key, svc, w.r.Op)
 	}
+	errs = append(errs, w.r.Item.Found...)
 	errs = append(errs, manifest.Validate(w.next)...)
+	if err := sealed(w.next); err != nil {
+		return err
+	}
 	if before != nil {
 		errs = append(errs, manifest.ValidateUpdate(before, w.next)...)
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,6 +24,9 @@ func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
 	if err := sound(req); err != nil {
 		return nil, badRequest{err}
 	}
+	if req.Items, err = s.sealed(req.Items, req.DryRun); err != nil {
+		return nil, err
+	}
 	var reply wire.ChangeReply
 	switch {
 	case req.Whole:
@@ -39,7 +41,11 @@ func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
 		last = max(last, result.Seq)
 		reply.Results = append(reply.Results, result)
 	}
-	return s.answered(ctx, reply, last)
+	answer, err := s.answered(ctx, reply, last)
+	if err == nil && req.Shred {
+		err = s.shred(reply.Results)
+	}
+	return answer, err
 }
 
 // sound refuses what no client of ours asks.
@@ -116,7 +122,7 @@ func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.Chan
 		ask, _ := s.asking(actor, req, i, item)
 		out := admit.Admit(v, ask, now)
 		v = admit.Imagine(v, ask.Op, out.Drafts, now)
-		if err := fillObject(v, &out.Result, now); err != nil {
+		if err := s.fillObject(v, &out.Result, now); err != nil {
 			return nil, err
 		}
 		results = append(results, out.Result)
@@ -127,7 +133,7 @@ func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.Chan
 func (s *Server) fillObjects(v projections.State, results []wire.Result) error {
 	now := s.Now()
 	for i := range results {
-		if err := fillObject(v, &results[i], now); err != nil {
+		if err := s.fillObject(v, &results[i], now); err != nil {
 			return err
 		}
 	}
@@ -135,7 +141,7 @@ func (s *Server) fillObjects(v projections.State, results []wire.Result) error {
 }
 
 // fillObject shows the object as it is in the view; one that is gone has none.
-func fillObject(v projections.State, r *wire.Result, now time.Time) error {
+func (s *Server) fillObject(v projections.State, r *wire.Result, now time.Time) error {
 	if r.Error != nil {
 		return nil
 	}
@@ -143,9 +149,9 @@ func fillObject(v projections.State, r *wire.Result, now time.Time) error {
 	if !ok {
 		return nil
 	}
-	raw, err := json.Marshal(o)
+	raw, err := s.encode(o)
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", r.Key, err)
+		return err
 	}
 	r.Object, r.UID = raw, events.UID(o.GetUID())
 	return nil

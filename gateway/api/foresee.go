@@ -53,6 +53,9 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 	if err := sensible(v, req); err != nil {
 		return nil, badRequest{err}
 	}
+	if req.Items, err = s.sealed(req.Items, true); err != nil {
+		return nil, err
+	}
 	f, err := s.Fork(v, now)
 	if err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)

@@ -21,7 +21,7 @@ func (s *Server) read(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := matching(req)
+	m, err := s.matching(req)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +40,9 @@ func (s *Server) read(ctx context.Context, r bus.Request) (any, error) {
 			reply.Missing = append(reply.Missing, name)
 			continue
 		}
-		raw, err := json.Marshal(o)
+		raw, err := s.encode(o)
 		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", name, err)
+			return nil, err
 		}
 		reply.Objects = append(reply.Objects, raw)
 	}
@@ -59,9 +59,19 @@ type match struct {
 	names     []string
 	labels    labels.Selector
 	fields    fieldSelector
+	encode    func(events.Object) (json.RawMessage, error)
 }
 
-func matching(r wire.ReadRequest) (match, error) {
+// encode is an object as people see it, Secrets opened.
+func (s *Server) encode(o events.Object) (json.RawMessage, error) {
+	raw, err := json.Marshal(s.Vault.Show(o))
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", o.GetName(), err)
+	}
+	return raw, nil
+}
+
+func (s *Server) matching(r wire.ReadRequest) (match, error) {
 	kind, ok := events.KindOf(r.Resource)
 	if !ok {
 		return match{}, badRequest{fmt.Errorf("the server doesn't have a resource type %q", r.Resource)}
@@ -77,7 +87,7 @@ func matching(r wire.ReadRequest) (match, error) {
 	if err != nil {
 		return match{}, badRequest{err}
 	}
-	return match{r.Resource, r.Namespace, r.Names, sel, fields}, nil
+	return match{r.Resource, r.Namespace, r.Names, sel, fields, s.encode}, nil
 }
 
 func (m match) list(v projections.State, now time.Time) ([]json.RawMessage, error) {
@@ -100,9 +110,6 @@ func (m match) keep(o events.Object) (json.RawMessage, bool, error) {
 		len(m.names) > 0 && !slices.Contains(m.names, o.GetName()) || !m.fields.matches(o) {
 		return nil, false, nil
 	}
-	raw, err := json.Marshal(o)
-	if err != nil {
-		return nil, false, fmt.Errorf("encode %s: %w", o.GetName(), err)
-	}
-	return raw, true, nil
+	raw, err := m.encode(o)
+	return raw, err == nil, err
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,20 +40,35 @@ func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 		return nil, err
 	}
 	reply := wire.RevisionReply{Seq: seq, Time: then.Time}
-	for _, name := range projections.ConfigMapsOf(&projections.As[*appsv1.ReplicaSet](o).Spec.Template.Spec) {
-		k := events.Key{Resource: events.ConfigMaps, Namespace: req.Set.Namespace, Name: name}
-		was, had := then.Object(k, then.Time)
-		is, has := now.Get(k)
-		if !had || has && sameConfig(was.(*corev1.ConfigMap), projections.As[*corev1.ConfigMap](is)) {
-			continue
-		}
-		raw, err := json.Marshal(was)
+	for _, m := range projections.ConfigOf(&projections.As[*appsv1.ReplicaSet](o).Spec.Template.Spec) {
+		c, differs, err := s.revised(m, then, now, req.Set.Namespace)
 		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", k, err)
+			return nil, err
 		}
-		reply.Configs = append(reply.Configs, wire.RevisedConfig{Name: name, Then: raw, Gone: !has})
+		if differs {
+			reply.Configs = append(reply.Configs, c)
+		}
 	}
 	return reply, nil
+}
+
+// revised is a ConfigMap or Secret as it was then, if it is another one now.
+func (s *Server) revised(m projections.Mention, then, now projections.State, namespace string) (wire.RevisedConfig, bool, error) {
+	k := m.Key(namespace)
+	c := wire.RevisedConfig{Resource: m.Resource, Name: m.Name}
+	row, had := then.Get(k)
+	if !had {
+		return c, false, nil
+	}
+	was, _ := then.Object(k, then.Time)
+	is, has := now.Get(k)
+	if has && sameConfig(s.Vault.Show(was), s.Vault.Show(is.Typed())) {
+		return c, false, nil
+	}
+	var err error
+	c.Gone, c.Lost = !has, len(s.Vault.Missing(k, row.Raw)) > 0
+	c.Then, err = s.encode(was)
+	return c, true, err
 }
 
 // configChanges are those of the ConfigMaps that a pod mentions since it was made.
@@ -64,8 +78,8 @@ func (s *Server) configChanges(ctx context.Context, v projections.State, pod eve
 		return nil, nil
 	}
 	var out []why.ConfigChange
-	for _, name := range projections.ConfigMapsOf(o.PodSpec()) {
-		k := events.Key{Resource: events.ConfigMaps, Namespace: pod.Namespace, Name: name}
+	for _, m := range projections.ConfigOf(o.PodSpec()) {
+		k := m.Key(pod.Namespace)
 		log, err := s.past(ctx, v, k)
 		if err != nil {
 			return nil, err
@@ -75,8 +89,18 @@ func (s *Server) configChanges(ctx context.Context, v projections.State, pod eve
 	return out, nil
 }
 
-func sameConfig(a, b *corev1.ConfigMap) bool {
-	return maps.Equal(a.Data, b.Data) && maps.EqualFunc(a.BinaryData, b.BinaryData, func(x, y []byte) bool { return string(x) == string(y) })
+// sameConfig compares what two ConfigMaps or Secrets hold.
+func sameConfig(a, b events.Object) bool {
+	equal := func(x, y []byte) bool { return string(x) == string(y) }
+	switch a := a.(type) {
+	case *corev1.ConfigMap:
+		b, ok := b.(*corev1.ConfigMap)
+		return ok && maps.Equal(a.Data, b.Data) && maps.EqualFunc(a.BinaryData, b.BinaryData, equal)
+	case *corev1.Secret:
+		b, ok := b.(*corev1.Secret)
+		return ok && maps.EqualFunc(a.Data, b.Data, equal)
+	}
+	return false
 }
 
 // lastPodOf is where in the log the newest pod of a ReplicaSet was made; where

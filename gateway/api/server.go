@@ -15,6 +15,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/why"
@@ -83,7 +84,8 @@ type Options struct {
 	// nil: nothing is sealed.
 	Seal    func(context.Context) (sealed, checkpoint events.Seq, err error)
 	Explain Explainer
-	Fork    Forker // nil: plan and what-if are not answered
+	Vault   *vault.Vault // nil: there can be no Secrets
+	Fork    Forker       // nil: plan and what-if are not answered
 	Cluster string
 	Version string
 	Address string
@@ -103,7 +105,7 @@ func Serve(o Options) (*Server, error) {
 	verbs := map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
-		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network,
+		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open,
 		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
@@ -162,7 +164,7 @@ func (s *Server) answering(verb string, answer func(context.Context, bus.Request
 }
 
 // forAgents are the verbs that node agents may ask, and nobody else.
-var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true}
+var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true, wire.VerbOpen: true}
 
 // forbidden is a request that its user may not make.
 type forbidden struct{ error }

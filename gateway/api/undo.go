@@ -115,7 +115,10 @@ func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.Un
 			}
 			var err error
 			q.Now = v
-			if steps, err = undo.Undo(q); err != nil || req.Preview {
+			if steps, err = undo.Undo(q); err == nil {
+				err = s.lasting(steps)
+			}
+			if err != nil || req.Preview {
 				return nil, err
 			}
 			if err := bounded(len(steps)); err != nil {

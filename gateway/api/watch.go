@@ -37,7 +37,7 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	if err != nil {
 		return err
 	}
-	m, err := matching(req.ReadRequest)
+	m, err := s.matching(req.ReadRequest)
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,7 @@ func (w *whole) rehearsed() (any, error) {
 		if reply.Results[i].Outcome == "" {
 			continue // a refusal beside it keeps it from being
 		}
-		if err := fillObject(v, &reply.Results[i], w.now); err != nil {
+		if err := w.s.fillObject(v, &reply.Results[i], w.now); err != nil {
 			return nil, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
@@ -36,6 +37,7 @@ type house struct {
 	loop   *run.Loop
 	past   *api.Server
 	people *authority.CA
+	vault  *vault.Vault
 	port   string
 	close  func()
 	config *rest.Config
@@ -90,6 +92,9 @@ func open(t *testing.T) *house {
 	if h.people, err = authority.Open(t.TempDir(), "test", time.Now); err != nil {
 		t.Fatal(err)
 	}
+	if h.vault, err = vault.Open(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
 	h.serve()
 	t.Cleanup(func() { h.close() })
 	return h
@@ -103,7 +108,7 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

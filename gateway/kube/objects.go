@@ -105,11 +105,11 @@ func (s *Server) shown(v projections.State, k events.Key, now time.Time) (events
 }
 
 // dressed adds the managers and the applied manifest, which the log keeps apart
-// from the object.
+// from the object, and opens Secrets.
 func (s *Server) dressed(v projections.State, o events.Object, k events.Key) events.Object {
 	row, ok := v.Get(k)
 	if !ok {
-		return o
+		return s.Vault.Show(o)
 	}
 	if len(row.Managed) > 0 {
 		var managed []metav1.ManagedFieldsEntry
@@ -125,5 +125,5 @@ func (s *Server) dressed(v projections.State, o events.Object, k events.Key) eve
 		a[corev1.LastAppliedConfigAnnotation] = string(row.Applied) + "\n"
 		o.SetAnnotations(a)
 	}
-	return o
+	return s.Vault.Show(o)
 }

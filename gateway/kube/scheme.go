@@ -19,6 +19,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -44,6 +45,12 @@ func newScheme() *runtime.Scheme {
 			return label, value, nil
 		}))
 	}
+	// In Kubernetes too stringData is gone before anybody becomes a field's manager.
+	s.AddTypeDefaultingFunc(&corev1.Secret{}, func(o any) {
+		if secret, ok := o.(*corev1.Secret); ok {
+			manifest.MergeStringData(secret)
+		}
+	})
 	return s
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
@@ -65,6 +66,7 @@ type Options struct {
 	Wires     bus.Wires // to reach node agents
 	WiresUser string    // in whose name Wires ask
 	Authority *authority.CA
+	Vault     *vault.Vault // nil: there can be no Secrets
 	Cluster   string
 	Version   string // Stave's
 	Domain    string // of the cluster's names

@@ -50,6 +50,9 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	if c.Item, err = s.Vault.Seal(s.Views.Durable(), c.Item, c.dryRun); err != nil {
+		return outcome{}, apierrors.NewInternalError(err)
+	}
 	c.Message = messageOf(ctx)
 	c.Op = events.NewOpID(s.Cluster, actorOf(who), id, c.key, 0)
 	var out outcome

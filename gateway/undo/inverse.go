@@ -86,15 +86,15 @@ func (u *undoing) restore(p part) error {
 	if err := u.copies(was); err != nil {
 		return err
 	}
-	u.add(Step{Key: p.key, UID: o.UID, Outcome: Restored, Draft: back(was, o)})
+	u.add(Step{Key: p.key, UID: o.UID, Outcome: Restored, Draft: back(was, o), Was: was})
 	return nil
 }
 
-// copies brings the ConfigMaps back that a rollback made for what is brought back,
+// copies brings the ConfigMaps and Secrets back that a rollback made for what is brought back,
 // and that were taken away when nobody mentioned them any more.
 func (u *undoing) copies(was *projections.Object) error {
-	for _, name := range projections.Mentions(was) {
-		k := events.Key{Resource: events.ConfigMaps, Namespace: was.Key.Namespace, Name: name}
+	for _, mention := range projections.Mentions(was) {
+		k := mention.Key(was.Key.Namespace)
 		m, had := u.Before.Get(k)
 		if _, there := u.Now.Get(k); there || !had || u.done[k] || !projections.IsCopy(m) {
 			continue
@@ -165,7 +165,7 @@ func (u *undoing) again(was *projections.Object) error {
 		case !u.Force:
 			return u.conflict(was.Key, "%s is there again, made by %s at %d", was.Key, u.actorOf(is.Created.Seq), is.Created.Seq)
 		}
-		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: back(was, is)})
+		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: back(was, is), Was: was})
 		return nil
 	}
 	if err := u.free(was); err != nil {
@@ -178,7 +178,7 @@ func (u *undoing) again(was *projections.Object) error {
 		return err
 	}
 	b := reconcilers.Same(was)
-	u.add(Step{Key: was.Key, Outcome: Created,
+	u.add(Step{Key: was.Key, Outcome: Created, Was: was,
 		Draft: reconcilers.Create(was.Key, events.Created{Template: b.Template, Object: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set})})
 	return nil
 }

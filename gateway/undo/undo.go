@@ -37,6 +37,7 @@ type Step struct {
 	UID     events.UID // of the object as it is; empty when it will be made
 	Outcome string     // "restored", "deleted", "created"
 	Draft   reconcilers.Draft
+	Was     *projections.Object // what it is to be again; nil when it is to go
 }
 
 // The words of a step.

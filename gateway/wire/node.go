@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
 )
 
 // JoinRequest registers a node; asking again is harmless.
@@ -40,6 +41,19 @@ type TokenReply struct {
 // DesiredRequest asks for all that a node shall run.
 type DesiredRequest struct {
 	Node string `json:"node"`
+}
+
+// OpenRequest asks for the values of the Secrets that a pod of a node mentions.
+type OpenRequest struct {
+	Node string     `json:"node"`
+	Pod  events.Ref `json:"pod"`
+}
+
+// OpenReply has them by the Secret's name, in the clear; one that is not there is
+// left out.
+type OpenReply struct {
+	Secrets map[string]projections.SecretData `json:"secrets"`
+	Error   *metav1.Status                    `json:"error,omitempty"`
 }
 
 // NetworkRequest asks for every service row.

@@ -46,7 +46,7 @@ type RevisionRequest struct {
 	Set events.Key `json:"set"` // its ReplicaSet
 }
 
-// RevisionReply has the ConfigMaps that the revision's pods mention, as they were
+// RevisionReply has the ConfigMaps and Secrets that the revision's pods mention, as they were
 // when the last of these pods was made.
 type RevisionReply struct {
 	Seq     events.Seq      `json:"seq"` // of that pod, or of the ReplicaSet if it never had one
@@ -56,11 +56,14 @@ type RevisionReply struct {
 	Horizon *Horizon        `json:"horizon,omitempty"` // when history that was cut off might have told more
 }
 
-// RevisedConfig is one ConfigMap that differs now from what the revision ran with.
+// RevisedConfig is one ConfigMap or Secret that differs now from what the revision
+// ran with.
 type RevisedConfig struct {
-	Name string          `json:"name"`
-	Then json.RawMessage `json:"then"` // the object
-	Gone bool            `json:"gone"` // there is none of its name now
+	Resource events.Resource `json:"resource"`
+	Name     string          `json:"name"`
+	Then     json.RawMessage `json:"then"`           // the object
+	Gone     bool            `json:"gone"`           // there is none of its name now
+	Lost     bool            `json:"lost,omitempty"` // a Secret whose values nobody can open any more
 }
 
 // ChangesRequest asks what people changed last.

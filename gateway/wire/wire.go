@@ -11,6 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stave-run/stave/events"
 )
@@ -31,6 +32,7 @@ const (
 	VerbDesired  = "desired"  // DesiredRequest → DesiredReply, asked by node agents
 	VerbToken    = "token"    // TokenRequest → TokenReply: what a node joins with
 	VerbExpel    = "expel"    // TokenRequest → TokenReply without one: the node is let in no more
+	VerbOpen     = "open"     // OpenRequest → OpenReply, asked by node agents
 	VerbNetwork  = "network"  // NetworkRequest → NetworkReply, asked by node agents
 )
 
@@ -67,6 +69,7 @@ type ChangeRequest struct {
 	Grace           *int64    `json:"grace,omitempty"`           // Delete: seconds, nil for the object's own
 	Cascade         string    `json:"cascade,omitempty"`         // Delete: background (default), foreground, orphan
 	Force           bool      `json:"force,omitempty"`           // Delete: do not wait for the node
+	Shred           bool      `json:"shred,omitempty"`           // Delete: a Secret's values are gone for good, from the past too
 	Replicas        int32     `json:"replicas,omitempty"`        // Scale
 	CurrentReplicas *int32    `json:"currentReplicas,omitempty"` // Scale: only when it is this now
 }
@@ -81,6 +84,9 @@ type Item struct {
 	// ResourceVersion and UID are preconditions; empty does not ask.
 	ResourceVersion string     `json:"resourceVersion,omitempty"`
 	UID             events.UID `json:"uid,omitempty"`
+	// Found is what the door found wrong with values that are sealed by now; it
+	// never crosses the wire.
+	Found field.ErrorList `json:"-"`
 }
 
 // ChangeReply has one result an item, in order. When a whole change is refused,

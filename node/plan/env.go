@@ -107,21 +107,45 @@ func Env(row *projections.DesiredPod, c corev1.Container, n Node, podIP string) 
 }
 
 func (e *Environment) from(row *projections.DesiredPod, from corev1.EnvFromSource) error {
-	if from.ConfigMapRef == nil {
-		return fmt.Errorf("envFrom of container: only configMapRef is supported")
+	data, ok, err := fromSource(row, from)
+	if err != nil || !ok {
+		return err
 	}
-	ref := from.ConfigMapRef
-	data, ok := row.ConfigMaps[ref.Name]
-	if !ok {
-		if ref.Optional != nil && *ref.Optional {
-			return nil
-		}
-		return fmt.Errorf("configmap %q not found", ref.Name)
-	}
-	for _, k := range slices.Sorted(maps.Keys(data.Data)) {
-		e.set(from.Prefix+k, data.Data[k])
+	for _, k := range slices.Sorted(maps.Keys(data)) {
+		e.set(from.Prefix+k, data[k])
 	}
 	return nil
+}
+
+// fromSource is all that a ConfigMap or Secret holds; false means that it is optional and not there.
+func fromSource(row *projections.DesiredPod, from corev1.EnvFromSource) (map[string]string, bool, error) {
+	switch {
+	case from.ConfigMapRef != nil:
+		data, ok := row.ConfigMaps[from.ConfigMapRef.Name]
+		if !ok {
+			return nil, false, absent("configmap", from.ConfigMapRef.Name, from.ConfigMapRef.Optional)
+		}
+		return data.Data, true, nil
+	case from.SecretRef != nil:
+		data, ok := row.Secrets[from.SecretRef.Name]
+		if !ok {
+			return nil, false, absent("secret", from.SecretRef.Name, from.SecretRef.Optional)
+		}
+		out := map[string]string{}
+		for k, v := range data.Data {
+			out[k] = string(v)
+		}
+		return out, true, nil
+	}
+	return nil, false, fmt.Errorf("envFrom of container: only configMapRef and secretRef are supported")
+}
+
+// absent is an error unless what is not there is optional.
+func absent(kind, name string, optional *bool) error {
+	if optional != nil && *optional {
+		return nil
+	}
+	return fmt.Errorf("%s %q not found", kind, name)
 }
 
 // source is a variable's value from elsewhere; false means that it is optional and not there.
@@ -138,30 +162,33 @@ func source(row *projections.DesiredPod, c corev1.Container, s *corev1.EnvVarSou
 		v, err := resourceField(row, c, s.ResourceFieldRef, n)
 		return v, true, err
 	case s.SecretKeyRef != nil:
-		if s.SecretKeyRef.Optional != nil && *s.SecretKeyRef.Optional {
-			return "", false, nil
-		}
-		return "", false, fmt.Errorf("secret %q not found", s.SecretKeyRef.Name)
+		return secretKey(row, s.SecretKeyRef)
 	}
 	return "", false, fmt.Errorf("valueFrom without a source that is supported")
 }
 
 func configKey(row *projections.DesiredPod, ref *corev1.ConfigMapKeySelector) (string, bool, error) {
-	optional := ref.Optional != nil && *ref.Optional
 	data, ok := row.ConfigMaps[ref.Name]
 	if !ok {
-		if optional {
-			return "", false, nil
-		}
-		return "", false, fmt.Errorf("configmap %q not found", ref.Name)
+		return "", false, absent("configmap", ref.Name, ref.Optional)
 	}
-	if v, ok := data.Data[ref.Key]; ok {
-		return v, true, nil
+	v, ok := data.Data[ref.Key]
+	if !ok && (ref.Optional == nil || !*ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %s in ConfigMap %s/%s", ref.Key, row.Pod.Namespace, ref.Name)
 	}
-	if optional {
-		return "", false, nil
+	return v, ok, nil
+}
+
+func secretKey(row *projections.DesiredPod, ref *corev1.SecretKeySelector) (string, bool, error) {
+	data, ok := row.Secrets[ref.Name]
+	if !ok {
+		return "", false, absent("secret", ref.Name, ref.Optional)
 	}
-	return "", false, fmt.Errorf("couldn't find key %s in ConfigMap %s/%s", ref.Key, row.Pod.Namespace, ref.Name)
+	v, ok := data.Data[ref.Key]
+	if !ok && (ref.Optional == nil || !*ref.Optional) {
+		return "", false, fmt.Errorf("couldn't find key %s in Secret %s/%s", ref.Key, row.Pod.Namespace, ref.Name)
+	}
+	return string(v), ok, nil
 }
 
 // field is the downward API's value of a field path.

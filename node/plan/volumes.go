@@ -24,6 +24,8 @@ func Fingerprint(row *projections.DesiredPod, n Node) string {
 			switch {
 			case src.ConfigMap != nil:
 				s += fmt.Sprintf(" %s:%d", v.Name, row.ConfigMaps[src.ConfigMap.Name].Position)
+			case src.Secret != nil:
+				s += fmt.Sprintf(" %s:%d", v.Name, row.Secrets[src.Secret.Name].Position)
 			case src.DownwardAPI != nil:
 				files, err := downwardFiles(row, src.DownwardAPI.Items, 0, n)
 				s += fmt.Sprintf(" %s:%x", v.Name, sha256.Sum256(fmt.Append(nil, files, err)))
@@ -42,6 +44,9 @@ func sources(v corev1.Volume) []corev1.VolumeProjection {
 	case v.ConfigMap != nil:
 		c := v.ConfigMap
 		return []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: c.LocalObjectReference, Items: c.Items, Optional: c.Optional}}}
+	case v.Secret != nil:
+		s := v.Secret
+		return []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: s.SecretName}, Items: s.Items, Optional: s.Optional}}}
 	case v.DownwardAPI != nil:
 		return []corev1.VolumeProjection{{DownwardAPI: &corev1.DownwardAPIProjection{Items: v.DownwardAPI.Items}}}
 	case v.Projected != nil:
@@ -56,6 +61,8 @@ func modeOf(v corev1.Volume) uint32 {
 	switch {
 	case v.ConfigMap != nil:
 		m = v.ConfigMap.DefaultMode
+	case v.Secret != nil:
+		m = v.Secret.DefaultMode
 	case v.DownwardAPI != nil:
 		m = v.DownwardAPI.DefaultMode
 	case v.Projected != nil:
@@ -93,7 +100,7 @@ func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
 		_, err := Files(row, v, n)
 		return err
 	}
-	return fmt.Errorf("only emptyDir, configMap, downwardAPI, projected and hostPath are supported")
+	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected and hostPath are supported")
 }
 
 // File is one file of a volume.
@@ -103,7 +110,7 @@ type File struct {
 	Mode uint32
 }
 
-// Files are those of a volume that is made of ConfigMaps and of what the pod says of itself, by path.
+// Files are those of a volume that is made of ConfigMaps, of Secrets and of what the pod says of itself, by path.
 func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error) {
 	all := map[string]File{}
 	for _, src := range sources(v) {
@@ -112,10 +119,12 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 		switch {
 		case src.ConfigMap != nil:
 			files, err = configFiles(row, src.ConfigMap, modeOf(v))
+		case src.Secret != nil:
+			files, err = secretFiles(row, src.Secret, modeOf(v))
 		case src.DownwardAPI != nil:
 			files, err = downwardFiles(row, src.DownwardAPI.Items, modeOf(v), n)
 		default:
-			err = fmt.Errorf("only configMap and downwardAPI are supported in a projected volume")
+			err = fmt.Errorf("only configMap, secret and downwardAPI are supported in a projected volume")
 		}
 		if err != nil {
 			return nil, err
@@ -128,31 +137,49 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 }
 
 func configFiles(row *projections.DesiredPod, src *corev1.ConfigMapProjection, mode uint32) ([]File, error) {
-	optional := src.Optional != nil && *src.Optional
 	data, ok := row.ConfigMaps[src.Name]
 	if !ok {
-		if optional {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("configmap %q not found", src.Name)
+		return nil, absent("configmap", src.Name, src.Optional)
 	}
-	items := src.Items
+	all := make(map[string][]byte, len(data.Data)+len(data.BinaryData))
+	for k, v := range data.Data {
+		all[k] = []byte(v)
+	}
+	maps.Copy(all, data.BinaryData)
+	return filesOf("configmap", all, src.Items, src.Optional, mode)
+}
+
+func secretFiles(row *projections.DesiredPod, src *corev1.SecretProjection, mode uint32) ([]File, error) {
+	data, ok := row.Secrets[src.Name]
+	if !ok {
+		return nil, absent("secret", src.Name, src.Optional)
+	}
+	return filesOf("secret", data.Data, src.Items, src.Optional, mode)
+}
+
+// filesOf are the items of some content, or all of it.
+func filesOf(kind string, data map[string][]byte, items []corev1.KeyToPath, optional *bool, mode uint32) ([]File, error) {
 	if len(items) == 0 {
-		items = allKeys(data)
+		for _, k := range slices.Sorted(maps.Keys(data)) {
+			items = append(items, corev1.KeyToPath{Key: k, Path: k})
+		}
 	}
 	var out []File
 	for _, it := range items {
-		content, ok := content(data, it.Key)
-		if !ok && optional {
+		content, ok := data[it.Key]
+		if !ok && optional != nil && *optional {
 			continue
 		}
 		if !ok {
-			return nil, fmt.Errorf("configmap references non-existent config key: %s", it.Key)
+			return nil, fmt.Errorf("%s references non-existent %s key: %s", kind, wordFor[kind], it.Key)
 		}
 		out = append(out, File{Path: it.Path, Data: content, Mode: ownMode(it.Mode, mode)})
 	}
 	return out, nil
 }
+
+// wordFor is how Kubernetes calls a key of a kind in that error.
+var wordFor = map[string]string{"configmap": "config", "secret": "secret"}
 
 func ownMode(own *int32, otherwise uint32) uint32 {
 	if own == nil {
@@ -161,22 +188,9 @@ func ownMode(own *int32, otherwise uint32) uint32 {
 	return uint32(*own)
 }
 
-func content(d projections.ConfigData, key string) ([]byte, bool) {
-	if s, ok := d.Data[key]; ok {
-		return []byte(s), true
-	}
-	b, ok := d.BinaryData[key]
-	return b, ok
-}
-
-func allKeys(d projections.ConfigData) []corev1.KeyToPath {
-	keys := append(slices.Sorted(maps.Keys(d.Data)), slices.Sorted(maps.Keys(d.BinaryData))...)
-	slices.Sort(keys)
-	out := make([]corev1.KeyToPath, len(keys))
-	for i, k := range keys {
-		out[i] = corev1.KeyToPath{Key: k, Path: k}
-	}
-	return out
+// Secret says whether a volume holds what must not be written to a disk.
+func Secret(v corev1.Volume) bool {
+	return slices.ContainsFunc(sources(v), func(s corev1.VolumeProjection) bool { return s.Secret != nil })
 }
 
 // downwardFiles are what the pod says of itself, as files.

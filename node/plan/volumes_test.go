@@ -77,9 +77,9 @@ func TestVolumesError(t *testing.T) {
 		{"no key", configVolume("cfg", func(s *corev1.ConfigMapVolumeSource) { s.Items = []corev1.KeyToPath{{Key: "k", Path: "p"}} }),
 			`MountVolume.SetUp failed for volume "v" : configmap references non-existent config key: k`},
 		{"another kind", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}},
-			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, downwardAPI, projected and hostPath are supported`},
+			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, secret, downwardAPI, projected and hostPath are supported`},
 		{"a token", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{}}}}}},
-			`MountVolume.SetUp failed for volume "v" : only configMap and downwardAPI are supported in a projected volume`},
+			`MountVolume.SetUp failed for volume "v" : only configMap, secret and downwardAPI are supported in a projected volume`},
 	} {
 		row.Pod.Spec.Volumes = []corev1.Volume{c.v}
 		if err := VolumesError(row, testNode); err == nil || err.Error() != c.want {

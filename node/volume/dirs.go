@@ -26,9 +26,6 @@ func Directory(dir string, group *int64) error {
 
 // Memory is Directory on a file system in memory of at most size bytes; 0 means no bound but the machine's.
 func Memory(dir string, size int64, group *int64) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
 	if isMemory(dir) {
 		return nil
 	}
@@ -36,10 +33,24 @@ func Memory(dir string, size int64, group *int64) error {
 	if size > 0 {
 		data += ",size=" + strconv.FormatInt(size, 10)
 	}
+	if err := mountMemory(dir, data); err != nil {
+		return err
+	}
+	return own(dir, group, true)
+}
+
+// mountMemory makes a directory a file system in memory, if it is none yet.
+func mountMemory(dir, data string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if isMemory(dir) {
+		return nil
+	}
 	if err := unix.Mount("stave", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
 		return fmt.Errorf("mount memory: %w", err)
 	}
-	return own(dir, group, true)
+	return nil
 }
 
 // Usage is what a directory takes of its disk, in bytes. What has two names counts once, what goes meanwhile not at all.

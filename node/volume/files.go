@@ -44,6 +44,15 @@ func WriteFiles(dir string, files []plan.File, group *int64) error {
 	return sweep(dir, filepath.Base(next))
 }
 
+// WriteSecrets is WriteFiles on a file system in memory, so that no disk ever holds
+// the content.
+func WriteSecrets(dir string, files []plan.File, group *int64) error {
+	if err := mountMemory(dir, "mode=0755"); err != nil {
+		return err
+	}
+	return WriteFiles(dir, files, group)
+}
+
 // clean is a file's path below its volume: dots cannot lead out of it.
 func clean(f plan.File) string { return filepath.Clean("/" + f.Path)[1:] }
 

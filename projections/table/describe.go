@@ -51,6 +51,9 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		told = false
 	case *corev1.ConfigMap:
 		p.configMap(o)
+	case *corev1.Secret:
+		p.secret(o)
+		told = false
 	default:
 		p.meta(o)
 	}
@@ -161,6 +164,17 @@ func (p page) configMap(o *corev1.ConfigMap) {
 		p.text(fmt.Sprintf("%s: %d bytes\n", k, len(o.BinaryData[k])))
 	}
 	p.text("\n")
+}
+
+// secret tells of values only how long they are.
+func (p page) secret(o *corev1.Secret) {
+	p.meta(o)
+	p.text("\n")
+	p.line(0, "Type:\t%s", o.Type)
+	p.text("\nData\n====\n")
+	for _, k := range sortedKeys(o.Data) {
+		p.line(0, "%s:\t%d bytes", k, events.PlainSize(o.Data[k]))
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

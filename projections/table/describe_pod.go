@@ -272,6 +272,10 @@ func (p page) volumes(in string, list []corev1.Volume) {
 			p.line(2, "Type:\tConfigMap (a volume populated by a ConfigMap)")
 			p.line(2, "Name:\t%s", v.ConfigMap.Name)
 			p.line(2, "Optional:\t%t", v.ConfigMap.Optional != nil && *v.ConfigMap.Optional)
+		case v.Secret != nil:
+			p.line(2, "Type:\tSecret (a volume populated by a Secret)")
+			p.line(2, "SecretName:\t%s", v.Secret.SecretName)
+			p.line(2, "Optional:\t%t", v.Secret.Optional != nil && *v.Secret.Optional)
 		case v.HostPath != nil:
 			kind := ""
 			if v.HostPath.Type != nil {

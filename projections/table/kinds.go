@@ -29,6 +29,9 @@ var printers = map[events.Resource]printer{
 	events.ConfigMaps: {cols("NAME DATA AGE"), rowOf(func(o *corev1.ConfigMap, age string, _ time.Time) []string {
 		return []string{o.Name, fmt.Sprint(len(o.Data) + len(o.BinaryData)), age}
 	})},
+	events.Secrets: {cols("NAME TYPE DATA AGE"), rowOf(func(o *corev1.Secret, age string, _ time.Time) []string {
+		return []string{o.Name, string(o.Type), fmt.Sprint(len(o.Data)), age}
+	})},
 	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
 	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},
 	events.Services: {cols("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE", "SELECTOR"), rowOf(func(o *corev1.Service, age string, _ time.Time) []string {

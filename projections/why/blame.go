@@ -240,6 +240,9 @@ func plain(s string) string {
 
 func scalar(v any) string {
 	if s, ok := v.(string); ok {
+		if words, sealed := events.SealedText(s); sealed {
+			return words
+		}
 		return plain(s)
 	}
 	return string(events.MustBody(v))

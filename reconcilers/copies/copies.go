@@ -1,4 +1,4 @@
-// Package copies takes away the ConfigMaps that rollbacks made when no revision
+// Package copies takes away the ConfigMaps and Secrets that rollbacks made when no revision
 // that is kept mentions them any more: no deployment, no replica set, no pod. An
 // undo that brings one of these back brings its copies too (gateway/undo).
 package copies
@@ -33,19 +33,19 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ConfigMaps, events.Deployments, events.ReplicaSets, events.Pods}
+	return []events.Resource{events.ConfigMaps, events.Secrets, events.Deployments, events.ReplicaSets, events.Pods}
 }
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbRemoved)}
+	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbRemoved), events.TypeOf(events.Secrets, events.VerbRemoved)}
 }
 
 // Keys implements reconcilers.Reconciler: a copy itself, and those that a workload
 // mentioned which changed or is gone.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch c.Key.Resource {
-	case events.ConfigMaps:
+	case events.ConfigMaps, events.Secrets:
 		if c.After != nil && projections.IsCopy(c.After) {
 			return []events.Key{c.Key}
 		}
@@ -65,8 +65,8 @@ func sameBody(a, b *projections.Object) bool {
 // mentioned are the copies that a workload mentions.
 func mentioned(v reconcilers.View, o *projections.Object) []events.Key {
 	var out []events.Key
-	for _, name := range projections.Mentions(o) {
-		k := events.Key{Resource: events.ConfigMaps, Namespace: o.Key.Namespace, Name: name}
+	for _, mention := range projections.Mentions(o) {
+		k := mention.Key(o.Key.Namespace)
 		if m, ok := v.Get(k); ok && projections.IsCopy(m) {
 			out = append(out, k)
 		}
@@ -97,10 +97,10 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
 }
 
-// user is an object of a resource that mentions a map.
+// user is an object of a resource that mentions a ConfigMap or Secret.
 func user(v reconcilers.View, r events.Resource, k events.Key) (events.Key, bool) {
 	for o := range v.List(r, k.Namespace) {
-		if slices.Contains(projections.Mentions(o), k.Name) {
+		if slices.Contains(projections.Mentions(o), projections.Mention{Resource: k.Resource, Name: k.Name}) {
 			return o.Key, true
 		}
 	}

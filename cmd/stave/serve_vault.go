@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/vault"
+)
+
+// sweepEvery is how often keys are looked at that may be of no use any more.
+const sweepEvery = 10 * time.Minute
+
+// openVault opens the key store, and destroys from now on the keys that are of no
+// use any more.
+func (c *cluster) openVault(_ context.Context, up *upCmd, _ func(string, ...any)) error {
+	v, err := vault.Open(c.layout.keys())
+	if err != nil {
+		return err
+	}
+	c.vault = v
+	c.background("sweep keys", func(ctx context.Context) error {
+		for {
+			if err := v.Sweep(c.view.Durable(), time.Now(), up.UndoWindow, c.shredded(ctx)); err != nil {
+				c.logger.Warn("sweep keys", "err", err) // the next one may do better
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(sweepEvery):
+			}
+		}
+	})
+	return nil
+}
+
+// shredded tells whether a Secret's newest end was to take its values along.
+func (c *cluster) shredded(ctx context.Context) func(events.Key) bool {
+	return func(k events.Key) bool {
+		log, shred := c.server.Log(), false
+		seqs, err := log.About(ctx, k)
+		if err != nil {
+			return false // the next sweep asks again
+		}
+		err = log.At(ctx, seqs, func(e events.Envelope) error {
+			if e.Type.Verb() == events.VerbRemoved {
+				b, err := events.Decode[events.Removed](e)
+				shred = err == nil && b.Shred
+			}
+			return nil
+		})
+		return err == nil && shred
+	}
+}
