@@ -24,6 +24,10 @@ const maxSocketDir = 42
 // boltTimeout is how long to wait for the database while an agent that was told to stop still holds it.
 const boltTimeout = "15s"
 
+// loadTimeout is how long a shim may take to answer a containerd that starts, which kills the containers of one that does
+// not: a machine that is merely busy must not look like a dead shim.
+const loadTimeout = "30s"
+
 // starting serialises servers that start in one process: containerd's timeouts and plugin registry are the process's.
 var starting sync.Mutex
 
@@ -113,7 +117,7 @@ func daemonConfig(root, state string) (*serverconfig.Config, error) {
 		},
 		// Its collectors belong to the process, and a second server of the process would register them again.
 		DisabledPlugins: []string{"io.containerd.metrics.v1.grpc-prometheus"},
-		Timeouts:        map[string]string{"io.containerd.timeout.bolt.open": boltTimeout},
+		Timeouts:        map[string]string{"io.containerd.timeout.bolt.open": boltTimeout, "io.containerd.timeout.shim.load": loadTimeout},
 		Plugins: map[string]any{
 			"io.containerd.server.v1.grpc":  map[string]any{"address": socketPath(state)},
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": socketPath(state) + ".ttrpc"},

@@ -115,6 +115,9 @@ func (r *Runtime) connect(ctx context.Context) (err error) {
 	}
 	// Before the server starts, because starting it removes what dead shims left.
 	r.recordDead()
+	if err := r.killHalfStarted(); err != nil {
+		return err
+	}
 	r.daemon, err = embed(filepath.Join(r.options.Root, "containerd"), r.options.State)
 	if err != nil {
 		return err

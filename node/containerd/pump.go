@@ -19,8 +19,10 @@ import (
 
 // Bounds of a pump.
 const (
-	// pumpBuffer is how much is read at once; a pipe holds 64 KiB.
+	// pumpBuffer is how much is read at once.
 	pumpBuffer = 32 << 10
+	// pipeSize is how much output waits in a FIFO while no agent reads it.
+	pipeSize = 1 << 20
 	// replayLimit is how much of the beginning is kept for the first client that attaches.
 	replayLimit = 64 << 10
 	// idleFirst and idleMost bound the pause after which an empty FIFO without a writer is read again.
@@ -119,6 +121,7 @@ func startPump(dir, logPath string, replay bool, log *slog.Logger) (*pump, error
 			p.stop()
 			return nil, fmt.Errorf("open output: %w", err)
 		}
+		widen(f)
 		p.files = append(p.files, f)
 		reading.Go(func() { p.carry(f, name, w) })
 	}
@@ -132,6 +135,14 @@ func startPump(dir, logPath string, replay bool, log *slog.Logger) (*pump, error
 		close(p.done)
 	}()
 	return p, nil
+}
+
+// widen lets a pipe hold more than its 64 KiB: a container waits when nobody reads, and shall not when its agent is killed
+// and comes back, or is replaced. It takes memory only while it is full. A kernel that refuses leaves a pipe that works.
+func widen(f *os.File) {
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+	}
 }
 
 // stop ends reading at once; what is in the FIFOs stays there for the next agent.

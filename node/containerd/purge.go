@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/sys/mountinfo"
@@ -27,7 +24,8 @@ func (r *Runtime) Purge(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("purge runtime: %w", err)
 	}
-	if err := r.killStrayShims(); err != nil {
+	// Shims that containerd knows nothing of: its database was removed while they ran.
+	if err := r.killShims(func(string) bool { return true }); err != nil {
 		return fmt.Errorf("purge runtime: %w", err)
 	}
 	if err := r.cgroups.remove(r.group()); err != nil {
@@ -106,37 +104,4 @@ func (r *Runtime) podUIDs(ctx context.Context) (map[string]bool, error) {
 	}
 	delete(uids, "")
 	return uids, nil
-}
-
-// killStrayShims ends shims of this cluster that containerd knows nothing of: its database was removed while they ran.
-// They are told by their arguments, which name this cluster and this node's socket.
-func (r *Runtime) killStrayShims() error {
-	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		return fmt.Errorf("list processes: %w", err)
-	}
-	for _, path := range commands {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		args := strings.Split(string(raw), "\x00")
-		if !follows(args, "-namespace", r.namespace()) || !follows(args, "-address", socketPath(r.options.State)) {
-			continue
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err != nil {
-			continue
-		}
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("kill stray shim %d: %w", pid, err)
-		}
-	}
-	return nil
-}
-
-// follows says whether value comes right after flag.
-func follows(args []string, flag, value string) bool {
-	i := slices.Index(args, flag)
-	return i >= 0 && i+1 < len(args) && args[i+1] == value
 }

@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -147,6 +148,10 @@ func (r *Runtime) startShim(ctx context.Context, s runtime.SandboxSpec) error {
 	}
 	if serr := r.client.SandboxStore().Delete(context.WithoutCancel(ctx), s.UID); serr != nil && !errdefs.IsNotFound(serr) {
 		r.log.Warn("drop sandbox record", "pod", s.UID, "error", serr)
+	}
+	if !errdefs.IsAlreadyExists(err) {
+		// One that hangs would be found by the next start, and be taken for started.
+		err = errors.Join(err, r.killShims(func(id string) bool { return id == s.UID }))
 	}
 	return fmt.Errorf("start shim: %w", err)
 }

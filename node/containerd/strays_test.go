@@ -1,0 +1,93 @@
+package containerd
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"golang.org/x/sys/unix"
+)
+
+// halfStart leaves what an agent does that is killed while containerd starts the shim of a pod: a process that listens and
+// waits for somebody to read its log, and a bundle that does not say what it is.
+func halfStart(t *testing.T, n *node, uid string) (pid int) {
+	t.Helper()
+	bundle := filepath.Join(n.options.State, "io.containerd.sandbox.controller.v1.shim", n.namespace(), uid)
+	if err := os.MkdirAll(bundle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(filepath.Join(bundle, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	address, err := shim.CreateSocketAddress(namespaces.WithNamespace(t.Context(), n.namespace()), filepath.Join(n.options.State, "s"), socketPath(n.options.State), uid, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := shim.NewSocket(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(n.shim, "-namespace", n.namespace(), "-id", uid, "-address", socketPath(n.options.State))
+	cmd.Dir, cmd.ExtraFiles = bundle, []*os.File{f}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go cmd.Wait()
+	l.Close()
+	f.Close()
+	eventually(t, "it waits for a reader of its log", func() bool { return waits(cmd.Process.Pid, "wait_for_partner") })
+	return cmd.Process.Pid
+}
+
+// waits says whether a thread of the process waits there in the kernel.
+func waits(pid int, where string) bool {
+	for _, path := range match(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "wchan")) {
+		if raw, _ := os.ReadFile(path); strings.Contains(string(raw), where) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestHalfStarted: the next agent makes the pod whose shim was half started, and that of the last agent is gone.
+func TestHalfStarted(t *testing.T) {
+	o := options(t, "half")
+	n := reopen(t, o)
+	if _, err := n.Pull(t.Context(), busybox, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.pod("p2")
+	kept := n.start(n.spec("p2", "kept", "sleep 1000"))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pid := halfStart(t, n, "p1")
+	begin := time.Now()
+	n = reopen(t, o)
+	n.pod("p1")
+	if out, exit := n.run(n.spec("p1", "hello", "echo hello; exit 3")); out != "hello\n" || exit.Code != 3 {
+		t.Errorf("%q, %+v", out, exit)
+	}
+	if alive(pid) {
+		t.Error("the shim that was half started lives")
+	}
+	if s := n.find("kept"); s.ID != kept || s.Exit != nil {
+		t.Errorf("%+v", s)
+	}
+	if got := len(shims(t, o)); got != 2 {
+		t.Errorf("%d shims after %v", got, time.Since(begin))
+	}
+}
