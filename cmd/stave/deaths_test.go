@@ -47,7 +47,7 @@ func deaths(ts *testscript.TestScript, _ bool, args []string) {
 		if i%3 == 2 {
 			how = syscall.SIGTERM
 		}
-		err := d.die(how)
+		err := die(ts.Getenv("CLUSTER"), how)
 		if err == nil {
 			err = d.rise(i)
 		}
@@ -101,6 +101,9 @@ func (d *deadly) stave(binary, in string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// applyPause leaves the node time for the pods: one that is full has no more to start.
+const applyPause = 100 * time.Millisecond
+
 // apply applies one thing after another; while the server is away it fails.
 func (d *deadly) apply() {
 	self, _ := os.Executable() // copyBinary has asked before
@@ -110,6 +113,7 @@ func (d *deadly) apply() {
 			return
 		default:
 		}
+		time.Sleep(applyPause)
 		name := fmt.Sprintf("d%d", i)
 		if i%4 != 0 {
 			if _, err := d.stave(self, "{apiVersion: v1, kind: ConfigMap, metadata: {name: "+name+"}}", "apply", "-f", "-", "--request-timeout=3s"); err == nil {
@@ -124,9 +128,10 @@ func (d *deadly) apply() {
 	}
 }
 
-// die ends the cluster's process and waits until it is gone.
-func (d *deadly) die(how syscall.Signal) error {
-	b, err := os.ReadFile(filepath.Join(runDir, d.ts.Getenv("CLUSTER")+".lock"))
+// die ends the cluster's process and waits until it is gone, or is a zombie: who
+// inherited it may not look after its children.
+func die(cluster string, how syscall.Signal) error {
+	b, err := os.ReadFile(filepath.Join(runDir, cluster+".lock"))
 	if err != nil {
 		return err
 	}

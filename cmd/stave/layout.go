@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,13 +89,21 @@ func (l layout) make() error {
 // errRunning says that a process holds the cluster.
 var errRunning = errors.New("cluster is running")
 
+// dyingTime bounds how long the last threads of a process that was killed may
+// hold its lock: as long as the kernel needs for what they are in the middle of.
+const dyingTime = 20 * time.Second
+
 // lock makes this process the only one that runs the cluster. The kernel lets
 // go of it when the process ends, however it ends.
 func (l layout) lock() (*os.File, error) {
-	for {
+	for end := time.Now().Add(dyingTime); ; {
 		f, err := l.tryLock()
 		if errors.Is(err, os.ErrNotExist) {
 			continue // the last cluster of the machine took the directory with it
+		}
+		if errors.Is(err, errRunning) && hasEnded(l.holder()) && time.Now().Before(end) {
+			time.Sleep(5 * time.Millisecond)
+			continue
 		}
 		if err != nil {
 			return nil, err
@@ -162,6 +171,16 @@ func (l layout) holder() int {
 		return 0
 	}
 	return pid
+}
+
+// hasEnded says whether a process is no more, or nothing but its exit code is left.
+func hasEnded(pid int) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return pid > 0
+	}
+	_, after, _ := strings.Cut(string(raw), ") ") // a name may hold spaces
+	return strings.HasPrefix(after, "Z")
 }
 
 // needRoot says why a verb cannot be run by anybody.

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -150,26 +149,8 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("after %v no match for %s (negated: %v) in:\n%s", limit, args[0], neg, out)
 }
 
-// killall kills every stave process of the script's cluster with KILL; shims
-// and containers stay.
+// killall kills the process of the script's cluster with KILL; shims and
+// containers stay.
 func killall(ts *testscript.TestScript, _ bool, _ []string) {
-	lock := filepath.Join(runDir, ts.Getenv("CLUSTER")+".lock")
-	b, err := os.ReadFile(lock)
-	ts.Check(err)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	ts.Check(err)
-	f, err := os.Open(lock)
-	ts.Check(err)
-	defer f.Close()
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	was := identity(dir)
-	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
-	for range 100 {
-		// Or it is a zombie: who inherited it may not look after its children. Its last threads may still hold the lock then.
-		if identity(dir) != was && syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	ts.Fatalf("process %d outlives KILL", pid)
+	ts.Check(die(ts.Getenv("CLUSTER"), syscall.SIGKILL))
 }
