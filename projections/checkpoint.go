@@ -109,8 +109,10 @@ func (s State) Keep(w io.Writer) error {
 	for w := range s.wishes.below("") {
 		each(w)
 	}
-	for _, x := range slices.Concat(mades(s.made), mades(s.oldMade)) {
-		each(x)
+	for _, l := range []*madeList{s.made, s.oldMade} {
+		for m := range l.all() {
+			each(m)
+		}
 	}
 	for _, x := range idle {
 		each(x)
@@ -121,23 +123,13 @@ func (s State) Keep(w io.Writer) error {
 	return nil
 }
 
-// keptMade is an entry of a table of changes.
-type keptMade struct {
-	_   struct{} `cbor:",toarray"`
-	Key string
-	Row *Made
-}
-
-func mades(t tree[*Made]) []keptMade {
-	out := make([]keptMade, 0, t.len())
-	for k, m := range t.all() {
-		out = append(out, keptMade{Key: k, Row: m})
+// madeOf makes the list of rows that were written newest first.
+func madeOf(rows []Made) *madeList {
+	var l *madeList
+	for _, m := range slices.Backward(rows) {
+		l = l.push(m)
 	}
-	return out
-}
-
-func madeTree(rows []keptMade) tree[*Made] {
-	return treeOf(rows, func(i int) (string, *Made) { return rows[i].Key, rows[i].Row })
+	return l
 }
 
 func (s State) keep(o *Object) keptObject {
@@ -234,7 +226,7 @@ func (b *restorer) state() State {
 	objects := some[keptObject](b, h.Objects)
 	pods, nodes, verdicts := some[*Pod](b, h.Pods), some[*Node](b, h.Nodes), some[*Verdict](b, h.Verdicts)
 	gone, ops, old := some[keptSeq](b, h.Gone), some[keptSeq](b, h.Ops), some[keptSeq](b, h.OldOps)
-	wishes, made, oldMade := some[*Wish](b, h.Wishes), some[keptMade](b, h.Made), some[keptMade](b, h.OldMade)
+	wishes, made, oldMade := some[*Wish](b, h.Wishes), some[Made](b, h.Made), some[Made](b, h.OldMade)
 	b.idle(some[keptSeq](b, h.Idle))
 	if b.err != nil {
 		return State{}
@@ -250,7 +242,7 @@ func (b *restorer) state() State {
 	}
 	b.s.ops, b.s.oldOps = seqTree(ops), seqTree(old)
 	b.s.wishes = treeOf(wishes, func(i int) (string, *Wish) { return wishKey(wishes[i].Actor, wishes[i].ID), wishes[i] })
-	b.s.made, b.s.oldMade = madeTree(made), madeTree(oldMade)
+	b.s.made, b.s.oldMade = madeOf(made), madeOf(oldMade)
 	return b.s
 }
 

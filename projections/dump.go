@@ -72,9 +72,7 @@ func (s State) Dump() []byte {
 	for w := range s.wishes.below("") {
 		d.Wishes = append(d.Wishes, *w)
 	}
-	for _, m := range s.LastMade() {
-		d.Made = append(d.Made, *m)
-	}
+	d.Made = s.LastMade()
 	for t := range s.templates.below("") {
 		d.Templates[string(t.Hash)] = t.Raw
 	}

@@ -35,8 +35,8 @@ type State struct {
 	ops       tree[events.Seq] // operation id → its sequence
 	oldOps    tree[events.Seq] // the generation of operations before
 	wishes    tree[*Wish]      // actor, change: those under way
-	made      tree[*Made]      // actor, change: what people changed last
-	oldMade   tree[*Made]      // the generation of changes before
+	made      *madeList        // what people changed last
+	oldMade   *madeList        // the generation of changes before
 }
 
 // Mark is a moment in the log.

@@ -2,7 +2,6 @@ package projections
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -81,61 +80,4 @@ func (s State) advance(e events.Envelope) State {
 
 func wishKey(actor events.Actor, id events.ChangeID) string {
 	return string(actor) + "\x00" + string(id)
-}
-
-// MaxMade is how many changes of people are remembered at least; twice as many at
-// most. An older one is found by a sequence.
-const MaxMade = 2048
-
-// Made is what the log has of one change of a person.
-type Made struct {
-	Actor       events.Actor
-	ID          events.ChangeID // empty for what was written before changes had ids
-	First, Last events.Seq      // of its events
-	Time        time.Time       // of the first
-	Count       int             // of its events
-}
-
-// MadeBy finds a change; it is forgotten after some thousand others.
-func (s State) MadeBy(actor events.Actor, id events.ChangeID) (*Made, bool) {
-	at := wishKey(actor, id)
-	if m, ok := s.made.get(at); ok {
-		return m, true
-	}
-	return s.oldMade.get(at)
-}
-
-// LastMade are the changes that are remembered, the newest first.
-func (s State) LastMade() []*Made {
-	out := slices.Collect(s.made.below(""))
-	for at, m := range s.oldMade.all() {
-		if _, newer := s.made.get(at); !newer {
-			out = append(out, m)
-		}
-	}
-	slices.SortFunc(out, func(a, b *Made) int { return int(int64(b.First) - int64(a.First)) })
-	return out
-}
-
-// noteMade remembers what a person changed, in two generations, so that
-// forgetting costs nothing.
-func (s State) noteMade(e events.Envelope) State {
-	if !e.Wished() {
-		return s
-	}
-	at := wishKey(e.Actor, e.Change)
-	if e.Change == "" {
-		at += "\x00" + strconv.FormatUint(uint64(e.Seq), 10)
-	}
-	m := Made{Actor: e.Actor, ID: e.Change, First: e.Seq, Time: s.Time}
-	if had, ok := s.MadeBy(e.Actor, e.Change); ok {
-		m = *had
-	}
-	m.Last = e.Seq
-	m.Count++
-	if s.made.len() >= MaxMade {
-		s.oldMade, s.made = s.made, tree[*Made]{}
-	}
-	s.made = s.made.with(at, &m)
-	return s
 }

@@ -23,7 +23,17 @@ last set it. It also tells of objects that are gone.
 
 Examples:
   stave blame deployment/web
-  stave blame cm settings --at 412 -o json`
+  stave blame cm settings --at 412 -o json
+
+A case: who raised the price?
+  $ stave blame cm/settings
+  11  user:admin  apiVersion: v1
+                  data:
+  25  user:admin    tea: "4"
+  11  user:admin  kind: ConfigMap
+                  metadata:
+  11  user:admin    name: settings
+  11  user:admin    namespace: shop`
 }
 
 // Run prints each object as YAML, marked.
@@ -86,7 +96,14 @@ log tells of it.
 
 Examples:
   stave restarts web-7d9c6b8f4-x2k9p
-  stave restarts crash -o json`
+  stave restarts crash -o json
+
+A case: a pod that crashed, after its namespace was deleted.
+  $ stave restarts crash
+  SEQ   CONTAINER   RUN   STARTED                ENDED                  RAN     CODE   REASON   NODE
+  46    c           1     2026-11-28T22:05:33Z   2026-11-28T22:05:33Z   135ms   1      Error    vm
+  49    c           2     2026-11-28T22:05:33Z   2026-11-28T22:05:33Z   60ms    1      Error    vm
+  89    c           3     2026-11-28T22:05:43Z   2026-11-28T22:05:43Z   67ms    1      Error    vm`
 }
 
 // Run prints a row a run, oldest first.

@@ -68,6 +68,7 @@ type cli struct {
 	Explain      explainCmd      `cmd:"" group:"Looking" help:"Tell what the fields of a type mean."`
 	Completion   completionCmd   `cmd:"" group:"Looking" help:"Print a script that completes words for bash, zsh or fish."`
 	Complete     completeCmd     `cmd:"" name:"__complete" hidden:"" help:"What the scripts of completion ask."`
+	Man          manCmd          `cmd:"" group:"Looking" help:"Print a manual page of a verb."`
 	Version      versionCmd      `cmd:"" group:"Looking" help:"Print the versions of the CLI and of the server."`
 
 	Tail    tailCmd    `cmd:"" group:"Time" help:"Print the events of the log as they happened, or as they happen."`

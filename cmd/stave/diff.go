@@ -29,7 +29,21 @@ Examples:
   stave diff -f web.yaml
   stave diff --at 412 --at 500 deploy/web
   stave diff --at 10m -n shop
-  KUBECTL_EXTERNAL_DIFF="diff -N -u --color" stave diff -f manifests/ -R`
+  KUBECTL_EXTERNAL_DIFF="diff -N -u --color" stave diff -f manifests/ -R
+
+A case: what changed between two events.
+  $ stave diff --at 11 --at 25 cm/settings
+  diff -u -N AT-11/configmap.shop.settings AT-25/configmap.shop.settings
+  --- AT-11/configmap.shop.settings	2026-11-28 22:10:03.401480868 +0000
+  +++ AT-25/configmap.shop.settings	2026-11-28 22:10:03.405480868 +0000
+  @@ -1,6 +1,6 @@
+   apiVersion: v1
+   data:
+  -  tea: "3"
+  +  tea: "4"
+   kind: ConfigMap
+   metadata:
+     name: settings`
 }
 
 // exitTrouble is the code of a diff that failed; 1 means differences.

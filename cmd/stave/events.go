@@ -37,7 +37,18 @@ Examples:
   stave events --for pod/web-1
   stave events --for deploy/web --tree
   stave events --at 2h
-  stave events -A --types=Warning -w`
+  stave events -A --types=Warning -w
+
+A case: what followed from one apply.
+  $ stave events --for deploy/web --tree
+  11  2s  user:admin  created deployment/web (the first day)
+  ├─ 12  2s  reconciler:deployment  stored a pod template
+  ├─ 13  2s  reconciler:deployment  created replicaset/web-5fbfb5fd
+  │  └─ 15  2s  reconciler:replicaset  created pod/web-5fbfb5fd-zv54p
+  │     └─ 16  2s  reconciler:schedule  assigned pod/web-5fbfb5fd-zv54p to vm
+  │        ├─ 17  2s  node:vm  pod/web-5fbfb5fd-zv54p: gave it the address 10.244.0.2
+  │        ├─ 18  2s  node:vm  pod/web-5fbfb5fd-zv54p: pulling busybox
+  …`
 }
 
 // Run prints a row for each thing that happened, the newest last.

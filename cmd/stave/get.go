@@ -44,7 +44,20 @@ func (getCmd) Help() string {
   stave get pods -w --from 412
   stave get pods -w --at 10m
   stave get pods --at 10m
-  stave get deploy web -o yaml --at 412`
+  stave get deploy web -o yaml --at 412
+
+A case: a map as it was, before its namespace was deleted.
+  $ stave get cm settings --at 25 -o yaml
+  apiVersion: v1
+  data:
+    tea: "4"
+  kind: ConfigMap
+  metadata:
+    creationTimestamp: "2026-11-28T22:05:07Z"
+    name: settings
+    namespace: shop
+    resourceVersion: "1638400"
+    uid: 43789b5f-ab2f-8196-b1c9-ce2a40c2bf3d`
 }
 
 // Run lists what was asked for.

@@ -30,7 +30,14 @@ Examples:
   stave history
   stave history deployment/web
   stave history deployment/web --diff
-  stave history pod web-1 -o json`
+  stave history pod web-1 -o json
+
+A case: what happened to the prices, although they are gone.
+  $ stave history cm/settings
+  SEQ   TIME                   ACTOR                  WHAT                 CAUSE   MESSAGE
+  11    2026-11-28T22:05:07Z   user:admin             configmaps.created           the shop opens
+  25    2026-11-28T22:05:10Z   user:admin             configmaps.changed           dearer tea
+  103   2026-11-28T22:05:48Z   reconciler:namespace   configmaps.removed   95      removed configmap/settings`
 }
 
 // Run prints a row a change: of one object oldest first, of all newest first.

@@ -49,7 +49,19 @@ Examples:
   stave plan -f web.yaml
   stave plan -f web.yaml -o web.plan
   stave plan -f shop/ --set shop --prune
-  stave plan -f web.yaml --at 10m -o json`
+  stave plan -f web.yaml --at 10m -o json
+
+A case: a shop that is not there yet, and its plan, a change too late.
+  $ stave plan -f shop.yaml -o shop.plan
+  namespace/shop created (not done)
+  configmap/settings created (not done)
+  deployment.apps/web created (not done)
+  deployments.apps/shop/web: 2 made (vm 2)
+    + web-5b9855bb9f-4wzbf  vm
+    + web-5b9855bb9f-smm2r  vm
+  $ stave apply --plan shop.plan
+  error: the plan was made at 9, and what it rests on has changed since; nothing was applied
+    namespace/shop: at 10, 0s ago, user:admin created namespace/shop (the shop opens)`
 }
 
 // Run prints the plan, and keeps it.

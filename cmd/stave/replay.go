@@ -42,7 +42,14 @@ Examples:
   stave replay --from 400 --to 500 --json
   stave replay --from 2026-01-02T15:04:05Z --speed 10
   stave replay --from 1h --into incident/
-  stave replay --check`
+  stave replay --check
+
+A case: what one change led to, in the first milliseconds.
+  $ stave replay --from 25 --to 28
+  25  22:05:10.524  user:admin             configmaps.changed            changed configmap/settings in namespace shop  # dearer tea
+  26  22:05:10.524  user:admin             deployments.apps.changed      changed deployment/web in namespace shop  # dearer tea
+  27  22:05:10.572  reconciler:deployment  templates.stored              stored a pod template  cause=26
+  28  22:05:10.572  reconciler:deployment  replicasets.apps.created      created replicaset/web-8fdbfc674 in namespace shop  cause=26`
 }
 
 // Run plays the stretch.

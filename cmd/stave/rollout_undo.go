@@ -148,7 +148,12 @@ Examples:
   stave rollout undo deployment/web
   stave rollout undo deployment/web --to-revision=2
   stave rollout undo deployment/web --dry-run=server
-  stave rollout undo deployment/web --keep-config`
+  stave rollout undo deployment/web --keep-config
+
+A case: the map has changed since that revision ran.
+  $ stave rollout undo deploy/web -n shop
+  deployment.apps/web rolled back
+  configmap/settings-882v579zbc is a copy of settings as it was at 17`
 }
 
 // Run puts the older template into the deployment; that is a rollout as any other.

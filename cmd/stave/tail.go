@@ -31,7 +31,13 @@ func (tailCmd) Help() string {
   stave tail --from 1 --no-follow
   stave tail --cause 48211
   stave tail --type 'pods.*' --actor user:admin
-  stave tail deploy/web -o json`
+  stave tail deploy/web -o json
+
+A case: what the node does, after a namespace came back.
+  $ stave tail --no-follow --last 3
+  136  22:05:51.962  node:vm                pods.seen                     pod/web-8fdbfc674-n6htz in namespace shop: pulled hello:2  cause=128
+  137  22:05:52.092  node:vm                pods.seen                     pod/web-8fdbfc674-wgv5l in namespace shop: started c, c is ready  cause=128
+  138  22:05:52.093  node:vm                pods.seen                     pod/crash in namespace shop: started c, c is ready  cause=123`
 }
 
 // Run prints events until Ctrl-C, or until the end with --no-follow.

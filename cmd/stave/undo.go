@@ -38,7 +38,19 @@ Examples:
   stave undo 412 --preview
   stave undo 412
   stave undo 412 --only
-  stave undo 412 --force -m "the new image leaks"`
+  stave undo 412 --force -m "the new image leaks"
+
+A case: somebody deleted the namespace.
+  $ stave undo kolynsmr --preview
+  namespace/shop would be created
+  configmap/settings would be created
+  pod/crash would be created
+  deployment.apps/web would be created
+  $ stave undo kolynsmr
+  namespace/shop created
+  configmap/settings created
+  pod/crash created
+  deployment.apps/web created`
 }
 
 // Run asks for the inverse and prints what was done.

@@ -51,7 +51,14 @@ Examples:
   stave whatif --drain n1
   stave whatif --scale deploy/web=50 --add-node cpu=8,memory=32Gi
   stave whatif --lose n2 --at 2h
-  stave whatif -f more.yaml`
+  stave whatif -f more.yaml
+
+A case: is there room for two hundred?
+  $ stave whatif --scale deploy/web=200
+  deployment.apps/web scaled (not done)
+  deployments.apps/shop/web: 107 made (vm 107)
+  deployments.apps/shop/web: 91 left without a node
+    vm: Insufficient pods, need 1, have 0 (add a node)`
 }
 
 // Run prints what would become of the pods.

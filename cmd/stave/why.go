@@ -21,7 +21,20 @@ func (whyCmd) Help() string {
   stave why pod/web-7d9c6b8f4-x2k9p
   stave why deployment web
   stave why pod/web-1 -o json
-  stave why pod/web-1 --at 412`
+  stave why pod/web-1 --at 412
+
+A case: a pod that does not stay up.
+  $ stave why pod/crash
+  pod/crash CrashLoopBackOff: container c does not stay up
+    c, run 3: exit code 1 (Error)
+    its last words:
+      exec /hello: no such file or directory
+  waits for: try 4 of container c in 16s
+  fix: stave logs crash -c c --previous
+  because:
+      90  3s   node:vm              c: CrashLoopBackOff back-off 20s restarting failed container=c pod=crash_shop(7237f37a-4e50-8e83-a989-dcb4ff38b112)
+    ← 42  14s  reconciler:schedule  assigned pod/crash to vm
+    ← 41  14s  user:admin           created pod/crash (stave apply -f crash.yaml)`
 }
 
 // Run explains each object: what is seen, back to who asked.
