@@ -17,8 +17,10 @@
 // A UDP socket that is connected to a backend which its service has lost is closed
 // (bpf/closer.c): it would ask a dead pod for ever. Established TCP is left alone.
 //
-// What to write is decided by package plan; here it is done. IPv6, fragments, and ICMP
-// errors about translated flows are not handled.
+// ICMP errors about translated flows reach who sent the packet; datagrams in pieces are
+// translated piece by piece, as long as the first one comes first.
+//
+// What to write is decided by package plan; here it is done. IPv6 is not handled.
 package ebpf
 
 // The objects are committed, with a stamp of what they were made from and by.

@@ -154,33 +154,6 @@ func TestForwardingFirewall(t *testing.T) {
 	l.expect(l.outside, "tcp", onNode(nodePort), b)
 }
 
-// TestPing: echoes are translated too; the pod's own address is not known outside.
-func TestPing(t *testing.T) {
-	l := newLab(t)
-	a := l.pod("a")
-	must(t, inNetNS(a.ns, func() error {
-		s, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(s)
-		if err := unix.SetsockoptTimeval(s, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
-			return err
-		}
-		echo := []byte{8, 0, 0, 0, 0x12, 0x34, 0, 1}
-		echo[2], echo[3] = 0xe5, 0xca // ^(0x0800 + 0x1234 + 0x0001)
-		if err := unix.Sendto(s, echo, 0, &unix.SockaddrInet4{Addr: netip.MustParseAddr(outsideAddr).As4()}); err != nil {
-			return err
-		}
-		buf := make([]byte, 100)
-		n, _, err := receive(s, buf)
-		if err == nil && (n < 28 || buf[20] != 0 || buf[24] != 0x12 || buf[25] != 0x34) {
-			err = fmt.Errorf("answer %x", buf[:n])
-		}
-		return err
-	}))
-}
-
 // bypass takes a pod out of the socket hooks' sight, as one in a virtual machine would be:
 // its packets to services are translated on its link.
 func (l *lab) bypass(p *pod) {

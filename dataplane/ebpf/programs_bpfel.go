@@ -38,6 +38,21 @@ type programsFrontend struct {
 	Pad   uint8
 }
 
+type programsPieces struct {
+	_     structs.HostLayout
+	Src   uint32
+	Dst   uint32
+	Id    uint16
+	Proto uint8
+	Pad   uint8
+}
+
+type programsPorts struct {
+	_     structs.HostLayout
+	Sport uint16
+	Dport uint16
+}
+
 type programsPrefix struct {
 	_    structs.HostLayout
 	Bits uint32
@@ -93,6 +108,7 @@ type programsVisit struct {
 const (
 	programsMapEntries       = "entries"
 	programsMapFlows         = "flows"
+	programsMapFragments     = "fragments"
 	programsMapFrontends     = "frontends"
 	programsMapInside        = "inside"
 	programsMapMembers       = "members"
@@ -179,6 +195,7 @@ type programsProgramSpecs struct {
 type programsMapSpecs struct {
 	Entries    *ebpf.MapSpec `ebpf:"entries"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
+	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
 	Frontends  *ebpf.MapSpec `ebpf:"frontends"`
 	Inside     *ebpf.MapSpec `ebpf:"inside"`
 	Members    *ebpf.MapSpec `ebpf:"members"`
@@ -223,6 +240,7 @@ func (o *programsObjects) Close() error {
 type programsMaps struct {
 	Entries    *ebpf.Map `ebpf:"entries"`
 	Flows      *ebpf.Map `ebpf:"flows"`
+	Fragments  *ebpf.Map `ebpf:"fragments"`
 	Frontends  *ebpf.Map `ebpf:"frontends"`
 	Inside     *ebpf.Map `ebpf:"inside"`
 	Members    *ebpf.Map `ebpf:"members"`
@@ -240,6 +258,7 @@ func (m *programsMaps) Close() error {
 	return _ProgramsClose(
 		m.Entries,
 		m.Flows,
+		m.Fragments,
 		m.Frontends,
 		m.Inside,
 		m.Members,

@@ -143,13 +143,23 @@ func (w Wire) link(s Seat) error {
 	return w.configure(s, ns)
 }
 
-// makeLink creates both ends, the node's directly in its namespace.
+// makeLink creates both ends, the node's directly in its namespace. What leaves the machine
+// has to fit its uplink, so nodes and their pods get its limit.
 func (w Wire) makeLink(s Seat, ns int) error {
 	if err := deleteLink(w.Link(s.Node)); err != nil { // to a namespace that is no more
 		return err
 	}
+	here, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer here.Close()
+	mtu, err := netdump.UplinkMTU(here)
+	if err != nil {
+		return err
+	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = w.Link(s.Node)
+	attrs.Name, attrs.MTU = w.Link(s.Node), mtu
 	return netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: inside, PeerNamespace: netlink.NsFd(ns)})
 }
 

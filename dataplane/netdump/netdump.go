@@ -25,6 +25,23 @@ func Whole[T any](list func() (T, error)) (T, error) {
 	return out, fmt.Errorf("changed during each of %d lists: %w", tries, err)
 }
 
+// defaultMTU is that of a machine without a default route.
+const defaultMTU = 1500
+
+// UplinkMTU is how large a packet may leave by the link with the default route.
+func UplinkMTU(h *netlink.Handle) (int, error) {
+	routes, err := Routes(h, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
+	if err != nil {
+		return 0, fmt.Errorf("find default route: %w", err)
+	}
+	for _, r := range routes {
+		if l, err := h.LinkByIndex(r.LinkIndex); err == nil {
+			return l.Attrs().MTU, nil
+		}
+	}
+	return defaultMTU, nil
+}
+
 // Links are all links of a namespace.
 func Links(h *netlink.Handle) ([]netlink.Link, error) { return Whole(h.LinkList) }
 

@@ -10,12 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/stave-run/stave/dataplane/netdump"
 )
-
-// defaultMTU is used for pods when the node has no default route to take one from.
-const defaultMTU = 1500
 
 // prepareNode makes the node a router for its pods.
 func (n *Net) prepareNode() error {
@@ -37,8 +32,7 @@ func (n *Net) prepareNode() error {
 			return fmt.Errorf("add route %s: %w", r.Dst, err)
 		}
 	}
-	n.mtu, err = uplinkMTU(n.node)
-	return err
+	return nil
 }
 
 // unprepareNode removes what prepareNode added, as far as it is there.
@@ -73,20 +67,6 @@ func unreachable(o Options) []netlink.Route {
 		}
 	}
 	return out
-}
-
-// uplinkMTU is that of the link with the default route.
-func uplinkMTU(h *netlink.Handle) (int, error) {
-	routes, err := netdump.Routes(h, &netlink.Route{Dst: nil}, netlink.RT_FILTER_DST)
-	if err != nil {
-		return 0, fmt.Errorf("find default route: %w", err)
-	}
-	for _, r := range routes {
-		if l, err := h.LinkByIndex(r.LinkIndex); err == nil {
-			return l.Attrs().MTU, nil
-		}
-	}
-	return defaultMTU, nil
 }
 
 // enableForwarding has to be done on a thread that is in the namespace, for /proc/sys/net

@@ -41,7 +41,6 @@ type Net struct {
 	opts  Options
 	addrs *addresses
 	node  *netlink.Handle
-	mtu   int
 }
 
 // Open prepares the node (forwarding, its own address in the pod network, what is

@@ -91,6 +91,40 @@ func answers(t *testing.T, from, to string, addr netip.Addr) error {
 	return dialed
 }
 
+// TestPodsTakeWhatTheUplinkTakes: neither end of a pod's link takes larger packets than
+// the node's way out, also when that has changed while we ran.
+func TestPodsTakeWhatTheUplinkTakes(t *testing.T) {
+	o := options(t)
+	h, err := handleAt(o.NetNS)
+	must(t, err)
+	defer h.Close()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = "up", 1400
+	must(t, h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "far"}))
+	up, err := h.LinkByName("up")
+	must(t, err)
+	must(t, h.AddrAdd(up, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("192.0.2.1/24"))}))
+	must(t, h.LinkSetUp(up))
+	must(t, h.RouteAdd(&netlink.Route{LinkIndex: up.Attrs().Index, Gw: net.IPv4(192, 0, 2, 2)}))
+	n := open(t, o)
+	for i, mtu := range []int{1400, 1300, 9000} {
+		must(t, h.LinkSetMTU(up, mtu))
+		uid, pod := fmt.Sprint("uid-", i), namespace(t, fmt.Sprint("pod", i))
+		_, err := n.Attach(t.Context(), uid, pod)
+		must(t, err)
+		host, err := h.LinkByName(n.HostLink(uid))
+		must(t, err)
+		p, err := handleAt(pod)
+		must(t, err)
+		defer p.Close()
+		eth0, err := p.LinkByName(podLink)
+		must(t, err)
+		if host.Attrs().MTU != mtu || eth0.Attrs().MTU != mtu {
+			t.Errorf("the uplink takes %d, the pod's link %d and %d", mtu, host.Attrs().MTU, eth0.Attrs().MTU)
+		}
+	}
+}
+
 func TestPodsTalk(t *testing.T) {
 	o := options(t)
 	n := open(t, o)

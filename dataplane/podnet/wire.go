@@ -80,15 +80,20 @@ func (n *Net) wired(name string, ip netip.Addr, pod *netlink.Handle) bool {
 	return err == nil && len(routes) > 0
 }
 
-// makeLink creates both ends, the pod's directly in its namespace.
+// makeLink creates both ends, the pod's directly in its namespace. Its packets are as large
+// as the node's uplink takes them at this time.
 func (n *Net) makeLink(name, uid, netNSPath string, pod *netlink.Handle) (host, inside netlink.Link, err error) {
 	ns, err := netns.GetFromPath(netNSPath)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open network namespace: %w", err)
 	}
 	defer ns.Close()
+	mtu, err := netdump.UplinkMTU(n.node)
+	if err != nil {
+		return nil, nil, err
+	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.TxQLen = name, n.mtu, 1000
+	attrs.Name, attrs.MTU, attrs.TxQLen = name, mtu, 1000
 	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: podLink, PeerNamespace: netlink.NsFd(ns)}
 	if err := n.node.LinkAdd(veth); err != nil {
 		return nil, nil, fmt.Errorf("make link %s: %w", name, err)

@@ -4,7 +4,7 @@
 // pods' addresses towards the outside. They run on the node's links and on the pods'.
 #include <linux/pkt_cls.h>
 #include "sock.h"
-#include "flow.h"
+#include "error.h"
 
 // To the next program on the link: another cluster's, or the kernel's own path.
 #define PASS TC_ACT_UNSPEC
@@ -68,7 +68,8 @@ static __always_inline __u32 outbound(struct __sk_buff *skb, const struct tuple 
 	__u32 link = q.ifindex;
 	__be32 *addr;
 
-	if (r != BPF_FIB_LKUP_RET_SUCCESS && r != BPF_FIB_LKUP_RET_NO_NEIGH)
+	// What is too large for the link is dealt with when it is sent.
+	if (r != BPF_FIB_LKUP_RET_SUCCESS && r != BPF_FIB_LKUP_RET_NO_NEIGH && r != BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return 0;
 	addr = bpf_map_lookup_elem(&uplinks, &link);
 	if (!addr)
@@ -113,8 +114,34 @@ static __always_inline bool stale(struct flow *f, __u32 *id)
 	return false;
 }
 
-// begin chooses a backend for a packet to a service and tracks the flow. A service
-// without backends is left to the kernel, which refuses as for any closed port.
+// too_large: the kernel drops silently what is redirected to a link that is too narrow for
+// it, so its sender is told.
+static __always_inline bool too_large(struct __sk_buff *skb, const struct flow *f, __u16 *mtu)
+{
+	__u32 limit = 0;
+
+	if (!f->ifindex || bpf_map_lookup_elem(&pods, &f->to.dst))
+		return false;
+	if (bpf_check_mtu(skb, f->ifindex, &limit, 0, BPF_MTU_CHK_SEGS) <= 0)
+		return false;
+	*mtu = limit;
+	return true;
+}
+
+// send translates a packet and sends it on.
+static __always_inline int send(struct __sk_buff *skb, const struct packet *p, const struct flow *f)
+{
+	__u16 mtu = 0;
+
+	if (too_large(skb, f, &mtu))
+		return complain(skb, &p->t, UNREACHABLE_TOO_LARGE, mtu);
+	rewrite(skb, p, &f->to);
+	return forward(f);
+}
+
+// begin chooses a backend for a packet to a service and tracks the flow. A node port
+// without backends is left to the kernel, which refuses as for any closed port; the
+// service's own address is nobody's, so the refusal is made here.
 static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, __u32 id, int from)
 {
 	struct entry *e = bpf_map_lookup_elem(&entries, &id);
@@ -128,7 +155,7 @@ static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, 
 	f.desc = READ_ONCE(e->desc);
 	s.raw = pick(id, e, f.desc, p->t.src, bpf_get_hash_recalc(skb));
 	if (!s.raw)
-		return PASS;
+		return bpf_map_lookup_elem(&node_addrs, &p->t.dst) ? PASS : refuse(skb, &p->t);
 	f.to.dst = s.addr;
 	f.to.dport = s.port;
 	remote = !bpf_map_lookup_elem(&pods, &s.addr) && !bpf_map_lookup_elem(&node_addrs, &s.addr);
@@ -145,8 +172,7 @@ static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, 
 		f.to.src = src;
 	if (!track(&p->t, &f, snat, from == FROM_NET ? skb->ifindex : 0))
 		return TC_ACT_SHOT;
-	rewrite(skb, &p->t, &f.to);
-	return forward(&f);
+	return send(skb, p, &f);
 }
 
 // masquerade lets a pod's new flow to the outside go out under the node's address.
@@ -163,8 +189,7 @@ static __always_inline int masquerade(struct __sk_buff *skb, const struct packet
 	f.to.src = src;
 	if (!track(&p->t, &f, true, 0))
 		return TC_ACT_SHOT;
-	rewrite(skb, &p->t, &f.to);
-	return forward(&f);
+	return send(skb, p, &f);
 }
 
 static __always_inline int incoming(struct __sk_buff *skb, int from)
@@ -174,8 +199,11 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	struct flow *f;
 	__u32 *id, *pod;
 
-	if (!parse(skb, &p))
-		return PASS;
+	if (!parse(skb, &p)) {
+		struct flow back;
+
+		return error(skb, &back) ? forward(&back) : PASS;
+	}
 	f = bpf_map_lookup_elem(&flows, &p.t);
 	// A new connection on a used tuple chooses its backend, or its port, again.
 	if (f && p.syn && (f->flags & (FLOW_SERVICE | FLOW_FIN)))
@@ -194,8 +222,7 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 		struct flow now = *f;
 
 		note(f, &p);
-		rewrite(skb, &p.t, &now.to);
-		return forward(&now);
+		return send(skb, &p, &now);
 	}
 	if (id && p.first)
 		return begin(skb, &p, *id, from);
@@ -231,15 +258,19 @@ int from_node(struct __sk_buff *skb)
 	struct packet p = {};
 	struct flow *f;
 
-	if (!parse(skb, &p))
+	if (!parse(skb, &p)) {
+		struct flow back;
+
+		error(skb, &back);
 		return PASS;
+	}
 	f = bpf_map_lookup_elem(&flows, &p.t);
 	if (!f || !(f->flags & FLOW_REPLY))
 		return PASS;
 	struct flow now = *f;
 
 	note(f, &p);
-	rewrite(skb, &p.t, &now.to);
+	rewrite(skb, &p, &now.to);
 	return PASS;
 }
 
