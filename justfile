@@ -18,6 +18,9 @@ machine := "runc=runc ip=iproute2 /etc/ssl/certs/ca-certificates.crt=ca-certific
 # The compiler of the eBPF programs; only `generate` needs it, the objects are committed.
 compiler := "clang=clang llvm-strip=llvm /usr/include/bpf/bpf_helpers.h=libbpf-dev"
 
+# Another kernel, in a virtual machine; only `soak` needs it.
+guests := "qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs"
+
 # The packages whose benchmarks are kept in docs/benchmarks.md.
 benched := "./events/... ./projections/... ./reconcilers/... ./bus/... ./dataplane/..."
 
@@ -50,7 +53,7 @@ test: _root lint
     go test -p 2 -timeout 15m ./...
 
 # The long forms of the tests: more seeds, more rounds, hours if asked (arguments: packages)
-soak *packages="./...": _root _setup _shim
+soak *packages="./...": _root _setup _shim (_install guests)
     STAVE_SOAK=1 go test -p 1 -count=1 -timeout 60m -v {{ packages }}
 
 # A pretended cluster with seeded faults, seed after seed until a judge finds something (-seed N -n N -actions N -trace)

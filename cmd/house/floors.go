@@ -42,6 +42,7 @@ var plan = map[string]room{
 	"gateway/kube/authority": {2, part},
 	"gateway/kube/schema":    {2, part},
 	"node/plan":              {2, pure},
+	"node/guesttest":         {3, shell},
 	"node/imagetest":         {2, part},
 	"node/imagetest/serve":   {4, door},
 	"node/logfile":           {2, part},

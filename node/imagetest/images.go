@@ -81,9 +81,9 @@ func fetchSources(ctx context.Context, dir string) (sources, error) {
 	if err != nil {
 		return sources{}, err
 	}
-	nginx, err := closure(ctx, dir, "nginx", func(name string) bool {
+	nginx, err := Packages(ctx, dir, func(name string) bool {
 		return name == "nginx-common" || strings.HasPrefix(name, "lib") || strings.HasPrefix(name, "zlib")
-	})
+	}, "nginx")
 	return sources{busybox: busybox, nginx: nginx}, err
 }
 

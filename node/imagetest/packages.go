@@ -83,17 +83,18 @@ func packageFile(dir, name string) (string, error) {
 	return slices.Max(files), nil
 }
 
-// closure fetches a package and those it depends on, as far as wanted says so, in a fixed order.
-// Reading the names from the packages keeps this true from one Debian release to the next.
-func closure(ctx context.Context, dir, root string, wanted func(name string) bool) ([]string, error) {
-	names, files := []string{root}, []string{}
+// Packages fetches packages into a folder, where they lie already if they were fetched before, and those that they
+// depend on, as far as wanted says so; in a fixed order. Reading the names from the packages keeps this true from one
+// Debian release to the next.
+func Packages(ctx context.Context, dir string, wanted func(name string) bool, roots ...string) ([]string, error) {
+	names, files := slices.Clone(roots), []string{}
 	for i := 0; i < len(names); i++ {
 		file, err := fetch(ctx, dir, names[i])
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file...)
-		depends, err := exec.CommandContext(ctx, "dpkg-deb", "-f", file[0], "Depends").Output()
+		depends, err := exec.CommandContext(ctx, "dpkg-deb", "--show", "--showformat=${Pre-Depends},${Depends}", file[0]).Output()
 		if err != nil {
 			return nil, fmt.Errorf("read dependencies of %s: %w", names[i], err)
 		}
