@@ -127,7 +127,7 @@ type FullError struct {
 
 // Error implements error.
 func (e *FullError) Error() string {
-	return fmt.Sprintf("the disk of the log (%s) is nearly full: %d MiB are free, %d MiB are needed; make room there, by deleting pods or files, and try again",
+	return fmt.Sprintf("the disk of the log (%s) is nearly full: %d MiB are free, %d MiB are needed; make room there, by deleting pods or files, or keep less history (stave up --keep-history), and try again",
 		e.Dir, e.Free>>20, e.Need>>20)
 }
 

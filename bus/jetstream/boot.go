@@ -53,9 +53,9 @@ type store struct {
 }
 
 // config is the stream's: nothing is ever dropped but by the janitor.
-func config() jetstream.StreamConfig {
+func config(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: streamName, Subjects: []string{events.LogSubjects}, Storage: jetstream.FileStorage, Replicas: 1,
+		Name: streamName, Subjects: []string{events.LogSubjects}, Storage: jetstream.FileStorage, Replicas: replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1,
 		AllowAtomicPublish: true,
 	}
@@ -110,7 +110,7 @@ func (s *store) anew(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
 func (s *store) create(ctx context.Context) (bus.Bounds, error) {
 	js, err := jetstream.New(s.conn)
 	if err == nil {
-		c := config()
+		c := config(1)
 		c.FirstSeq = uint64(s.sealed + 1) // of a log that was restored from its segments
 		_, err = js.CreateStream(ctx, c)
 	}

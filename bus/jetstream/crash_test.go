@@ -29,11 +29,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(3)
 	}
-	if where := os.Getenv(serverEnv); where != "" {
-		if err := serveForever(where); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+	for env, run := range map[string]func(string) error{serverEnv: serveForever, memberEnv: memberForever} {
+		if where := os.Getenv(env); where != "" {
+			if err := run(where); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			os.Exit(3)
 		}
-		os.Exit(3)
 	}
 	os.Exit(m.Run())
 }

@@ -7,5 +7,8 @@
 // the store remembers the watermark, so that the next start can tell a lost tail
 // (erased before anything folds) from a damaged store (refused, by name).
 //
+// Join opens a log that the members of a NATS cluster keep instead: there an
+// acknowledgement is the watermark, and nothing of the store is ours.
+//
 // The server listens on loopback only and takes nobody without a credential.
 package jetstream

@@ -223,11 +223,13 @@ func (h *history) contend(ctx context.Context, client int, a bus.Appender, subje
 	}
 }
 
-// startServer runs a server as a process of its own.
-func startServer(t *testing.T, where string) *exec.Cmd {
+func startServer(t *testing.T, where string) *exec.Cmd { return startProcess(t, serverEnv, where) }
+
+// startProcess runs this test binary as something else, until it is killed.
+func startProcess(t *testing.T, env, where string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), serverEnv+"="+where)
+	cmd.Env = append(os.Environ(), env+"="+where)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -15,10 +15,12 @@ import (
 	"github.com/stave-run/stave/events"
 )
 
-// Log is the embedded server's log.
+// Log is the embedded server's log, or one on servers that are not ours: then
+// there are no blocks, no mark and no reserve.
 type Log struct {
 	dir     string
 	client  *Client // the control plane's connection
+	joined  bool    // the servers are not ours, the connection is
 	context nats.JetStreamContext
 	gaps    []gap
 	blocks  *blocks
@@ -46,10 +48,10 @@ type Log struct {
 	ring    chan struct{} // holds one: something was written
 }
 
-func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
+// newLog is a log before its stream was looked at.
+func newLog(o Options, c *Client) (*Log, error) {
 	l := &Log{dir: o.Dir, client: c, fatal: o.OnFatal, say: o.Progress, changed: make(chan struct{}), ended: make(chan struct{}), ring: make(chan struct{}, 1),
 		full: make(chan struct{}, 1), caught: make(chan struct{}), sealed: make(chan struct{}), sealEvery: sealEvery, hotTail: hotTail}
-	s := &store{dir: o.Dir, say: o.Progress, conn: c.nats}
 	if o.bounds != nil {
 		l.sealEvery, l.hotTail = o.bounds.seal, o.bounds.hot
 	}
@@ -60,7 +62,15 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	if l.context, err = c.nats.JetStream(nats.MaxWait(ackTimeout)); err != nil {
 		return nil, fmt.Errorf("open stream: %w", err)
 	}
-	s.context = l.context
+	return l, nil
+}
+
+func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
+	l, err := newLog(o, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{dir: o.Dir, say: o.Progress, conn: c.nats, context: l.context}
 	if l.mark, s.mark, err = openMark(o.Dir); err != nil {
 		return nil, err
 	}
@@ -87,12 +97,18 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	if l.reserve, err = openReserve(o.Dir, o.Reserve, o.Warn); err != nil {
 		return nil, err
 	}
+	sealing := l.begin(ctx)
+	go l.reserve.watch(sealing)
+	return l, nil
+}
+
+// begin starts what runs beside the log until it is closed.
+func (l *Log) begin(ctx context.Context) context.Context {
 	go l.syncer()
 	sealing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stopSealing = stop
 	go l.sealer(sealing)
-	go l.reserve.watch(sealing)
-	return l, nil
+	return sealing
 }
 
 // segmentDir is where the sealed part of the log lies, in the store's directory.
@@ -168,11 +184,10 @@ func (l *Log) group() error {
 	if upTo == l.Durable() {
 		return nil
 	}
-	if err := l.blocks.sync(); err != nil {
-		return err
-	}
-	if err := l.mark.put(upTo); err != nil {
-		return err
+	if l.blocks != nil { // else the acknowledgement is the watermark
+		if err := errors.Join(l.blocks.sync(), l.mark.put(upTo)); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -325,8 +340,13 @@ func (l *Log) Close() error {
 	<-l.sealed
 	<-l.ended
 	err := l.group()
-	l.blocks.close()
-	err = errors.Join(err, l.mark.close())
+	if l.blocks != nil {
+		l.blocks.close()
+		err = errors.Join(err, l.mark.close())
+	}
+	if l.joined {
+		l.client.Close()
+	}
 	l.mu.Lock()
 	l.tell()
 	l.mu.Unlock()

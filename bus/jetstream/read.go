@@ -132,6 +132,9 @@ func (l *Log) follow(ctx context.Context, from events.Seq, f func(events.Envelop
 		if e.Seq > next {
 			return l.missing(ctx, next)
 		}
+		if l.joined {
+			l.wrote(e.Seq) // by whomever: a majority has what is delivered
+		}
 		if l.tail.put(l.gaps, e, l.sealEvery) {
 			l.ringFull()
 		}

@@ -162,6 +162,9 @@ func (r *reserve) watch(ctx context.Context) {
 
 // Room says why requests cannot be taken: *bus.FullError; nil when they can.
 func (l *Log) Room() error {
+	if l.reserve == nil {
+		return nil // the disk is somebody else's
+	}
 	l.reserve.mu.Lock()
 	defer l.reserve.mu.Unlock()
 	return l.reserve.full
