@@ -10,6 +10,7 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -34,15 +35,12 @@ type feed struct {
 	beats  *projections.Beacon // the newest, when not yet read
 	wake   chan struct{}
 
-	// at is the position that the rows stand at; stale says that some change may be missing.
-	at    events.Position
-	epoch events.Seq
-	stale bool
+	ledger.Reading
 }
 
 func newFeed(a *Agent) *feed {
-	f := &feed{a: a, wake: make(chan struct{}, 1), stale: true, flights: flights{heard: make(chan struct{})}}
-	f.flights.resume(a.journal.unsettled())
+	f := &feed{a: a, wake: make(chan struct{}, 1), Reading: ledger.Reading{Stale: true}, flights: flights{heard: make(chan struct{})}}
+	f.flights.Resume(a.journal.unsettled())
 	a.journal.settled = func() { a.each((*worker).poke) }
 	return f
 }
@@ -92,7 +90,7 @@ func (f *feed) beacon(m bus.Message) {
 // run applies what comes until ctx ends.
 func (f *feed) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if f.stale {
+		if f.Stale {
 			if err := f.fetch(ctx); err != nil {
 				f.a.log.Debug("fetch desired set", "error", err)
 				wait(ctx, nil, time.Now().Add(fetchPause), time.Now())
@@ -101,7 +99,7 @@ func (f *feed) run(ctx context.Context) {
 			}
 		}
 		f.drain()
-		if f.stale {
+		if f.Stale {
 			continue
 		}
 		select {
@@ -122,18 +120,14 @@ func (f *feed) drain() {
 	if beacon == nil {
 		return
 	}
-	if beacon.Epoch != f.epoch || beacon.Nodes[f.a.o.Name] > f.at {
-		f.stale = true // a last message was lost, or another process feeds us now
-	}
+	f.Beacon(*beacon, f.a.o.Name)
 	f.hear(beacon.Epoch, beacon.Durable)
 }
 
 // hear lets go of the evidence that nobody needs any more, and has that said again which a new writer may not have.
 func (f *feed) hear(epoch, durable events.Seq) {
-	f.flights.mu.Lock()
-	before, lease := f.flights.done, f.flights.epoch
-	f.flights.mu.Unlock()
-	if done := f.flights.beacon(epoch, durable); done > before {
+	done, before, lease := f.flights.hear(epoch, durable)
+	if done > before {
 		f.a.journal.durable(done)
 	}
 	if epoch != lease {
@@ -143,14 +137,7 @@ func (f *feed) hear(epoch, durable events.Seq) {
 
 // apply hands changed rows to their workers.
 func (f *feed) apply(m projections.FeedMessage) {
-	if f.stale {
-		return // the set that will be read holds it
-	}
-	if m.Prev > f.at || m.Epoch != f.epoch {
-		f.stale = true
-		return
-	}
-	if m.Position <= f.at {
+	if !f.Take(m) {
 		return
 	}
 	for i := range m.Pods {
@@ -162,7 +149,6 @@ func (f *feed) apply(m projections.FeedMessage) {
 			w.want(nil)
 		}
 	}
-	f.at = m.Position
 }
 
 // fetch reads the whole set: what is not in it shall not be here.
@@ -188,7 +174,7 @@ func (f *feed) fetch(ctx context.Context) error {
 			w.want(nil)
 		}
 	})
-	f.at, f.epoch, f.stale = set.Position, set.Epoch, false
+	f.Whole(set)
 	f.hear(set.Epoch, 0)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/node/ledger"
 )
 
 // placeFile keeps what the cluster said of this node, so that it can go on while nobody answers.
@@ -111,7 +112,7 @@ func (a *Agent) tellFacts(ctx context.Context, uid events.UID) error {
 	if err := readJSON(path, &before); err == nil && reflect.DeepEqual(before, now) {
 		return nil
 	}
-	if err := a.journal.add(ctx, piece{Node: &now.Facts}); err != nil {
+	if err := a.journal.add(ctx, piece{Piece: ledger.Piece{Node: &now.Facts}}); err != nil {
 		return err
 	}
 	return writeJSON(path, now)

@@ -15,16 +15,15 @@ import (
 	"sync"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/node/ledger"
 )
 
 // maxJournal is where the journal is written anew without what is done, in bytes.
 const maxJournal = 1 << 20
 
-// piece is what was seen of one pod, or of the node itself, at one moment.
+// piece is one line of the journal: what was seen, or a mark.
 type piece struct {
-	Num  uint64            `json:"num,omitempty"`
-	Pod  *events.PodSeen   `json:"pod,omitempty"`
-	Node *events.NodeFacts `json:"node,omitempty"`
+	ledger.Piece
 	// Done, alone in a line, says that all up to this number is durable in the log.
 	Done uint64 `json:"done,omitempty"`
 	// Sent, with Seq and Epoch, says that all up to this number was appended, where, and under which lease.
@@ -239,7 +238,7 @@ func (j *journal) durable(num uint64) {
 	writeLine(&b, piece{Done: num})
 	_, err := j.file.Write(b.Bytes())
 	j.size += int64(b.Len())
-	if err == nil && j.size > maxJournal && len(j.kept) < maxFlush {
+	if err == nil && j.size > maxJournal && len(j.kept) < ledger.MaxFlush {
 		err = j.rewrite()
 	}
 	if err != nil {
@@ -263,14 +262,14 @@ func (j *journal) landed(mark piece) {
 }
 
 // unsettled is what an earlier agent appended under its last lease; the feed will tell whether it is durable.
-func (j *journal) unsettled() (epoch events.Seq, wait []flight) {
+func (j *journal) unsettled() (epoch events.Seq, wait []ledger.Flight) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, m := range j.sent {
 		if m.Epoch != epoch {
 			epoch, wait = m.Epoch, nil
 		}
-		wait = append(wait, flight{last: m.Sent, seq: m.Seq})
+		wait = append(wait, ledger.Flight{Last: m.Sent, Seq: m.Seq})
 	}
 	return epoch, wait
 }

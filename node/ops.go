@@ -13,6 +13,7 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/node/logfile"
 	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/node/runtime"
@@ -56,7 +57,7 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 // at all.
 func (w *worker) tell(ctx context.Context, row *projections.DesiredPod, facts ...events.Fact) error {
 	seen := events.PodSeen{Namespace: row.Pod.Namespace, Name: row.Pod.Name, UID: row.UID, Assigned: row.Assigned, Facts: facts}
-	if err := w.a.journal.add(ctx, piece{Pod: &seen}); err != nil {
+	if err := w.a.journal.add(ctx, piece{Piece: ledger.Piece{Pod: &seen}}); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	w.update(func(o plan.Observed) plan.Observed { return o.Tell(facts) })

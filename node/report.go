@@ -3,18 +3,16 @@ package node
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/node/ledger"
 )
 
 // Bounds of a flush.
 const (
-	// maxFlush is the most pieces that one event says.
-	maxFlush = 500
 	// flushPatience is how long one append may take before it counts as lost.
 	flushPatience = 10 * time.Second
 	// firstRetry and lastRetry bound the pause after a failed append.
@@ -22,20 +20,12 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// flights are the flushes that the log has acknowledged but not yet said to be durable.
+// flights are the flushes on their way, for two goroutines: who sends, and who hears what is durable.
 type flights struct {
-	mu    sync.Mutex
-	sent  uint64 // the last piece appended
-	done  uint64 // the last piece that is durable
-	epoch events.Seq
-	wait  []flight
+	mu sync.Mutex
+	ledger.Flights
 	// heard is closed when the lease is known: what is sent before could not be told from what another writer lost.
 	heard chan struct{}
-}
-
-type flight struct {
-	last uint64 // piece
-	seq  events.Seq
 }
 
 // send appends the journal's pieces in order: at once what there is, and together what gathers meanwhile.
@@ -47,9 +37,9 @@ func (a *Agent) send(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		sent, epoch := f.sent, f.epoch
+		sent, epoch := f.Sent, f.Epoch
 		f.mu.Unlock()
-		pieces, more := a.journal.after(sent, maxFlush)
+		pieces, more := a.journal.after(sent, ledger.MaxFlush)
 		if len(pieces) == 0 {
 			wait(ctx, more, a.now().Add(lastRetry), a.now())
 			continue
@@ -65,46 +55,25 @@ func (a *Agent) send(ctx context.Context) {
 	}
 }
 
-// landed notes where a flush stands, unless another writer took the log meanwhile: then all is said again.
+// landed notes where a flush stands.
 func (f *flights) landed(last uint64, seq, epoch events.Seq) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.epoch != epoch {
-		return false
-	}
-	f.sent = last
-	f.wait = append(f.wait, flight{last: last, seq: seq})
-	return true
+	return f.Landed(last, seq, epoch)
 }
 
-// resume takes over what an earlier agent sent.
-func (f *flights) resume(epoch events.Seq, wait []flight) {
-	if len(wait) > 0 {
-		f.epoch, f.wait, f.sent = epoch, wait, wait[len(wait)-1].last
-	}
-}
-
-// beacon hears how far the log is durable, and returns the last piece that is. A new epoch may have begun with a log
-// that lost its tail: what was not durable before it is said again.
-func (f *flights) beacon(epoch, durable events.Seq) (done uint64) {
+// hear hears how far the log is durable. It returns the last piece that is, the one that was before, and the lease before.
+func (f *flights) hear(epoch, durable events.Seq) (done, before uint64, lease events.Seq) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if epoch != f.epoch {
-		if f.epoch != 0 {
-			f.sent, f.wait = f.done, nil
-		}
-		f.epoch = epoch
-	}
+	before, lease = f.Done, f.Epoch
+	done = f.Hear(epoch, durable)
 	select {
 	case <-f.heard:
 	default:
 		close(f.heard)
 	}
-	for len(f.wait) > 0 && f.wait[0].seq <= durable {
-		f.done = f.wait[0].last
-		f.wait = f.wait[1:]
-	}
-	return f.done
+	return done, before, lease
 }
 
 // flush appends one event, again and again until it landed. The same operation id lets the fold see that it is the same.
@@ -134,34 +103,11 @@ func (a *Agent) flush(ctx context.Context, pieces []piece) (events.Seq, error) {
 	}
 }
 
-// envelope makes one event of pieces. Its cause is the newest assignment in it.
+// envelope makes one event of pieces.
 func (a *Agent) envelope(pieces []piece) events.Envelope {
-	var seen events.Seen
-	var cause events.Seq
-	at := map[events.UID]int{}
-	for _, p := range pieces {
-		if p.Node != nil {
-			seen.Node = p.Node
-		}
-		if p.Pod == nil {
-			continue
-		}
-		cause = max(cause, p.Pod.Assigned)
-		i, ok := at[p.Pod.UID]
-		if ok && seen.Pods[i].Assigned == p.Pod.Assigned {
-			seen.Pods[i].Facts = append(seen.Pods[i].Facts, p.Pod.Facts...)
-			continue
-		}
-		at[p.Pod.UID] = len(seen.Pods)
-		own := *p.Pod
-		own.Facts = append([]events.Fact(nil), p.Pod.Facts...)
-		seen.Pods = append(seen.Pods, own)
+	told := make([]ledger.Piece, len(pieces))
+	for i, p := range pieces {
+		told[i] = p.Piece
 	}
-	actor := events.NodeActor(a.o.Name)
-	basis := a.journal.id + " " + strconv.FormatUint(pieces[0].Num, 10) + "-" + strconv.FormatUint(pieces[len(pieces)-1].Num, 10)
-	key := events.Key{Resource: events.Nodes, Name: a.o.Name}
-	return events.Envelope{
-		Subject: events.SeenSubject(a.o.Name), Type: events.PodsSeen, Version: 1, Actor: actor, Cause: cause, Now: a.now(),
-		Op: events.NewOpID(a.o.Cluster, actor, basis, key, 0), Body: events.MustBody(seen),
-	}
+	return ledger.Teller{Cluster: a.o.Cluster, Node: a.o.Name, Journal: a.journal.id}.Event(told, a.now())
 }

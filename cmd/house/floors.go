@@ -43,6 +43,7 @@ var plan = map[string]room{
 	"gateway/kube/schema":    {2, part},
 	"node/plan":              {2, pure},
 	"node/guesttest":         {3, shell},
+	"node/ledger":            {2, pure},
 	"node/imagetest":         {2, part},
 	"node/imagetest/serve":   {4, door},
 	"node/logfile":           {2, part},
