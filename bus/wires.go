@@ -27,6 +27,11 @@ type Wires interface {
 	Accept(subject string, serve func(ctx context.Context, hello Request, s Stream)) (stop func(), err error)
 }
 
+// Audience is what some wires know: whether anybody listens on a subject now. What nobody hears need not be said.
+type Audience interface {
+	Listens(subject string) bool
+}
+
 // Request is what a server is asked.
 type Request struct {
 	Subject string

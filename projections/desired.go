@@ -135,7 +135,7 @@ type Beacon struct {
 	Epoch   events.Seq      `json:"epoch"`
 	Durable events.Seq      `json:"durable"` // the watermark: evidence above it has to be kept
 	Network events.Position `json:"network"` // last position on the network feed
-	// Nodes has the last position sent to each node.
+	// Nodes has the last position sent to each node whose turn it is: to all where there are few.
 	Nodes map[string]events.Position `json:"nodes"`
 }
 

@@ -80,6 +80,9 @@ func (s State) replicaSetStatus(o *Object, v *appsv1.ReplicaSet, now time.Time) 
 // fullyLabeled counts the pods that carry all labels of the template; adopted
 // ones may not.
 func (s State) fullyLabeled(o *Object, v *appsv1.ReplicaSet) int {
+	if o.Owner != nil && o.Tally.Apart == 0 {
+		return o.Tally.Pods // a deployment never changes a set's template: what was made of it has its labels
+	}
 	n := 0
 	for child := range s.Children(o.UID) {
 		if p, ok := s.PodOf(child.Key); !ok || child.Key.Resource != events.Pods || countPod(child, p).Pods == 0 {

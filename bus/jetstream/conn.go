@@ -28,6 +28,7 @@ type Client struct {
 	user  string
 	nats  *nats.Conn
 	wrote func(events.Seq) // told of every acknowledged append
+	hears func(subject string) bool
 
 	prefix string // of this connection's reply subjects
 
@@ -74,7 +75,7 @@ func Dial(ctx context.Context, o DialOptions) (*Client, error) {
 }
 
 func dial(url string, cred Credential, more ...nats.Option) (*Client, error) {
-	c := &Client{user: cred.User, waiting: map[string]*waiter{}, wrote: func(events.Seq) {}}
+	c := &Client{user: cred.User, waiting: map[string]*waiter{}, wrote: func(events.Seq) {}, hears: func(string) bool { return true }}
 	options := append([]nats.Option{
 		nats.Name("stave " + cred.User), nats.UserInfo(cred.User, cred.Password),
 		nats.CustomInboxPrefix(inboxPrefix(cred.User)),
@@ -108,6 +109,9 @@ func connectError(err error) error {
 	}
 	return fmt.Errorf("%w: %w", bus.ErrUnreachable, err)
 }
+
+// Listens implements bus.Audience. A client that is not the server's own cannot know, and says yes.
+func (c *Client) Listens(subject string) bool { return c.hears(subject) }
 
 // Close ends the connection; whoever waits for something gets bus.ErrUnreachable.
 func (c *Client) Close() {

@@ -83,6 +83,7 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 	}
 	var err error
 	if s.control, err = s.connect(controlUser, s.password); err == nil {
+		s.control.hears = s.nats.GlobalAccount().SubscriptionInterest
 		s.log, err = openLog(ctx, o, s.control)
 	}
 	if err != nil {

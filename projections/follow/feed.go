@@ -48,6 +48,7 @@ type Feed struct {
 	before projections.State              // the view before the queue's first tick
 	base   events.Position                // the least that every node feed is taken to stand at
 	last   map[string]events.Position     // node → position of the last message to it
+	turn   string                         // the node with which the next beacon begins
 	net    events.Position                // of the last message on the network feed
 	shown  map[events.Key]events.Position // derived objects: the last position told
 }
@@ -119,18 +120,30 @@ func (f *Feed) flush() {
 	ticks = slices.DeleteFunc(ticks, func(t tick) bool { return t.event.Seq <= f.before.Seq })
 	var all []projections.Change
 	for _, t := range ticks {
+		all = append(all, t.changes...)
+	}
+	f.nodes(newest, all) // first: there is work to be done
+	f.network(newest, ticks)
+	for _, t := range ticks {
 		for _, c := range t.changes {
 			f.object(t, c)
 		}
-		all = append(all, t.changes...)
 		f.before = t.view
 	}
-	f.nodes(newest, all)
-	f.network(newest, ticks)
+}
+
+// heard tells whether anybody would hear of an object. Few tap the feed, and to encode an object costs more than to fold
+// the event that changed it.
+func (f *Feed) heard(subject string) bool {
+	a, ok := f.Wires.(bus.Audience)
+	return !ok || a.Listens(subject)
 }
 
 // object tells of one object's change.
 func (f *Feed) object(t tick, c projections.Change) {
+	if !f.heard(string(events.LiveSubject(c.Key))) {
+		return
+	}
 	how, view, prev := "MODIFIED", t.view, events.Position(0)
 	if c.Before == nil {
 		how = "ADDED"
@@ -210,7 +223,14 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 	}
 	keys := slices.SortedFunc(maps.Keys(last), func(a, b events.Key) int { return cmp.Compare(last[a].at, last[b].at) })
 	for _, k := range keys {
+		if k.Resource == events.Services {
+			f.endpoints(v, k, last[k])
+		}
 		m := projections.FeedMessage{Position: last[k].at, Prev: f.net, Epoch: v.Epoch}
+		f.net = m.Position
+		if !f.heard(string(events.NetFeedSubject(k))) {
+			continue // who comes reads the whole first
+		}
 		if row, ok := projections.NetRow(v, k); ok {
 			m.Services = []projections.NetService{row}
 		} else if row, ok := projections.NetNodeRow(v, k); ok {
@@ -218,28 +238,32 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 		} else {
 			m.Dropped = []events.Key{k}
 		}
-		f.net = m.Position
 		f.publish(string(events.NetFeedSubject(k)), nil, events.MustBody(m))
-		if k.Resource == events.Services {
-			f.endpoints(v, k, last[k])
-		}
 	}
 }
 
 // endpoints tells people who tap of what is derived from a service; once a
 // flush, because it is as large as the service.
 func (f *Feed) endpoints(v projections.State, k events.Key, m moved) {
+	_, here := v.Get(k)
 	k.Resource = events.Endpoints
+	if !here {
+		delete(f.shown, k)
+		return
+	}
 	prev, how := f.shown[k], "MODIFIED"
+	if prev == 0 {
+		how = "ADDED"
+	}
+	f.shown[k] = m.at
+	if !f.heard(string(events.LiveSubject(k))) {
+		return
+	}
 	o, ok := v.Object(k, m.tick.view.Time)
 	if !ok {
 		delete(f.shown, k)
 		return
 	}
-	if prev == 0 {
-		how = "ADDED"
-	}
-	f.shown[k] = m.at
 	f.live(k, m.tick, m.at, prev, how, o)
 }
 
@@ -253,10 +277,29 @@ func (f *Feed) beacon() {
 		return // what it would say is not what was told
 	}
 	b := projections.Beacon{Epoch: v.Epoch, Durable: v.Seq, Network: f.net, Nodes: map[string]events.Position{}}
-	for o := range v.List(events.Nodes, "") {
-		b.Nodes[o.Key.Name] = f.at(o.Key.Name)
+	for _, n := range f.round(v) {
+		b.Nodes[n] = f.at(n)
 	}
 	f.publish(projections.BeaconSubject, nil, events.MustBody(b))
+}
+
+// maxTold is of how many nodes one beacon says where they stand. Every node reads every beacon: one that spoke of all would
+// cost the square of their number.
+const maxTold = 64
+
+// round are the nodes whose turn it is, by name.
+func (f *Feed) round(v projections.State) []string {
+	var all []string
+	for o := range v.List(events.Nodes, "") {
+		all = append(all, o.Key.Name)
+	}
+	if len(all) <= maxTold {
+		return all
+	}
+	i, _ := slices.BinarySearch(all, f.turn)
+	out := slices.Concat(all[i:], all[:i])
+	f.turn = out[maxTold]
+	return out[:maxTold]
 }
 
 func (f *Feed) publish(subject string, header map[string]string, body []byte) {
