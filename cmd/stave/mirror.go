@@ -7,8 +7,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
@@ -36,6 +38,30 @@ func (s *session) mirrorChanges(ctx context.Context, req wire.WatchRequest, m *m
 		return err
 	}
 	defer stream.Close()
+	ctx, stop := context.WithCancelCause(ctx)
+	some := make(chan struct{}, 1)
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	defer stop(nil)
+	reading.Go(func() { stop(m.read(ctx, stream, some)) })
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-some:
+		}
+		began := time.Now()
+		changed(m.all())
+		// To look at all objects costs as much as there are: what comes meanwhile is looked at together.
+		sleep(ctx, mirrorRest*time.Since(began))
+	}
+}
+
+// mirrorRest is how many times as long as it took to look at the objects passes before they are looked at again.
+const mirrorRest = 9
+
+// read takes changes until the stream ends, and rings for each.
+func (m *mirrored) read(ctx context.Context, stream bus.Stream, some chan<- struct{}) error {
 	for {
 		f, err := stream.Recv(ctx)
 		if err != nil {
@@ -46,12 +72,16 @@ func (s *session) mirrorChanges(ctx context.Context, req wire.WatchRequest, m *m
 			return fmt.Errorf("decode watch event: %w", err)
 		}
 		m.take(e.Type, e.Object)
-		changed(m.all())
+		select {
+		case some <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // mirrored are the objects of a request as they are now.
 type mirrored struct {
+	mu      sync.Mutex
 	objects map[events.Key]json.RawMessage
 }
 
@@ -60,6 +90,8 @@ func (m *mirrored) take(change string, raw json.RawMessage) {
 	if err != nil {
 		return // of a kind that this CLI does not know
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if change == "DELETED" {
 		delete(m.objects, k)
 		return
@@ -69,6 +101,8 @@ func (m *mirrored) take(change string, raw json.RawMessage) {
 
 // all are the objects in the order of their names.
 func (m *mirrored) all() []json.RawMessage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	keys := slices.Collect(maps.Keys(m.objects))
 	slices.SortFunc(keys, func(a, b events.Key) int {
 		if a.Namespace != b.Namespace {

@@ -143,11 +143,14 @@ func (p *progress) image(b *branch, l leaf) {
 func (p *progress) leaves(b *branch, leaves []leaf) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := make(map[string]leaf, len(b.leaves))
+	for _, l := range b.leaves {
+		before[l.name] = l
+	}
 	for i, l := range leaves {
 		leaves[i].began = p.now()
-		old := slices.IndexFunc(b.leaves, func(o leaf) bool { return o.name == l.name })
-		if old >= 0 && b.leaves[old].state == l.state {
-			leaves[i].began = b.leaves[old].began
+		if old, ok := before[l.name]; ok && old.state == l.state {
+			leaves[i].began = old.began
 			continue
 		}
 		p.tell(b.title+": "+l.name, l.state)
