@@ -23,6 +23,7 @@ type nodeCmd struct {
 	Leave  nodeLeaveCmd  `cmd:"" help:"Take a node of this machine out of its cluster, with all that runs on it."`
 	Token  nodeTokenCmd  `cmd:"" help:"Make the file with which a node joins."`
 	Join   nodeJoinCmd   `cmd:"" help:"Run a node in the network namespace that this command is in."`
+	Hollow nodeHollowCmd `cmd:"" help:"Pretend nodes, which run nothing: for tests of scale."`
 	Delete nodeDeleteCmd `cmd:"" help:"Take a node out of the cluster; it is let in no more."`
 }
 

@@ -55,7 +55,7 @@ type cluster struct {
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
 	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startNode,
+		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())

@@ -22,6 +22,8 @@ type upCmd struct {
 	ContainerdAddress string        `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
 	NodeName          string        `help:"Name of this machine's node; its host name when empty." placeholder:"NAME"`
 	Nodes             int           `help:"Make this many nodes on this machine, each in a network namespace of its own; this machine itself is the one node when 0." placeholder:"N"`
+	Hollow            int           `help:"Pretend this many further nodes, which run nothing: for tests of scale. As many as before when 0." placeholder:"N"`
+	Pretend           hollowFlags   `embed:"" prefix:"hollow-"`
 	NodeGrace         time.Duration `name:"node-monitor-grace-period" help:"How long a node may be silent before it counts as lost." default:"40s"`
 	KeepHistory       span          `help:"How far back the past can be told; what is older is cut off when it fills a segment of the log. For ever when 0." default:"0" placeholder:"TIME"`
 	UndoWindow        time.Duration `help:"How long a deleted Secret can be brought back; after that its key is destroyed." default:"720h"`
@@ -36,7 +38,8 @@ func (upCmd) Help() string {
   sudo stave up
   sudo stave up --detach
   sudo stave up --detach --nodes=3
-  sudo stave up --detach --keep-history=90d
+		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()}, {"--keep-history", time.Duration(c.KeepHistory).String()},
+		{"--hollow", strconv.Itoa(c.Hollow)},
   sudo stave up --name test --data-dir /tmp/test --detach`
 }
 
@@ -59,8 +62,11 @@ func (c *upCmd) Run(ctx context.Context, s *session) error {
 	if err := l.make(); err != nil {
 		return err
 	}
-	if c.Nodes < 0 || c.NodeGrace <= 0 || c.UndoWindow < 0 {
-		return errors.New("--nodes, --node-monitor-grace-period and --undo-window cannot be negative")
+	if c.Nodes < 0 || c.Hollow < 0 || c.NodeGrace <= 0 || c.UndoWindow < 0 {
+		return errors.New("--nodes, --hollow, --node-monitor-grace-period and --undo-window cannot be negative")
+	}
+	if err := c.Pretend.check(); err != nil {
+		return err
 	}
 	if c.Detach {
 		return c.detach(ctx, s, l)
@@ -210,12 +216,13 @@ func (c *upCmd) args(s *session) []string {
 		{"--name", c.Name}, {"--data-dir", c.DataDir}, {"--registry-hosts", c.RegistryHosts}, {"--containerd-address", c.ContainerdAddress},
 		{"--node-name", c.NodeName}, {"--listen", c.Listen}, {"--pod-cidr", c.PodCIDR}, {"--service-cidr", c.ServiceCIDR}, {"--kubeconfig", s.Kubeconfig},
 		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()}, {"--keep-history", time.Duration(c.KeepHistory).String()}, {"--undo-window", c.UndoWindow.String()},
+		{"--hollow", strconv.Itoa(c.Hollow)},
 	} {
 		if f.value != "" {
 			args = append(args, f.flag+"="+f.value)
 		}
 	}
-	return args
+	return append(args, c.Pretend.args()...)
 }
 
 func lastLines(path string, n int) string {
