@@ -90,27 +90,32 @@ __attribute__((noinline)) int claim_port(struct tuple *back, const struct flow *
 	__u32 start = bpf_get_prandom_u32(), now = now_seconds();
 	__be16 oldest_port = 0;
 	__s32 oldest = -1;
+	struct tuple key;
+	struct flow value;
 
 	if (!back || !reply)
 		return 0;
+	// Kernels before 6.2 take keys and values of tables from their own stack alone.
+	key = *back;
+	value = *reply;
 	for (__u32 i = 0; i < SNAT_TRIES && i < snat_count; i++) {
 		struct flow *other;
 
-		back->dport = bpf_htons(snat_first + (start + i) % snat_count);
-		if (!bpf_map_update_elem(&flows, back, reply, BPF_NOEXIST))
+		back->dport = key.dport = bpf_htons(snat_first + (start + i) % snat_count);
+		if (!bpf_map_update_elem(&flows, &key, &value, BPF_NOEXIST))
 			return 1;
-		other = bpf_map_lookup_elem(&flows, back);
+		other = bpf_map_lookup_elem(&flows, &key);
 		if (!other)
 			continue;
 		if (other->flags & FLOW_CLOSED)
-			return take_over(back, reply);
-		if (age(back, other, now) > oldest) {
-			oldest = age(back, other, now);
-			oldest_port = back->dport;
+			return take_over(&key, &value);
+		if (age(&key, other, now) > oldest) {
+			oldest = age(&key, other, now);
+			oldest_port = key.dport;
 		}
 	}
-	back->dport = oldest_port;
-	return oldest_port && take_over(back, reply);
+	back->dport = key.dport = oldest_port;
+	return oldest_port && take_over(&key, &value);
 }
 
 // track records both directions of a new flow t → f->to. With snat the source port of
