@@ -22,7 +22,7 @@ compiler := "clang=clang llvm-strip=llvm /usr/include/bpf/bpf_helpers.h=libbpf-d
 guests := "qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs"
 
 # The packages whose benchmarks are kept in docs/benchmarks.md.
-benched := "./events/... ./projections/... ./reconcilers/... ./bus/... ./dataplane/..."
+benched := "./events/... ./projections/... ./reconcilers/... ./bus/... ./dataplane/... ./node/containerd"
 
 # Not SA1019 (deprecated): people's manifests name deprecated kinds and fields, and honouring them is our work.
 checks := "inherit,-SA1019"

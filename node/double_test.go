@@ -103,7 +103,15 @@ func (d *double) Import(context.Context, io.Reader) ([]runtime.Image, error) {
 	return nil, errors.New("not here")
 }
 
-func (d *double) EnsureSandbox(_ context.Context, s runtime.SandboxSpec) (runtime.Sandbox, error) {
+func (d *double) EnsureSandbox(ctx context.Context, s runtime.SandboxSpec) (runtime.Sandbox, error) {
+	box, err := d.box(s)
+	if err == nil && s.Beside != nil {
+		err = s.Beside(ctx, box)
+	}
+	return box, err
+}
+
+func (d *double) box(s runtime.SandboxSpec) (runtime.Sandbox, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.called("sandbox"); err != nil {

@@ -195,27 +195,34 @@ func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) e
 	return nil
 }
 
-func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (string, error) {
+// attach makes the sandbox and wires it, and gives the pod's address.
+func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (ip string, err error) {
 	spec := row.Pod.Spec
-	n, _, network := w.a.describe()
+	n, _, _ := w.a.describe()
 	if err := plan.HostnameError(&row.Pod, n); err != nil {
 		return "", err
 	}
-	box, err := w.a.o.Runtime.EnsureSandbox(ctx, runtime.SandboxSpec{
+	_, err = w.a.o.Runtime.EnsureSandbox(ctx, runtime.SandboxSpec{
 		UID: string(row.UID), Namespace: row.Pod.Namespace, Name: row.Pod.Name, Hostname: plan.Hostname(&row.Pod, n),
 		HostNetwork: spec.HostNetwork, HostIPC: spec.HostIPC, HostPID: spec.HostPID,
 		SharePID: isTrue(spec.ShareProcessNamespace),
+		Beside: func(ctx context.Context, box runtime.Sandbox) (err error) {
+			if box.Created {
+				w.update(plan.Observed.Afresh)
+			}
+			if ip = n.IP; !spec.HostNetwork {
+				ip, err = w.wire(ctx, row, box.NetNSPath)
+			}
+			return err
+		},
 	})
-	if err != nil {
-		return "", err
-	}
-	if box.Created {
-		w.update(plan.Observed.Afresh)
-	}
-	if spec.HostNetwork {
-		return n.IP, nil
-	}
-	addr, err := network.Attach(ctx, string(row.UID), box.NetNSPath)
+	return ip, err
+}
+
+// wire gives the pod its link and its address.
+func (w *worker) wire(ctx context.Context, row *projections.DesiredPod, netNSPath string) (string, error) {
+	_, _, network := w.a.describe()
+	addr, err := network.Attach(ctx, string(row.UID), netNSPath)
 	if err != nil {
 		return "", fmt.Errorf("attach network: %w", err)
 	}

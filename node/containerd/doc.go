@@ -16,7 +16,7 @@
 //	(r *Runtime) Pull(ctx, ref, func(PullProgress)) (Image, error)        // *PullError
 //	(r *Runtime) Lookup(ctx, ref) (Image, bool, error)
 //	(r *Runtime) Import(ctx, io.Reader) ([]Image, error)
-//	(r *Runtime) EnsureSandbox(ctx, SandboxSpec) (Sandbox, error)         // idempotent
+//	(r *Runtime) EnsureSandbox(ctx, SandboxSpec) (Sandbox, error)         // idempotent; wires the network beside
 //	(r *Runtime) RemoveSandbox(ctx, podUID) error                         // idempotent; its containers go first
 //	(r *Runtime) Create(ctx, ContainerSpec) (id string, err error)        // idempotent; *CreateError
 //	(r *Runtime) Start(ctx, id) (pid int, err error)                      // *StartError

@@ -39,6 +39,7 @@ func TestContainers(t *testing.T) {
 		{"shared pod", testShared},
 		{"last words", testLastWords},
 		{"host network", testHostNetwork},
+		{"beside", testBeside},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(n.in(t)) })
 	}
@@ -284,6 +285,21 @@ func testLastWords(n *node) {
 	out, _ := n.run(n.spec("p1", "talker", "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo end"))
 	if len(out) != 1000000+len("\nend\n") || !strings.HasSuffix(out, "\nend\n") {
 		n.t.Errorf("%d bytes", len(out))
+	}
+}
+
+// testBeside holds that the network can be wired while the shim starts, and that what fails there fails the sandbox.
+func testBeside(n *node) {
+	defer n.RemoveSandbox(context.Background(), "beside")
+	unwired := errors.New("no address")
+	for _, want := range []error{unwired, nil} {
+		var seen runtime.Sandbox
+		s := runtime.SandboxSpec{UID: "beside", Namespace: "default", Name: "beside", Hostname: "beside",
+			Beside: func(_ context.Context, box runtime.Sandbox) error { seen = box; return want }}
+		box, err := n.EnsureSandbox(n.t.Context(), s)
+		if !errors.Is(err, want) || !pinned(seen.NetNSPath) || err == nil && box != seen {
+			n.t.Errorf("%v: %+v, beside %+v", err, box, seen)
+		}
 	}
 }
 

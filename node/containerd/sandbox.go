@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -29,11 +30,21 @@ func (r *Runtime) EnsureSandbox(ctx context.Context, s runtime.SandboxSpec) (run
 	if err != nil {
 		return runtime.Sandbox{}, fmt.Errorf("make sandbox of pod %s/%s: %w", s.Namespace, s.Name, err)
 	}
-	if err := r.ensureShim(ctx, s); err != nil {
-		return runtime.Sandbox{}, fmt.Errorf("make sandbox of pod %s/%s: %w", s.Namespace, s.Name, err)
-	}
 	box := r.sandbox(s.UID)
 	box.Created = made
+	var shim, beside error
+	var both sync.WaitGroup
+	both.Go(func() { shim = r.ensureShim(ctx, s) })
+	if s.Beside != nil {
+		beside = s.Beside(ctx, box)
+	}
+	both.Wait()
+	if shim != nil {
+		shim = fmt.Errorf("make sandbox of pod %s/%s: %w", s.Namespace, s.Name, shim)
+	}
+	if err := errors.Join(beside, shim); err != nil {
+		return runtime.Sandbox{}, err
+	}
 	return box, nil
 }
 

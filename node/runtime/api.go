@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
@@ -40,6 +41,9 @@ type SandboxSpec struct {
 	SharePID bool
 	// Labels come back in SandboxState; keys as in Kubernetes.
 	Labels map[string]string
+	// Beside, if set, is called when the namespaces are there, while the rest of the sandbox is still being made: it may
+	// wire the pod's network meanwhile. The sandbox is made when both are done.
+	Beside func(context.Context, Sandbox) error
 }
 
 // Sandbox is a pod's shared room: namespaces pinned by bind mounts, a shim, a parent cgroup. No process holds it open.
