@@ -57,9 +57,15 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// testImages is where a machine without Go has the images ready.
+const testImages = "/guest/images"
+
 // testImage makes an archive of an image NAME:test out of the program testdata/NAME: one that answers UDP, one that is
 // well or not as it is told. No Debian package small enough does.
 func testImage(t *testing.T, name string) string {
+	if made := filepath.Join(testImages, name+".tar"); existing(made) != nil {
+		return made
+	}
 	dir := t.TempDir()
 	archive := filepath.Join(dir, name+".tar")
 	for _, args := range [][]string{
