@@ -60,7 +60,7 @@ func (l *Log) through(ctx context.Context, next events.Seq, f func(events.Envelo
 	}
 	for {
 		if _, sealed := l.archive.Bounds(); next <= sealed {
-			if err := l.archive.Read(ctx, next, sealed, step); err != nil {
+			if err := l.archive.Read(ctx, after(l.gaps, next), sealed, step); err != nil {
 				return l.orCut(next, err)
 			}
 			next = max(next, sealed+1) // a recorded gap may be at its end

@@ -220,9 +220,14 @@ func (a *Archive) cutOff(s *segment, err error) bool {
 	return errors.Is(err, fs.ErrNotExist) && !slices.Contains(a.segments(), s)
 }
 
-// Read calls f for the sealed events from..to, in order.
+// Read calls f for the sealed events from..to, in order. Where the segments begin
+// only after from it is fs.ErrNotExist: what was cut off is not passed over.
 func (a *Archive) Read(ctx context.Context, from, to events.Seq, f func(events.Envelope) error) error {
-	for _, s := range a.segments() {
+	all := a.segments()
+	if len(all) > 0 && from < all[0].First {
+		return fmt.Errorf("read from %d: the segments begin at %d: %w", from, all[0].First, fs.ErrNotExist)
+	}
+	for _, s := range all {
 		if s.Last < from || s.First > to {
 			continue
 		}

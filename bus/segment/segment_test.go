@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -291,6 +292,22 @@ func TestSealingAndCutting(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(dir + "/*"); len(left) != 1 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// A reader that begins below what is left is told so, and reads over no hole.
+func TestReadBelowTheCut(t *testing.T) {
+	all := many(1, 900)
+	a := archive(t, t.TempDir(), all[:300], all[300:600], all[600:])
+	if err := a.Cut(301); err != nil {
+		t.Fatal(err)
+	}
+	err := a.Read(t.Context(), 300, 900, func(e events.Envelope) error {
+		t.Fatalf("read %d", e.Seq)
+		return nil
+	})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("from before the cut: %v", err)
 	}
 }
 
