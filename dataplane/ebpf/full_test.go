@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,10 +19,10 @@ func TestFullTables(t *testing.T) {
 	l := newLabWith(t, func(o *Options) { o.Unplaced = func(r plan.Refusals) { told <- r } })
 	a, b, c := l.pod("a"), l.pod("b"), l.pod("c")
 	want := []plan.Service{web(0, b)}
-	for i := range plan.MaxSlots >> 14 {
-		want = append(want, huge(i, 1<<14))
+	for i := range plan.MaxSlots >> 15 {
+		want = append(want, huge(i, 1<<15))
 	}
-	for order := 13; order >= 0; order-- { // and what lies between
+	for order := 14; order >= 0; order-- { // and what lies between
 		want = append(want, huge(100+order, 1<<order))
 	}
 	late := web(0, c)
@@ -48,11 +49,25 @@ func TestFullTables(t *testing.T) {
 	l.expect(a.ns, "tcp", "10.201.0.12:80", c)
 }
 
+// TestLargeSet: a set of backends that reaches over several windows of the mapped table is
+// found again as it was written.
+func TestLargeSet(t *testing.T) {
+	l := newLab(t)
+	s := huge(1, 3<<(windowOrder-1))
+	l.apply(s)
+	must(t, l.plane.Close())
+	l.open()
+	got, _ := l.plane.written.Lookup(plan.Frontend{Addr: s.ClusterIP, Port: 80, Proto: plan.TCP})
+	if !slices.Equal(got, s.Ports[0].Endpoints) {
+		t.Fatalf("%d backends were read back, %d written, and not the same", len(got), len(s.Ports[0].Endpoints))
+	}
+}
+
 // huge is a service of n backends that nobody calls.
 func huge(i, n int) plan.Service {
 	p := plan.Port{Proto: plan.TCP, Port: 80}
 	for j := range n {
-		p.Endpoints = append(p.Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 210, byte(j >> 8), byte(j)}), uint16(1000+i)))
+		p.Endpoints = append(p.Endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 210 + byte(j>>16), byte(j >> 8), byte(j)}), uint16(1000+i)))
 	}
 	return plan.Service{Key: fmt.Sprintf("huge/s%02d", i), ClusterIP: netip.AddrFrom4([4]byte{10, 201, 1, byte(i)}), Ports: []plan.Port{p}}
 }

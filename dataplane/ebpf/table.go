@@ -18,33 +18,49 @@ import (
 type table struct {
 	frontends *ebpf.Map
 	entries   []programsEntry
-	slots     []uint64
+	slots     *ebpf.Map
+	windows   map[uint32][]uint64 // of slots, by number
 	mapped    [][]byte
 }
 
+// windowOrder is how many slots are mapped at once, 1 MiB of them. What is mapped counts as
+// memory of this process, touched or not, and most clusters need the first window alone.
+const windowOrder = 17
+
 func openTable(frontends, entries, slots *ebpf.Map) (*table, error) {
-	t := &table{frontends: frontends}
-	e, err := t.mapIn(entries)
+	t := &table{frontends: frontends, slots: slots, windows: map[uint32][]uint64{}}
+	e, err := t.mapIn(entries, 0, entries.MaxEntries())
 	if err != nil {
-		return nil, err
-	}
-	s, err := t.mapIn(slots)
-	if err != nil {
-		t.close()
 		return nil, err
 	}
 	t.entries = unsafe.Slice((*programsEntry)(unsafe.Pointer(&e[0])), entries.MaxEntries())
-	t.slots = unsafe.Slice((*uint64)(unsafe.Pointer(&s[0])), slots.MaxEntries())
 	return t, nil
 }
 
-func (t *table) mapIn(m *ebpf.Map) ([]byte, error) {
-	b, err := unix.Mmap(m.FD(), 0, int(m.MaxEntries()*m.ValueSize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+// mapIn maps n rows of a table from the given one on.
+func (t *table) mapIn(m *ebpf.Map, from, n uint32) ([]byte, error) {
+	size := int(m.ValueSize())
+	b, err := unix.Mmap(m.FD(), int64(from)*int64(size), int(n)*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map table %s into memory: %w", m, err)
 	}
 	t.mapped = append(t.mapped, b)
 	return b, nil
+}
+
+// slotsFrom are the slots from one on, to the end of its window.
+func (t *table) slotsFrom(slot uint32) ([]uint64, error) {
+	const size = 1 << windowOrder
+	number, within := slot>>windowOrder, slot%size
+	if w, ok := t.windows[number]; ok {
+		return w[within:], nil
+	}
+	b, err := t.mapIn(t.slots, number<<windowOrder, size)
+	if err != nil {
+		return nil, err
+	}
+	t.windows[number] = unsafe.Slice((*uint64)(unsafe.Pointer(&b[0])), size)
+	return t.windows[number][within:], nil
 }
 
 func (t *table) close() error {
@@ -53,7 +69,7 @@ func (t *table) close() error {
 			return fmt.Errorf("unmap table: %w", err)
 		}
 	}
-	t.mapped, t.entries, t.slots = nil, nil, nil
+	t.mapped, t.entries, t.windows = nil, nil, nil
 	return nil
 }
 
@@ -62,7 +78,7 @@ func (t *table) make(w plan.Write) error {
 	var err error
 	switch w := w.(type) {
 	case plan.SetBackends:
-		t.setBackends(w)
+		err = t.setBackends(w)
 	case plan.Bind:
 		err = t.frontends.Put(frontendKey(w.Frontend), w.ID)
 	case plan.Unbind:
@@ -75,13 +91,23 @@ func (t *table) make(w plan.Write) error {
 }
 
 // setBackends fills the new extent before the one store that makes it visible.
-func (t *table) setBackends(w plan.SetBackends) {
-	for i, b := range w.Backends {
-		atomic.StoreUint64(&t.slots[int(w.Base)+i], slotOf(b))
+func (t *table) setBackends(w plan.SetBackends) error {
+	base := w.Base
+	for left := w.Backends; len(left) > 0; {
+		slots, err := t.slotsFrom(base)
+		if err != nil {
+			return err
+		}
+		n := min(len(slots), len(left))
+		for i, b := range left[:n] {
+			atomic.StoreUint64(&slots[i], slotOf(b))
+		}
+		base, left = base+uint32(n), left[n:]
 	}
 	e := &t.entries[w.ID]
 	atomic.StoreUint32(&e.Affinity, w.AffinitySeconds)
 	atomic.StoreUint64(&e.Desc, uint64(w.Base)<<32|uint64(len(w.Backends)))
+	return nil
 }
 
 // read returns what the tables hold. A row that points out of range is left out; its
@@ -94,7 +120,10 @@ func (t *table) read() ([]plan.Row, error) {
 		id   uint32
 	)
 	for it := t.frontends.Iterate(); it.Next(&key, &id); {
-		row, ok := t.row(key, id)
+		row, ok, err := t.row(key, id)
+		if err != nil {
+			return nil, err
+		}
 		if !ok {
 			bad = append(bad, key)
 			continue
@@ -109,21 +138,27 @@ func (t *table) read() ([]plan.Row, error) {
 	return rows, nil
 }
 
-func (t *table) row(key programsFrontend, id uint32) (plan.Row, bool) {
+func (t *table) row(key programsFrontend, id uint32) (r plan.Row, ok bool, err error) {
 	if int(id) >= len(t.entries) {
-		return plan.Row{}, false
+		return r, false, nil
 	}
 	e := &t.entries[id]
 	desc := atomic.LoadUint64(&e.Desc)
 	base, count := desc>>32, desc&(1<<32-1)
-	if base+count > uint64(len(t.slots)) {
-		return plan.Row{}, false
+	if base+count > uint64(t.slots.MaxEntries()) {
+		return r, false, nil
 	}
-	r := plan.Row{Frontend: frontendOf(key), ID: id, Base: uint32(base), AffinitySeconds: e.Affinity}
-	for _, s := range t.slots[base : base+count] {
-		r.Backends = append(r.Backends, backendOf(s))
+	r = plan.Row{Frontend: frontendOf(key), ID: id, Base: uint32(base), AffinitySeconds: e.Affinity}
+	for uint64(len(r.Backends)) < count {
+		slots, err := t.slotsFrom(uint32(base) + uint32(len(r.Backends)))
+		if err != nil {
+			return r, false, err
+		}
+		for _, s := range slots[:min(uint64(len(slots)), count-uint64(len(r.Backends)))] {
+			r.Backends = append(r.Backends, backendOf(s))
+		}
 	}
-	return r, true
+	return r, true, nil
 }
 
 // be32 and be16 lay a number out as it travels, in a field that C reads as it is.

@@ -8,7 +8,7 @@ import (
 // Bounds of the kernel's tables, as orders: the tables hold 1<<order of each.
 const (
 	idOrder   = 16
-	slotOrder = 20
+	slotOrder = 21
 )
 
 // MaxIDs is how many entries (service ports) fit; MaxSlots how many backend slots,

@@ -12,9 +12,9 @@
 
 // Bounds; the agent's planner has the same two in its own package and a test compares them.
 #define MAX_ENTRIES (1 << 16)
-#define MAX_SLOTS   (1 << 20)
+#define MAX_SLOTS   (1 << 21)
 // How often a range of that many slots can be halved.
-#define SLOT_ORDER  20
+#define SLOT_ORDER  21
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
