@@ -84,8 +84,6 @@ func helper(options string) int {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	// The process runs before its shim has heard of it from runc; one that is lost in between is known to nobody.
-	time.Sleep(300 * time.Millisecond)
 	fmt.Println("ready", 0)
 	select {}
 }

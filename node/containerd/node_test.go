@@ -45,6 +45,9 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(helperEnv); role != "" {
 		os.Exit(helper(role))
 	}
+	if role := os.Getenv(momentEnv); role != "" {
+		os.Exit(momentHelper(role))
+	}
 	code := m.Run()
 	if world.registry != nil {
 		world.registry.Close()
@@ -90,6 +93,7 @@ func options(t testing.TB, name string) Options {
 		Shim:          world.shim,
 		Log:           slog.New(slog.NewTextHandler(testLog{t}, nil)),
 	}
+	t.Cleanup(func() { os.RemoveAll(o.Root) }) // or the next round of the same test would find it
 	t.Cleanup(func() { checkNothingLeft(t, o) })
 	return o
 }
