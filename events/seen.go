@@ -24,6 +24,8 @@ type NodeFacts struct {
 	MachineID        string            `json:"machineID,omitempty"`
 	BootID           string            `json:"bootID,omitempty"`
 	Conditions       []NodeCondition   `json:"conditions,omitempty"` // pressure and the like, beside Ready
+	// MaxProcesses is how many processes and threads each container may have; 0 was not said.
+	MaxProcesses int `json:"maxProcesses,omitempty"`
 }
 
 // The conditions that Stave's nodes judge, beside Ready: true when something is wrong.
@@ -65,12 +67,14 @@ const (
 	FactPullFailed FactKind = "pull-failed" // Reason is ErrImagePull or InvalidImageName or ErrImageNeverPull, Message the registry's words
 	FactStarted    FactKind = "started"     // a run began: ContainerID
 	FactNotStarted FactKind = "not-started" // a run could not begin: Reason, Message, Code
-	FactExited     FactKind = "exited"      // a run ended: Code, Signal, Reason, OOM, Tail, StartedAt
+	FactExited     FactKind = "exited"      // a run ended: Code, Signal, Reason, OOM (with Limit, Victim), Tail, StartedAt
 	FactReady      FactKind = "ready"       // a container answers
 	FactUnready    FactKind = "unready"     // it no longer does: Message; Reason is Unhealthy when a probe said so
 	FactUp         FactKind = "up"          // a run's startup is over: what follows in the pod may begin
 	FactUnhealthy  FactKind = "unhealthy"   // a probe fails, and nothing follows from it yet: Message holds its words
 	FactKilling    FactKind = "killing"     // the node ends a run and not the pod: Reason, Message holds the words of what failed
+	FactStarved    FactKind = "starved"     // the kernel killed processes of a run that goes on, for want of memory: Count, Limit, Victim, Message
+	FactCrowded    FactKind = "crowded"     // a run was refused to fork, having as many processes as it may: Count, Limit, Message
 	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
 	FactStopping   FactKind = "stopping"    // the node began to stop the pod: Message says why
 	FactStopped    FactKind = "stopped"     // nothing of the pod runs any more and its resources are free
@@ -97,6 +101,10 @@ type Fact struct {
 	StartedAt   time.Time `json:"startedAt,omitzero"`   // of the run that exited
 	Until       time.Time `json:"until,omitzero"`       // end of a back-off
 	Took        int64     `json:"tookMillis,omitempty"` // milliseconds
+	// Count is how often since the run began; it is told anew when it has grown much, not each time.
+	Count  int    `json:"count,omitempty"`
+	Limit  string `json:"limit,omitempty"`  // the container's own that was met, a quantity; empty when it was another's
+	Victim string `json:"victim,omitempty"` // whom the kernel killed, "tail (pid 7)", as far as it still tells
 }
 
 // Why a node ends a run of a pod that goes on: the Reason of a FactKilling. Unhealthy is that of a FactUnready.

@@ -33,6 +33,10 @@ import (
 type Runtime interface {
 	Adopt(ctx context.Context) error
 	Exits() <-chan runtime.Exit
+	// Strain reads what a run, counted from 0, met of its limits, and names whom the kernel killed when more than known;
+	// Strained gives the pods of which it may have changed.
+	Strain(podUID, name string, run, known int) runtime.Strain
+	Strained() <-chan string
 	Pull(ctx context.Context, ref string, progress func(runtime.PullProgress)) (runtime.Image, error)
 	Lookup(ctx context.Context, ref string) (runtime.Image, bool, error)
 	Import(ctx context.Context, archive io.Reader) ([]runtime.Image, error)
@@ -178,6 +182,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	running.Go(func() { a.send(ctx) })
 	running.Go(func() { a.beat(ctx) })
 	running.Go(func() { a.watchSizes(ctx) })
+	running.Go(func() { a.watchStrain(ctx) })
 	running.Go(func() { a.remember(ctx) })
 	if err := a.enter(ctx); err != nil {
 		return err

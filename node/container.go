@@ -34,7 +34,7 @@ func (a *Agent) containerSpec(row *projections.DesiredPod, op plan.Start, podIP 
 		PodUID: string(row.UID), Namespace: row.Pod.Namespace, Pod: row.Pod.Name, Name: c.Name,
 		Run: op.Run - 1, Position: uint64(row.Assigned),
 		Image: c.Image, Command: env.Expand(c.Command), Args: env.Expand(c.Args), Env: env.List(), WorkingDir: c.WorkingDir,
-		Mounts: mounts, Resources: resources(c), Security: a.security(row.Pod.Spec.SecurityContext, c.SecurityContext),
+		Mounts: mounts, Resources: resources(c, a.o.Facts.MaxProcesses), Security: a.security(row.Pod.Spec.SecurityContext, c.SecurityContext),
 		Sysctls: sysctls(&row.Pod.Spec),
 		TTY:     c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		LogPath: a.logPath(row, c.Name, op.Run),
@@ -50,12 +50,12 @@ const (
 	minQuota      = 1000
 )
 
-// maxProcesses is how many processes and threads a container may have: more than real programs want, and so few that one
+// maxProcesses is how many processes and threads a container may have when nobody says otherwise: more than real programs want, and so few that one
 // which only forks leaves the node enough.
 const maxProcesses = 4096
 
-func resources(c corev1.Container) runtime.Resources {
-	r := runtime.Resources{PidsLimit: maxProcesses}
+func resources(c corev1.Container, processes int) runtime.Resources {
+	r := runtime.Resources{PidsLimit: int64(processes)}
 	request, ok := c.Resources.Requests[corev1.ResourceCPU]
 	if !ok {
 		request = c.Resources.Limits[corev1.ResourceCPU]

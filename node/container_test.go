@@ -32,7 +32,7 @@ func TestResources(t *testing.T) {
 		{"least", q("1m", ""), q("1m", ""), runtime.Resources{PidsLimit: maxProcesses, CPUShares: 2, CPUQuota: 1000}},
 	} {
 		c := corev1.Container{Resources: corev1.ResourceRequirements{Requests: tt.requests, Limits: tt.limits}}
-		if got := resources(c); got != tt.want {
+		if got := resources(c, maxProcesses); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

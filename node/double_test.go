@@ -75,6 +75,10 @@ func (d *double) Stats(_ context.Context, id string) (runtime.Stats, error) {
 	return runtime.Stats{At: time.Now(), CPU: time.Second, Memory: 2, WorkingSet: 1}, nil
 }
 
+// Strain and Strained: nothing in memory meets a limit.
+func (d *double) Strain(string, string, int, int) runtime.Strain { return runtime.Strain{} }
+func (d *double) Strained() <-chan string                        { return nil }
+
 func (d *double) Root(context.Context, string) (runtime.Root, error) {
 	return runtime.Root{}, errors.New("containers in memory have no files")
 }

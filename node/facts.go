@@ -39,6 +39,9 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 	if len(f.Capacity) == 0 {
 		f.Capacity = capacity()
 	}
+	if f.MaxProcesses == 0 {
+		f.MaxProcesses = maxProcesses
+	}
 	if len(f.Allocatable) == 0 {
 		f.Allocatable = f.Capacity
 	}

@@ -58,7 +58,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 	case runtime.StatusExited:
 		run.Phase = plan.Exited
 		if c.Exit != nil {
-			run.Exit = exitOf(*c.Exit)
+			run.Exit, run.Strain = exitOf(*c.Exit), strainOf(c.Exit.Strain)
 		}
 	default:
 		run.Phase = plan.Created
@@ -70,7 +70,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 }
 
 func exitOf(e runtime.Exit) plan.Exit {
-	return plan.Exit{Code: e.Code, Signal: e.Signal, OOM: e.OOM, Lost: e.Lost, Starved: e.Starved, At: e.At}
+	return plan.Exit{Code: e.Code, Signal: e.Signal, OOM: e.Strain.Kills > 0, Lost: e.Lost, Starved: e.Strain.Starved, Machine: e.Strain.Machine, At: e.At}
 }
 
 // readExits hears how containers ended.
@@ -116,7 +116,7 @@ func (w *worker) endLocked(e runtime.Exit) bool {
 			continue
 		}
 		if c.Phase != plan.Exited {
-			c.Phase, c.Exit = plan.Exited, exitOf(e)
+			c.Phase, c.Exit, c.Strain = plan.Exited, exitOf(e), strainOf(e.Strain)
 			w.obs = w.obs.Put(c)
 		}
 		return true

@@ -11,7 +11,7 @@ import (
 // sizeEvery is how often volumes on disk that have a bound are measured: the file system does not hold them to it.
 const sizeEvery = 10 * time.Second
 
-// watchSizes finds the pods whose volumes have outgrown their bounds.
+// watchSizes finds the pods whose volumes have outgrown their bounds, or which met a limit that nobody spoke of.
 func (a *Agent) watchSizes(ctx context.Context) {
 	tick := time.NewTicker(sizeEvery)
 	defer tick.Stop()
@@ -21,6 +21,7 @@ func (a *Agent) watchSizes(ctx context.Context) {
 			return
 		case <-tick.C:
 			a.each((*worker).measure)
+			a.each((*worker).lookForStrain)
 		}
 	}
 }

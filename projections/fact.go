@@ -59,6 +59,10 @@ func (f *folding) containerFact(p *Pod, x events.Fact) {
 		f.started(&c, x)
 	case events.FactExited:
 		f.exited(&c, x)
+	case events.FactStarved:
+		f.strain(&c, &c.Starved, x)
+	case events.FactCrowded:
+		f.strain(&c, &c.Crowded, x)
 	case events.FactReady, events.FactUnready, events.FactUp, events.FactUnhealthy, events.FactKilling:
 		c.feel(x)
 	default:
@@ -84,6 +88,14 @@ func (c *Container) feel(x events.Fact) {
 	}
 }
 
+// strain is a limit that a run met, told by a count that only grows.
+func (f *folding) strain(c *Container, told **Strain, x events.Fact) {
+	if c.Phase != Running || x.Run != c.Run || *told != nil && x.Count <= (*told).Count {
+		return // late, or said twice
+	}
+	*told = &Strain{Count: x.Count, Limit: x.Limit, Message: x.Message, Mark: f.mark()}
+}
+
 // waits tells whether a fact is about the time before a run.
 func waits(k events.FactKind) bool {
 	return k == events.FactPulling || k == events.FactPulled || k == events.FactPullFailed || k == events.FactBackoff
@@ -103,7 +115,7 @@ func (f *folding) started(c *Container, x events.Fact) {
 	}
 	c.Run, c.Phase, c.Reason, c.Message, c.Until = x.Run, Running, "", "", time.Time{}
 	c.ContainerID, c.StartedAt, c.Ready, c.Since = x.ContainerID, x.At, false, f.mark()
-	c.Up, c.Killing = false, ""
+	c.Up, c.Killing, c.Starved, c.Crowded = false, "", nil, nil
 }
 
 func (f *folding) exited(c *Container, x events.Fact) {
@@ -117,6 +129,9 @@ func (f *folding) exited(c *Container, x events.Fact) {
 	c.Reason, c.Message = x.Reason, x.Message
 	c.Exit = f.exit(x)
 	c.Exit.Killed = c.Killing
+	if c.Crowded != nil {
+		c.Exit.Crowded = c.Crowded.Message
+	}
 }
 
 // notStarted is a run that ended before it began: the container waits, and the

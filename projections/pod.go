@@ -45,9 +45,19 @@ type Container struct {
 	Ready       bool           `cbor:",omitzero"`
 	Up          bool           `cbor:",omitzero"` // the present run's startup is over
 	Killing     string         `cbor:",omitzero"` // why its node ends the present run, in the words of what failed
+	Starved     *Strain        `cbor:",omitzero"` // processes of the present run that the kernel killed for want of memory; nil when none
+	Crowded     *Strain        `cbor:",omitzero"` // forks that were refused to the present run; nil when none
 	Exit        *Exit          `cbor:",omitzero"` // of the present run, when Phase is Terminated
 	Last        *Exit          `cbor:",omitzero"` // of the run before
 	Since       Mark           `cbor:",omitzero"` // of Phase
+}
+
+// Strain is a limit that a run met and that did not end it.
+type Strain struct {
+	Count   int    `cbor:",omitzero"` // how often, as last told
+	Limit   string `cbor:",omitzero"` // the container's own, a quantity; empty when it was another's
+	Message string `cbor:",omitzero"`
+	Mark           // of the last telling
 }
 
 // ContainerPhase is where a run is; within a run it only moves forward.
@@ -69,6 +79,7 @@ type Exit struct {
 	Message     string    `cbor:",omitzero"`
 	Tail        string    `cbor:",omitzero"`
 	OOM         bool      `cbor:",omitzero"`
+	Crowded     string    `cbor:",omitzero"` // what was told of forks that were refused to it; empty when none was
 	Killed      string    `cbor:",omitzero"` // why its node ended it, in the words of the probe or hook that failed; empty when it did not
 	ContainerID string    `cbor:",omitzero"`
 	StartedAt   time.Time `cbor:",omitzero"`

@@ -31,6 +31,7 @@ type membership struct {
 	credential jetstream.Credential
 	registries string // directory of registry mirrors
 	containerd string // socket of one outside; empty embeds one
+	bounds     boundFlags
 	outside    string // pinned namespace of the machine, when the node's is another
 }
 
@@ -80,7 +81,7 @@ func (n *member) facts() (events.NodeFacts, error) {
 	if err != nil {
 		return events.NodeFacts{}, err
 	}
-	f := events.NodeFacts{Addresses: []string{address.String()}, AgentVersion: version}
+	f := events.NodeFacts{Addresses: []string{address.String()}, AgentVersion: version, MaxProcesses: n.bounds.MaxProcesses}
 	if n.outside != "" {
 		f.Hostname = n.node
 	}

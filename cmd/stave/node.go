@@ -67,6 +67,7 @@ func (s *session) token(ctx context.Context, node string) ([]byte, error) {
 
 // nodeJoinCmd is `stave node join`.
 type nodeJoinCmd struct {
+	boundFlags
 	Token             string `required:"" help:"File that 'stave node token' made." placeholder:"FILE"`
 	DataDir           string `help:"Where images and volumes are kept; a directory of the node's own below /var/lib/stave when empty." placeholder:"DIR"`
 	RegistryHosts     string `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
@@ -85,7 +86,7 @@ Examples:
 
 // Run is the node until it is stopped.
 func (c *nodeJoinCmd) Run(ctx context.Context, s *session) error {
-	if err := errors.Join(needRoot("node join"), needRunc()); err != nil {
+	if err := errors.Join(needRoot("node join"), needRunc(), c.boundFlags.check()); err != nil {
 		return err
 	}
 	t, err := readToken(c.Token)
@@ -107,7 +108,7 @@ func (c *nodeJoinCmd) Run(ctx context.Context, s *session) error {
 	}
 	defer lock.Close()
 	return c.run(ctx, s, membership{layout: l, cluster: t.Cluster, node: t.Node, server: t.Server, credential: t.Credential,
-		registries: c.RegistryHosts, containerd: c.ContainerdAddress, outside: c.Outside})
+		registries: c.RegistryHosts, containerd: c.ContainerdAddress, outside: c.Outside, bounds: c.boundFlags})
 }
 
 func (c *nodeJoinCmd) run(ctx context.Context, s *session, m membership) error {

@@ -18,6 +18,7 @@ import (
 // nodeAddCmd is `stave node add`.
 type nodeAddCmd struct {
 	clusterFlags
+	boundFlags
 	Nodes             []string `arg:"" name:"node" help:"Names of the nodes."`
 	RegistryHosts     string   `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
 	ContainerdAddress string   `help:"Socket of a containerd to use; an embedded one when empty." placeholder:"SOCKET"`
@@ -34,6 +35,9 @@ Examples:
 
 // Run adds one node after another.
 func (c *nodeAddCmd) Run(ctx context.Context, s *session) error {
+	if err := c.boundFlags.check(); err != nil {
+		return err
+	}
 	l, unlock, err := c.hold("node add")
 	if err != nil {
 		return err
@@ -89,7 +93,7 @@ func (c *nodeAddCmd) add(ctx context.Context, s *session, l layout, f *fleet, na
 	if err := l.keepFleet(*f); err != nil {
 		return err
 	}
-	at := sitter{layout: l, fleet: *f, node: n, token: raw, registries: c.RegistryHosts, containerd: c.ContainerdAddress}
+	at := sitter{layout: l, fleet: *f, node: n, token: raw, registries: c.RegistryHosts, containerd: c.ContainerdAddress, bounds: c.boundFlags}
 	if err := at.start(ctx); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (c *cluster) startFleet(ctx context.Context, up *upCmd, say func(string, ..
 		if err != nil {
 			return fmt.Errorf("let node %s in: %w", n.Name, err)
 		}
-		s := sitter{layout: c.layout, fleet: c.fleet, node: n, token: raw, registries: up.RegistryHosts, containerd: up.ContainerdAddress}
+		s := sitter{layout: c.layout, fleet: c.fleet, node: n, token: raw, registries: up.RegistryHosts, containerd: up.ContainerdAddress, bounds: up.boundFlags}
 		if err := s.start(ctx); err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ type sitter struct {
 	node       fleetNode
 	token      []byte
 	registries string
+	bounds     boundFlags
 	containerd string
 }
 
@@ -117,7 +118,7 @@ func (s sitter) spawn(ctx context.Context, at layout) error {
 }
 
 func (s sitter) args(at layout) []string {
-	args := []string{"node", "join", "--token=" + at.token(), "--outside=" + at.outside(), "--data-dir=" + at.data}
+	args := append([]string{"node", "join", "--token=" + at.token(), "--outside=" + at.outside(), "--data-dir=" + at.data}, s.bounds.args()...)
 	for _, f := range []struct{ flag, value string }{{"--registry-hosts", s.registries}, {"--containerd-address", s.containerd}} {
 		if f.value != "" {
 			args = append(args, f.flag+"="+f.value)

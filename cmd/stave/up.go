@@ -17,6 +17,7 @@ import (
 type upCmd struct {
 	clusterFlags
 	kubeFlags
+	boundFlags
 	Detach            bool          `short:"d" help:"Return when the cluster is ready; it runs on in the background."`
 	RegistryHosts     string        `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
 	ContainerdAddress string        `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
@@ -65,7 +66,7 @@ func (c *upCmd) Run(ctx context.Context, s *session) error {
 	if c.Nodes < 0 || c.Hollow < 0 || c.NodeGrace <= 0 || c.UndoWindow < 0 {
 		return errors.New("--nodes, --hollow, --node-monitor-grace-period and --undo-window cannot be negative")
 	}
-	if err := c.Pretend.check(); err != nil {
+	if err := errors.Join(c.Pretend.check(), c.boundFlags.check()); err != nil {
 		return err
 	}
 	if c.Detach {
@@ -222,7 +223,7 @@ func (c *upCmd) args(s *session) []string {
 			args = append(args, f.flag+"="+f.value)
 		}
 	}
-	return append(args, c.Pretend.args()...)
+	return append(append(args, c.Pretend.args()...), c.boundFlags.args()...)
 }
 
 func lastLines(path string, n int) string {

@@ -214,13 +214,13 @@ func TestAdopt(t *testing.T) {
 // checkEnds looks for the exits that nobody watched.
 func checkEnds(n *node, before time.Time) {
 	n.t.Helper()
-	if exit := n.exit(runtime.ContainerID("p1", "ender", 2)); exit.Code != 11 || exit.Lost || exit.OOM || exit.Run != 2 || exit.Name != "ender" || exit.PodUID != "p1" || exit.At.After(before) {
+	if exit := n.exit(runtime.ContainerID("p1", "ender", 2)); exit.Code != 11 || exit.Lost || exit.Strain.Kills > 0 || exit.Run != 2 || exit.Name != "ender" || exit.PodUID != "p1" || exit.At.After(before) {
 		n.t.Errorf("%+v", exit)
 	}
 	if out := n.output(helperSpecs(n.options)[1]); !strings.HasSuffix(out, "last words\n") {
 		n.t.Errorf("%q", out)
 	}
-	if exit := n.exit(runtime.ContainerID("p1", "hungry", 2)); exit.Code != 137 || !exit.OOM || exit.Lost {
+	if exit := n.exit(runtime.ContainerID("p1", "hungry", 2)); exit.Code != 137 || exit.Strain.Kills == 0 || exit.Lost {
 		n.t.Errorf("%+v", exit)
 	}
 }
@@ -302,7 +302,7 @@ func TestExitRecordOfDeadShim(t *testing.T) {
 	if exit := n.exit(runtime.ContainerID("p1", "ender", 2)); exit.Code != 11 || exit.Lost || exit.Name != "ender" {
 		t.Errorf("%+v", exit)
 	}
-	if exit := n.exit(runtime.ContainerID("p1", "hungry", 2)); exit.Code != 137 || exit.Lost || !exit.OOM {
+	if exit := n.exit(runtime.ContainerID("p1", "hungry", 2)); exit.Code != 137 || exit.Lost || exit.Strain.Kills == 0 {
 		t.Errorf("%+v", exit)
 	}
 	if exit := n.exit(runtime.ContainerID("p1", "ticker", 2)); !exit.Lost {

@@ -47,19 +47,6 @@ func (c cgroups) countsSwap() bool {
 	return err == nil
 }
 
-// oomKills counts the processes of a cgroup that the kernel killed for want of memory; 0 where the cgroup is gone.
-func (c cgroups) oomKills(group string) int {
-	name := "memory.oom_control"
-	if c.unified {
-		name = "memory.events"
-	}
-	counts, err := readCounts(c.file("memory", group, name))
-	if err != nil {
-		return 0
-	}
-	return int(counts["oom_kill"])
-}
-
 // stats reads the figures of a cgroup.
 func (c cgroups) stats(group string) (runtime.Stats, error) {
 	s := runtime.Stats{At: time.Now()}

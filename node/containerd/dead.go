@@ -22,8 +22,7 @@ func (r *Runtime) recordDead() {
 		if !ok {
 			continue
 		}
-		kills := r.cgroups.oomKills(fate.group)
-		r.recordExit(runtime.Exit{ContainerID: e.Name(), Code: fate.code, At: fate.at, OOMKills: kills, OOM: kills > 0, Starved: starvedOf(kills, fate.group)})
+		r.recordExit(runtime.Exit{ContainerID: e.Name(), Code: fate.code, At: fate.at, Strain: r.cgroups.strain(fate.group, kernelMessages, 0)})
 	}
 }
 

@@ -34,7 +34,8 @@ type Runtime struct {
 	cgroups cgroups
 	shim    string
 
-	exits chan runtime.Exit
+	exits    chan runtime.Exit
+	strained chan string // pods of which the kernel spoke
 	// life ends with Close: every goroutine of this package hangs on it.
 	life    context.Context
 	endLife context.CancelFunc
@@ -80,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Runc == "" {
 		o.Runc = "runc"
 	}
-	r := &Runtime{options: o, log: o.Log, exits: make(chan runtime.Exit, exitBuffer), watched: map[string]*watch{}, cgroups: hostCgroups()}
+	r := &Runtime{options: o, log: o.Log, exits: make(chan runtime.Exit, exitBuffer), strained: make(chan string, exitBuffer), watched: map[string]*watch{}, cgroups: hostCgroups()}
 	for _, dir := range []string{o.Root, r.runDir(""), r.podDir(""), r.execDir("")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("open runtime: %w", err)
@@ -94,6 +95,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, fmt.Errorf("open runtime: %w", err)
 	}
 	r.life, r.endLife = context.WithCancel(r.in(context.Background()))
+	r.hearKernel()
 	if err := r.dropOldShims(ctx); err != nil {
 		r.log.Warn("remove old shims", "error", err) // they cost their bytes, nothing else
 	}

@@ -28,6 +28,7 @@ func TestContainers(t *testing.T) {
 		{"security", testSecurity},
 		{"create errors", testCreateErrors},
 		{"memory", testMemory},
+		{"limits met", testStrain},
 		{"stop", testStop},
 		{"stats and update", testStats},
 		{"exec", testExec},
@@ -50,7 +51,7 @@ func TestContainers(t *testing.T) {
 
 func testOutput(n *node) {
 	out, exit := n.run(n.spec("p1", "hello", "echo out; echo err >&2; hostname; printf unfinished; exit 7"))
-	if exit.Code != 7 || exit.Signal != 0 || exit.OOM || exit.Lost || exit.PodUID != "p1" || exit.Name != "hello" || time.Since(exit.At) > time.Minute {
+	if exit.Code != 7 || exit.Signal != 0 || exit.Strain.Kills > 0 || exit.Lost || exit.PodUID != "p1" || exit.Name != "hello" || time.Since(exit.At) > time.Minute {
 		n.t.Errorf("%+v", exit)
 	}
 	for _, want := range []string{"out\n", "err\n", "pod-p1\n", "unfinished"} {
@@ -187,15 +188,54 @@ func testMemory(n *node) {
 	first := n.spec("p1", "hungry", "exec tail /dev/zero")
 	first.Resources.MemoryLimit = 16 << 20
 	_, exit := n.run(first)
-	if !exit.OOM || exit.OOMKills < 1 || exit.Code != 137 || exit.Signal != 9 {
+	if exit.Strain.Kills < 1 || exit.Code != 137 || exit.Signal != 9 {
 		n.t.Errorf("%+v", exit)
 	}
 	// A process below the first one: the container lives on, and its end tells nevertheless.
 	child := n.spec("p1", "hungry-child", "tail /dev/zero; echo survived; exit 3")
 	child.Resources.MemoryLimit = 16 << 20
 	out, exit := n.run(child)
-	if !exit.OOM || exit.Code != 3 || !strings.Contains(out, "survived") {
+	if exit.Strain.Kills == 0 || exit.Code != 3 || !strings.Contains(out, "survived") {
 		n.t.Errorf("%+v %q", exit, out)
+	}
+}
+
+// testStrain lets a container meet two of its limits and go on: the kernel's hint comes, the counts are read, and they are
+// still there at its end.
+func testStrain(n *node) {
+	c := n.spec("p1", "strained", "tail /dev/zero; (for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done) 2>/dev/null; echo met; exec sleep 1000")
+	c.Resources.MemoryLimit, c.Resources.PidsLimit = 16<<20, 8
+	for len(n.Strained()) > 0 {
+		<-n.Strained() // of those before
+	}
+	id := n.start(c)
+	var got runtime.Strain
+	eventually(n.t, "both limits are met", func() bool { got = n.Strain("p1", c.Name, 0, 0); return got.Kills > 0 && got.Refused > 0 })
+	if got.PidsLimit != 8 {
+		n.t.Errorf("%+v", got)
+	}
+	if f, err := os.Open(kernelMessages); err == nil { // who may not hear the kernel has the counts alone
+		_ = f.Close()
+		if !strings.HasPrefix(got.Starved, "tail (pid ") || got.Machine {
+			n.t.Errorf("%+v", got)
+		}
+		select {
+		case uid := <-n.Strained():
+			if uid != "p1" {
+				n.t.Errorf("a hint of %q", uid)
+			}
+		case <-time.After(patience):
+			n.t.Error("no hint came")
+		}
+	}
+	if again := n.Strain("p1", c.Name, 0, got.Kills); again.Kills < got.Kills || again.Kills == got.Kills && again.Starved != "" {
+		n.t.Errorf("asked again: %+v", again)
+	}
+	if err := n.Stop(n.t.Context(), id, 0, syscall.SIGKILL); err != nil {
+		n.t.Fatal(err)
+	}
+	if exit := n.exit(id); exit.Strain.Kills < got.Kills || exit.Strain.Refused < got.Refused {
+		n.t.Errorf("its end says %+v, it met %+v", exit.Strain, got)
 	}
 }
 

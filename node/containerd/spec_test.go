@@ -86,7 +86,7 @@ func TestStartError(t *testing.T) {
 func TestExitSignal(t *testing.T) {
 	r := &Runtime{cgroups: cgroups{root: t.TempDir()}}
 	for code, signal := range map[int]int{0: 0, 1: 0, 127: 0, 128: 0, 137: 9, 143: 15, 255: 0} {
-		if got := r.exitOf(runtime.ContainerState{}, code, time.Time{}); got.Code != code || got.Signal != signal || got.OOM {
+		if got := r.exitOf(runtime.ContainerState{}, code, time.Time{}); got.Code != code || got.Signal != signal || got.Strain.Kills > 0 {
 			t.Errorf("%d: %+v", code, got)
 		}
 	}
@@ -126,6 +126,8 @@ func TestCgroupFiles(t *testing.T) {
 		"g/memory.stat":    "anon 600\ninactive_file 300\n",
 		"g/cpu.stat":       "usage_usec 1500\nuser_usec 1000\n",
 		"g/pids.current":   "4\n",
+		"g/pids.events":    "max 7\n",
+		"g/pids.max":       "40\n",
 	})}
 	v1 := cgroups{root: tree(t, map[string]string{
 		"memory/g/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
@@ -133,17 +135,19 @@ func TestCgroupFiles(t *testing.T) {
 		"memory/g/memory.stat":           "inactive_file 100\ntotal_inactive_file 300\n",
 		"cpuacct/g/cpuacct.usage":        "1500000\n",
 		"pids/g/pids.current":            "4\n",
+		"pids/g/pids.events":             "max 7\n",
+		"pids/g/pids.max":                "40\n",
 	})}
 	for name, c := range map[string]cgroups{"v1": v1, "v2": v2} {
-		if got := c.oomKills("g"); got != 2 {
-			t.Errorf("%s: %d kills", name, got)
+		if got := c.strain("g", "/nowhere", 0); got != (runtime.Strain{Kills: 2, Refused: 7, PidsLimit: 40}) {
+			t.Errorf("%s: %+v", name, got)
 		}
 		got, err := c.stats("g")
 		if err != nil || got.CPU != 1500*time.Microsecond || got.Memory != 1000 || got.WorkingSet != 700 || got.Pids != 4 {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if c.oomKills("gone") != 0 {
-			t.Errorf("%s: kills of a cgroup that is gone", name)
+		if c.strain("gone", "/nowhere", 0) != (runtime.Strain{}) {
+			t.Errorf("%s: strain of a cgroup that is gone", name)
 		}
 		if _, err := c.stats("gone"); err == nil {
 			t.Errorf("%s: figures of a cgroup that is gone", name)

@@ -23,11 +23,32 @@ func TestStarved(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.messages), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := starved(file, "/stave-x/podp/a"); got != c.want {
+		if got, machine := starved(file, "/stave-x/podp/a"); got != c.want || machine {
 			t.Errorf("%q: %q, want %q", c.messages, got, c.want)
 		}
 	}
-	if got := starved("/nowhere", "/"); got != "" {
+	if got, _ := starved("/nowhere", "/"); got != "" {
 		t.Error(got)
+	}
+	whole := strings.Replace(said("/stave-x/podp/a/inner", "sh", "9"), "oom_memcg=/stave-x/podp", "global_oom", 1)
+	if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, machine := starved(file, "/stave-x/podp/a"); got != "sh (pid 9)" || !machine {
+		t.Errorf("the machine's memory: %q, %v", got, machine)
+	}
+}
+
+func TestStrainedPod(t *testing.T) {
+	for message, want := range map[string]string{
+		"4,1,1,-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/stave-x/podp1,task_memcg=/stave-x/podp1/c.0,task=sh,pid=7,uid=0\n": "p1",
+		"6,1,1,-;cgroup: fork rejected by pids controller in /stave-x/podp2/c.0\n":                                                  "p2",
+		"6,1,1,-;cgroup: fork rejected by pids controller in /stave-xy/podp2/c.0\n":                                                 "",
+		"6,1,1,-;cgroup: fork rejected by pids controller in /user.slice\n":                                                         "",
+		"6,1,1,-;eth0: link is up\n": "",
+	} {
+		if got, ok := strainedPod([]byte(message), []byte("/stave-x/pod")); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", message, got, ok)
+		}
 	}
 }

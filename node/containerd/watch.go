@@ -72,7 +72,7 @@ func (r *Runtime) recordedExit(s runtime.ContainerState) (runtime.Exit, bool) {
 		return runtime.Exit{}, false
 	}
 	seen := r.exitOf(s, e.Code, e.At)
-	seen.OOM, seen.OOMKills, seen.Starved, seen.Lost = e.OOM, e.OOMKills, e.Starved, e.Lost
+	seen.Strain, seen.Lost = e.Strain, e.Lost
 	return seen, true
 }
 
@@ -100,10 +100,7 @@ func (r *Runtime) exitOf(s runtime.ContainerState, code int, at time.Time) runti
 	if code > signalBase && code <= signalBase+lastSignal {
 		e.Signal = code - signalBase
 	}
-	e.OOMKills = r.cgroups.oomKills(r.containerGroup(s.PodUID, s.Name, s.Run))
-	if e.OOM = e.OOMKills > 0; e.OOM {
-		e.Starved = starved(kernelMessages, r.containerGroup(s.PodUID, s.Name, s.Run))
-	}
+	e.Strain = r.Strain(s.PodUID, s.Name, s.Run, 0)
 	return e
 }
 

@@ -109,8 +109,12 @@ func (p *planner) news() {
 			facts = append(facts, events.Fact{Kind: events.FactStarted, At: c.StartedAt, Container: c.Name, Run: c.Run, ContainerID: c.ID})
 			known.begin(c.Run, c.Crashes)
 		}
+		if known.Run == c.Run && !known.Ended {
+			facts = append(facts, crowding(c, known)...)
+		}
 		if c.Phase == Running && known.Run == c.Run && !known.Ended {
 			facts = append(facts, p.feelings(c, known)...)
+			facts = append(facts, p.starving(c, known)...)
 		}
 		if c.Phase == Exited && (known.Run < c.Run || known.Run == c.Run && !known.Ended) {
 			facts = append(facts, p.ended(c))
@@ -131,27 +135,10 @@ func (p *planner) ended(c Container) events.Fact {
 	case c.Exit.Lost:
 		f.Message = "nobody saw it end: the machine restarted, or its shim was killed"
 	case c.Exit.OOM:
-		f.Message = p.starved(c)
+		f.Victim, f.Limit = c.Exit.Starved, p.memoryLimit(c.Name, c.Exit.Machine)
+		f.Message = starved(f.Victim, f.Limit, c.Exit.Machine, c.Exit.Signal == 0)
 	}
 	return f
-}
-
-// starved says whom the kernel killed for want of memory, and which bound it kept.
-func (p *planner) starved(c Container) string {
-	who := c.Exit.Starved
-	if who == "" {
-		who = "a process"
-	}
-	s := "the kernel killed " + who + " for want of memory"
-	if c.Exit.Signal == 0 {
-		s += ", and the container ended by itself"
-	}
-	for _, spec := range allContainers(&p.row.Pod.Spec) {
-		if limit, ok := spec.Resources.Limits[corev1.ResourceMemory]; ok && spec.Name == c.Name {
-			return s + ": its memory limit is " + limit.String()
-		}
-	}
-	return s + ": the limit of its pod, or of the node, was reached"
 }
 
 func allContainers(s *corev1.PodSpec) []corev1.Container {

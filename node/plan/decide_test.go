@@ -252,6 +252,7 @@ func TestStarvedSaysWho(t *testing.T) {
 		want string
 	}{
 		{Exit{Code: 137, Signal: 9, OOM: true, Starved: "tail (pid 7)"}, "the kernel killed tail (pid 7) for want of memory: its memory limit is 32Mi"},
+		{Exit{Code: 137, Signal: 9, OOM: true, Starved: "tail (pid 7)", Machine: true}, "the kernel killed tail (pid 7) for want of memory: the memory of the machine was used up"},
 		{Exit{Code: 4, OOM: true}, "the kernel killed a process for want of memory, and the container ended by itself: its memory limit is 32Mi"},
 	} {
 		p := &planner{row: row}

@@ -30,6 +30,7 @@ type Exit struct {
 	OOM     bool      `json:"oom,omitempty"`
 	Lost    bool      `json:"lost,omitempty"`    // nobody saw it end
 	Starved string    `json:"starved,omitempty"` // whom the kernel killed when OOM is set, if it said so
+	Machine bool      `json:"machine,omitempty"` // when OOM is set: the machine's memory was used up, and no container's
 	Message string    `json:"message,omitempty"` // why it could not begin, in the runtime's words
 	At      time.Time `json:"at"`
 	// NotStarted says that the run ended before its first instruction.
@@ -46,6 +47,7 @@ type Container struct {
 	Exit      Exit   // when Phase is Exited
 	Crashes   int    // ends in a row before this run, none of which ran for StableAfter
 	Health    Health // while Phase is Running
+	Strain    Strain // since the run began
 }
 
 // Retry is something that failed and will be tried again. The zero Retry did not fail.
@@ -77,6 +79,9 @@ type Known struct {
 	Ready  bool   `json:"ready,omitempty"`
 	Words  string `json:"words,omitempty"`
 	Killed *Kill  `json:"killed,omitempty"`
+	// Starved and Crowded are the counts of run Run's strain that the log was told.
+	Starved int `json:"starved,omitempty"`
+	Crowded int `json:"crowded,omitempty"`
 	// Done says of an init container that what comes after it may begin. It holds as long as the pod's room.
 	Done bool `json:"done,omitempty"`
 }
@@ -184,6 +189,10 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			o = o.Remember(f.Container, func(k *Known) { k.end(f, o.crashes(f.Container, f.Run)) })
 		case events.FactBackoff:
 			o = o.Remember(f.Container, func(k *Known) { k.Waiting = waiting(f) })
+		case events.FactStarved:
+			o = o.Remember(f.Container, func(k *Known) { k.Starved = f.Count })
+		case events.FactCrowded:
+			o = o.Remember(f.Container, func(k *Known) { k.Crowded = f.Count })
 		case events.FactUp, events.FactReady, events.FactUnready, events.FactUnhealthy, events.FactKilling:
 			kill := o.condemned(f)
 			o = o.Remember(f.Container, func(k *Known) { k.feel(f, kill) })

@@ -197,14 +197,23 @@ type Exit struct {
 	Signal int
 	// At is when the kernel told the shim.
 	At time.Time
-	// OOM says that the kernel killed at least one process of the container for want of memory, whoever exited then;
-	// OOMKills counts them.
-	OOM      bool
-	OOMKills int
-	// Starved names whom the kernel killed, "tail (pid 4711)", as far as its messages still tell.
-	Starved string
+	// Strain is what the run met of its limits, whoever exited then.
+	Strain Strain
 	// Lost says that nobody saw the end: the machine restarted or the shim was killed. Code is 137 then.
 	Lost bool
+}
+
+// Strain is what a container met of its limits since it began.
+type Strain struct {
+	// Kills counts the processes of the container that the kernel killed for want of memory.
+	Kills int
+	// Starved names them, "tail (pid 4711)", as far as the kernel's messages still tell; Machine says that the machine's
+	// memory was used up then, and no container's.
+	Starved string
+	Machine bool
+	// Refused counts the forks that the container was refused because it had PidsLimit processes.
+	Refused   int
+	PidsLimit int64
 }
 
 // ExecSpec is a further process in a running container.

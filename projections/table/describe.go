@@ -29,7 +29,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 	told := true
 	switch o := o.(type) {
 	case *corev1.Pod:
-		p.pod(o)
+		row, _ := s.PodOf(k) // nil: nobody has heard of it
+		p.pod(o, row)
 	case *corev1.Node:
 		p.node(s, o)
 	case *appsv1.Deployment:

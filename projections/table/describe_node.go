@@ -34,6 +34,10 @@ func (p page) node(s projections.State, o *corev1.Node) {
 		p.line(0, "PodCIDR:\t%s", o.Spec.PodCIDR)
 		p.line(0, "PodCIDRs:\t%s", o.Spec.PodCIDR)
 	}
+	if n, ok := s.Node(o.Name); ok && n.Facts.MaxProcesses > 0 {
+		p.line(0, "Container Limits:")
+		p.line(1, "processes:\t%d", n.Facts.MaxProcesses)
+	}
 	p.nodePods(s, o)
 }
 

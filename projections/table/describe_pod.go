@@ -7,21 +7,23 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/stave-run/stave/projections"
 )
 
-func (p page) pod(o *corev1.Pod) {
+func (p page) pod(o *corev1.Pod, row *projections.Pod) {
 	p.podHead(o)
 	if len(o.Spec.InitContainers) > 0 {
 		p.line(0, "Init Containers:")
 	}
 	for i := range o.Spec.InitContainers {
 		c := &o.Spec.InitContainers[i]
-		p.container(c, statusOf(o.Status.InitContainerStatuses, c.Name))
+		p.container(c, statusOf(o.Status.InitContainerStatuses, c.Name), row)
 	}
 	p.line(0, "Containers:")
 	for i := range o.Spec.Containers {
 		c := &o.Spec.Containers[i]
-		p.container(c, statusOf(o.Status.ContainerStatuses, c.Name))
+		p.container(c, statusOf(o.Status.ContainerStatuses, c.Name), row)
 	}
 	if len(o.Status.Conditions) > 0 {
 		p.line(0, "Conditions:\n  Type\tStatus")
@@ -90,7 +92,7 @@ func statusOf(list []corev1.ContainerStatus, name string) *corev1.ContainerStatu
 	return nil
 }
 
-func (p page) container(c *corev1.Container, st *corev1.ContainerStatus) {
+func (p page) container(c *corev1.Container, st *corev1.ContainerStatus, row *projections.Pod) {
 	p.line(1, "%s:", c.Name)
 	if st != nil {
 		p.line(2, "Container ID:\t%s", st.ContainerID)
@@ -109,12 +111,30 @@ func (p page) container(c *corev1.Container, st *corev1.ContainerStatus) {
 		}
 		p.line(2, "Ready:\t%s", title(st.Ready))
 		p.line(2, "Restart Count:\t%d", st.RestartCount)
+		p.strains(c.Name, row)
 	}
 	p.resources("Limits", c.Resources.Limits)
 	p.resources("Requests", c.Resources.Requests)
 	p.probes(c)
 	p.environment(c)
 	p.mounts(c.VolumeMounts)
+}
+
+// strains are the limits that the present run met; kubectl knows no such lines.
+func (p page) strains(container string, row *projections.Pod) {
+	if row == nil {
+		return
+	}
+	c, ok := row.Container(container)
+	if !ok || c.Phase != projections.Running {
+		return
+	}
+	if c.Starved != nil {
+		p.line(2, "Memory Kills:\t%d: %s", c.Starved.Count, c.Starved.Message)
+	}
+	if c.Crowded != nil {
+		p.line(2, "Refused Forks:\t%d: %s", c.Crowded.Count, c.Crowded.Message)
+	}
 }
 
 func (p page) ports(list []corev1.ContainerPort) {

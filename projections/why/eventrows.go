@@ -224,6 +224,10 @@ func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
 		if x.Reason != "" { // a container of a pod that is being stopped is unready and nothing is wrong with it
 			t.add(at, warning, x.Reason, fromKubelet, "%s", x.Message)
 		}
+	case events.FactStarved:
+		t.add(at, warning, "OOMKilling", fromKubelet, "Container %s: %s", x.Container, x.Message)
+	case events.FactCrowded:
+		t.add(at, warning, "ForkRefused", fromKubelet, "Container %s: %s", x.Container, x.Message)
 	case events.FactKilling:
 		t.killing(x, at)
 	case events.FactBackoff:

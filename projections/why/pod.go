@@ -126,6 +126,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		}
 	}
 	a.Verdict = fmt.Sprintf("runs on %s", p.Node)
+	a.Details = append(a.Details, strains(p)...)
 	if p.ReadySince.IsZero() {
 		a.Verdict += " and is not ready"
 		a.WaitsFor = "its containers to be ready"
@@ -147,6 +148,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 		}
 		q.restartedLately(a, o, p)
 	}
+	q.strainedLately(a, o, p)
 }
 
 // container explains one container that does not run.
@@ -235,6 +237,9 @@ func exitWords(name string, x *projections.Exit) []string {
 		line += ": " + strings.TrimSpace(x.Message)
 	}
 	out := []string{line}
+	if x.Crowded != "" {
+		out = append(out, x.Crowded)
+	}
 	if x.Killed != "" {
 		out = append(out, "its node ended it: "+x.Killed)
 	}

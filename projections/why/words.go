@@ -159,6 +159,8 @@ func factWords(x events.Fact) string {
 		return x.Container + " has started up"
 	case events.FactKilling:
 		return withMessage("ends "+x.Container, x.Message)
+	case events.FactStarved, events.FactCrowded:
+		return x.Container + ": " + x.Message
 	case events.FactStopping, events.FactStopped:
 		return string(x.Kind)
 	}
