@@ -63,7 +63,7 @@ func TestAffinityEnds(t *testing.T) {
 	chosen, _, err := askOnce(a.ns, "tcp", webIP+":80")
 	must(t, err)
 	other := map[string]*pod{"b": c, "c": b}[chosen]
-	must(t, l.stick(a, slotOf(other.addrPort())))
+	must(t, l.stick(a, slot(other.addrPort())))
 	time.Sleep(2100 * time.Millisecond)
 	if name, _, err := askOnce(a.ns, "tcp", webIP+":80"); err != nil || name != chosen {
 		t.Errorf("answered by %q, %v; want %s, as a new client is", name, err, chosen)
@@ -109,7 +109,7 @@ func TestAffinityAmongThousands(t *testing.T) {
 	l.apply(s)
 	l.connectUDP(a.ns)
 	for _, i := range []int{0, 1, many / 2, many - 2, many - 1} {
-		want := slotOf(s.Ports[1].Endpoints[i])
+		want := slot(s.Ports[1].Endpoints[i])
 		must(t, l.stick(a, want))
 		l.connectUDP(a.ns)
 		if got := l.stuck(a); got != want {
@@ -215,4 +215,10 @@ func (l *lab) address(ns string, ip netip.Addr) {
 		}
 	}
 	l.t.Fatalf("no link in %s", ns)
+}
+
+// slot is a backend as the tables have it.
+func slot(a netip.AddrPort) uint64 {
+	b, _ := plan.BackendOf(a)
+	return slotOf(b)
 }

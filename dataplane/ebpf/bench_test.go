@@ -3,6 +3,8 @@ package ebpf
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -105,4 +107,49 @@ func BenchmarkChange(b *testing.B) {
 		s.Ports = []plan.Port{{Proto: plan.TCP, Port: 80, Endpoints: full[i%2:]}}
 		must(b, l.plane.Change([]plan.Service{s}, nil))
 	}
+}
+
+// BenchmarkFromEmpty fills empty tables with 10,000 services of 100 backends: what is to be
+// written, and the writing. The backends are in the order in which the network feed has them.
+func BenchmarkFromEmpty(b *testing.B) {
+	l := newLab(b)
+	all := make([]plan.Service, 10_000)
+	for i := range all {
+		all[i] = hundred(i)
+	}
+	var took, cpu []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		l.empty()
+		runtime.GC()
+		b.StartTimer()
+		began, spent := time.Now(), cpuTime(b)
+		l.apply(all...)
+		took, cpu = append(took, time.Since(began)), append(cpu, cpuTime(b)-spent)
+	}
+	for unit, of := range map[string][]time.Duration{"ms/median": took, "cpu-ms/median": cpu} {
+		slices.Sort(of)
+		b.ReportMetric(float64(of[len(of)/2].Microseconds())/1000, unit)
+	}
+}
+
+// empty takes all services out of the tables, and forgets what rests: nobody reads it.
+func (l *lab) empty() {
+	l.apply()
+	l.plane.written = plan.New()
+}
+
+// hundred is a service with a hundred backends on any nodes, ordered as text.
+func hundred(i int) plan.Service {
+	p := plan.Port{Proto: plan.TCP, Port: 80}
+	var names []string
+	for j := range 100 {
+		n := (i*100 + j) * 7919 % (1 << 20)
+		names = append(names, fmt.Sprintf("10.%d.%d.%d:8080", 64+n>>16, n>>8&255, n&255))
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		p.Endpoints = append(p.Endpoints, netip.MustParseAddrPort(n))
+	}
+	return plan.Service{Key: fmt.Sprintf("crowd/s%d", i), ClusterIP: netip.AddrFrom4([4]byte{10, 201, 100 + byte(i>>8), byte(i)}), Ports: []plan.Port{p}}
 }

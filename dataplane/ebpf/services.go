@@ -85,15 +85,19 @@ func (d *Dataplane) tell() {
 // write makes the writes. After a failure the model is read back from the kernel, so
 // that the next comparison starts from the truth.
 func (d *Dataplane) write(writes []plan.Write) error {
+	var err error
 	for _, w := range writes {
-		if err := d.make(w); err != nil {
-			if d.closer != nil {
-				d.closer.everything()
-			}
-			return errors.Join(fmt.Errorf("write table: %w", err), d.readBack())
+		if err = d.make(w); err != nil {
+			break
 		}
 	}
-	return nil
+	if err = errors.Join(err, d.table.flush()); err == nil {
+		return nil
+	}
+	if d.closer != nil {
+		d.closer.everything()
+	}
+	return errors.Join(fmt.Errorf("write table: %w", err), d.readBack())
 }
 
 func (d *Dataplane) make(w plan.Write) error {

@@ -2,6 +2,7 @@ package ebpf
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -21,6 +22,10 @@ type table struct {
 	slots     *ebpf.Map
 	windows   map[uint32][]uint64 // of slots, by number
 	mapped    [][]byte
+
+	// New frontends and where they lead, which are bound together by flush.
+	fresh    []programsFrontend
+	freshIDs []uint32
 }
 
 // windowOrder is how many slots are mapped at once, 1 MiB of them. What is mapped counts as
@@ -73,19 +78,38 @@ func (t *table) close() error {
 	return nil
 }
 
-// make does one write. Each is atomic for a connection that is being made meanwhile.
+// make does one write, and what was put off before it. Each is atomic for a connection that
+// is being made meanwhile.
 func (t *table) make(w plan.Write) error {
 	var err error
 	switch w := w.(type) {
 	case plan.SetBackends:
 		err = t.setBackends(w)
 	case plan.Bind:
-		err = t.frontends.Put(frontendKey(w.Frontend), w.ID)
+		if w.New {
+			t.fresh, t.freshIDs = append(t.fresh, frontendKey(w.Frontend)), append(t.freshIDs, w.ID)
+			return nil
+		}
+		err = errors.Join(t.flush(), t.frontends.Put(frontendKey(w.Frontend), w.ID))
 	case plan.Unbind:
-		err = t.frontends.Delete(frontendKey(w.Frontend))
+		err = errors.Join(t.flush(), t.frontends.Delete(frontendKey(w.Frontend)))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", w, err)
+	}
+	return nil
+}
+
+// flush binds the new frontends that make was given, in one system call.
+func (t *table) flush() error {
+	n := len(t.fresh)
+	if n == 0 {
+		return nil
+	}
+	_, err := t.frontends.BatchUpdate(t.fresh, t.freshIDs, nil)
+	t.fresh, t.freshIDs = nil, nil
+	if err != nil {
+		return fmt.Errorf("bind %d new frontends: %w", n, err)
 	}
 	return nil
 }
@@ -100,7 +124,7 @@ func (t *table) setBackends(w plan.SetBackends) error {
 		}
 		n := min(len(slots), len(left))
 		for i, b := range left[:n] {
-			atomic.StoreUint64(&slots[i], slotOf(b))
+			slots[i] = slotOf(b)
 		}
 		base, left = base+uint32(n), left[n:]
 	}
@@ -195,16 +219,14 @@ func frontendOf(k programsFrontend) plan.Frontend {
 }
 
 // slotOf is struct slot of bpf/tables.h as one number.
-func slotOf(a netip.AddrPort) uint64 {
-	var b [8]byte
-	ip := a.Addr().As4()
-	copy(b[:], ip[:])
-	binary.BigEndian.PutUint16(b[4:], a.Port())
-	return binary.NativeEndian.Uint64(b[:])
+func slotOf(b plan.Backend) uint64 {
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], uint64(b)<<16)
+	return binary.NativeEndian.Uint64(raw[:])
 }
 
-func backendOf(slot uint64) netip.AddrPort {
-	var b [8]byte
-	binary.NativeEndian.PutUint64(b[:], slot)
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), binary.BigEndian.Uint16(b[4:]))
+func backendOf(slot uint64) plan.Backend {
+	var raw [8]byte
+	binary.NativeEndian.PutUint64(raw[:], slot)
+	return plan.Backend(binary.BigEndian.Uint64(raw[:]) >> 16)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -14,12 +13,16 @@ import (
 // for what differs. The error is of type [Refusals] and names the services that could not
 // be placed, all of them; the writes are valid nevertheless.
 func Diff(want []Service, w *Written, now time.Time) ([]Write, error) {
-	var put []Service
-	wanted := make(map[string]bool, len(want))
+	w.expect(len(want))
+	var put []wish
+	wanted := make(map[string]bool, len(w.asked))
 	for _, s := range want {
-		wanted[s.Key] = true
-		if was, ok := w.asked[s.Key]; !ok || w.unplaced[s.Key] != nil || !was.Equal(s) {
-			put = append(put, s)
+		if len(w.asked) > 0 {
+			wanted[s.Key] = true
+		}
+		g := groups(s)
+		if was, ok := w.asked[s.Key]; !ok || w.unplaced[s.Key] != nil || !slices.EqualFunc(was, g, group.equal) {
+			put = append(put, wish{s.Key, g})
 		}
 	}
 	var drop []string
@@ -35,7 +38,17 @@ func Diff(want []Service, w *Written, now time.Time) ([]Write, error) {
 // Change puts and drops single services: the cost is that of what changed, however
 // many others there are. A key must not be in both lists.
 func (w *Written) Change(put []Service, drop []string, now time.Time) ([]Write, error) {
-	return w.change(put, drop, nil, now)
+	wishes := make([]wish, len(put))
+	for i, s := range put {
+		wishes[i] = wish{s.Key, groups(s)}
+	}
+	return w.change(wishes, drop, nil, now)
+}
+
+// wish is what a service needs in the tables.
+type wish struct {
+	key    string
+	groups []group
 }
 
 // unclaimed are the frontends left over from an earlier life of the process.
@@ -52,8 +65,8 @@ func (w *Written) unclaimed() []Frontend {
 
 // change works in three steps whose order keeps lookups whole: let go (in the model
 // only), place, and only then unbind what nobody took. Sockets are shed at the end.
-func (w *Written) change(put []Service, drop []string, loose []Frontend, now time.Time) ([]Write, error) {
-	c := &changing{w: w, now: now, loose: loose, had: map[Frontend][]netip.AddrPort{}}
+func (w *Written) change(put []wish, drop []string, loose []Frontend, now time.Time) ([]Write, error) {
+	c := &changing{w: w, now: now, loose: loose, had: map[Frontend][]Backend{}}
 	var refused Refusals
 	for _, f := range loose {
 		c.recall(f)
@@ -64,15 +77,15 @@ func (w *Written) change(put []Service, drop []string, loose []Frontend, now tim
 		delete(w.unplaced, key)
 	}
 	for _, s := range put {
-		c.letGo(s.Key)
+		c.letGo(s.key)
 	}
 	for _, s := range put {
 		err := c.place(s)
-		w.asked[s.Key] = s
-		delete(w.unplaced, s.Key)
+		w.asked[s.key] = s.groups
+		delete(w.unplaced, s.key)
 		if err != nil {
-			w.unplaced[s.Key] = err
-			refused = append(refused, Refusal{s.Key, err})
+			w.unplaced[s.key] = err
+			refused = append(refused, Refusal{s.key, err})
 		}
 	}
 	c.unbindLoose()
@@ -89,13 +102,13 @@ type changing struct {
 	now    time.Time
 	loose  []Frontend // given up; unbound at the end unless placed again
 	writes []Write
-	had    map[Frontend][]netip.AddrPort // of UDP frontends: their backends before
-	udp    []Frontend                    // the keys of had, in the order in which they came
+	had    map[Frontend][]Backend // of UDP frontends: their backends before
+	udp    []Frontend             // the keys of had, in the order in which they came
 }
 
 // letGo makes a service's frontends and entries free to be claimed.
 func (c *changing) letGo(key string) {
-	for _, g := range groups(c.w.asked[key]) {
+	for _, g := range c.w.asked[key] {
 		for _, f := range g.fronts {
 			b, ok := c.w.bound[f]
 			if !ok || b.key != key {
@@ -124,26 +137,25 @@ func (c *changing) recall(f Frontend) {
 // shed ends the change for who is connected to a backend that a frontend has lost.
 func (c *changing) shed() {
 	for _, f := range c.udp {
-		now, _ := c.w.Lookup(f)
-		if !containsAll(now, c.had[f]) {
+		if !containsAll(c.w.backends(f), c.had[f]) {
 			c.writes = append(c.writes, Shed{f})
 		}
 	}
 }
 
 // containsAll says whether a sorted set holds all of another one.
-func containsAll(set, of []netip.AddrPort) bool {
+func containsAll(set, of []Backend) bool {
 	for _, x := range of {
-		if _, ok := slices.BinarySearchFunc(set, x, netip.AddrPort.Compare); !ok {
+		if _, ok := slices.BinarySearch(set, x); !ok {
 			return false
 		}
 	}
 	return true
 }
 
-func (c *changing) place(s Service) error {
+func (c *changing) place(s wish) error {
 	var errs []error
-	for _, g := range groups(s) {
+	for _, g := range s.groups {
 		g.fronts, errs = c.available(g.fronts, errs)
 		if len(g.fronts) == 0 {
 			continue
@@ -153,11 +165,11 @@ func (c *changing) place(s Service) error {
 			errs = append(errs, err)
 		}
 		if !ok {
-			c.keep(g.fronts, s.Key)
+			c.keep(g.fronts, s.key)
 			continue
 		}
 		for _, f := range g.fronts {
-			c.bind(f, id, s.Key)
+			c.bind(f, id, s.key)
 		}
 	}
 	return errors.Join(errs...)
@@ -175,15 +187,14 @@ func (c *changing) keep(fronts []Frontend, key string) {
 
 // available are the frontends that no service holds.
 func (c *changing) available(fronts []Frontend, errs []error) ([]Frontend, []error) {
-	var out []Frontend
-	for _, f := range fronts {
-		if b, ok := c.w.bound[f]; ok && b.key != "" {
+	taken := func(f Frontend) bool {
+		b, ok := c.w.bound[f]
+		if ok && b.key != "" {
 			errs = append(errs, fmt.Errorf("%s: %w %s", f, ErrTaken, b.key))
-			continue
 		}
-		out = append(out, f)
+		return ok && b.key != ""
 	}
-	return out, errs
+	return slices.DeleteFunc(slices.Clone(fronts), taken), errs
 }
 
 // claim finds the entry for a group: the one that its frontends lead to already, or
@@ -229,7 +240,7 @@ func (c *changing) bind(f Frontend, id uint32, key string) {
 		return
 	}
 	c.w.entries[id].fronts++
-	c.writes = append(c.writes, Bind{f, id})
+	c.writes = append(c.writes, Bind{f, id, !had})
 	if had {
 		c.leave(old.id)
 	}

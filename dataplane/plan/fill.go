@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 )
 
@@ -59,10 +58,10 @@ func (c *changing) point(id uint32, e *entry, base uint32, g group) {
 
 // fewer picks as many of the wanted backends as fit where others are, those first that
 // are there already.
-func fewer(want, there []netip.AddrPort) []netip.AddrPort {
-	var stay, fresh []netip.AddrPort
+func fewer(want, there []Backend) []Backend {
+	var stay, fresh []Backend
 	for _, b := range want {
-		if containsAll(there, []netip.AddrPort{b}) {
+		if containsAll(there, []Backend{b}) {
 			stay = append(stay, b)
 		} else {
 			fresh = append(fresh, b)
@@ -70,7 +69,7 @@ func fewer(want, there []netip.AddrPort) []netip.AddrPort {
 	}
 	out := append(stay, fresh...)
 	out = out[:min(1<<orderFor(len(there)), len(out))]
-	slices.SortFunc(out, netip.AddrPort.Compare)
+	slices.Sort(out)
 	return out
 }
 

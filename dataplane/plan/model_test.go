@@ -56,12 +56,15 @@ func (k *kernel) make(w Write, inUse map[string]bool, now time.Time) error {
 			if inUse[slot] || k.rests(slot, now) {
 				return fmt.Errorf("%s is in use (%v) or in quarantine", slot, inUse[slot])
 			}
-			k.slots[w.Base+uint32(i)] = b
+			k.slots[w.Base+uint32(i)] = b.AddrPort()
 		}
 		k.entries[w.ID] = kernelEntry{w.Base, len(w.Backends), w.AffinitySeconds}
 	case Bind:
 		if _, ok := k.entries[w.ID]; !ok {
 			return fmt.Errorf("entry was never set")
+		}
+		if _, bound := k.index[w.Frontend]; bound == w.New {
+			return fmt.Errorf("bound before: %v, new: %v", bound, w.New)
 		}
 		k.index[w.Frontend] = w.ID
 	case Unbind:
@@ -109,7 +112,7 @@ func (k *kernel) rows() []Row {
 	var out []Row
 	for f, id := range k.index {
 		e := k.entries[id]
-		out = append(out, Row{f, id, e.base, k.lookup(f), e.affinity})
+		out = append(out, Row{f, id, e.base, canonical(k.lookup(f)), e.affinity})
 	}
 	return out
 }
@@ -129,7 +132,7 @@ func wantedFunction(want []Service) map[Frontend][]netip.AddrPort {
 	for _, s := range want {
 		for _, g := range groups(s) {
 			for _, f := range g.fronts {
-				out[f] = g.backends
+				out[f] = addrPorts(g.backends)
 			}
 		}
 	}

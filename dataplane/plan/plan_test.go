@@ -201,9 +201,9 @@ func TestRetryOfATakenFrontend(t *testing.T) {
 func TestAdoptCorruptRows(t *testing.T) {
 	front := Frontend{netip.MustParseAddr("10.96.0.1"), 80, TCP}
 	w := Adopt([]Row{
-		{Frontend: Frontend{Port: 1, Proto: TCP}, ID: 3, Base: 0, Backends: endpoints("10.1.0.1:1", "10.1.0.2:1")},
-		{Frontend: front, ID: 4, Base: 1, Backends: endpoints("10.1.0.2:80")},
-		{Frontend: Frontend{Port: 2, Proto: TCP}, ID: 1 << 20, Base: 1 << 30, Backends: endpoints("10.1.0.2:80")},
+		{Frontend: Frontend{Port: 1, Proto: TCP}, ID: 3, Base: 0, Backends: canonical(endpoints("10.1.0.1:1", "10.1.0.2:1"))},
+		{Frontend: front, ID: 4, Base: 1, Backends: canonical(endpoints("10.1.0.2:80"))},
+		{Frontend: Frontend{Port: 2, Proto: TCP}, ID: 1 << 20, Base: 1 << 30, Backends: canonical(endpoints("10.1.0.2:80"))},
 	})
 	out, err := Diff([]Service{web("10.1.0.2:80")}, w, start)
 	want := "set #5 = 10.1.0.2:80 at 2\nbind 10.96.0.1:80/TCP to #5\nbind node:30000/TCP to #5\nunbind node:1/TCP\nunbind node:2/TCP"
@@ -213,11 +213,26 @@ func TestAdoptCorruptRows(t *testing.T) {
 }
 
 func TestProtoAndAffinityPrint(t *testing.T) {
-	if s := (SetBackends{ID: 1, Backends: endpoints("10.1.0.1:1"), AffinitySeconds: 9}).String(); s != "set #1 = 10.1.0.1:1 at 0 sticky 9s" {
+	if s := (SetBackends{ID: 1, Backends: canonical(endpoints("10.1.0.1:1")), AffinitySeconds: 9}).String(); s != "set #1 = 10.1.0.1:1 at 0 sticky 9s" {
 		t.Error(s)
 	}
 	if s := fmt.Sprint(TCP, UDP, Proto(132)); s != "TCP UDP proto-132" {
 		t.Error(s)
+	}
+}
+
+// TestAMillionBackendsFit: 10,000 services of 100 backends fit, and a quarter of them can
+// lose a backend at once.
+func TestAMillionBackendsFit(t *testing.T) {
+	w, all := New(), many(10_000, 100)
+	if _, err := Diff(all, w, start); err != nil {
+		t.Fatal(err)
+	}
+	for i := range all[:2500] {
+		all[i].Ports[0].Endpoints = all[i].Ports[0].Endpoints[1:]
+	}
+	if out, err := Diff(all, w, start); err != nil || len(out) != 2500 {
+		t.Fatalf("%d writes, %v", len(out), err)
 	}
 }
 

@@ -59,6 +59,9 @@ func TestDiffWritesTheWantedLookup(t *testing.T) {
 				t.Fatal(err)
 			}
 			after := wantedFunction(want)
+			if rapid.Bool().Draw(t, "late") {
+				writes = late(writes)
+			}
 			for _, x := range writes {
 				if err := k.apply(x, now); err != nil {
 					t.Fatalf("%v\nin %v", err, writes)
@@ -76,6 +79,23 @@ func TestDiffWritesTheWantedLookup(t *testing.T) {
 			before = after
 		}
 	})
+}
+
+// late puts new frontends off as far as it is allowed.
+func late(writes []Write) []Write {
+	var out, waiting []Write
+	for _, x := range writes {
+		bind, isBind := x.(Bind)
+		if isBind && bind.New {
+			waiting = append(waiting, x)
+			continue
+		}
+		if _, isSet := x.(SetBackends); !isSet {
+			out, waiting = append(out, waiting...), nil
+		}
+		out = append(out, x)
+	}
+	return append(out, waiting...)
 }
 
 // checkBetween holds for every moment of a change: each frontend answers with its old

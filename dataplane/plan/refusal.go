@@ -65,9 +65,9 @@ func (w *Written) Retry(now time.Time) ([]Write, error) {
 		return nil, w.Unplaced()
 	}
 	w.tried = room
-	var put []Service
+	var put []wish
 	for _, key := range slices.Sorted(maps.Keys(w.unplaced)) {
-		put = append(put, w.asked[key])
+		put = append(put, wish{key, w.asked[key]})
 	}
 	return w.change(put, nil, nil, now)
 }

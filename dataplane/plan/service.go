@@ -43,17 +43,6 @@ type Service struct {
 	Ports           []Port
 }
 
-// Equal says whether two services ask for the same tables.
-func (s Service) Equal(o Service) bool {
-	return s.Key == o.Key && s.ClusterIP == o.ClusterIP && s.AffinitySeconds == o.AffinitySeconds &&
-		slices.EqualFunc(s.Ports, o.Ports, Port.equal)
-}
-
-func (p Port) equal(o Port) bool {
-	return p.Name == o.Name && p.Proto == o.Proto && p.Port == o.Port && p.NodePort == o.NodePort &&
-		slices.Equal(p.Endpoints, o.Endpoints)
-}
-
 // Frontend is an address that clients use. A zero Addr means "any address of the
 // node": that is what a NodePort is.
 type Frontend struct {
@@ -74,16 +63,20 @@ func (f Frontend) String() string {
 // group is one entry of the tables: the frontends that share a backend set.
 type group struct {
 	fronts   []Frontend
-	backends []netip.AddrPort
+	backends []Backend
 	affinity uint32
+}
+
+func (g group) equal(o group) bool {
+	return g.affinity == o.affinity && slices.Equal(g.fronts, o.fronts) && slices.Equal(g.backends, o.backends)
 }
 
 // groups are the table entries that a service needs. A headless service without
 // node ports needs none: its names are answered with the backends themselves.
 func groups(s Service) []group {
-	var out []group
+	out := make([]group, 0, len(s.Ports))
 	for _, p := range s.Ports {
-		g := group{backends: canonical(p.Endpoints), affinity: s.AffinitySeconds}
+		g := group{affinity: s.AffinitySeconds}
 		if s.ClusterIP.Is4() {
 			g.fronts = append(g.fronts, Frontend{s.ClusterIP, p.Port, p.Proto})
 		}
@@ -91,21 +84,9 @@ func groups(s Service) []group {
 			g.fronts = append(g.fronts, Frontend{Port: p.NodePort, Proto: p.Proto})
 		}
 		if len(g.fronts) > 0 {
+			g.backends = canonical(p.Endpoints)
 			out = append(out, g)
 		}
 	}
 	return out
-}
-
-// canonical sorts and deduplicates, so that an order that means nothing never
-// causes a write. What is not IPv4 is left out: the tables have no room for it.
-func canonical(in []netip.AddrPort) []netip.AddrPort {
-	out := make([]netip.AddrPort, 0, len(in))
-	for _, e := range in {
-		if a := e.Addr().Unmap(); a.Is4() {
-			out = append(out, netip.AddrPortFrom(a, e.Port()))
-		}
-	}
-	slices.SortFunc(out, netip.AddrPort.Compare)
-	return slices.Compact(out)
 }

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -18,14 +17,17 @@ type Write interface {
 type SetBackends struct {
 	ID              uint32
 	Base            uint32
-	Backends        []netip.AddrPort // empty: connections are refused
+	Backends        []Backend // empty: connections are refused
 	AffinitySeconds uint32
 }
 
-// Bind makes a frontend lead to an entry, whether or not it led to another before.
+// Bind makes a frontend lead to an entry, whether or not it led to another before. New ones
+// that follow each other, but for [SetBackends] between them, may be bound together at the
+// end: until then they are ordinary addresses.
 type Bind struct {
 	Frontend Frontend
 	ID       uint32
+	New      bool // it led to no other
 }
 
 // Unbind makes a frontend an ordinary address again.

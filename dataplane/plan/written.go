@@ -27,7 +27,7 @@ type Row struct {
 	Frontend        Frontend
 	ID              uint32
 	Base            uint32
-	Backends        []netip.AddrPort
+	Backends        []Backend
 	AffinitySeconds uint32
 }
 
@@ -38,7 +38,7 @@ type Row struct {
 type Written struct {
 	bound   map[Frontend]binding
 	entries map[uint32]*entry
-	asked   map[string]Service // as they were given, so that the same one again costs nothing
+	asked   map[string][]group // what each service needs, so that the same again costs nothing
 	ids     *arena
 	slots   *arena
 
@@ -57,7 +57,7 @@ type binding struct {
 // entry is one row of the entry table.
 type entry struct {
 	base     uint32
-	backends []netip.AddrPort
+	backends []Backend
 	affinity uint32
 	fronts   int  // how many frontends lead here; at zero the id is given back
 	owned    bool // a service of this life has claimed it
@@ -67,11 +67,20 @@ type entry struct {
 // New is the model of empty tables.
 func New() *Written {
 	w := &Written{
-		bound: map[Frontend]binding{}, entries: map[uint32]*entry{}, asked: map[string]Service{}, unplaced: map[string]error{},
+		bound: map[Frontend]binding{}, entries: map[uint32]*entry{}, asked: map[string][]group{}, unplaced: map[string]error{},
 		ids: newArena(idOrder), slots: newArena(slotOrder),
 	}
 	w.slots.spare = spareSlots
 	return w
+}
+
+// expect makes room for the services of a first change: growing step by step takes as long
+// as all the rest.
+func (w *Written) expect(services int) {
+	if len(w.asked) == 0 && len(w.bound) == 0 {
+		w.asked = make(map[string][]group, services)
+		w.bound, w.entries = make(map[Frontend]binding, services), make(map[uint32]*entry, services)
+	}
 }
 
 // Adopt is the model of tables that an earlier process wrote. The rows belong to no
@@ -111,7 +120,15 @@ func (w *Written) Lookup(f Frontend) ([]netip.AddrPort, bool) {
 	if !ok {
 		return nil, false
 	}
-	return w.entries[b.id].backends, true
+	return addrPorts(w.entries[b.id].backends), true
+}
+
+// backends are those behind a frontend; none if it is no frontend.
+func (w *Written) backends(f Frontend) []Backend {
+	if b, ok := w.bound[f]; ok {
+		return w.entries[b.id].backends
+	}
+	return nil
 }
 
 // Frontends are all frontends in the tables, sorted.
