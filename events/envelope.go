@@ -69,10 +69,14 @@ func Decode[T any](e Envelope) (T, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := json.Unmarshal(body, &v); err != nil {
-		return v, fmt.Errorf("decode %s at %d: %w", e.Type, e.Seq, err)
+	if p, ok := any(&v).(plainly); ok && readPlainly(body, p) {
+		return v, nil
 	}
-	return v, nil
+	var w T
+	if err := json.Unmarshal(body, &w); err != nil {
+		return w, fmt.Errorf("decode %s at %d: %w", e.Type, e.Seq, err)
+	}
+	return w, nil
 }
 
 // MustBody encodes a body made of our own types, which cannot fail.

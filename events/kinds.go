@@ -66,9 +66,9 @@ func (k Kind) Printed() string {
 
 // KindOf finds a kind by its resource.
 func KindOf(r Resource) (Kind, bool) {
-	for _, k := range Kinds {
-		if k.Resource == r {
-			return k, true
+	for i := range Kinds { // a copy of each would cost more than the comparison
+		if Kinds[i].Resource == r {
+			return Kinds[i], true
 		}
 	}
 	return Kind{}, false

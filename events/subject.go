@@ -58,42 +58,56 @@ func keySubject(prefix string, k Key) Subject {
 // Class is the second token of a log subject: spec, template, assign, seen,
 // status, verdict, change, lease, or cut.
 func (s Subject) Class() string {
-	p := strings.SplitN(string(s), ".", 3)
-	if len(p) < 2 {
-		return ""
-	}
-	return p[1]
+	_, rest, _ := strings.Cut(string(s), ".")
+	class, _, _ := strings.Cut(rest, ".")
+	return class
 }
 
 // Key is the object that a spec, status, verdict or live subject is about.
 func (s Subject) Key() (Key, error) {
-	p := strings.Split(string(s), ".")
-	if len(p) > 0 && p[0] == "live" {
-		p = append([]string{""}, p...)
+	before, inside := 2, string(s) // tokens before the object's
+	if strings.HasPrefix(inside, "live.") {
+		before = 1
 	}
-	if len(p) != 5 {
+	if strings.Count(inside, ".") != before+2 {
 		return Key{}, fmt.Errorf("parse subject %q: no object in it", s)
 	}
+	for range before {
+		_, inside, _ = strings.Cut(inside, ".")
+	}
+	res, inside, _ := strings.Cut(inside, ".")
+	// The key outlives the event, whose subject may be a part of something larger.
+	ns, name, _ := strings.Cut(strings.Clone(inside), ".")
 	var k Key
 	var err error
-	var res string
-	if res, err = unescape(p[2]); err == nil && p[3] != clusterScope {
-		k.Namespace, err = unescape(p[3])
+	if k.Resource, err = unescapeResource(res); err == nil && ns != clusterScope {
+		k.Namespace, err = unescape(ns)
 	}
 	if err == nil {
-		k.Name, err = unescape(p[4])
+		k.Name, err = unescape(name)
 	}
 	if err != nil {
 		return Key{}, fmt.Errorf("parse subject %q: %w", s, err)
 	}
-	k.Resource = Resource(res)
 	return k, nil
+}
+
+// unescapeResource is unescape that makes no second text of the resources that are known.
+func unescapeResource(s string) (Resource, error) {
+	if kind, ok := KindOf(Resource(s)); ok {
+		return kind.Resource, nil
+	}
+	s, err := unescape(s)
+	if kind, ok := KindOf(Resource(s)); ok {
+		return kind.Resource, nil
+	}
+	return Resource(strings.Clone(s)), err
 }
 
 // Tail is the last token, unescaped: the node of an assign or seen subject,
 // the hash of a template.
 func (s Subject) Tail() (string, error) {
-	t, err := unescape(string(s)[strings.LastIndexByte(string(s), '.')+1:])
+	t, err := unescape(strings.Clone(string(s)[strings.LastIndexByte(string(s), '.')+1:]))
 	if err != nil {
 		return "", fmt.Errorf("parse subject %q: %w", s, err)
 	}
@@ -128,6 +142,9 @@ func escape(s string) string {
 func unescape(s string) (string, error) {
 	if s == clusterScope {
 		return "", nil
+	}
+	if strings.IndexByte(s, '=') < 0 {
+		return s, nil
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -18,7 +18,10 @@ type Change struct {
 // row; it is counted.
 //
 // e must be the event after s.Seq; Apply does not look for gaps.
-func Apply(s State, e events.Envelope) (State, []Change) {
+func Apply(s State, e events.Envelope) (State, []Change) { return apply(s, e, nil) }
+
+// apply is Apply that has room for the changes already.
+func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 	s.Seq = e.Seq
 	if e.Time.After(s.Time) {
 		s.Time = e.Time // fold time never runs back
@@ -36,7 +39,7 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 		return s, nil
 	}
 	s = s.advance(e)
-	f := folding{s: s, e: e}
+	f := folding{s: s, e: e, changes: room}
 	switch e.Subject.Class() {
 	case "spec":
 		f.spec()
@@ -76,7 +79,7 @@ func (s State) noteOp(e events.Envelope) State {
 		return s
 	}
 	if s.ops.len() >= MaxOps {
-		s.oldOps, s.ops = s.ops, tree[events.Seq]{}
+		s.oldOps, s.ops = s.ops, tree[events.Seq]{edit: s.ops.edit}
 	}
 	s.ops = s.ops.with(string(e.Op), e.Seq)
 	return s
@@ -87,7 +90,7 @@ type folding struct {
 	s       State
 	e       events.Envelope
 	changes []Change
-	at      map[events.Key]int // where a row's change stands in changes
+	at      map[events.Key]int // where a row's change stands in changes, once they are many
 	void    bool
 }
 
@@ -156,11 +159,33 @@ func (f *folding) touch(k events.Key, edit func(*Object)) {
 // one share it; MaxRows is far above what one event may touch.
 func (f *folding) record(c Change) {
 	c.Position = events.At(f.e.Seq, min(len(f.changes), events.MaxRows-1))
-	if f.at == nil {
-		f.at = map[events.Key]int{}
-	}
-	f.at[c.Key] = len(f.changes)
 	f.changes = append(f.changes, c)
+	switch {
+	case f.at != nil:
+		f.at[c.Key] = len(f.changes) - 1
+	case len(f.changes) > fewChanges:
+		f.at = make(map[events.Key]int, 4*fewChanges)
+		for i := range f.changes {
+			f.at[f.changes[i].Key] = i
+		}
+	}
+}
+
+// fewChanges are found faster by looking at each than in a map.
+const fewChanges = 8
+
+// changeOf is where a row's last change stands.
+func (f *folding) changeOf(k events.Key) (int, bool) {
+	if f.at != nil {
+		i, ok := f.at[k]
+		return i, ok
+	}
+	for i := len(f.changes) - 1; i >= 0; i-- {
+		if f.changes[i].Key == k {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // clone copies a row; its decoded body is shared until the body changes.

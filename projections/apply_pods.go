@@ -69,10 +69,25 @@ func (f *folding) seen() {
 			f.fact(&n, fact)
 		}
 		f.settle(p, &n)
-		if !reflect.DeepEqual(*p, n) { // after a new lease a node says again what it is not sure of
+		if p.moved(&n) || !reflect.DeepEqual(*p, n) { // after a new lease a node says again what it is not sure of
 			f.changePod(p, &n)
 		}
 	}
+}
+
+// moved tells whether something happened to a pod that has a moment. It is what
+// facts mostly do, and spares the comparison of everything.
+func (p *Pod) moved(n *Pod) bool {
+	if p.Sandbox.Seq != n.Sandbox.Seq || p.Stopping.Seq != n.Stopping.Seq || p.Stopped.Seq != n.Stopped.Seq ||
+		p.ReadyTurned.Seq != n.ReadyTurned.Seq || len(p.Containers) != len(n.Containers) {
+		return true
+	}
+	for i := range p.Containers {
+		if p.Containers[i].Since.Seq != n.Containers[i].Since.Seq {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *folding) podLife(k events.Key, uid events.UID) (*Pod, bool) {

@@ -56,6 +56,42 @@ func TestCheckpointAndTailEqualTheWholeLog(t *testing.T) {
 	})
 }
 
+// A Bulk gives what Apply gives, to the byte, wherever it begins and whenever it
+// is asked; the states that it began with and gave stay what they were.
+func TestBulkIsApply(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := random(t)
+		began := rapid.IntRange(0, len(l.Events)).Draw(t, "began")
+		s := refold(l.Events[:began], projections.Empty())
+		type given struct{ is, want projections.State }
+		all := []given{{s, refold(l.Events[:began], projections.Empty())}}
+		b := projections.NewBulk(s)
+		for _, e := range l.Events[began:] {
+			b.Apply(e)
+			s, _ = projections.Apply(s, e)
+			if rapid.IntRange(0, 5).Draw(t, "asked") == 0 {
+				all = append(all, given{b.State(), s})
+				if rapid.Bool().Draw(t, "another goes on from there") {
+					b = projections.NewBulk(b.State())
+				}
+			}
+		}
+		for _, g := range append(all, given{b.State(), s}) {
+			if !bytes.Equal(g.is.Dump(), g.want.Dump()) || !bytes.Equal(kept(t, g.is), kept(t, g.want)) {
+				t.Fatalf("at %d:\n%s\nApply:\n%s", g.want.Seq, g.is.Dump(), g.want.Dump())
+			}
+		}
+	})
+}
+
+func bulk(log []events.Envelope, s projections.State) projections.State {
+	b := projections.NewBulk(s)
+	for _, e := range log {
+		b.Apply(e)
+	}
+	return b.State()
+}
+
 func changed(changes []projections.Change) string {
 	var b strings.Builder
 	for _, c := range changes {
@@ -68,7 +104,7 @@ func changed(changes []projections.Change) string {
 // a function of others.
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
-		"State": "Seq Time Epoch Holder Void Unknown Horizon objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps wishes made oldMade",
+		"State": "Seq Time Epoch Holder Void Unknown Horizon objects children pods onNode nodes used templates selectors verdicts lastSpec ops oldOps wishes made oldMade edits",
 		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Template Raw Applied Managed Set Status " +
 			"body typed",
 	}
@@ -140,12 +176,14 @@ func BenchmarkRestore(b *testing.B) {
 			restored(b, raw)
 		}
 	})
-	b.Run("fold", func(b *testing.B) {
-		for b.Loop() {
-			refold(l.Events, projections.Empty())
-		}
-		b.ReportMetric(float64(b.N)*float64(len(l.Events))/b.Elapsed().Seconds(), "events/s")
-	})
+	for name, fold := range map[string]func([]events.Envelope, projections.State) projections.State{"fold": bulk, "apply": refold} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				fold(l.Events, projections.Empty())
+			}
+			b.ReportMetric(float64(b.N)*float64(len(l.Events))/b.Elapsed().Seconds(), "events/s")
+		})
+	}
 }
 
 // many is a cluster of n ready pods on 100 nodes, a thousand to a replica set.

@@ -29,7 +29,8 @@ func (f *folding) fact(p *Pod, x events.Fact) {
 		}
 	case events.FactFailed:
 		if p.Failed == nil {
-			p.Failed, p.FailedAt = &x, f.mark()
+			why := x // else every fact would be moved to the heap for this one
+			p.Failed, p.FailedAt = &why, f.mark()
 		}
 	default:
 		f.containerFact(p, x)

@@ -37,6 +37,7 @@ type State struct {
 	wishes    tree[*Wish]      // actor, change: those under way
 	made      *madeList        // what people changed last
 	oldMade   *madeList        // the generation of changes before
+	edits     uint32           // how many a Bulk has begun
 }
 
 // Mark is a moment in the log.

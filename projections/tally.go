@@ -90,7 +90,7 @@ func (f *folding) carry(o *Object, t Tally, born uint64) {
 // touchOnce is touch, but a row that this event already changed keeps the
 // position it got and is recorded once.
 func (f *folding) touchOnce(k events.Key, edit func(*Object)) {
-	i, ok := f.at[k]
+	i, ok := f.changeOf(k)
 	if !ok || f.changes[i].After == nil {
 		f.touch(k, edit)
 		return

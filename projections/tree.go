@@ -10,18 +10,24 @@ import (
 // path to what changes, so that a copy of the tree is a snapshot for ever. The
 // zero tree is empty.
 //
+// While a Bulk folds it is open for edits: branches that were made since then
+// belong to that fold alone and are changed where they are.
+//
 // It is our own because the fold spends its time here. A general one pays for
 // channels that tell of changes and for caches of open transactions with every
 // insertion, which made a fold twice as dear.
 type tree[T any] struct {
 	root *branch[T]
-	size int
+	size int32
+	edit uint32 // the branches with this mark may be changed; 0: none may
 }
 
-// branch is a node of a tree. It is never changed once it is part of one.
+// branch is a node of a tree. It is never changed once it is part of one that
+// somebody sees.
 type branch[T any] struct {
 	prefix string // of all keys below, after what lies above
 	holds  bool   // a value of the key that ends here
+	edit   uint32 // who made it
 	value  T
 	edges  []edge[T] // by their first byte
 }
@@ -32,7 +38,7 @@ type edge[T any] struct {
 }
 
 // len is the number of values.
-func (t tree[T]) len() int { return t.size }
+func (t tree[T]) len() int { return int(t.size) }
 
 // get finds the value of a key.
 func (t tree[T]) get(key string) (value T, ok bool) {
@@ -54,13 +60,13 @@ func (t tree[T]) get(key string) (value T, ok bool) {
 // with is the tree with a value for a key, new or instead of the old one.
 func (t tree[T]) with(key string, value T) tree[T] {
 	if t.root == nil {
-		return tree[T]{&branch[T]{prefix: key, holds: true, value: value}, 1}
+		return tree[T]{&branch[T]{prefix: key, holds: true, edit: t.edit, value: value}, 1, t.edit}
 	}
-	root, grew := t.root.with(key, value)
+	root, grew := t.root.with(key, value, t.edit)
 	if grew {
 		t.size++
 	}
-	return tree[T]{root, t.size}
+	return tree[T]{root, t.size, t.edit}
 }
 
 // without is the tree without a key.
@@ -72,7 +78,7 @@ func (t tree[T]) without(key string) tree[T] {
 	if shrank {
 		t.size--
 	}
-	return tree[T]{root, t.size}
+	return tree[T]{root, t.size, t.edit}
 }
 
 // below walks the values of the keys that begin with prefix, in the order of
@@ -119,40 +125,67 @@ func (n *branch[T]) find(first byte) (int, bool) {
 	return lo, lo < len(n.edges) && n.edges[lo].first == first
 }
 
-func (n *branch[T]) with(key string, value T) (_ *branch[T], grew bool) {
+func (n *branch[T]) with(key string, value T, edit uint32) (_ *branch[T], grew bool) {
 	common := shared(n.prefix, key)
 	if common < len(n.prefix) {
-		return n.split(common, key, value), true
+		return n.split(common, key, value, edit), true
 	}
-	c, rest := *n, key[common:]
+	c, rest := n.own(edit), key[common:]
 	if rest == "" {
+		grew = !c.holds
 		c.holds, c.value = true, value
-		return &c, !n.holds
+		return c, grew
 	}
-	i, found := n.find(rest[0])
+	i, found := c.find(rest[0])
 	if !found {
-		c.edges = make([]edge[T], len(n.edges)+1)
-		copy(c.edges, n.edges[:i])
-		c.edges[i] = edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, value: value}}
-		copy(c.edges[i+1:], n.edges[i:])
-		return &c, true
+		c.insert(i, edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, edit: edit, value: value}})
+		return c, true
 	}
-	c.edges = slices.Clone(n.edges)
-	c.edges[i].to, grew = n.edges[i].to.with(rest, value)
-	return &c, grew
+	c.edges[i].to, grew = c.edges[i].to.with(rest, value, edit)
+	return c, grew
+}
+
+// own is the branch itself when it may be changed, else a copy that may.
+func (n *branch[T]) own(edit uint32) *branch[T] {
+	if edit != 0 && n.edit == edit {
+		return n
+	}
+	c := *n
+	c.edit, c.edges = edit, slices.Clone(n.edges)
+	return &c
+}
+
+// moreEdges is how many edges a branch gets room for when it has none left and
+// may be changed.
+const moreEdges = 4
+
+func (n *branch[T]) insert(i int, e edge[T]) {
+	if len(n.edges) < cap(n.edges) { // its own: see own
+		n.edges = slices.Insert(n.edges, i, e)
+		return
+	}
+	room := len(n.edges) + 1
+	if n.edit != 0 {
+		room = len(n.edges) + moreEdges
+	}
+	edges := make([]edge[T], len(n.edges)+1, room)
+	copy(edges, n.edges[:i])
+	edges[i] = e
+	copy(edges[i+1:], n.edges[i:])
+	n.edges = edges
 }
 
 // split parts a branch where a new key leaves it.
-func (n *branch[T]) split(at int, key string, value T) *branch[T] {
-	down := *n
+func (n *branch[T]) split(at int, key string, value T, edit uint32) *branch[T] {
+	down := *n // a copy also where n may be changed: splits are rare
 	down.prefix = n.prefix[at:]
-	up := &branch[T]{prefix: n.prefix[:at], edges: []edge[T]{{down.prefix[0], &down}}}
+	up := &branch[T]{prefix: n.prefix[:at], edit: edit, edges: []edge[T]{{down.prefix[0], &down}}}
 	rest := key[at:]
 	if rest == "" {
 		up.holds, up.value = true, value
 		return up
 	}
-	leaf := edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, value: value}}
+	leaf := edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, edit: edit, value: value}}
 	if leaf.first < down.prefix[0] {
 		up.edges = []edge[T]{leaf, up.edges[0]}
 	} else {

@@ -20,7 +20,7 @@ func treeOf[E, T any](entries []E, entry func(i int) (string, T)) tree[T] {
 		slices.SortFunc(all, byKey)
 	}
 	all = slices.CompactFunc(all, func(a, b leaf[T]) bool { return a.key == b.key })
-	return tree[T]{build(all, 0), len(all)}
+	return tree[T]{root: build(all, 0), size: int32(len(all))}
 }
 
 // leaf is one entry of a tree that is being built.

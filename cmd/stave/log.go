@@ -205,18 +205,19 @@ func (p parts) state(ctx context.Context, fold bool, report func(error)) (projec
 	for _, one := range p.checkpoints.All() {
 		due[one.Seq] = fold
 	}
+	bulk := projections.NewBulk(s)
 	err := p.segments.Read(ctx, s.Seq+1, last, func(e events.Envelope) error {
-		s, _ = projections.Apply(s, e)
+		bulk.Apply(e)
 		if !due[e.Seq] {
 			return nil
 		}
 		kept, ok := p.checkpoints.Before(func(seq events.Seq, _ time.Time) bool { return seq == e.Seq })
-		if ok && events.HashOf(kept.Dump()) != events.HashOf(s.Dump()) {
+		if ok && events.HashOf(kept.Dump()) != events.HashOf(bulk.State().Dump()) {
 			report(fmt.Errorf("checkpoint %d is another state than its events come to", e.Seq))
 		}
 		return nil
 	})
-	return s, err
+	return bulk.State(), err
 }
 
 // logArchiveCmd is `stave log archive`.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/stave-run/stave/bus/jetstream"
@@ -147,6 +148,8 @@ func (c *cluster) die(err error) {
 }
 
 func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) error {
+	// Until everything is in memory there is little that could be given back.
+	defer debug.SetGCPercent(debug.SetGCPercent(foldingGC))
 	last := time.Now()
 	kept, err := follow.OpenCheckpoints(c.layout.checkpoints())
 	if err != nil {
@@ -166,6 +169,10 @@ func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) 
 	c.onClose(func() error { f.Close(); return c.sealed() })
 	return nil
 }
+
+// foldingGC is the garbage collector's percentage while the log is folded: four
+// times as much memory may be in use as is needed, for a moment.
+const foldingGC = 300
 
 // sealed leaves nothing unsealed behind: an archive of a cluster that is down is
 // whole.

@@ -150,16 +150,18 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 	if v.Seq+1 < b.First {
 		return v, &belowHorizon{fmt.Sprintf("%s lies below the horizon: history begins at %d, and what came before is needed", at, b.First), b.First}
 	}
+	fold := projections.NewBulk(v)
 	err = s.Log.Read(ctx, v.Seq+1, func(e events.Envelope) error {
 		if later(at, e.Seq, e.Time) {
 			return errEnough
 		}
-		v, _ = projections.Apply(v, e)
-		if v.Seq%keepEvery == 0 {
-			s.memory.keep(v)
+		fold.Apply(e)
+		if e.Seq%keepEvery == 0 {
+			s.memory.keep(fold.State())
 		}
 		return nil
 	})
+	v = fold.State()
 	if err != nil && !errors.Is(err, errEnough) {
 		return v, fmt.Errorf("read the log: %w", err)
 	}

@@ -112,13 +112,15 @@ func replay(ctx context.Context, log bus.Log, s projections.State, progress func
 	} else if b.First > 1 {
 		return s, fmt.Errorf("fold the log: it begins at %d, and no checkpoint from there on is good: what came before is needed", b.First)
 	}
+	fold := projections.NewBulk(s)
 	err = log.Read(ctx, first, func(e events.Envelope) error {
-		s, _ = projections.Apply(s, e)
+		fold.Apply(e)
 		if e.Seq%progressEvery == 0 {
 			progress(e.Seq, b.Last)
 		}
 		return nil
 	})
+	s = fold.State()
 	if err != nil {
 		return s, fmt.Errorf("fold the log: %w", err)
 	}

@@ -88,14 +88,16 @@ func (j *Janitor) stateAt(ctx context.Context, begins, seq events.Seq) (s projec
 	if !ok && begins > 1 {
 		return s, last, fmt.Errorf("no good checkpoint lies between %d and %d", begins, seq)
 	}
+	fold := projections.NewBulk(s)
 	err = j.Log.Read(ctx, max(s.Seq+1, begins), func(e events.Envelope) error {
 		if e.Seq > seq {
 			return errEnough
 		}
-		s, _ = projections.Apply(s, e)
+		fold.Apply(e)
 		last = e
 		return nil
 	})
+	s = fold.State()
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
