@@ -134,11 +134,7 @@ func sweep(ctx context.Context, l layout, traces footprint, say func(string, ...
 func sweepContainers(ctx context.Context, l layout, traces footprint) error {
 	o := l.runtimeOptions(traces)
 	o.Log = slog.New(slog.DiscardHandler) // containerd complains of what is half gone, which is why we are here
-	r, err := containerd.Open(ctx, o)
-	if err != nil {
-		return fmt.Errorf("start container runtime: %w", err)
-	}
-	if err := errors.Join(r.Purge(ctx), r.Close()); err != nil {
+	if err := containerd.Purge(ctx, o); err != nil {
 		return fmt.Errorf("remove containers: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,12 +83,47 @@ func (c cgroups) stats(group string) (runtime.Stats, error) {
 // remove deletes a cgroup and those below it in every hierarchy, and kills what still runs in it: a container whose shim
 // was killed may outlive its task. A cgroup that is not there is as good as removed.
 func (c cgroups) remove(group string) error {
+	dirs, err := c.dirs(group)
+	if err != nil {
+		return fmt.Errorf("remove cgroup %s: %w", group, err)
+	}
+	var errs []error
+	for _, dir := range dirs {
+		errs = append(errs, removeGroup(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// end kills everything in a cgroup and in those below it, and removes them.
+func (c cgroups) end(group string, patience time.Duration) error {
+	for end := time.Now().Add(patience); ; {
+		dirs, err := c.dirs(group)
+		if err != nil {
+			return fmt.Errorf("end cgroup %s: %w", group, err)
+		}
+		// All before one is waited for.
+		for _, dir := range dirs {
+			_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+				if err == nil && e.IsDir() {
+					killAll(path)
+				}
+				return nil // what is gone meanwhile is well
+			})
+		}
+		if err = c.remove(group); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// dirs is where a cgroup is or may be, in every hierarchy.
+func (c cgroups) dirs(group string) ([]string, error) {
 	dirs := []string{filepath.Join(c.root, group)}
 	if !c.unified {
 		// Hybrid hosts have a v2 hierarchy among the others; runc makes the cgroup in each.
 		hierarchies, err := os.ReadDir(c.root)
 		if err != nil {
-			return fmt.Errorf("remove cgroup %s: %w", group, err)
+			return nil, err
 		}
 		dirs = nil
 		for _, h := range hierarchies {
@@ -97,11 +133,7 @@ func (c cgroups) remove(group string) error {
 			}
 		}
 	}
-	var errs []error
-	for _, dir := range dirs {
-		errs = append(errs, removeGroup(dir))
-	}
-	return errors.Join(errs...)
+	return dirs, nil
 }
 
 // removeTries and removePause bound the wait for the kernel to empty a cgroup after its last process was reaped.

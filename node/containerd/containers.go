@@ -152,18 +152,10 @@ func stateOf(c containers.Container) runtime.ContainerState {
 	}
 }
 
-// List gives this cluster's containers.
+// List gives this cluster's containers. It asks every shim of the node.
 func (r *Runtime) List(ctx context.Context) ([]runtime.ContainerState, error) {
-	return r.list(r.in(ctx), "", "")
-}
-
-// list gives the containers with a label's value, all where label is empty.
-func (r *Runtime) list(ctx context.Context, label, value string) ([]runtime.ContainerState, error) {
-	var filters []string
-	if label != "" {
-		filters = []string{fmt.Sprintf("labels.%q==%q", label, value)}
-	}
-	found, err := r.client.ContainerService().List(ctx, filters...)
+	ctx = r.in(ctx)
+	found, err := r.client.ContainerService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}

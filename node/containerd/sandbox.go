@@ -219,9 +219,10 @@ func awaitEnd(pid int) {
 
 // RemoveSandbox removes a pod's containers, running or not, and everything they shared. What is gone already is fine.
 func (r *Runtime) RemoveSandbox(ctx context.Context, podUID string) error {
-	containers, err := r.list(r.in(ctx), labelPodUID, podUID)
+	// Not by List, which asks the shims of all pods: a node that is taken down has hundreds.
+	containers, err := r.client.ContainerService().List(r.in(ctx), fmt.Sprintf("labels.%q==%q", labelPodUID, podUID))
 	if err != nil {
-		return err
+		return fmt.Errorf("remove sandbox %s: list containers: %w", podUID, err)
 	}
 	for _, c := range containers {
 		if err := r.Remove(ctx, c.ID); err != nil {

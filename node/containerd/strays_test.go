@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"golang.org/x/sys/unix"
+
+	"github.com/stave-run/stave/node/runtime"
 )
 
 // halfStart leaves what an agent does that is killed while containerd starts the shim of a pod: a process that listens and
@@ -89,5 +91,67 @@ func TestHalfStarted(t *testing.T) {
 	}
 	if got := len(shims(t, o)); got != 2 {
 		t.Errorf("%d shims after %v", got, time.Since(begin))
+	}
+}
+
+// TestRemoveAlone: who removes a pod does not ask the shims of others, which may be many, or stand still.
+func TestRemoveAlone(t *testing.T) {
+	n := open(t, "alone")
+	n.pod("p1")
+	stopped, err := strconv.Atoi(shims(t, n.options)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.exit(n.start(n.spec("p1", "ended", "exit 3")))
+	n.pod("p2")
+	n.exit(n.start(n.spec("p2", "ended", "exit 4")))
+	n.start(n.spec("p2", "running", "sleep 1000"))
+	if err := syscall.Kill(stopped, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(stopped, syscall.SIGCONT)
+	removed := make(chan error, 1)
+	go func() { removed <- n.RemoveSandbox(t.Context(), "p2") }()
+	select {
+	case err := <-removed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it waits for another pod's shim")
+	}
+}
+
+// TestPurgeAlone purges a node whose agent has gone, with pods that run and pods that ended. Its images are left.
+func TestPurgeAlone(t *testing.T) {
+	n := open(t, "without")
+	n.pod("p1")
+	n.start(n.spec("p1", "running", "trap '' TERM; while :; do sleep 1; done"))
+	n.pod("p2")
+	n.exit(n.start(n.spec("p2", "ended", "exit 3")))
+	if _, err := n.EnsureSandbox(t.Context(), runtime.SandboxSpec{UID: "p3", Namespace: "default", Name: "p3", Hostname: "p3", SharePID: true}); err != nil {
+		t.Fatal(err)
+	}
+	n.start(n.spec("p3", "shared", "sleep 1000"))
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Purge(t.Context(), n.options); err != nil {
+		t.Fatal(err)
+	}
+	checkNothingLeft(t, n.options)
+	n = reopen(t, n.options)
+	if states, err := n.List(t.Context()); err != nil || len(states) != 0 {
+		t.Errorf("%+v, %v", states, err)
+	}
+	if boxes, err := n.ListSandboxes(t.Context()); err != nil || len(boxes) != 0 {
+		t.Errorf("%+v, %v", boxes, err)
+	}
+	if _, there, err := n.Lookup(t.Context(), busybox); err != nil || !there {
+		t.Errorf("the image is there: %v, %v", there, err)
+	}
+	n.pod("p1")
+	if out, exit := n.run(n.spec("p1", "running", "echo again")); out != "again\n" || exit.Code != 0 {
+		t.Errorf("%q, %+v", out, exit)
 	}
 }
