@@ -39,8 +39,6 @@ func (upCmd) Help() string {
   sudo stave up
   sudo stave up --detach
   sudo stave up --detach --nodes=3
-		{"--nodes", strconv.Itoa(c.Nodes)}, {"--node-monitor-grace-period", c.NodeGrace.String()}, {"--keep-history", time.Duration(c.KeepHistory).String()},
-		{"--hollow", strconv.Itoa(c.Hollow)},
   sudo stave up --name test --data-dir /tmp/test --detach`
 }
 
