@@ -22,6 +22,11 @@ func (a *Agent) Judge(c events.NodeCondition) {
 	a.conditions = append(a.conditions, c)
 	slices.SortFunc(a.conditions, func(x, y events.NodeCondition) int { return cmp.Compare(x.Type, y.Type) })
 	a.mu.Unlock()
+	a.tellSoon()
+}
+
+// tellSoon has the log told what has changed of the node.
+func (a *Agent) tellSoon() {
 	select {
 	case a.judged <- struct{}{}:
 	default: // somebody is about to look

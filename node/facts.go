@@ -37,7 +37,7 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 		f.Addresses = addresses()
 	}
 	if len(f.Capacity) == 0 {
-		f.Capacity = capacity()
+		f.Capacity = Capacity()
 	}
 	if f.MaxProcesses == 0 {
 		f.MaxProcesses = maxProcesses
@@ -54,16 +54,34 @@ func describeNode(o Options) plan.Node {
 	if len(o.Facts.Addresses) > 0 {
 		n.IP = o.Facts.Addresses[0]
 	}
-	if q, err := resource.ParseQuantity(o.Facts.Allocatable[string(corev1.ResourceCPU)]); err == nil {
-		n.CPU = q
-	}
-	if q, err := resource.ParseQuantity(o.Facts.Allocatable[string(corev1.ResourceMemory)]); err == nil {
-		n.Memory = q
-	}
+	n.CPU, n.Memory = offered(o.Facts.Allocatable)
 	return n
 }
 
-func capacity() map[string]string {
+func offered(allocatable map[string]string) (cpu, memory resource.Quantity) {
+	cpu, _ = resource.ParseQuantity(allocatable[string(corev1.ResourceCPU)]) // none is zero
+	memory, _ = resource.ParseQuantity(allocatable[string(corev1.ResourceMemory)])
+	return cpu, memory
+}
+
+// Offer sets what of the node is there for pods. The log is told.
+func (a *Agent) Offer(allocatable map[string]string) {
+	a.mu.Lock()
+	a.o.Facts.Allocatable = allocatable
+	a.node.CPU, a.node.Memory = offered(allocatable)
+	a.mu.Unlock()
+	a.tellSoon()
+}
+
+// facts are what the node says of itself now.
+func (a *Agent) facts() events.NodeFacts {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.o.Facts
+}
+
+// Capacity is what this machine has for pods: processors, memory, and a number of pods.
+func Capacity() map[string]string {
 	out := map[string]string{"cpu": strconv.Itoa(goruntime.NumCPU()), "pods": strconv.Itoa(maxPods)}
 	var si unix.Sysinfo_t
 	if unix.Sysinfo(&si) == nil {

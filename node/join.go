@@ -70,7 +70,7 @@ func (a *Agent) rejoin(ctx context.Context) {
 
 func (a *Agent) join(ctx context.Context) (wire.JoinReply, error) {
 	var reply wire.JoinReply
-	err := a.ask(ctx, wire.VerbJoin, wire.JoinRequest{Node: a.o.Name, Facts: a.o.Facts, Labels: a.o.Labels}, &reply)
+	err := a.ask(ctx, wire.VerbJoin, wire.JoinRequest{Node: a.o.Name, Facts: a.facts(), Labels: a.o.Labels}, &reply)
 	if err == nil && reply.Error != nil {
 		err = fmt.Errorf("join: %s", reply.Error.Message)
 	}
@@ -102,7 +102,7 @@ type toldFacts struct {
 func (a *Agent) tellFacts(ctx context.Context, uid events.UID) error {
 	a.telling.Lock()
 	defer a.telling.Unlock()
-	now := toldFacts{UID: uid, Facts: a.o.Facts}
+	now := toldFacts{UID: uid, Facts: a.facts()}
 	a.mu.Lock()
 	now.Facts.PodCIDR = a.place.PodCIDR
 	now.Facts.Conditions = slices.Clone(a.conditions)

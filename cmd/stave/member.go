@@ -71,6 +71,9 @@ func startMember(ctx context.Context, m membership, r *rooms, say func(string, .
 	}
 	r.onClose(n.agent.Close)
 	r.background("node", n.agent.Run)
+	if n.outside != "" {
+		r.background("share", n.keepShare)
+	}
 	return n, nil
 }
 
@@ -84,6 +87,8 @@ func (n *member) facts() (events.NodeFacts, error) {
 	f := events.NodeFacts{Addresses: []string{address.String()}, AgentVersion: version, MaxProcesses: n.bounds.MaxProcesses}
 	if n.outside != "" {
 		f.Hostname = n.node
+		f.Capacity = node.Capacity()
+		f.Allocatable = share(f.Capacity, n.siblings())
 	}
 	return f, nil
 }

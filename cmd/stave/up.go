@@ -22,7 +22,7 @@ type upCmd struct {
 	RegistryHosts     string        `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
 	ContainerdAddress string        `help:"Socket of a containerd to use; the embedded one when empty." placeholder:"SOCKET"`
 	NodeName          string        `help:"Name of this machine's node; its host name when empty." placeholder:"NAME"`
-	Nodes             int           `help:"Make this many nodes on this machine, each in a network namespace of its own; this machine itself is the one node when 0." placeholder:"N"`
+	Nodes             int           `help:"Make this many nodes on this machine, each in a network namespace of its own, with its part of the memory; this machine itself is the one node when 0." placeholder:"N"`
 	Hollow            int           `help:"Pretend this many further nodes, which run nothing: for tests of scale. As many as before when 0." placeholder:"N"`
 	Pretend           hollowFlags   `embed:"" prefix:"hollow-"`
 	NodeGrace         time.Duration `name:"node-monitor-grace-period" help:"How long a node may be silent before it counts as lost." default:"40s"`
