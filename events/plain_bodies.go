@@ -241,4 +241,13 @@ func plainEnd(p *plain, f *Fact) {
 	if p.key("tookMillis") {
 		f.Took = p.number()
 	}
+	if p.key("count") {
+		f.Count = int(p.number())
+	}
+	if p.key("limit") {
+		f.Limit = p.string()
+	}
+	if p.key("victim") {
+		f.Victim = p.string()
+	}
 }

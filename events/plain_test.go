@@ -76,7 +76,7 @@ func drawBody(t *rapid.T) any {
 		for range n(2, "facts") {
 			p.Facts = append(p.Facts, Fact{Kind: FactKind(word()), At: at(), Container: word(), Run: n(3, "run"), Image: word(), ImageID: word(), ContainerID: word(),
 				IP: word(), HostIP: word(), Code: n(300, "code") - 1, Signal: n(15, "signal"), OOM: n(1, "oom") == 1, Reason: word(), Message: word(),
-				Tail: word(), StartedAt: at(), Until: at(), Took: int64(n(1<<30, "took"))})
+				Tail: word(), StartedAt: at(), Until: at(), Took: int64(n(1<<30, "took")), Count: n(9, "count"), Limit: word(), Victim: word()})
 		}
 		s.Pods = append(s.Pods, p)
 	}
