@@ -253,7 +253,8 @@ type writer struct{ *run.Loop }
 
 // Submit implements api.Writer.
 func (w writer) Submit(ctx context.Context, wish api.Wish) ([]events.Envelope, error) {
-	return w.Loop.Submit(ctx, run.Request{Actor: wish.Actor, ID: wish.ID, Key: wish.Key, Message: wish.Message, Change: wish.Change, Decide: wish.Decide})
+	return w.Loop.Submit(ctx, run.Request{Actor: wish.Actor, ID: wish.ID, Key: wish.Key, Message: wish.Message, Change: wish.Change,
+		Together: wish.Together, Decide: wish.Decide})
 }
 
 func (c *cluster) feed(context.Context, *upCmd, func(string, ...any)) error {

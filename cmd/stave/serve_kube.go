@@ -74,7 +74,8 @@ type kubeWriter struct{ *run.Loop }
 
 // Submit implements kube.Writer.
 func (w kubeWriter) Submit(ctx context.Context, wish kube.Wish) ([]events.Envelope, error) {
-	return w.Loop.Submit(ctx, run.Request{Actor: wish.Actor, ID: wish.ID, Key: wish.Key, Message: wish.Message, Decide: wish.Decide})
+	return w.Loop.Submit(ctx, run.Request{Actor: wish.Actor, ID: wish.ID, Key: wish.Key, Message: wish.Message,
+		Together: wish.Together, Decide: wish.Decide})
 }
 
 // listenKube listens where the API is wanted, or where it was before, so that

@@ -80,7 +80,7 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 	ask, id := s.asking(actor, req, i, item)
 	key := admit.KeyOf(item)
 	var out admit.Outcome
-	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID),
+	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID), Together: true,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
 			out = admit.Admit(v, ask, now)
 			return out.Drafts, nil

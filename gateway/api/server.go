@@ -41,7 +41,9 @@ type Wish struct {
 	Key     events.Key // what it is mainly about
 	Message string
 	Change  events.ChangeID // the request that it is a part of; undo takes back all of it
-	Decide  func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
+	// Together says that it may be decided on a view that holds wishes just before it which are not in the log yet: it lands with them.
+	Together bool
+	Decide   func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
 }
 
 // Writer is the one writer.

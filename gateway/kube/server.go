@@ -47,7 +47,9 @@ type Wish struct {
 	ID      string
 	Key     events.Key
 	Message string
-	Decide  func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
+	// Together says that it may be decided on a view that holds wishes just before it which are not in the log yet: it lands with them.
+	Together bool
+	Decide   func(view projections.State, now time.Time) ([]reconcilers.Draft, error)
 }
 
 // Writer is the one writer.

@@ -35,8 +35,7 @@ func made(v projections.State) (n int) {
 // A wish of more events than one append holds is in the log before its first
 // event, and all of it lands, whatever becomes of acknowledgements.
 func TestLargeWish(t *testing.T) {
-	type fate = func(func() (events.Seq, error)) (events.Seq, error)
-	for name, fates := range map[string][]fate{
+	for name, fates := range map[string][]mishap{
 		"calm": nil, "the wish is lost": {lost}, "the wish is not acknowledged": {silent}, "a batch is lost": {nil, nil, lost},
 		"a batch is not acknowledged": {nil, nil, silent}, "the last batch is not acknowledged": {nil, nil, nil, silent},
 	} {

@@ -72,13 +72,15 @@ type Config struct {
 // Loop decides for a cluster while it holds the lease.
 type Loop struct {
 	Config
-	step   *Step
-	inbox  inbox
-	asked  chan *submission
-	closed chan struct{} // closed when Run has returned
-	raw    time.Time     // what the clock said last
-	latest time.Time     // what now said last
-	resume time.Time     // when to go on with a wish that had to wait; zero: there is none
+	step    *Step
+	inbox   inbox
+	asked   chan *submission
+	waiting []*submission // taken from asked, the first first
+	apart   int           // so many of those are decided one by one
+	closed  chan struct{} // closed when Run has returned
+	raw     time.Time     // what the clock said last
+	latest  time.Time     // what now said last
+	resume  time.Time     // when to go on with a wish that had to wait; zero: there is none
 }
 
 // NewLoop makes a Loop; Run starts it.
@@ -151,13 +153,11 @@ func (l *Loop) turn(ctx context.Context) (busy bool, err error) {
 	if err := l.goOn(ctx); err != nil {
 		return false, err
 	}
-	select {
-	case s := <-l.asked:
+	if l.gather() {
 		busy = true
-		if err := l.admit(ctx, s); err != nil {
+		if err := l.let(ctx); err != nil {
 			return busy, err
 		}
-	default:
 	}
 	decided, err := l.pass(ctx)
 	return busy || decided, err
@@ -225,7 +225,8 @@ func (l *Loop) wait(ctx context.Context) error {
 	case <-timer:
 		return nil
 	case s := <-l.asked:
-		return l.admit(ctx, s)
+		l.waiting = append(l.waiting, s)
+		return nil
 	}
 }
 

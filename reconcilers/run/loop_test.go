@@ -71,28 +71,43 @@ func (s *source) OnAhead(f func(projections.State, events.Envelope, []projection
 type flaky struct {
 	bus.Log
 	mu    sync.Mutex
-	fates []func(append func() (events.Seq, error)) (events.Seq, error)
+	fates []mishap
+	calls int
+	crowd bool // somebody else appends before each
 }
+
+// mishap is what becomes of an append; nil lets it be.
+type mishap func(append func() (events.Seq, error)) (events.Seq, error)
 
 func (f *flaky) Append(ctx context.Context, batch []bus.Record) (events.Seq, error) {
 	f.mu.Lock()
-	var fate func(func() (events.Seq, error)) (events.Seq, error)
+	f.calls++
+	var happens mishap
 	if len(f.fates) > 0 {
-		fate, f.fates = f.fates[0], f.fates[1:]
+		happens, f.fates = f.fates[0], f.fates[1:]
 	}
 	f.mu.Unlock()
-	do := func() (events.Seq, error) { return f.Log.Append(ctx, batch) }
-	if fate == nil {
+	do := func() (events.Seq, error) {
+		if f.crowd {
+			if _, err := f.Log.Append(ctx, []bus.Record{{Envelope: events.Envelope{Subject: "log.seen.n1", Type: "nodes.seen", Version: 1, Body: []byte(`{}`)}}}); err != nil {
+				return 0, err
+			}
+		}
+		return f.Log.Append(ctx, batch)
+	}
+	if happens == nil {
 		return do()
 	}
-	return fate(do)
+	return happens(do)
 }
 
-func (f *flaky) next(fates ...func(func() (events.Seq, error)) (events.Seq, error)) {
+func (f *flaky) next(fates ...mishap) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fates = fates
 }
+
+func (f *flaky) count() int { f.mu.Lock(); defer f.mu.Unlock(); return f.calls }
 
 // lost is an append that never arrives; silent is one whose acknowledgement is lost.
 func lost(func() (events.Seq, error)) (events.Seq, error) { return 0, bus.ErrDoubt }
@@ -114,14 +129,20 @@ func start(t testing.TB, rs ...reconcilers.Reconciler) *running { return startAt
 
 func startAt(t testing.TB, clock Clock, rs ...reconcilers.Reconciler) *running {
 	t.Helper()
+	return startWith(t, clock, nil, nil, rs...)
+}
+
+// startWith starts a loop that finds who waits already, and whose first appends go as said.
+func startWith(t testing.TB, clock Clock, waiting []*submission, fates []mishap, rs ...reconcilers.Reconciler) *running {
+	t.Helper()
 	mem := memory.NewLog(time.Now)
-	r := &running{log: &flaky{Log: mem}, src: watch(t, mem), end: make(chan error, 1)}
+	r := &running{log: &flaky{Log: mem, fates: fates, crowd: waiting != nil}, src: watch(t, mem), end: make(chan error, 1)}
 	l, err := NewLoop(Config{Cluster: "c", Holder: "me", Log: r.log, Source: r.src, Clock: clock, Reconcilers: rs,
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Loop = l
+	r.Loop, l.waiting = l, waiting
 	ctx, stop := context.WithCancel(context.Background())
 	go func() { r.end <- l.Run(ctx) }()
 	t.Cleanup(func() {
@@ -183,7 +204,7 @@ func TestSubmitIsDecidedByTheOneWriter(t *testing.T) {
 }
 
 func TestSubmitThroughDoubt(t *testing.T) {
-	for name, fate := range map[string]func(func() (events.Seq, error)) (events.Seq, error){"never landed": lost, "landed": silent} {
+	for name, fate := range map[string]mishap{"never landed": lost, "landed": silent} {
 		t.Run(name, func(t *testing.T) {
 			r := start(t)
 			r.eventually(t, "leading", func(v projections.State) bool { return v.Holder == "me" })
@@ -206,7 +227,7 @@ func TestSubmitThroughDoubt(t *testing.T) {
 
 func TestReconcilersThroughDoubtAndConflict(t *testing.T) {
 	conflict := func(func() (events.Seq, error)) (events.Seq, error) { return 0, &bus.ConflictError{} }
-	for name, fates := range map[string][]func(func() (events.Seq, error)) (events.Seq, error){
+	for name, fates := range map[string][]mishap{
 		"lost": {lost}, "silent": {silent}, "conflict": {conflict, conflict}, "lost lease too": {lost, lost, silent},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +238,7 @@ func TestReconcilersThroughDoubtAndConflict(t *testing.T) {
 			}
 			_, err := r.Submit(t.Context(), Request{Actor: "user:b", ID: "2", Decide: func(reconcilers.View, time.Time) ([]reconcilers.Draft, error) {
 				p.decide = remove // in the loop's goroutine
-				r.log.next(append([]func(func() (events.Seq, error)) (events.Seq, error){func(do func() (events.Seq, error)) (events.Seq, error) { return do() }}, fates...)...)
+				r.log.next(append([]mishap{func(do func() (events.Seq, error)) (events.Seq, error) { return do() }}, fates...)...)
 				return []reconcilers.Draft{reconcilers.Create(conf("b"), events.Created{Object: []byte(`{}`)})}, nil
 			}})
 			if err != nil {

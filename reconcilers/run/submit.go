@@ -23,6 +23,10 @@ type Request struct {
 	// Change is the wish of a person that this is a part of, kept with the
 	// events; empty for what no person asked for.
 	Change events.ChangeID
+	// Together says that the wish may be decided on a view that holds, at positions
+	// that are made up, what wishes just before it lead to, and be appended with
+	// them. What Decide keeps of the view must not be told unless the wish landed.
+	Together bool
 	// Decide says what to append. It runs in the loop's goroutine, so it must
 	// not block, and it may run more than once: after a lost acknowledgement
 	// that turned out not to have landed. An error is given back as it is.
@@ -97,10 +101,7 @@ func (l *Loop) admit(ctx context.Context, s *submission) error {
 }
 
 func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, stop error) {
-	v, now := l.Source.Ahead(), l.now()
-	if v.Time.After(now) {
-		now = v.Time
-	}
+	v, now := l.seen()
 	drafts, err := r.Decide(v, now)
 	if err != nil || len(drafts) == 0 {
 		return submitted{err: err}, false, nil
@@ -120,6 +121,15 @@ func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, s
 	}
 	first, err := l.Log.Append(ctx, records)
 	return l.settle(ctx, records, first, err)
+}
+
+// seen is the view to decide on, and the time, which is not before the view's.
+func (l *Loop) seen() (projections.State, time.Time) {
+	v, now := l.Source.Ahead(), l.now()
+	if v.Time.After(now) {
+		now = v.Time
+	}
+	return v, now
 }
 
 // Records are what a request's drafts become, under the lease that is held. An
