@@ -79,7 +79,7 @@ type NetService struct {
 	PublishNotReady bool            `json:"publishNotReady,omitempty"`
 	AffinitySeconds int             `json:"affinitySeconds,omitempty"`
 	Ports           []NetPort       `json:"ports"`
-	Hosts           []NetHost       `json:"hosts,omitempty"` // every ready endpoint, for headless names
+	Hosts           []NetHost       `json:"hosts,omitempty"` // every ready endpoint of a headless service, for its names
 }
 
 // NetPort is one port of a service with its ready backends.

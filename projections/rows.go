@@ -219,7 +219,7 @@ func (s State) netRow(o *Object) NetService {
 		n.Ports = append(n.Ports, netPort(p, backends))
 	}
 	for _, b := range backends {
-		if b.Ready {
+		if b.Ready && n.ClusterIP == "" {
 			n.Hosts = append(n.Hosts, NetHost{IP: b.Pod.IP, Hostname: hostnameOf(b.Spec, o.Key.Name), Node: b.Pod.Node})
 		}
 	}

@@ -157,3 +157,15 @@ func TestNetNodeRow(t *testing.T) {
 		}
 	}
 }
+
+// TestHostsOfHeadlessServices: only a service without an address has names for its endpoints.
+func TestHostsOfHeadlessServices(t *testing.T) {
+	l := foldtest.Nginx(2)
+	headless := foldtest.Key(events.Services, "headless")
+	l.Create(headless, `{"spec":{"clusterIP":"None","selector":{"app":"nginx"},"ports":[{"port":80}]}}`)
+	for k, want := range map[events.Key]int{headless: 2, foldtest.Service: 0} {
+		if row, ok := projections.NetRow(l.State, k); !ok || len(row.Hosts) != want || len(row.Ports[0].Endpoints) != 2 {
+			t.Errorf("%s, want %d hosts: %+v", k, want, row)
+		}
+	}
+}

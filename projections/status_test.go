@@ -164,7 +164,7 @@ func TestSilentNode(t *testing.T) {
 	if d := deployment(t, l); d.Status.ReadyReplicas != 0 || d.Status.Replicas != 2 {
 		t.Errorf("deployment: %+v", d.Status)
 	}
-	if row, _ := projections.NetRow(l.State, foldtest.Service); len(row.Hosts) != 0 {
+	if row, _ := projections.NetRow(l.State, foldtest.Service); len(row.Ports[0].Endpoints) != 0 {
 		t.Errorf("connections go to a silent node: %+v", row)
 	}
 	back := l.Pass(time.Minute).Now
@@ -173,7 +173,7 @@ func TestSilentNode(t *testing.T) {
 	if !l.State.ReadyAt(p).Time.Equal(back) {
 		t.Errorf("ready again at %s", l.State.ReadyAt(p).Time)
 	}
-	if row, _ := projections.NetRow(l.State, foldtest.Service); len(row.Hosts) != 2 || row.Ports[0].Endpoints[0] != "10.244.0.5:80" {
+	if row, _ := projections.NetRow(l.State, foldtest.Service); fmt.Sprint(row.Ports[0].Endpoints) != "[10.244.0.5:80 10.244.0.6:80]" {
 		t.Errorf("after the node came back: %+v", row)
 	}
 }

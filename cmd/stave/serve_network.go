@@ -33,10 +33,9 @@ type network struct {
 	inside []netip.Prefix // where pods keep their addresses, whichever other nodes there are
 	log    *slog.Logger
 
-	mu       sync.Mutex
-	services map[events.Key]projections.NetService
-	peers    map[events.Key]projections.NetNode
-	behind   *behind
+	mu     sync.Mutex
+	peers  map[events.Key]projections.NetNode
+	behind *behind
 }
 
 // dnsPort is where names are asked for.
@@ -48,7 +47,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if err != nil {
 		return nil, err
 	}
-	n := &network{services: map[events.Key]projections.NetService{}, peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind()}
+	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind()}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
@@ -169,17 +168,13 @@ func (n *network) Replace(set projections.NetSet) error {
 	if err := n.changePeers(set.Nodes, nil); err != nil {
 		return err
 	}
-	clear(n.services)
 	want := append([]plan.Service{n.dns}, n.ports.all()...)
-	for _, s := range set.Services {
-		n.services[s.Key] = s
-		p, err := tableRow(s)
-		if err != nil {
-			return err
-		}
-		want = append(want, p)
+	rows, names, err := serviceRows(set.Services)
+	if err != nil {
+		return err
 	}
-	n.updateNames()
+	want = append(want, rows...)
+	n.names.Update(names)
 	if err := placed(n.tables.Apply(want)); err != nil {
 		return err
 	}
@@ -196,24 +191,17 @@ func (n *network) Change(m projections.FeedMessage) error {
 			return err
 		}
 	}
-	var rows []plan.Service
-	for _, s := range m.Services {
-		n.services[s.Key] = s
-		p, err := tableRow(s)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, p)
+	rows, names, err := serviceRows(m.Services)
+	if err != nil {
+		return err
 	}
 	var gone []string
 	for _, k := range m.Dropped {
-		if k.Resource != events.Services {
-			continue
+		if k.Resource == events.Services {
+			gone = append(gone, serviceName(k))
 		}
-		delete(n.services, k)
-		gone = append(gone, serviceName(k))
 	}
-	n.updateNames()
+	n.names.Change(names, gone)
 	if err := placed(n.tables.Change(rows, gone)); err != nil {
 		return err
 	}
@@ -221,15 +209,23 @@ func (n *network) Change(m projections.FeedMessage) error {
 	return nil
 }
 
-func (n *network) updateNames() {
-	rows := make([]dns.Row, 0, len(n.services))
-	for _, s := range n.services {
-		rows = append(rows, nameRow(s))
+func serviceName(k events.Key) string { return k.Namespace + "/" + k.Name }
+
+// serviceRows are services as the tables and the name server know them.
+func serviceRows(all []projections.NetService) ([]plan.Service, []dns.Row, error) {
+	rows, names := make([]plan.Service, 0, len(all)), make([]dns.Row, 0, len(all))
+	for _, s := range all {
+		row, err := tableRow(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		rows, names = append(rows, row), append(names, nameRow(s))
 	}
-	n.names.Update(rows)
+	return rows, names, nil
 }
 
-func serviceName(k events.Key) string { return k.Namespace + "/" + k.Name }
+// balanced are the protocols that the tables know.
+var balanced = map[string]plan.Proto{"TCP": plan.TCP, "UDP": plan.UDP}
 
 // tableRow is a service as the tables know it.
 func tableRow(s projections.NetService) (plan.Service, error) {
@@ -241,7 +237,7 @@ func tableRow(s projections.NetService) (plan.Service, error) {
 		}
 	}
 	for _, port := range s.Ports {
-		proto, ok := map[string]plan.Proto{"TCP": plan.TCP, "UDP": plan.UDP}[port.Protocol]
+		proto, ok := balanced[port.Protocol]
 		if !ok {
 			continue // admission warned: nothing balances SCTP
 		}
@@ -255,7 +251,7 @@ func tableRow(s projections.NetService) (plan.Service, error) {
 }
 
 func addresses(in []string) ([]netip.AddrPort, error) {
-	var out []netip.AddrPort
+	out := make([]netip.AddrPort, 0, len(in))
 	for _, s := range in {
 		a, err := netip.ParseAddrPort(s)
 		if err != nil {
@@ -266,13 +262,19 @@ func addresses(in []string) ([]netip.AddrPort, error) {
 	return out, nil
 }
 
-// nameRow is a service as the name server knows it.
+// nameRow is a service as the name server knows it; the endpoints have names in a headless one alone.
 func nameRow(s projections.NetService) dns.Row {
 	r := dns.Row{Name: s.Key.Name, Namespace: s.Key.Namespace, ExternalName: s.ExternalName}
 	r.ClusterIP, _ = netip.ParseAddr(s.ClusterIP) // none: headless
 	for _, p := range s.Ports {
-		endpoints, _ := addresses(p.Endpoints) // tableRow has read them before
-		r.Ports = append(r.Ports, dns.Port{Name: p.Name, Proto: p.Protocol, Port: uint16(p.Port), Endpoints: endpoints})
+		port := dns.Port{Name: p.Name, Proto: p.Protocol, Port: uint16(p.Port)}
+		if !r.ClusterIP.IsValid() {
+			port.Endpoints, _ = addresses(p.Endpoints) // tableRow has read them before
+		}
+		r.Ports = append(r.Ports, port)
+	}
+	if r.ClusterIP.IsValid() {
+		return r
 	}
 	for _, h := range s.Hosts {
 		if ip, err := netip.ParseAddr(h.IP); err == nil {

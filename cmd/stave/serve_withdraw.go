@@ -23,7 +23,13 @@ type behind struct {
 	of    map[events.Key][]netip.Addr // the addresses behind each service, one entry an endpoint
 	count map[netip.Addr]int
 	left  map[netip.Addr]time.Time
+	old   []departure   // what is in left, oldest first; of an address that left twice the first is stale
 	moved chan struct{} // closed and replaced when an address leaves
+}
+
+type departure struct {
+	from netip.Addr
+	at   time.Time
 }
 
 func newBehind() *behind {
@@ -36,8 +42,7 @@ func (b *behind) written(put []projections.NetService, drop []events.Key) {
 	defer b.mu.Unlock()
 	var lost []netip.Addr
 	for _, s := range put {
-		lost = append(lost, b.of[s.Key]...)
-		b.enter(s)
+		lost = append(lost, b.enter(s)...)
 	}
 	for _, k := range drop {
 		lost = append(lost, b.of[k]...)
@@ -61,18 +66,30 @@ func (b *behind) replaced(all []projections.NetService) {
 	b.leave(lost)
 }
 
-// enter counts a service's endpoints. One that also leads to who is not ready keeps nobody waiting.
-func (b *behind) enter(s projections.NetService) {
-	var now []netip.Addr
+// enter counts a service's endpoints, and returns those that it had and that are still to be counted off. One that also
+// leads to who is not ready keeps nobody waiting.
+func (b *behind) enter(s projections.NetService) (lost []netip.Addr) {
+	was := b.of[s.Key]
+	now := make([]netip.Addr, 0, len(was)+1)
 	for _, p := range s.Ports {
 		for _, e := range p.Endpoints {
 			if a, err := netip.ParseAddrPort(e); err == nil && !s.PublishNotReady {
 				now = append(now, a.Addr())
-				b.count[a.Addr()]++
 			}
 		}
 	}
 	b.of[s.Key] = now
+	// What is at both ends of both lists has not moved: of a hundred endpoints one is counted, not two hundred.
+	for len(now) > 0 && len(was) > 0 && now[0] == was[0] {
+		now, was = now[1:], was[1:]
+	}
+	for len(now) > 0 && len(was) > 0 && now[len(now)-1] == was[len(was)-1] {
+		now, was = now[:len(now)-1], was[:len(was)-1]
+	}
+	for _, a := range now {
+		b.count[a]++
+	}
+	return was
 }
 
 func (b *behind) leave(lost []netip.Addr) {
@@ -81,15 +98,18 @@ func (b *behind) leave(lost []netip.Addr) {
 		if b.count[a]--; b.count[a] <= 0 {
 			delete(b.count, a)
 			b.left[a], some = now, true
+			b.old = append(b.old, departure{a, now})
 		}
 	}
 	if !some {
 		return
 	}
-	for a, at := range b.left {
-		if now.Sub(at) > settling {
-			delete(b.left, a)
+	// A few at a time, but more than came: after a million left at once nobody waits for the sweeping.
+	for n := 2*len(lost) + 100; n > 0 && len(b.old) > 0 && now.Sub(b.old[0].at) > settling; n-- {
+		if d := b.old[0]; b.left[d.from].Equal(d.at) {
+			delete(b.left, d.from)
 		}
+		b.old = b.old[1:]
 	}
 	close(b.moved)
 	b.moved = make(chan struct{})

@@ -50,6 +50,22 @@ func TestNobodyIsSentToWhoLeaves(t *testing.T) {
 		if d := waited(two, nil); d != 0 {
 			t.Errorf("long after, it waits %s", d)
 		}
+		toBoth := []projections.NetService{serviceTo("d", true, "10.0.0.1:80", "10.0.0.2:80"), serviceTo("e", true, "10.0.0.2:80", "10.0.0.1:80")}
+		toTwo := []projections.NetService{serviceTo("d", true, "10.0.0.2:80"), serviceTo("e", true, "10.0.0.2:80")}
+		for range 2 { // of the two times that it left the second counts
+			b.written(toBoth, nil)
+			b.written(toTwo, nil)
+			time.Sleep(settling * 3 / 4)
+		}
+		b.written([]projections.NetService{serviceTo("f", true, "10.0.0.5:80")}, nil)
+		b.written(nil, []events.Key{serviceTo("f", true).Key})
+		if d := waited(one, nil); d != settling/4 {
+			t.Errorf("%s ago it was behind two services, and it waits %s", settling*3/4, d)
+		}
+		b.written(nil, []events.Key{toTwo[0].Key, toTwo[1].Key})
+		if d := waited(two, nil); d != settling {
+			t.Errorf("counted on and off by parts, it waits %s", d)
+		}
 		b.written([]projections.NetService{serviceTo("a", true, "10.0.0.2:80")}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
