@@ -28,8 +28,10 @@ type NodeFacts struct {
 	MaxProcesses int `json:"maxProcesses,omitempty"`
 }
 
-// The conditions that Stave's nodes judge, beside Ready: true when something is wrong.
+// The conditions that nodes judge, beside Ready: true when something is wrong.
 const (
+	// ConditionDisk: a file system of the node is short of room; it takes no new pods, and may evict some.
+	ConditionDisk = "DiskPressure"
 	// ConditionServices: some services are not in the node's tables; the message names them.
 	ConditionServices = "ServicesNotProgrammed"
 	// ConditionForeignProxy: another service proxy has left its rules; the message holds the

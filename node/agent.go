@@ -7,6 +7,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -40,6 +41,9 @@ type Runtime interface {
 	Pull(ctx context.Context, ref string, progress func(runtime.PullProgress)) (runtime.Image, error)
 	Lookup(ctx context.Context, ref string) (runtime.Image, bool, error)
 	Import(ctx context.Context, archive io.Reader) ([]runtime.Image, error)
+	// Collect removes the images that no container has and that are not of keep; DiskUsage is what a container wrote.
+	Collect(ctx context.Context, keep []string) ([]runtime.Image, error)
+	DiskUsage(ctx context.Context, id string) (int64, error)
 	EnsureSandbox(ctx context.Context, s runtime.SandboxSpec) (runtime.Sandbox, error)
 	RemoveSandbox(ctx context.Context, podUID string) error
 	ListSandboxes(ctx context.Context) ([]runtime.SandboxState, error)
@@ -85,6 +89,12 @@ type Options struct {
 	// Network makes the node's network when its place in the cluster is known: after the first join, and at once from
 	// what was kept of it after a restart. It is called once.
 	Network func(ctx context.Context, place wire.JoinReply) (Network, error)
+	// ImagesDir is on the file system of images and containers; empty means that of DataDir.
+	ImagesDir string
+	// Thresholds say when the disk is short; nil means plan.DefaultThresholds. PressureHold is how long the node is held to
+	// be under pressure after that; 0 means DefaultPressureHold.
+	Thresholds   []plan.Threshold
+	PressureHold time.Duration
 	// Facts are what the node says of itself; empty fields are found out (see Facts).
 	Facts events.NodeFacts
 	// Labels are the node's at its first join.
@@ -122,15 +132,7 @@ type Agent struct {
 
 // Open reads what the node kept. Nothing happens before Run.
 func Open(_ context.Context, o Options) (*Agent, error) {
-	if o.User == "" {
-		o.User = o.Name
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
+	o = o.filled()
 	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), workers: map[events.UID]*worker{}}
 	for _, dir := range []string{a.podsDir(), a.logsDir(), o.StateDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -150,6 +152,21 @@ func Open(_ context.Context, o Options) (*Agent, error) {
 	}
 	a.feed = newFeed(a)
 	return a, nil
+}
+
+// filled are the options with what the caller left out.
+func (o Options) filled() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Thresholds == nil {
+		o.Thresholds = plan.DefaultThresholds()
+	}
+	o.User, o.ImagesDir, o.PressureHold = cmp.Or(o.User, o.Name), cmp.Or(o.ImagesDir, o.DataDir), cmp.Or(o.PressureHold, DefaultPressureHold)
+	return o
 }
 
 func (a *Agent) podsDir() string { return filepath.Join(a.o.DataDir, "pods") }
@@ -183,6 +200,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	running.Go(func() { a.beat(ctx) })
 	running.Go(func() { a.watchSizes(ctx) })
 	running.Go(func() { a.watchStrain(ctx) })
+	disk := a.openDisk(ctx)
+	running.Go(func() { a.watchDisk(ctx, disk) })
 	running.Go(func() { a.remember(ctx) })
 	if err := a.enter(ctx); err != nil {
 		return err

@@ -318,7 +318,7 @@ func newMachine(t *testing.T, c *cluster, open func() (Runtime, func())) *machin
 		state = t.TempDir()
 	}
 	m := &machine{t: t, c: c, network: &link{attached: map[string]netip.Addr{}}, runtime: open}
-	m.options = Options{Name: nodeName, Cluster: "test", DataDir: t.TempDir(), StateDir: state, Wires: c.wires, Log: c.log,
+	m.options = Options{Thresholds: []plan.Threshold{}, Name: nodeName, Cluster: "test", DataDir: t.TempDir(), StateDir: state, Wires: c.wires, Log: c.log,
 		Facts:   events.NodeFacts{Addresses: []string{"192.0.2.1"}},
 		Network: func(context.Context, wire.JoinReply) (Network, error) { return m.network, nil },
 		Logger:  slog.New(slog.NewTextHandler(testLog{t}, nil))}

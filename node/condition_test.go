@@ -45,15 +45,15 @@ func TestConditionsAreTold(t *testing.T) {
 			t.Fatalf("told %q, want %d", told, n)
 		}
 	}
-	hears("", 1)
+	hears("DiskPressurefalse ", 1)
 	m.agent.Judge(events.NodeCondition{Type: "B", Status: true})
-	hears("Btrue ", 2)
+	hears("Btrue DiskPressurefalse ", 2)
 	m.agent.Judge(events.NodeCondition{Type: "B", Status: true})
 	m.agent.Judge(events.NodeCondition{Type: "A"})
-	hears("Afalse Btrue ", 3)
+	hears("Afalse Btrue DiskPressurefalse ", 3)
 	m.kill()
 	m.start()
-	hears("Afalse Btrue ", 3)
+	hears("Afalse Btrue DiskPressurefalse ", 3)
 	m.agent.Judge(events.NodeCondition{Type: "B"})
-	hears("Afalse Bfalse ", 4)
+	hears("Afalse Bfalse DiskPressurefalse ", 4)
 }

@@ -75,6 +75,9 @@ func (d *double) Stats(_ context.Context, id string) (runtime.Stats, error) {
 	return runtime.Stats{At: time.Now(), CPU: time.Second, Memory: 2, WorkingSet: 1}, nil
 }
 
+func (d *double) Collect(context.Context, []string) ([]runtime.Image, error) { return nil, nil }
+func (d *double) DiskUsage(context.Context, string) (int64, error)           { return 0, nil }
+
 // Strain and Strained: nothing in memory meets a limit.
 func (d *double) Strain(string, string, int, int) runtime.Strain { return runtime.Strain{} }
 func (d *double) Strained() <-chan string                        { return nil }

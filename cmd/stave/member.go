@@ -20,6 +20,7 @@ import (
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/node"
 	"github.com/stave-run/stave/node/containerd"
+	"github.com/stave-run/stave/node/plan"
 )
 
 // membership is what a process must know to be a node.
@@ -64,7 +65,12 @@ func startMember(ctx context.Context, m membership, r *rooms, say func(string, .
 	if err != nil {
 		return nil, err
 	}
+	thresholds, err := plan.ParseThresholds(m.bounds.EvictionHard)
+	if err != nil {
+		return nil, err
+	}
 	n.agent, err = node.Open(ctx, node.Options{Name: m.node, Cluster: m.cluster, User: m.credential.User, DataDir: m.layout.node(), StateDir: m.layout.pods(),
+		ImagesDir: m.layout.containers(), Thresholds: thresholds, PressureHold: m.bounds.PressureHold,
 		Wires: n.client, Log: n.client, Runtime: containers, Logger: r.logger, Facts: facts, Network: n.joinNetwork})
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)

@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
 			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
+			"smalldisk": smalldisk,
 		},
 	})
 }
@@ -99,12 +100,13 @@ func newWorld(e *testscript.Env, hosts, seeds string) error {
 	e.Setenv("SEEDS", seeds)
 	e.Setenv("NO_COLOR", "1")
 	e.Setenv("PATH", e.Getenv("PATH")+":/usr/sbin:/sbin")
+	e.Defer(func() { dropDisk(e) })
 	e.Defer(func() {
 		if _, err := os.Stat(filepath.Join(runDir, name+"b")); err == nil {
 			takeDown(e, name+"b", e.Getenv("DATA2"))
 		}
 	})
-	e.Defer(func() { takeDown(e, name, e.Getenv("DATA")) })
+	e.Defer(func() { takeDown(e, name, dataOf(e)) })
 	return nil
 }
 

@@ -93,6 +93,9 @@ func (r *Runtime) Import(ctx context.Context, archive io.Reader) ([]runtime.Imag
 			return out, fmt.Errorf("unpack image %s: %w", l.Name, err)
 		}
 		found, err := r.describe(ctx, img)
+		if err == nil {
+			err = r.pinImage(ctx, l)
+		}
 		if err != nil {
 			return out, err
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -406,6 +407,46 @@ func TestPull(t *testing.T) {
 		}
 	}
 	testStopSignal(n)
+	testCollect(n)
+}
+
+// testCollect: an image goes when no container has it and nobody wants it, and not before.
+func testCollect(n *node) {
+	here := func() bool {
+		_, ok, err := n.Lookup(n.t.Context(), "nginx:alpine")
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		return ok
+	}
+	collect := func(keep ...string) (refs []string) {
+		gone, err := n.Collect(n.t.Context(), append(keep, "NO NAME"))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		for _, img := range gone {
+			refs = append(refs, img.Ref)
+		}
+		return refs
+	}
+	if used, err := n.DiskUsage(n.t.Context(), runtime.ContainerID("p1", "web", 0)); err != nil || used < 1 {
+		n.t.Errorf("nginx has made its directories, and wrote %d bytes, %v", used, err)
+	}
+	if gone := collect(); slices.Contains(gone, "docker.io/library/nginx:alpine") || !here() {
+		n.t.Errorf("collected %v, and a container has nginx", gone)
+	}
+	if err := n.Remove(n.t.Context(), runtime.ContainerID("p1", "web", 0)); err != nil {
+		n.t.Fatal(err)
+	}
+	if gone := collect("nginx:alpine"); len(gone) > 0 || !here() {
+		n.t.Errorf("collected %v, and nginx was to be kept", gone)
+	}
+	if gone := collect(); !slices.Equal(gone, []string{"docker.io/library/nginx:alpine"}) || here() {
+		n.t.Errorf("collected %v", gone)
+	}
+	if _, err := n.Pull(n.t.Context(), "nginx:alpine", nil); err != nil {
+		n.t.Errorf("pull again: %v", err)
+	}
 }
 
 // testStopSignal: nginx's image asks for SIGQUIT, on which it exits by itself.

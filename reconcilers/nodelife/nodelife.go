@@ -30,7 +30,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "nodelife" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource { return []events.Resource{events.Nodes, events.Pods} }
@@ -91,7 +91,7 @@ func expels(t corev1.Taint) bool { return t.Effect == corev1.TaintEffectNoExecut
 // own tells whether a taint is decided here: others are people's.
 func own(t corev1.Taint) bool {
 	switch t.Key {
-	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeUnschedulable:
+	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeUnschedulable, corev1.TaintNodeDiskPressure:
 		return true
 	}
 	return false
@@ -141,6 +141,9 @@ func derived(o *projections.Object, row *projections.Node) []corev1.Taint {
 	if projections.As[*corev1.Node](o).Spec.Unschedulable {
 		out = append(out, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 	}
+	if row != nil && row.Report.UID == o.UID && slices.ContainsFunc(row.Facts.Conditions, pressed) {
+		out = append(out, corev1.Taint{Key: corev1.TaintNodeDiskPressure, Effect: corev1.TaintEffectNoSchedule})
+	}
 	switch {
 	case row == nil || row.Report.UID != o.UID:
 		// It has never been heard of: nothing runs there that could be evicted.
@@ -154,6 +157,8 @@ func derived(o *projections.Object, row *projections.Node) []corev1.Taint {
 	}
 	return append(out, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule}, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoExecute})
 }
+
+func pressed(c events.NodeCondition) bool { return c.Type == events.ConditionDisk && c.Status }
 
 // retaint changes the taints alone; the generation counts people's changes.
 func retaint(o *projections.Object, taints []corev1.Taint) reconcilers.Draft {

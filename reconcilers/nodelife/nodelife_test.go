@@ -52,6 +52,13 @@ func TestTaintsFollowTheNodesState(t *testing.T) {
 		{"ready", func() { w.Report("n1", true) }, nil},
 		{"silent", func() { w.Report("n1", false) }, []string{"node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}},
 		{"back", func() { w.Report("n1", true) }, nil},
+		{"its disk is short", func() { w.Conditions("n1", events.NodeCondition{Type: events.ConditionDisk, Status: true}) }, []string{"node.kubernetes.io/disk-pressure:NoSchedule"}},
+		{"short, and silent", func() { w.Report("n1", false) },
+			[]string{"node.kubernetes.io/disk-pressure:NoSchedule", "node.kubernetes.io/unreachable:NoSchedule", "node.kubernetes.io/unreachable:NoExecute"}},
+		{"back and in order", func() {
+			w.Report("n1", true)
+			w.Conditions("n1", events.NodeCondition{Type: events.ConditionDisk}, events.NodeCondition{Type: events.ConditionServices, Status: true})
+		}, nil},
 		{"cordoned, tainted by people", func() { w.Apply(n1, mine) }, []string{"gpu:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule"}},
 		{"uncordoned", func() {
 			w.Apply(n1, `{"metadata":{"name":"n1"},"spec":{"taints":[{"key":"gpu","effect":"NoSchedule"}]}}`)

@@ -117,6 +117,9 @@ func (w wants) refused(n *node) (events.Reason, bool) {
 		out.Said, out.Fix = n.said, "start the agent of "+n.name
 	case CodeTaint:
 		out.What, out.Have, out.Fix = r.taint.Key, r.taint.ToString(), "tolerate "+r.taint.ToString()
+		if r.taint.Key == corev1.TaintNodeDiskPressure {
+			out.Fix = "free disk space on " + n.name + ", or add a node"
+		}
 	case CodeSelector:
 		out.Need, out.Have = w.selector[r.what], n.labels[r.what]
 		out.Fix = "label node " + n.name + " " + r.what + "=" + out.Need

@@ -131,6 +131,12 @@ func (w *World) Facts(name string, allocatable map[string]string) {
 		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Allocatable: allocatable, Capacity: allocatable}})})
 }
 
+// Conditions says what a node judges of itself.
+func (w *World) Conditions(name string, list ...events.NodeCondition) {
+	w.Append(events.Envelope{Subject: events.SeenSubject(name), Type: events.PodsSeen, Actor: events.NodeActor(name),
+		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Conditions: list}})})
+}
+
 // Report says that a node is ready, or that it is silent.
 func (w *World) Report(name string, ready bool) {
 	o := w.Get(NodeKey(name))
