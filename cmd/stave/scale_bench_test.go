@@ -29,6 +29,8 @@ type scaled struct {
 	*cluster
 	b *testing.B
 	s *session
+
+	isDown bool
 }
 
 func scaledUp(b *testing.B, dir string, nodes int) *scaled {
@@ -62,10 +64,17 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	}
 	s := newSession(ctx, globals{RequestTimeout: time.Minute}, &terminal{})
 	s.wires, s.user, s.hangUp = client, cred.User, client.Close
-	return &scaled{c, b, s}
+	it := &scaled{cluster: c, b: b, s: s}
+	b.Cleanup(it.down) // also when it fails: before its directory goes
+	return it
 }
 
+// down takes all of it away; once is enough.
 func (c *scaled) down() {
+	if c.isDown {
+		return
+	}
+	c.isDown = true
 	c.s.close()
 	if err := c.stop(); err != nil {
 		c.b.Error(err)
@@ -197,7 +206,6 @@ func (c *scaled) watch(req wire.WatchRequest) (stop func()) {
 // BenchmarkOnePod is a deployment of one pod from the wish to Ready, on an idle cluster and beside a rollout of 30,000.
 func BenchmarkOnePod(b *testing.B) {
 	c := scaledUp(b, b.TempDir(), 300)
-	defer c.down()
 	one := 0
 	round := func() float64 {
 		one++
@@ -246,5 +254,5 @@ func deploymentStatus(v projections.State, k events.Key) appsv1.DeploymentStatus
 }
 
 func quiet() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }

@@ -30,6 +30,8 @@ type feed struct {
 	last  projections.State // after the newest
 	more  chan struct{}     // closed when a tick comes
 	stop  func()
+
+	editions editions // that watches told
 }
 
 func newFeed(views Views) *feed {

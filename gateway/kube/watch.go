@@ -212,22 +212,44 @@ func (w *watching) tell(ctx context.Context, t tick) bool {
 // translate tells a change as it looks through the selectors: what begins to
 // match is added, what ceases to is deleted.
 func (w *watching) translate(ctx context.Context, t tick, k events.Key, p events.Position, now time.Time) bool {
-	old, was := t.before.Object(k, now)
-	is := false
-	found, there := t.after.Object(k, now)
-	if there {
-		is = w.want.has(found)
-	}
-	was = was && w.want.has(old)
+	was := w.wanted(t.before, k, now)
+	is, there := w.edition(t.after, editionKey{Key: k, at: p}, now)
+	there = there && w.want.has(is.object)
 	switch {
-	case is && was:
-		return w.send(ctx, watch.Modified, w.dressed(t.after, found, k))
-	case is:
-		return w.send(ctx, watch.Added, w.dressed(t.after, found, k))
+	case there && was:
+		return w.send(ctx, watch.Modified, is)
+	case there:
+		return w.send(ctx, watch.Added, is)
 	case was:
-		return w.send(ctx, watch.Deleted, deleted(w.dressed(t.before, old, k), p))
+		last, _ := w.edition(t.before, editionKey{k, p, true}, now)
+		return w.send(ctx, watch.Deleted, last)
 	}
 	return true
+}
+
+// wanted tells whether a state has an object that the watch looks at.
+func (w *watching) wanted(v projections.State, k events.Key, now time.Time) bool {
+	if w.want.everything && !w.kind.Derived {
+		_, ok := v.Get(k) // without looking at it: the namespace is right
+		return ok
+	}
+	o, ok := v.Object(k, now)
+	return ok && w.want.has(o)
+}
+
+// edition is an object of a state as all watches tell it; false when there is none.
+func (w *watching) edition(v projections.State, k editionKey, now time.Time) (*edition, bool) {
+	one := w.feed.editions.get(k, func() events.Object {
+		o, ok := v.Object(k.Key, now)
+		if !ok {
+			return nil
+		}
+		if o = w.dressed(v, o, k.Key); k.gone {
+			o = deleted(o, k.at)
+		}
+		return o
+	})
+	return one, one.object != nil
 }
 
 // deleted is an object as it was last, at the position of its end.
