@@ -96,6 +96,10 @@ func (f *folding) deletionRequested(k events.Key) {
 	}
 	n := o.clone()
 	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Actor: f.e.Actor}
+	if p, ok := f.s.PodOf(k); ok && k.Resource == events.Pods && p.Holds(o) {
+		f.join(o, p.Node, -1)
+		f.join(n, p.Node, +1)
+	}
 	f.set(n)
 	f.fillPods(len(f.changes) - 1)
 	f.follow(f.changes[len(f.changes)-1])

@@ -301,6 +301,7 @@ type keptChild struct {
 func (b *restorer) pods(rows []*Pod) {
 	places := make([]keptChild, len(rows))
 	used := map[string]Usage{}
+	crowds := crowding{s: &b.s, at: map[string]*Crowd{}, on: map[string]map[string]Headcount{}}
 	for i, p := range rows {
 		places[i] = keptChild{onNodeKey(p), p.Key}
 		o, ok := b.s.Get(p.Key)
@@ -310,6 +311,7 @@ func (b *restorer) pods(rows []*Pod) {
 		}
 		if p.Holds(o) {
 			used[p.Node] = used[p.Node].Add(Asks(o.PodSpec()), 1)
+			crowds.add(o, p.Node)
 		}
 		b.s.count(o, countPod(o, p))
 	}
@@ -318,6 +320,7 @@ func (b *restorer) pods(rows []*Pod) {
 	for _, node := range slices.Sorted(maps.Keys(used)) {
 		b.s.used = b.s.used.with(node, used[node])
 	}
+	crowds.done()
 }
 
 // count adds a pod to the tallies of all its owners, as carry does.

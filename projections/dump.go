@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"github.com/stave-run/stave/events"
 )
@@ -19,6 +20,8 @@ type dump struct {
 	Pods          []Pod
 	Nodes         []Node
 	Used          map[string]Usage
+	Crowds        map[string][]Headcount
+	Minding       []string
 	Children      []string
 	OnNode        []string
 	Templates     map[string]json.RawMessage
@@ -53,7 +56,7 @@ type dumpObject struct {
 // folds of one log are equal when their dumps are.
 func (s State) Dump() []byte {
 	d := dump{Seq: s.Seq, Time: s.Time.UTC().Format("2006-01-02T15:04:05.999999999Z"), Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon, Idle: map[string]events.Seq{},
-		Used: table(s.used), LastSpec: table(s.lastSpec), Ops: table(s.ops), Templates: map[string]json.RawMessage{}}
+		Crowds: map[string][]Headcount{}, Used: table(s.used), LastSpec: table(s.lastSpec), Ops: table(s.ops), Templates: map[string]json.RawMessage{}}
 	for k, v := range table(s.oldOps) {
 		d.Ops[k] = v
 	}
@@ -79,6 +82,10 @@ func (s State) Dump() []byte {
 	for _, x := range s.idle() {
 		d.Idle[x.Key] = x.Seq
 	}
+	for id, c := range s.crowds.all() {
+		d.Crowds[id] = slices.Collect(c.On())
+	}
+	d.Minding = append(keysOf(s.labelled), keysOf(s.minding)...)
 	d.Children, d.OnNode = keysOf(s.children), keysOf(s.onNode)
 	return events.MustBody(d)
 }

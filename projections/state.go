@@ -28,6 +28,9 @@ type State struct {
 	onNode    tree[events.Key] // node, namespace, name
 	nodes     tree[*Node]      // name
 	used      tree[Usage]      // node
+	crowds    tree[*Crowd]     // namespace, what makes its pods equal
+	labelled  tree[string]     // namespace, label, value, crowd
+	minding   tree[string]     // namespace or anywhere, one pair of a term's selector, crowd, term
 	templates tree[*Template]  // hash
 	selectors tree[events.Key] // namespace, first pair of a service's selector, name
 	verdicts  tree[*Verdict]   // resource, namespace, name

@@ -46,10 +46,18 @@ func (s State) Used(node string) Usage { u, _ := s.used.get(node); return u }
 // PodSpec is the spec of a pod's row. It is shared: never change it. It avoids
 // decoding the row when the spec is its template's.
 func (o *Object) PodSpec() *corev1.PodSpec {
-	if o.Template != nil && !bytes.Contains(o.Raw, []byte(`"spec"`)) {
+	if o.sharesSpec() {
 		return &o.Template.Pod().Spec
 	}
 	return &o.decoded().(*corev1.Pod).Spec
+}
+
+// Bare tells whether a pod's spec and labels are its template's.
+func (o *Object) Bare() bool { return o.sharesSpec() && o.sharesLabels() }
+
+// sharesSpec tells whether a pod's spec is its template's.
+func (o *Object) sharesSpec() bool {
+	return o.Template != nil && !bytes.Contains(o.Raw, []byte(`"spec"`))
 }
 
 // PodLabels is Typed().GetLabels() of a pod's row, without decoding it when the
@@ -123,12 +131,13 @@ func (p *Pod) Holds(o *Object) bool {
 	return p.Node != "" && p.Stopped.IsZero() && p.Failed == nil && !p.Finished(o)
 }
 
-// use adds a pod to its node's usage, or takes it away.
+// use adds a pod to its node's usage and to its crowd, or takes it away.
 func (f *folding) use(p *Pod, sign int) {
 	o, ok := f.s.Get(p.Key)
 	if !ok || !p.Holds(o) {
 		return
 	}
+	f.join(o, p.Node, sign)
 	u := f.s.Used(p.Node).Add(Asks(o.PodSpec()), sign)
 	if u == (Usage{}) {
 		f.s.used = f.s.used.without(p.Node)

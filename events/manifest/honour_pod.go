@@ -13,8 +13,9 @@ func podSpec() verdict {
 		"readinessGates":   {refuse: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
 		"imagePullSecrets": {refuse: "it cannot be honoured yet: the image would be pulled without it"},
 		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
-		"affinity":       {fields: map[string]verdict{"nodeAffinity": {}}},
-		"serviceAccount": {warn: ignored, unless: "default"}, "serviceAccountName": {warn: ignored, unless: "default"},
+		"affinity":                  {fields: map[string]verdict{"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}}},
+		"topologySpreadConstraints": {},
+		"serviceAccount":            {warn: ignored, unless: "default"}, "serviceAccountName": {warn: ignored, unless: "default"},
 		"automountServiceAccountToken": {}, // no token is ever mounted
 		"runtimeClassName":             {refuse: unsafe},
 		"hostUsers":                    {refuse: unsafe, unless: "true"},

@@ -60,7 +60,7 @@ func TestUnhonoured(t *testing.T) {
 			[]string{"spec.containers[0].lifecycle.stopSignal"}, nil},
 		{"a hook that nobody can run", container + "    lifecycle: {preStop: {tcpSocket: {port: 1}}}\n  readinessGates: [{conditionType: a/b}]\n", nil,
 			[]string{"spec.containers[0].lifecycle.preStop.tcpSocket", "spec.readinessGates"}},
-		{"affinity", container + "  affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1}]}, podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: x}]}}\n  priorityClassName: x\n  topologySpreadConstraints: [{maxSkew: 1}]\n", []string{"spec.affinity.podAntiAffinity", "spec.priorityClassName", "spec.topologySpreadConstraints"}, nil},
+		{"affinity", container + "  affinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1}]}, podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: x}]}}\n  priorityClassName: x\n  topologySpreadConstraints: [{maxSkew: 1}]\n", []string{"spec.priorityClassName"}, nil},
 		{"said, but nothing in it", container + "  affinity: {}\n  initContainers: []\n  securityContext: {}\n  priorityClassName: null\n  hostNetwork: false\n", nil, nil},
 		{"init containers", container + "  initContainers: [{name: i, image: x, restartPolicy: Always, env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}], volumeDevices: [{name: d, devicePath: /d}]}]\n", nil,
 			[]string{"spec.initContainers[0].volumeDevices"}},

@@ -192,6 +192,14 @@ func validateSelector(s *metav1.LabelSelector, at *field.Path) field.ErrorList {
 	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
 		return field.ErrorList{field.Invalid(at, s, "empty selector is invalid for workloads")}
 	}
+	return validatePicks(s, at)
+}
+
+// validatePicks wants a selector that is readable; none, and an empty one, are.
+func validatePicks(s *metav1.LabelSelector, at *field.Path) field.ErrorList {
+	if s == nil {
+		return nil
+	}
 	errs := validateLabels(s.MatchLabels, at.Child("matchLabels"))
 	for i, e := range s.MatchExpressions {
 		here := at.Child("matchExpressions").Index(i)

@@ -32,6 +32,8 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = append(errs, validateLabels(s.NodeSelector, at.Child("nodeSelector"))...)
 	errs = append(errs, validateHost(s, at)...)
 	errs = append(errs, validateNodeAffinity(s.Affinity, at.Child("affinity", "nodeAffinity"))...)
+	errs = append(errs, validatePodAffinity(s.Affinity, at.Child("affinity"))...)
+	errs = append(errs, validateSpread(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
 	errs = append(errs, validateTolerations(s.Tolerations, at.Child("tolerations"))...)
 	for _, n := range []struct {
 		field, value string

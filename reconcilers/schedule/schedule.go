@@ -32,13 +32,15 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
 
 // Reads implements reconcilers.Reconciler.
-func (Reconciler) Reads() []events.Resource { return []events.Resource{events.Pods, events.Nodes} }
+func (Reconciler) Reads() []events.Resource {
+	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets}
+}
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
@@ -56,7 +58,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 
 func asks(v reconcilers.View, c projections.Change) bool {
 	switch {
-	case c.Key.Resource == events.Nodes:
+	case c.Key.Resource == events.Nodes, c.Key.Resource == events.Namespaces:
 		return anyWaiting(v)
 	case c.Key.Resource != events.Pods:
 		return false
@@ -64,7 +66,7 @@ func asks(v reconcilers.View, c projections.Change) bool {
 		// A verdict of ours changes neither: no reason to look again.
 		return c.Before == nil || c.PodBefore != c.PodAfter || c.Before.Changed != c.After.Changed
 	}
-	return freed(c) && anyWaiting(v)
+	return (freed(c) || counts(c)) && anyWaiting(v)
 }
 
 // freed tells whether a change gives room back to a node.
@@ -73,6 +75,17 @@ func freed(c projections.Change) bool {
 		return false
 	}
 	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After)
+}
+
+// counts tells whether a pod on a node counts otherwise for those that look at
+// where others are: it leaves, or its labels may have changed. One that is given a
+// node lets others in too, but then the pass that gave it looks at them again.
+func counts(c projections.Change) bool {
+	if c.Before == nil || c.After == nil || c.PodAfter == nil {
+		return false
+	}
+	other := c.Before.Deletion == nil && c.After.Deletion != nil || c.Before.Changed != c.After.Changed
+	return other && c.PodAfter.Holds(c.After)
 }
 
 func anyWaiting(v reconcilers.View) bool {
@@ -88,20 +101,21 @@ func (Reconciler) Decide(v reconcilers.View, _ events.Key, _ time.Time) reconcil
 	if len(classes) == 0 {
 		return reconcilers.Decision{}
 	}
-	p := &pass{v: v, nodes: nodesOf(v)}
-	for _, c := range classes {
-		if !p.place(c) {
+	p := &pass{v: v, atlas: atlasOf(nodesOf(v))}
+	for i, c := range classes {
+		if !p.place(c, i == len(classes)-1) {
 			p.d.More = true
 			break
 		}
 	}
+	p.look()
 	p.write()
 	return p.d
 }
 
 // class is equal pods, oldest first: what fits one fits all.
 type class struct {
-	want wants
+	want *wants
 	pods []*projections.Object
 }
 
@@ -132,60 +146,87 @@ func classesOf(v reconcilers.View) []*class {
 	return out
 }
 
-// classID is the template's hash, or the pod itself when it has a spec of its own.
+// classID is the template in a namespace, or the pod itself when it has a spec or
+// labels of its own.
 func classID(o *projections.Object) string {
-	if o.Template != nil && o.PodSpec() == &o.Template.Pod().Spec {
-		return string(o.Template.Hash)
+	if o.Bare() {
+		return o.Key.Namespace + "\x00" + string(o.Template.Hash)
 	}
 	return string(o.UID)
 }
 
 // pass is one decision under way.
 type pass struct {
-	v      reconcilers.View
-	nodes  []*node
+	v      reconcilers.View // with the pods of the classes that are done on their nodes
+	atlas  *atlas
 	order  []*node // in the order in which they first got a pod
 	placed int
 	steps  int // events that the pass will hold
 	clears []*projections.Object
+	left   []left
 	d      reconcilers.Decision
+}
+
+// left are pods that no node took because of where others are.
+type left struct {
+	pods   []*projections.Object
+	why    []events.Reason
+	placed int // how many pods had got a node by then
 }
 
 // place gives the pods of a class to nodes; what is left gets a verdict. It
 // tells whether the pass has room for more.
-func (p *pass) place(c *class) bool {
-	fit := &byLoad{want: c.want}
-	for _, n := range p.nodes {
-		if c.want.refuses(n).code == "" {
-			fit.nodes = append(fit.nodes, n)
-		}
-	}
-	fit.init()
+func (p *pass) place(c *class, last bool) bool {
+	claims := claimsOf(p.v, p.atlas, c.pods[0], c.want)
+	f := fieldOf(c.want, claims, p.atlas)
+	settled := p.v
 	for i, o := range c.pods {
-		n := fit.best()
+		n := f.best()
 		if n == nil {
-			return p.refuse(c.pods[i:], p.explain(c.want))
+			p.v = settled
+			return p.leave(c.pods[i:], c.want, claims)
 		}
 		if !p.give(n, o, c.want) {
 			return false
 		}
-		fit.took()
+		f.took()
+		if !last {
+			settled = settled.Settled(o, n.name)
+		}
 	}
+	p.v = settled
 	return true
 }
 
-// explain says why no node takes a pod, what filled up during the pass too.
-func (p *pass) explain(w wants) []events.Reason {
-	var out []events.Reason
-	for _, n := range p.nodes {
-		if r, no := w.refused(n); no {
-			out = append(out, r)
-		}
+// leave concludes why pods wait, what filled up during the pass too. Pods that
+// others may yet let in are looked at again when all have had their turn.
+func (p *pass) leave(pods []*projections.Object, w *wants, c *claims) bool {
+	why := explain(w, c, p.atlas)
+	p.d.Because = append(p.d.Because, why...)
+	reasons := summary(why, len(p.atlas.nodes))
+	c.name(reasons)
+	hopeful := func(r events.Reason) bool { return r.Code == CodeSkew || r.Code == CodePodAffinity }
+	if slices.ContainsFunc(reasons, hopeful) {
+		p.left = append(p.left, left{pods, reasons, p.placed})
+		return true
 	}
-	return out
+	return p.refuse(pods, reasons)
 }
 
-func (p *pass) give(n *node, o *projections.Object, want wants) bool {
+// look asks for another pass where pods got a node that others may have waited
+// for, and tells the rest why they wait.
+func (p *pass) look() {
+	for _, l := range p.left {
+		switch {
+		case p.d.More:
+			return
+		case p.placed > l.placed || !p.refuse(l.pods, l.why):
+			p.d.More = true
+		}
+	}
+}
+
+func (p *pass) give(n *node, o *projections.Object, want *wants) bool {
 	cost := 0
 	if len(n.given) == 0 {
 		cost++
@@ -217,9 +258,7 @@ func blamed(v reconcilers.View, o *projections.Object) bool {
 }
 
 // refuse concludes why pods wait, when they do not wait for the same already.
-func (p *pass) refuse(pods []*projections.Object, why []events.Reason) bool {
-	p.d.Because = append(p.d.Because, why...)
-	reasons := summary(why, len(p.nodes))
+func (p *pass) refuse(pods []*projections.Object, reasons []events.Reason) bool {
 	for _, o := range pods {
 		was, ok := p.v.Verdict(o.Key)
 		if ok && was.UID == o.UID && sameCodes(was.Reasons, reasons) {

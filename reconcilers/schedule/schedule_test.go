@@ -3,7 +3,6 @@ package schedule
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -235,6 +234,12 @@ func TestKeysAskOnlyWhenItMatters(t *testing.T) {
 	expect("a verdict", false)
 	w.Ready(w.Get(stage.PodKey("p")))
 	expect("a ready pod", false)
+	w.Apply(stage.PodKey("p"), asking("p", "2", "1Gi", ""))
+	expect("other labels, maybe", true)
+	w.Apply(events.Key{Resource: events.Namespaces, Name: "default"}, `{"metadata":{"name":"default","labels":{"a":"b"}}}`)
+	expect("other labels of a namespace", true)
+	w.Delete(stage.PodKey("p"))
+	expect("a pod that leaves", true)
 	w.Stopped(w.Get(stage.PodKey("p")))
 	expect("room", true)
 	w.Report("n1", true)
@@ -276,35 +281,4 @@ func TestPlacementIsSound(t *testing.T) {
 			t.Fatal("void events")
 		}
 	})
-}
-
-// crowd is a world of nodes and equal pods of one template that wait.
-func crowd(nodes, pods int) *stage.World {
-	w := stage.New()
-	for i := range nodes {
-		w.Node(fmt.Sprintf("n%04d", i), "64", "256Gi")
-	}
-	raw := []byte(`{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"100m"}}}]}}`)
-	w.Do(reconcilers.StoreTemplate(raw))
-	for i := range pods {
-		name := fmt.Sprintf("p%05d", i)
-		w.Do(reconcilers.Create(stage.PodKey(name), events.Created{Template: events.HashOf(raw), Object: []byte(`{"metadata":{"name":"` + name + `"}}`)}))
-	}
-	return w
-}
-
-func BenchmarkPass(b *testing.B) {
-	for _, nodes := range []int{100, 1000} {
-		b.Run(fmt.Sprintf("nodes=%d", nodes), func(b *testing.B) {
-			w := crowd(nodes, 1000)
-			placed := 0
-			for b.Loop() {
-				d := Reconciler{}.Decide(w.State, Pass, w.Now)
-				for _, e := range d.Events {
-					placed += strings.Count(string(e.Body), `"uid"`)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(placed), "ns/pod")
-		})
-	}
 }
