@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
-			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
+			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "requests": requests, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
 			"smalldisk": smalldisk,
 		},
 	})

@@ -67,7 +67,7 @@ func detachClassic(o Options, ifindex int, dir string) error {
 		}
 		return dropIdleClsact(link)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ENODEV) { // it went meanwhile, with all that was on it
 		return err
 	}
 	if err := os.Remove(path); err != nil {

@@ -212,11 +212,11 @@ func answerLines(c net.Conn, name string) {
 func dial(ns, network, addr string) (net.Conn, error) {
 	var c net.Conn
 	err := inNetNS(ns, func() (err error) {
-		c, err = net.DialTimeout(network, addr, 10*time.Second)
+		c, err = net.DialTimeout(network, addr, 30*time.Second)
 		return err
 	})
 	if err == nil {
-		err = c.SetDeadline(time.Now().Add(20 * time.Second))
+		err = c.SetDeadline(time.Now().Add(time.Minute))
 	}
 	return c, err
 }
