@@ -144,6 +144,17 @@ validated, and folded), and keys put into the etcd of \`docs/etcd\`. Server and 
 | one after the other | $(written 1) | $(put 1 2000) |
 | a thousand at once | $(written 1000) | $(put 1000 50000) |
 
+## Services
+
+A short request from one pod to another, directly and by ClusterIP, in turns within one run (\`BenchmarkRequest\`): wanted is a ratio of at most
+1.05 at 1 and at 10,000 services. 10,000 services of 100 backends written into empty tables (\`BenchmarkFromEmpty\`): wanted are 50 ms. One endpoint
+that comes or goes among 10,000 services, from the feed's message to tables and names (\`BenchmarkEndpointChange\`): wanted are 50 µs.
+
+\`\`\`
+$(say "requests and tables"; go test ./dataplane/ebpf -run '^$' -bench 'Request|FromEmpty' -benchtime 3s 2>&1 | grep -E '^(Benchmark|FAIL|---)' || true)
+$(say "one endpoint among 10,000 services"; go test ./cmd/stave -run '^$' -bench EndpointChange 2>&1 | grep -E '^(Benchmark|FAIL|---)' || true)
+\`\`\`
+
 ## Time
 
 On a log of a million events (\`BenchmarkYears\`), and on a cluster of 10,000 pods (\`BenchmarkForesee\`): from the request to its answer, medians.

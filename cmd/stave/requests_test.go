@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -55,6 +56,9 @@ func requests(ts *testscript.TestScript, _ bool, args []string) {
 	close(b.stop)
 	b.workers.Wait()
 	ts.Logf("%d requests %v, %d failed; the slowest took %v", b.total.Load(), b.made, b.failed, b.slowest)
+	if b.failed > 0 {
+		ts.Logf("when the first failed the machine had these routes:\n%s", b.routes)
+	}
 	ts.Check(errors.Join(append(b.failures, err)...))
 }
 
@@ -80,6 +84,7 @@ type barrage struct {
 	slowest  map[string]time.Duration
 	failed   int
 	failures []error // the first of them
+	routes   []byte  // of the machine, when the first failed
 }
 
 // disturb ends the cluster's process and starts it again until enough requests were made.
@@ -148,7 +153,10 @@ func (b *barrage) note(kind string, took time.Duration, err error) {
 	if err == nil {
 		return
 	}
-	if b.failed++; b.failed <= 10 {
+	if b.failed++; b.failed == 1 {
+		b.routes, _ = exec.Command("ip", "-4", "route").CombinedOutput()
+	}
+	if b.failed <= 10 {
 		b.failures = append(b.failures, fmt.Errorf("%s at %s after %s: %w", kind, time.Now().Format("15:04:05.000"), took, err))
 	}
 }
