@@ -2,6 +2,7 @@ package why
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -80,17 +81,51 @@ func (q Question) pending(a *Answer, o *projections.Object) {
 	}
 	a.Verdict = "Pending: no node takes it"
 	a.fault = fault{level: levelFailing, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
-	for _, r := range reasons {
-		if r.Code == corev1.PodReasonUnschedulable {
-			a.Verdict = "Pending: " + r.Said // the sum of the others
-			continue
-		}
-		a.Details = append(a.Details, r.String())
-		if a.Fix == "" {
-			a.Fix = r.Fix
-		}
+	if i := slices.IndexFunc(reasons, func(r events.Reason) bool { return r.Code == corev1.PodReasonUnschedulable }); i >= 0 {
+		a.Verdict = "Pending: " + reasons[i].Said // the sum of the others
+		reasons = slices.Delete(slices.Clone(reasons), i, i+1)
 	}
+	if len(reasons) > 0 {
+		a.Fix = reasons[0].Fix
+	}
+	a.Details = append(a.Details, together(reasons)...)
 	a.WaitsFor = "a node that takes it"
+}
+
+// The bounds of what nodes say: how many of those that say the same are named, and
+// how many lines there are. `why -o json` has them all.
+const (
+	maxNamed = 4
+	maxSaid  = 20
+)
+
+// together tells what nodes said, once for all that say the same.
+func together(reasons []events.Reason) []string {
+	var out []events.Reason
+	at, names := map[events.Reason]int{}, [][]string{}
+	for _, r := range reasons {
+		same := r
+		same.About, same.Fix = events.Key{}, ""
+		i, ok := at[same]
+		if !ok {
+			i = len(out)
+			at[same], out, names = i, append(out, r), append(names, nil)
+		}
+		names[i] = append(names[i], r.About.Name)
+	}
+	lines := make([]string, len(out))
+	for i, r := range out {
+		if n := names[i]; len(n) > maxNamed {
+			r.About.Name = fmt.Sprintf("%s and %d others", strings.Join(n[:maxNamed-1], ", "), len(n)-maxNamed+1)
+		} else {
+			r.About.Name = strings.Join(n, ", ")
+		}
+		lines[i] = r.String()
+	}
+	if more := len(lines) - maxSaid; more > 0 {
+		lines = append(lines[:maxSaid], fmt.Sprintf("and %d others, each for a reason of its own", more))
+	}
+	return lines
 }
 
 // containers says what the first container that does not run waits for.

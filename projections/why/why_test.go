@@ -47,6 +47,16 @@ func TestWhy(t *testing.T) {
 	tell("too big", big)
 	refusal.Have, refusal.Fix = "1650m", "ask for 1650m of cpu or less"
 	tell("too big, asked anew", big, refusal)
+	var many []events.Reason
+	for _, n := range []string{"n1", "n2", "n3", "n4", "n5", "n6"} {
+		r := refusal
+		r.About = foldtest.Key(events.Nodes, n)
+		if n == "n2" {
+			r.Have = "1"
+		}
+		many = append(many, r)
+	}
+	tell("too big for many alike", big, many...)
 
 	at := l.Pass(10 * time.Second).Now
 	l.Saw(foldtest.Pod(1), events.Fact{Kind: events.FactExited, Container: "nginx", Run: 1, Code: 3, StartedAt: at, At: at, Reason: "Error", Tail: "no such file\nbye\n"},

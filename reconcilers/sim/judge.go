@@ -203,6 +203,8 @@ func (j *judge) decided(r *replica, w run.Work) {
 		j.sized(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "replicaset/"):
 		j.filled(w, e.Basis)
+	case strings.HasPrefix(w.Reconciler, "schedule/"):
+		j.placed(w, e.Basis)
 	}
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type ledger struct {
 	silent    map[string][]turn // by node: fell silent, came back
 	member    map[string][]turn // by node: joined, was deleted
 	asked     map[events.ChangeID]*asked
+	labels    map[string]map[string]string // of nodes
 }
 
 // entry is an object that is there.
@@ -65,6 +67,8 @@ type life struct {
 	codes    map[string]int
 	answers  map[string]bool
 	ready    []turn
+	ended    events.Seq // when nothing of it ran any more, or it was removed; 0: not yet
+	place    place
 }
 
 // turn is a change of readiness.
@@ -78,7 +82,11 @@ type turn struct {
 type room struct{ milli, bytes, pods int64 }
 
 type podBody struct {
+	Metadata struct {
+		Labels map[string]string `json:"labels"`
+	} `json:"metadata"`
 	Spec struct {
+		where
 		RestartPolicy string `json:"restartPolicy"`
 		Containers    []struct {
 			Name      string `json:"name"`
@@ -110,7 +118,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}}
+		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -196,6 +204,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 		l.joins(e, k, false)
 		if p := l.pods[b.UID]; p != nil {
 			p.removed = true
+			p.ends(e.Seq)
 		}
 	}
 	return true
@@ -215,6 +224,10 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		var w workload
 		read(b.Object, &w)
 		o.versions = append(o.versions, w.version(seq))
+	case events.Nodes:
+		var n podBody
+		read(b.Object, &n)
+		l.labels[k.Name] = n.Metadata.Labels
 	case events.Pods:
 		p := l.pods[b.UID]
 		if p == nil {
@@ -233,8 +246,10 @@ func (l *ledger) body(p *life, b wish) {
 	body := podBody{}
 	if t := l.templates[b.Template]; t != nil {
 		body = *t
+		body.Metadata.Labels = maps.Clone(t.Metadata.Labels)
 	}
 	read(b.Object, &body)
+	p.place = placeOf(&body, b.Template)
 	p.policy, p.names, p.ask = body.Spec.RestartPolicy, nil, room{pods: 1}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)

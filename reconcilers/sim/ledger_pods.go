@@ -32,6 +32,7 @@ func (l *ledger) seen(e events.Envelope, node string) {
 			p.fact(f)
 		}
 		p.settle(e.Seq, e.Time)
+		p.ends(e.Seq)
 	}
 }
 

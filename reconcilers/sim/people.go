@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -40,6 +41,26 @@ func (a app) manifest(replicas int, image string) string {
 		a.name, a.namespace, replicas, a.minReady, a.strategy, a.name, a.name, image)
 }
 
+// rules are what people say of where their pods go. Some cannot hold for all of them: then pods wait.
+var rules = []string{
+	`"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":%[1]q}}}]}}`,
+	`"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"topology.kubernetes.io/zone","labelSelector":{"matchLabels":{"app":"api"}}}]}}`,
+	`"topologySpreadConstraints":[{"maxSkew":1,"whenUnsatisfiable":"DoNotSchedule","topologyKey":"topology.kubernetes.io/zone","labelSelector":{"matchLabels":{"app":%[1]q}}}]`,
+	`"topologySpreadConstraints":[{"maxSkew":1,"whenUnsatisfiable":"DoNotSchedule","topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":%[1]q}}},
+{"maxSkew":2,"whenUnsatisfiable":"DoNotSchedule","topologyKey":"topology.kubernetes.io/zone","labelSelector":{}}]`,
+	`"topologySpreadConstraints":[{"maxSkew":1,"whenUnsatisfiable":"ScheduleAnyway","topologyKey":"topology.kubernetes.io/zone","labelSelector":{"matchLabels":{"app":%[1]q}}}],
+"affinity":{"podAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":50,"podAffinityTerm":{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"web"}}}}]}}`,
+}
+
+// placed is the app's manifest with one of the rules.
+func (a app) placed(replicas int, image string, rule int) string {
+	said := rules[rule]
+	if strings.Contains(said, "%[1]q") {
+		said = fmt.Sprintf(said, a.name)
+	}
+	return strings.Replace(a.manifest(replicas, image), `"containers":`, said+`,"containers":`, 1)
+}
+
 // images: most come up; one cannot be pulled, one ends at once.
 var images = []string{"one:1", "two:1", "three:1", "four:1", "five:1", "bad:1", "crash:1"}
 
@@ -56,6 +77,10 @@ func (w *World) person(a Action, rng *rand.Rand) bool {
 		w.ask(a.R+1, namespaceRequest(x.namespace))
 		q.Operation = wire.Apply
 		item = wire.Item{Object: []byte(x.manifest(1+rng.IntN(6), images[rng.IntN(len(images))]))}
+	case "place": // with rules about where other pods are
+		w.ask(a.R+1, namespaceRequest(x.namespace))
+		q.Operation = wire.Apply
+		item = wire.Item{Object: []byte(x.placed(1+rng.IntN(6), images[rng.IntN(len(images))], rng.IntN(len(rules))))}
 	case "image":
 		o, ok := w.newest().Get(x.key())
 		if !ok {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
@@ -27,6 +29,7 @@ func Plants() []Plant {
 		{Name: "children's names collide", Judge: "names", swap: bend("replicaset", namesakes)},
 		{Name: "garbage collection by name, not uid", Judge: "orphans", swap: bend("gc", byName)},
 		{Name: "a pod is buried at its deadline", Judge: "buried", swap: bend("gc", impatient)},
+		{Name: "pods that leave are taken for gone", Judge: "place", swap: bend("schedule", early)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
 		{Name: "a cut forgets more than was cut", Judge: "expects", apply: forgetful},
@@ -224,6 +227,22 @@ func impatient(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now t
 		return d
 	}
 	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+}
+
+// early does not see who a pod is, and what it wants, once it is to go.
+func early(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	for o := range v.List(events.Pods, "") {
+		if o.Deletion == nil {
+			continue
+		}
+		pod := projections.As[*corev1.Pod](o).DeepCopy()
+		pod.Labels, pod.Spec.Affinity = nil, nil
+		b := reconcilers.Same(o)
+		b.Object, b.Template = events.MustBody(pod), ""
+		c := reconcilers.Change(o, b)
+		v = pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body})
+	}
+	return r.Decide(v, k, now)
 }
 
 // talkative says why pods wait whenever it is asked.

@@ -35,7 +35,7 @@ var rare = []string{"skew-replica", "upgrade", "upgrade", "cut", "cut"}
 const rarity = 9
 
 // Script draws n actions, rare ones among them, and with them changes of many
-// objects at once.
+// objects at once and apps whose pods have rules about each other.
 func Script(seed uint64, n int) []Action {
 	out := plain(seed, n)
 	rng := rand.New(rand.NewPCG(seed, 6))
@@ -44,11 +44,16 @@ func Script(seed uint64, n int) []Action {
 			out[i].Kind = rare[rng.IntN(len(rare))]
 		}
 	}
-	rng = rand.New(rand.NewPCG(seed, 5))
-	for range 1 + n/50 {
+	out = inserted(out, "many", 1+n/50, rand.New(rand.NewPCG(seed, 5)))
+	return inserted(out, "place", n/8, rand.New(rand.NewPCG(seed, 7)))
+}
+
+// inserted is a script with more actions of a kind somewhere in it.
+func inserted(out []Action, kind string, n int, rng *rand.Rand) []Action {
+	for range n {
 		at := 1 + rng.IntN(len(out))
-		many := Action{Kind: "many", After: time.Duration(rng.IntN(8)) * time.Second, R: rng.Uint64()}
-		out = append(out[:at], append([]Action{many}, out[at:]...)...)
+		more := Action{Kind: kind, After: time.Duration(rng.IntN(8)) * time.Second, R: rng.Uint64()}
+		out = append(out[:at], append([]Action{more}, out[at:]...)...)
 	}
 	return out
 }

@@ -91,21 +91,21 @@ func TestPlants(t *testing.T) {
 				t.Errorf("docs/simulation.md has no row for it")
 			}
 			seed, r := hunt(p)
-			if r.Failure == nil {
-				t.Fatalf("not found in %d seeds", patience)
+			if seed == 0 {
+				t.Fatalf("not found by %q in %d seeds; the last one: %v", p.Judge, patience, r.Failure)
 			}
 			t.Logf("| %s | %s | %d | %s", p.Name, r.Failure.Judge, seed, r.Failure.What)
-			if r.Failure.Judge != p.Judge {
-				t.Errorf("found by %q, not by %q", r.Failure.Judge, p.Judge)
-			}
 		})
 	}
 }
 
+// hunt is the first seed with which the bug's own judge finds it, 0 when none does.
+// What a replica missed also shows in what it decides: with another seed another
+// judge may be sooner.
 func hunt(p Plant) (uint64, Result) {
 	var r Result
 	for seed := uint64(1); seed <= patience; seed++ {
-		if r = Simulate(seed, Script(seed, actions), p, false); r.Failure != nil {
+		if r = Simulate(seed, Script(seed, actions), p, false); r.Failure != nil && r.Failure.Judge == p.Judge {
 			return seed, r
 		}
 	}

@@ -75,10 +75,18 @@ func (n *node) join() {
 	w := n.w
 	w.submit(run.Request{Actor: events.NodeActor(n.name), ID: "join-" + n.name + w.now.Format(time.RFC3339), Key: admit.NodeKey(n.name),
 		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
-			drafts, _ := admit.Join(v, wire.JoinRequest{Node: n.name})
+			drafts, _ := admit.Join(v, wire.JoinRequest{Node: n.name, Labels: map[string]string{"topology.kubernetes.io/zone": n.zone()}})
 			return drafts, nil
 		}})
 	n.introduce()
+}
+
+// zone: there are two, of which one has two nodes.
+func (n *node) zone() string {
+	if n.name == "n2" {
+		return "b"
+	}
+	return "a"
 }
 
 // introduce says what the node has to give.
