@@ -32,7 +32,7 @@ func BenchmarkEndpointChange(b *testing.B) {
 		name      string
 		endpoints int
 		headless  bool
-	}{{"of_10", 10, false}, {"of_100", 100, false}, {"of_10_headless", 10, true}} {
+	}{{"of_10", 10, false}, {"of_10_headless", 10, true}, {"of_100", 100, false}} {
 		b.Run(c.name, func(b *testing.B) {
 			all := make([]projections.NetService, services)
 			for i := range all {

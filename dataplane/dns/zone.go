@@ -50,6 +50,7 @@ type zone struct {
 // part is what one service contributes.
 type part struct {
 	base    string // "web.default.svc.cluster.local."
+	below   string // the same behind a dot: how the names below it end
 	names   map[string]*name
 	reverse map[string]string // "5.0.96.10.in-addr.arpa." → name
 }
@@ -149,7 +150,8 @@ func (z *zone) find(fqdn string) *name {
 }
 
 func newPart(r Row, domain string) *part {
-	p := &part{base: dns.CanonicalName(r.Name + "." + r.Namespace + ".svc." + domain), names: map[string]*name{}, reverse: map[string]string{}}
+	base := dns.CanonicalName(r.Name + "." + r.Namespace + ".svc." + domain)
+	p := &part{base: base, below: "." + base, names: make(map[string]*name, len(r.Hosts)+len(r.Ports)+1), reverse: map[string]string{}}
 	n := p.at(p.base)
 	switch {
 	case r.ExternalName != "":
@@ -162,16 +164,15 @@ func newPart(r Row, domain string) *part {
 	return p
 }
 
-// at is the entry of a name, and makes sure that the names between it and the service's
+// at is the entry of a name in canonical form, and makes sure that the names between it and the service's
 // own exist.
 func (p *part) at(fqdn string) *name {
-	fqdn = dns.CanonicalName(fqdn)
 	if n, ok := p.names[fqdn]; ok {
 		return n
 	}
 	n := &name{}
 	p.names[fqdn] = n
-	if _, above, ok := strings.Cut(fqdn, "."); ok && dns.IsSubDomain(p.base, above) {
+	if _, above, ok := strings.Cut(fqdn, "."); ok && (above == p.base || strings.HasSuffix(above, p.below)) {
 		p.at(above)
 	}
 	return n
@@ -206,17 +207,21 @@ func (p *part) addHeadless(r Row, all *name) {
 		}
 	}
 	for _, port := range r.Ports {
+		var targets []target
 		for _, e := range port.Endpoints {
-			if host, ok := hosts[e.Addr()]; ok && port.Name != "" {
-				srv := p.at(srvName(port, p.base))
-				srv.srv = append(srv.srv, target{host, e.Port(), e.Addr()})
+			if host, ok := hosts[e.Addr()]; ok {
+				targets = append(targets, target{host, e.Port(), e.Addr()})
 			}
+		}
+		if port.Name != "" && len(targets) > 0 {
+			srv := p.at(srvName(port, p.base))
+			srv.srv = append(srv.srv, targets...)
 		}
 	}
 }
 
 func srvName(p Port, base string) string {
-	return "_" + p.Name + "._" + strings.ToLower(p.Proto) + "." + base
+	return dns.CanonicalName("_" + p.Name + "._" + p.Proto + "." + base)
 }
 
 func (p *part) reverseTo(a netip.Addr, to string) {
