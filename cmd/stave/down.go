@@ -82,7 +82,7 @@ func (c *downCmd) remove(ctx context.Context, l layout, say func(string, ...any)
 	if err := os.RemoveAll(l.data); err != nil {
 		return fmt.Errorf("remove data: %w", err)
 	}
-	return nil
+	return l.forgetNetworks()
 }
 
 // removeFleet takes the nodes with namespaces of their own off the machine, and

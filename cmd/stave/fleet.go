@@ -21,6 +21,8 @@ import (
 type fleet struct {
 	Network netip.Prefix `json:"network"` // that joins them
 	Nodes   []fleetNode  `json:"nodes"`
+
+	kept []netip.Prefix // networks of other clusters
 }
 
 type fleetNode struct {
@@ -69,7 +71,7 @@ const firstNode = 11
 // add enters a node with the lowest free address.
 func (f *fleet) add(name string) (fleetNode, error) {
 	if !f.Network.IsValid() {
-		n, err := podnet.FreeNetwork("", nodeBits)
+		n, err := podnet.FreeNetwork("", nodeBits, f.kept...)
 		if err != nil {
 			return fleetNode{}, fmt.Errorf("choose the network of the nodes: %w", err)
 		}
@@ -192,6 +194,11 @@ func (l layout) gather(nodes int) (fleet, error) {
 	case nodes < len(f.Nodes):
 		return f, fmt.Errorf("--nodes=%d: the cluster has %d nodes\nhelp: 'stave node leave %s' takes one away", nodes, len(f.Nodes), f.Nodes[len(f.Nodes)-1].Name)
 	}
+	others, err := l.otherNetworks()
+	if err != nil {
+		return f, err
+	}
+	f.kept = prefixes(others)
 	if err := f.grow(nodes); err != nil {
 		return f, err
 	}

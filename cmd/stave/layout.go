@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stave-run/stave/dataplane/claim"
 )
 
 // defaultCluster is the cluster that nobody named.
@@ -197,3 +199,8 @@ func (l layout) links() string { return filepath.Join(l.node(), "network") }
 
 // pods is the agent's, beside the runtime's own pods/: what lies in there counts as a sandbox.
 func (l layout) pods() string { return filepath.Join(l.run, "node") }
+
+// claims are the node's ports, beside those of all clusters of the machine.
+func (l layout) claims() claim.Options {
+	return claim.Options{Dir: filepath.Dir(l.run), Name: filepath.Base(l.run)}
+}

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
 			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "requests": requests, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
 			"smalldisk": smalldisk,
+			"listen": listen,
 		},
 	})
 }

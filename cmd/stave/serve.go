@@ -218,7 +218,7 @@ func holder() string {
 
 // bootstrap makes what a new cluster begins with; on an old one nothing follows.
 func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...any)) error {
-	settings, err := c.settings(ctx, up)
+	settings, err := c.settings(ctx, up, say)
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 
 func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
 	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Fork: forked,
-		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now})
+		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)
 	}

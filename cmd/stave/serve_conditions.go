@@ -3,17 +3,14 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
+	"github.com/stave-run/stave/dataplane/claim"
 	"github.com/stave-run/stave/dataplane/leftover"
 	"github.com/stave-run/stave/dataplane/plan"
 	"github.com/stave-run/stave/events"
 )
-
-// maxNamed is how many services a condition names, one word each; the log of the node has all.
-const maxNamed = 100
 
 // servicesCondition says which services the node's tables do not hold.
 func servicesCondition(r plan.Refusals) events.NodeCondition {
@@ -25,14 +22,14 @@ func servicesCondition(r plan.Refusals) events.NodeCondition {
 	if errors.Is(r, plan.ErrFull) {
 		c.Reason = "TablesFull"
 	}
-	var names []string
-	for _, x := range r[:min(maxNamed, len(r))] {
-		names = append(names, x.Key)
+	if errors.As(r, new(*claim.TakenError)) {
+		c.Reason = "PortTaken"
 	}
-	if len(r) > maxNamed {
-		names = append(names, fmt.Sprintf("and %d more", len(r)-maxNamed))
+	all := make([]events.Unprogrammed, len(r))
+	for i, x := range r {
+		all[i] = events.Unprogrammed{Service: x.Key, Why: x.Err.Error()}
 	}
-	c.Message = fmt.Sprintf("%d not programmed, or not whole: %s; the first: %v", len(r), strings.Join(names, ", "), r[0].Err)
+	c.Message = events.UnprogrammedMessage(all)
 	return c
 }
 

@@ -18,8 +18,16 @@ import (
 )
 
 // gather learns which nodes the cluster has on this machine, and joins them.
-func (c *cluster) gather(_ context.Context, up *upCmd, _ func(string, ...any)) error {
-	var err error
+func (c *cluster) gather(ctx context.Context, up *upCmd, _ func(string, ...any)) error {
+	before, err := c.layout.fleet()
+	if err != nil {
+		return err
+	}
+	if up.Nodes > 0 && !before.Network.IsValid() {
+		if err := c.choosing(ctx); err != nil {
+			return err
+		}
+	}
 	if c.fleet, err = c.layout.gather(up.Nodes); err != nil || len(c.fleet.Nodes) == 0 {
 		return err
 	}

@@ -61,7 +61,7 @@ func (c *cluster) openKube(_ context.Context, up *upCmd, say func(string, ...any
 		return err
 	}
 	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Vault: c.vault,
-		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger})
+		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger, Held: c.held})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)
 	c.kube = kubeDoor{Server: "https://" + l.Addr().String(), Authority: ca.File(), Person: person}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/stave-run/stave/dataplane/claim"
 	"github.com/stave-run/stave/dataplane/dns"
 	"github.com/stave-run/stave/dataplane/ebpf"
 	"github.com/stave-run/stave/dataplane/plan"
@@ -28,14 +29,17 @@ type network struct {
 	names  *dns.Server
 	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
 
-	ports  *publicPorts
-	own    netip.Prefix   // this node's pods
-	inside []netip.Prefix // where pods keep their addresses, whichever other nodes there are
-	log    *slog.Logger
+	ports     *publicPorts
+	claims    *claim.Claims
+	misplaced *misplaced
+	own       netip.Prefix   // this node's pods
+	inside    []netip.Prefix // where pods keep their addresses, whichever other nodes there are
+	log       *slog.Logger
 
-	mu     sync.Mutex
-	peers  map[events.Key]projections.NetNode
-	behind *behind
+	mu      sync.Mutex
+	peers   map[events.Key]projections.NetNode
+	behind  *behind
+	waiting map[string]plan.Service // rows of which somebody else has a port
 }
 
 // dnsPort is where names are asked for.
@@ -47,16 +51,20 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if err != nil {
 		return nil, err
 	}
-	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind()}
+	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind(), waiting: map[string]plan.Service{}}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
 	o.tables.Log = m.logger
-	o.tables.Unplaced = func(r plan.Refusals) {
+	n.misplaced = &misplaced{taken: map[string]error{}, judge: func(r plan.Refusals) {
 		if len(r) > 0 {
 			m.logger.Warn("services are not in the node's tables", "err", r)
 		}
 		m.agent.Judge(servicesCondition(r))
+	}}
+	o.tables.Unplaced = n.misplaced.byTables
+	if n.claims, err = claim.Open(m.layout.claims()); err != nil {
+		return nil, fmt.Errorf("claim node ports: %w", err)
 	}
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
@@ -68,6 +76,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Dial: m.dial(), Log: m.logger}); err != nil {
 		return nil, errors.Join(fmt.Errorf("serve names: %w", err), n.close())
 	}
+	go n.askAgain(ctx)
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
 		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
 		{Name: "dns-tcp", Proto: plan.TCP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
@@ -129,13 +138,18 @@ func (n *network) Publish(_ context.Context, podUID string, ports []nodeplan.Hos
 	if err != nil {
 		return err
 	}
-	err = n.tables.Change(n.ports.of(podUID), gone)
-	if err == nil || len(ports) == 0 {
+	rows, err := n.claimed(n.ports.of(podUID), gone)
+	if err != nil {
+		return err
+	}
+	taken := n.misplaced.of(rows)
+	if err = errors.Join(taken, n.tables.Change(rows, gone)); err == nil || len(ports) == 0 {
 		return err
 	}
 	// A port that a service has is not taken over by the next one who writes all tables.
 	gone, forget := n.ports.keep(podUID, nil)
-	return errors.Join(err, forget, n.tables.Change(nil, gone))
+	_, free := n.claimed(nil, gone)
+	return errors.Join(err, forget, free, n.tables.Change(nil, gone))
 }
 
 // Detach implements node.Network.
@@ -175,6 +189,9 @@ func (n *network) Replace(set projections.NetSet) error {
 	}
 	want = append(want, rows...)
 	n.names.Update(names)
+	if want, err = n.claimedAll(want); err != nil {
+		return err
+	}
 	if err := placed(n.tables.Apply(want)); err != nil {
 		return err
 	}
@@ -202,6 +219,9 @@ func (n *network) Change(m projections.FeedMessage) error {
 		}
 	}
 	n.names.Change(names, gone)
+	if rows, err = n.claimed(rows, gone); err != nil {
+		return err
+	}
 	if err := placed(n.tables.Change(rows, gone)); err != nil {
 		return err
 	}
@@ -293,6 +313,9 @@ func (n *network) close() error {
 	}
 	if n.tables != nil {
 		errs = append(errs, n.tables.Close())
+	}
+	if n.claims != nil {
+		errs = append(errs, n.claims.Close())
 	}
 	if n.links != nil {
 		n.links.Close()

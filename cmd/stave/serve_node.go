@@ -65,15 +65,36 @@ func nodeName(wanted string) (string, error) {
 	return strings.ToLower(host), nil
 }
 
-// settings are what a new cluster is given; an old one has its own.
-func (c *cluster) settings(ctx context.Context, up *upCmd) (projections.Cluster, error) {
-	if old := c.view.Durable().Cluster(); old.Name != "" {
-		return old, nil
+// settings are what a new cluster is given; an old one has its own. Either way
+// its networks are written down for others to see.
+func (c *cluster) settings(ctx context.Context, up *upCmd, say func(string, ...any)) (projections.Cluster, error) {
+	s := c.view.Durable().Cluster()
+	if s.Name == "" {
+		if err := c.choosing(ctx); err != nil {
+			return s, err
+		}
 	}
-	if err := c.choosing(ctx); err != nil {
-		return projections.Cluster{}, err
+	others, err := c.layout.otherNetworks()
+	if err != nil {
+		return s, err
 	}
-	pods, services, err := podnet.FreeCIDRs("")
+	if s.Name == "" {
+		if s, err = c.newSettings(up, prefixes(others)); err != nil {
+			return s, err
+		}
+	}
+	own, err := networksOf(s, c.fleet)
+	if err != nil {
+		return s, err
+	}
+	if err := c.layout.apart(others, own, say); err != nil {
+		return s, err
+	}
+	return s, c.layout.keepNetworks(own)
+}
+
+func (c *cluster) newSettings(up *upCmd, kept []netip.Prefix) (projections.Cluster, error) {
+	pods, services, err := podnet.FreeCIDRs("", kept...)
 	if err != nil {
 		return projections.Cluster{}, fmt.Errorf("choose networks: %w\nhelp: name them with --pod-cidr and --service-cidr", err)
 	}
@@ -93,9 +114,13 @@ func (c *cluster) settings(ctx context.Context, up *upCmd) (projections.Cluster,
 }
 
 // choosing makes the clusters that start on this machine choose their networks
-// one after another: what one has chosen shows once its node has its routes.
+// one after another: what one has chosen shows to those of any version once its
+// node has its routes.
 // What they lock is the directory of their locks; it is there as long as they are.
 func (c *cluster) choosing(ctx context.Context) error {
+	if c.chosen != nil {
+		return nil
+	}
 	f, err := os.Open(runDir)
 	if err != nil {
 		return fmt.Errorf("lock networks: %w", err)

@@ -17,8 +17,9 @@ var ErrNoCIDR = errors.New("no free network")
 // FreeCIDRs chooses the pod and the service network of a new cluster, a /16 each: the
 // first that overlap nothing the node has a route to or an address in. Other clusters on
 // the machine are seen by their routes, once they are open; two that choose at the same
-// moment have to be kept apart by the caller. netNS is as in [Options].
-func FreeCIDRs(netNS string) (pods, services netip.Prefix, err error) {
+// moment have to be kept apart by the caller, who also knows of networks that are kept for
+// somebody. netNS is as in [Options].
+func FreeCIDRs(netNS string, kept ...netip.Prefix) (pods, services netip.Prefix, err error) {
 	h, err := nodeHandle(Options{NetNS: netNS})
 	if err != nil {
 		return pods, services, err
@@ -28,6 +29,7 @@ func FreeCIDRs(netNS string) (pods, services netip.Prefix, err error) {
 	if err != nil {
 		return pods, services, err
 	}
+	used = append(used, kept...)
 	// The usual places first, so that a lone cluster looks familiar.
 	if pods, err = firstFree(244, used); err != nil {
 		return pods, services, fmt.Errorf("choose pod network: %w", err)
@@ -39,7 +41,7 @@ func FreeCIDRs(netNS string) (pods, services netip.Prefix, err error) {
 }
 
 // FreeNetwork chooses a network of the given size for links between nodes, in the same way.
-func FreeNetwork(netNS string, bits int) (netip.Prefix, error) {
+func FreeNetwork(netNS string, bits int, kept ...netip.Prefix) (netip.Prefix, error) {
 	h, err := nodeHandle(Options{NetNS: netNS})
 	if err != nil {
 		return netip.Prefix{}, err
@@ -50,7 +52,7 @@ func FreeNetwork(netNS string, bits int) (netip.Prefix, error) {
 		return netip.Prefix{}, err
 	}
 	// Apart from where pods and services begin to look.
-	p, err := firstFree(176, used)
+	p, err := firstFree(176, append(used, kept...))
 	if err != nil {
 		return p, fmt.Errorf("choose network between nodes: %w", err)
 	}

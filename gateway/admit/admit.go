@@ -40,6 +40,9 @@ type Request struct {
 	// generated names follow from it, and a retry of a wish that landed is known
 	// by it.
 	Op events.OpID
+	// Held are node ports that something outside of the cluster has on this
+	// machine, and what; nil where nobody knows.
+	Held map[Port]string
 }
 
 // Outcome is what follows from a request. Drafts is empty when nothing changes

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -61,15 +62,30 @@ func nodePortOf(s *corev1.ServiceSpec, like *corev1.ServicePort) int32 {
 	return 0
 }
 
-// allocate gives a service its address and node ports, as asked for or free.
-func allocate(v projections.State, k events.Key, svc *corev1.Service, op events.OpID) field.ErrorList {
+// Port is a port that a node answers on.
+type Port struct {
+	Number   int32
+	Protocol corev1.Protocol
+}
+
+// allocate gives a service its address and node ports, as asked for or free. held
+// are those that nobody in the cluster has and that are not free all the same. What
+// the service had before it may keep: it would be none the freer, and a change of
+// its labels must not fail of it.
+func allocate(v projections.State, k events.Key, svc *corev1.Service, before events.Object, held map[Port]string, op events.OpID) field.ErrorList {
 	if svc.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil
 	}
 	t := taken(v, k)
+	t.held = held
+	if b, ok := before.(*corev1.Service); ok {
+		for _, p := range b.Spec.Ports {
+			t.kept = append(t.kept, Port{p.NodePort, p.Protocol})
+		}
+	}
 	errs := t.address(v, svc, op)
 	if svc.Spec.Type == corev1.ServiceTypeNodePort || svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
-		errs = append(errs, t.nodePorts(svc)...)
+		errs = append(errs, t.nodePorts(svc, op)...)
 	}
 	return errs
 }
@@ -78,10 +94,22 @@ func allocate(v projections.State, k events.Key, svc *corev1.Service, op events.
 type given struct {
 	addresses map[string]bool
 	ports     map[int32]bool
+	held      map[Port]string // by whom, outside of the cluster
+	kept      []Port          // what this service had before
+}
+
+// holder is who outside of the cluster has a port.
+func (t given) holder(number int32, protocol corev1.Protocol) (string, bool) {
+	p := Port{number, cmp.Or(protocol, corev1.ProtocolTCP)}
+	if slices.Contains(t.kept, p) {
+		return "", false
+	}
+	who, ok := t.held[p]
+	return who, ok
 }
 
 func taken(v projections.State, but events.Key) given {
-	t := given{map[string]bool{}, map[int32]bool{}}
+	t := given{addresses: map[string]bool{}, ports: map[int32]bool{}}
 	for o := range v.List(events.Services, "") {
 		if o.Key == but {
 			continue
@@ -140,11 +168,7 @@ func (t given) free(prefix netip.Prefix, dns string, op events.OpID) (string, bo
 	if size < 4 {
 		return "", false
 	}
-	seed := events.HashOf([]byte(op))
-	start := uint32(0)
-	for i := range 8 {
-		start = start<<4 | uint32(seed[i]&0xf)
-	}
+	start := seedOf(op)
 	for _, band := range [][2]uint32{{low, size - 1}, {1, low}} {
 		n := band[1] - band[0]
 		for i := range n {
@@ -158,7 +182,11 @@ func (t given) free(prefix netip.Prefix, dns string, op events.OpID) (string, bo
 	return "", false
 }
 
-func (t given) nodePorts(svc *corev1.Service) field.ErrorList {
+// staticNodePorts is how many ports at the beginning of the range are left to
+// people who ask for one, as in Kubernetes, while there are others.
+const staticNodePorts = 86
+
+func (t given) nodePorts(svc *corev1.Service, op events.OpID) field.ErrorList {
 	var errs field.ErrorList
 	at := field.NewPath("spec", "ports")
 	own := map[int32]bool{}
@@ -171,17 +199,41 @@ func (t given) nodePorts(svc *corev1.Service) field.ErrorList {
 		case p.NodePort != 0 && t.ports[p.NodePort]:
 			errs = append(errs, field.Invalid(here, p.NodePort, "provided port is already allocated"))
 		case p.NodePort != 0:
-		default:
-			for n := manifest.FirstNodePort; n <= manifest.LastNodePort && p.NodePort == 0; n++ {
-				if !t.ports[n] && !own[n] {
-					p.NodePort = n
-				}
+			if who, ok := t.holder(p.NodePort, p.Protocol); ok {
+				errs = append(errs, field.Invalid(here, p.NodePort, "provided port is in use on this machine by "+who+"; leave nodePort out to be given a free one"))
 			}
-			if p.NodePort == 0 {
+		default:
+			if p.NodePort = t.freeNodePort(p.Protocol, own, op); p.NodePort == 0 {
 				errs = append(errs, field.InternalError(here, fmt.Errorf("failed to allocate a nodePort: range is full")))
 			}
 			own[p.NodePort] = true
 		}
 	}
 	return errs
+}
+
+// freeNodePort finds a port that nobody has, or 0. It begins where the operation
+// says: two clusters on one machine that give out ports at the same moment do not
+// see each other's.
+func (t given) freeNodePort(protocol corev1.Protocol, own map[int32]bool, op events.OpID) int32 {
+	const dynamic = manifest.FirstNodePort + staticNodePorts
+	for _, band := range [][2]int32{{dynamic, manifest.LastNodePort}, {manifest.FirstNodePort, dynamic - 1}} {
+		n := band[1] - band[0] + 1
+		for i := range n {
+			port := band[0] + int32((seedOf(op)+uint32(i))%uint32(n))
+			if _, foreign := t.holder(port, protocol); !t.ports[port] && !own[port] && !foreign {
+				return port
+			}
+		}
+	}
+	return 0
+}
+
+// seedOf is a number that follows from an operation.
+func seedOf(op events.OpID) uint32 {
+	hash, seed := events.HashOf([]byte(op)), uint32(0)
+	for i := range 8 {
+		seed = seed<<4 | uint32(hash[i]&0xf)
+	}
+	return seed
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
@@ -68,21 +69,68 @@ func TestClusterIPsRunOut(t *testing.T) {
 
 func TestNodePorts(t *testing.T) {
 	w := newTown(t)
-	port := func(r wire.Result) int32 { return get[*corev1.Service](w, r).Spec.Ports[0].NodePort }
-	a := w.must(wire.Create, svc("a", "type: NodePort, ports: [{port: 80, nodePort: 30000}]"), Created)
-	b := w.must(wire.Create, svc("b", "type: NodePort, ports: [{port: 80}]"), Created)
-	if port(a) != 30000 || port(b) != 30001 {
-		t.Errorf("ports %d, %d", port(a), port(b))
+	ports := func(r wire.Result) (out []int32) {
+		for _, p := range get[*corev1.Service](w, r).Spec.Ports {
+			out = append(out, p.NodePort)
+		}
+		return out
 	}
-	w.refused(w.do(wire.Create, svc("c", "type: NodePort, ports: [{port: 80, nodePort: 30001}]")), metav1.StatusReasonInvalid,
-		`Service "c" is invalid: spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated`)
-	two := get[*corev1.Service](w, w.must(wire.Create, svc("d", "type: NodePort, ports: [{name: x, port: 80}, {name: y, port: 81, nodePort: 30002}]"), Created)).Spec.Ports
-	if two[0].NodePort != 30003 || two[1].NodePort != 30002 {
-		t.Errorf("ports %v: one that is asked for beside is not free", two)
+	a := w.must(wire.Create, svc("a", "type: NodePort, ports: [{port: 80, nodePort: 30000}]"), Created)
+	if got := ports(a); got[0] != 30000 {
+		t.Errorf("ports %d", got)
+	}
+	w.refused(w.do(wire.Create, svc("c", "type: NodePort, ports: [{port: 80, nodePort: 30000}]")), metav1.StatusReasonInvalid,
+		`Service "c" is invalid: spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated`)
+	// Those that nobody asks for differ, and leave the first ports to people.
+	seen := map[int32]bool{}
+	for i := range 100 {
+		for _, p := range ports(w.must(wire.Create, svc(fmt.Sprintf("s%d", i), "type: NodePort, ports: [{name: x, port: 80}, {name: y, port: 81}]"), Created)) {
+			if seen[p] || p < 30000+staticNodePorts || p > 32767 {
+				t.Errorf("port %d was given out", p)
+			}
+			seen[p] = true
+		}
 	}
 	w.delete(a.Key, nil)
-	if c := w.must(wire.Create, svc("c", "type: NodePort, ports: [{port: 80}]"), Created); port(c) != 30000 {
-		t.Errorf("port %d was given back", port(c))
+	w.must(wire.Create, svc("c", "type: NodePort, ports: [{port: 80, nodePort: 30000}]"), Created)
+}
+
+// TestHeldNodePorts: what programs and other clusters on the machine have is not given out.
+func TestHeldNodePorts(t *testing.T) {
+	w := newTown(t)
+	tcp := func(n int32) Port { return Port{n, corev1.ProtocolTCP} }
+	held := map[Port]string{tcp(30000): "nginx (pid 7)"}
+	do := func(op wire.Operation, yaml string) wire.Result {
+		docs, _ := manifest.Decode("f", []byte(yaml))
+		return w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: op}, Item: wire.Item{Object: docs[0].JSON()}, Held: held})
+	}
+	w.refused(do(wire.Create, svc("a", "type: NodePort, ports: [{port: 80, nodePort: 30000}]")), metav1.StatusReasonInvalid,
+		`Service "a" is invalid: spec.ports[0].nodePort: Invalid value: 30000: provided port is in use on this machine by nginx (pid 7); leave nodePort out to be given a free one`)
+	if r := do(wire.Create, svc("u", "type: NodePort, ports: [{port: 53, protocol: UDP, nodePort: 30000}]")); r.Error != nil {
+		t.Error(r.Error) // nobody has that
+	}
+	// All but two are held: they are given out, and then no more.
+	for n := manifest.FirstNodePort; n <= manifest.LastNodePort; n++ {
+		if n != 30001 && n != 32000 {
+			held[tcp(n)] = "cluster two (default/web)"
+		}
+	}
+	for i, want := range []int32{32000, 30001} {
+		r := do(wire.Apply, svc(fmt.Sprintf("s%d", i), "type: NodePort, ports: [{port: 80}]"))
+		if r.Error != nil || get[*corev1.Service](w, r).Spec.Ports[0].NodePort != want {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+	if r := do(wire.Create, svc("full", "type: NodePort, ports: [{port: 80}]")); r.Error == nil {
+		t.Error("a port was given out that is not free")
+	}
+	// A service keeps what it has, whoever says that it has it.
+	held[tcp(32000)] = "nginx (pid 8)"
+	if r := do(wire.Apply, svc("s0", "type: NodePort, ports: [{port: 80, targetPort: 8080}]")); r.Error != nil || r.Outcome != Configured {
+		t.Errorf("%+v", r)
+	}
+	if r := do(wire.Apply, svc("s0", "type: NodePort, ports: [{port: 80, nodePort: 32100}]")); r.Error == nil {
+		t.Error("another one's port was taken")
 	}
 }
 

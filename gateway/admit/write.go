@@ -218,7 +218,7 @@ func (w *writing) merge(old *projections.Object, live json.RawMessage) *refusal 
 func (w *writing) check(before events.Object) *refusal {
 	var errs field.ErrorList
 	if svc, ok := w.next.(*corev1.Service); ok {
-		errs = allocate(w.v, w.key, svc, w.r.Op)
+		errs = allocate(w.v, w.key, svc, before, w.r.Held, w.r.Op)
 	}
 	errs = append(errs, w.r.Item.Found...)
 	errs = append(errs, manifest.Validate(w.next)...)

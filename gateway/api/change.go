@@ -100,7 +100,16 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item 
 	if item.Operation != "" {
 		req.Operation = item.Operation
 	}
-	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, admit.KeyOf(item), 0)}, id
+	key := admit.KeyOf(item)
+	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key)}, id
+}
+
+// held are the node ports that are not to be had, if it can matter to an object.
+func (s *Server) held(k events.Key) map[admit.Port]string {
+	if s.Held == nil || k.Resource != events.Services {
+		return nil
+	}
+	return s.Held()
 }
 
 // rehearse is a dry run: every item is decided by the code that a real change

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -92,6 +93,9 @@ type Options struct {
 	Version string
 	Address string
 	Now     func() time.Time
+	// Held are the node ports that something outside of the cluster has on this
+	// machine, and what; nil: nobody looks.
+	Held func() map[admit.Port]string
 }
 
 // Server answers the door's verbs until it is closed.

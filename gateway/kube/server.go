@@ -17,6 +17,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
@@ -74,6 +75,8 @@ type Options struct {
 	Domain    string // of the cluster's names
 	Now       func() time.Time
 	Logger    *slog.Logger
+	// Held are the node ports that something outside of the cluster has on this machine; nil: nobody looks.
+	Held func() map[admit.Port]string
 }
 
 // Server serves the API until it is closed.

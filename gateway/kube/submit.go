@@ -55,6 +55,9 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 	}
 	c.Message = messageOf(ctx)
 	c.Op = events.NewOpID(s.Cluster, actorOf(who), id, c.key, 0)
+	if s.Held != nil && c.key.Resource == events.Services {
+		c.Request.Held = s.Held()
+	}
 	var out outcome
 	made, err := s.Writer.Submit(ctx, Wish{Actor: actorOf(who), ID: id, Key: c.key, Message: c.Message, Together: !c.dryRun,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {

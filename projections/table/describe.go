@@ -216,6 +216,9 @@ func (p page) service(s projections.State, o *corev1.Service) {
 	if o.Spec.InternalTrafficPolicy != nil {
 		p.line(0, "Internal Traffic Policy:\t%s", *o.Spec.InternalTrafficPolicy)
 	}
+	for _, u := range projections.UnprogrammedOn(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name}) {
+		p.line(0, "Not Programmed:\tnode %s: %s", u.Node, u.Why)
+	}
 }
 
 func (p page) servicePort(s projections.State, o *corev1.Service, port corev1.ServicePort) {

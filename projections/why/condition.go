@@ -2,7 +2,6 @@ package why
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -31,26 +30,8 @@ func (l *look) conditions(o *projections.Object, n *projections.Node) {
 // unprogrammed says which nodes' tables do not hold a service, or not whole.
 func (q Question) unprogrammed(service events.Key) []string {
 	var out []string
-	for o := range q.State.List(events.Nodes, "") {
-		n, ok := q.State.Node(o.Key.Name)
-		if !ok {
-			continue
-		}
-		for _, c := range ills(n) {
-			if c.Type == events.ConditionServices && names(c.Message, service.Namespace+"/"+service.Name) {
-				out = append(out, fmt.Sprintf("node %s has it not programmed, or not whole: %s", o.Key.Name, c.Reason))
-			}
-		}
+	for _, u := range projections.UnprogrammedOn(q.State, service) {
+		out = append(out, fmt.Sprintf("node %s has it not programmed, or not whole: %s", u.Node, u.Why))
 	}
 	return out
-}
-
-// names says whether a message has a word, whatever stands around it.
-func names(message, word string) bool {
-	for _, w := range strings.Fields(message) {
-		if strings.Trim(w, ",:;()") == word {
-			return true
-		}
-	}
-	return false
 }
