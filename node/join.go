@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -30,6 +31,9 @@ func (a *Agent) enter(ctx context.Context) error {
 		}
 		a.working.Go(func() { a.rejoin(ctx) })
 		return nil
+	case unreadable(err):
+		// A power cut took what was in it, and the cluster knows the node's place.
+		a.log.Warn("read place", "error", err)
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("read place: %w", err)
 	}
@@ -47,10 +51,16 @@ func (a *Agent) enter(ctx context.Context) error {
 	if err := a.takePlace(ctx, place); err != nil {
 		return err
 	}
-	if err := writeJSON(path, place); err != nil {
+	if err := keepJSON(path, place); err != nil {
 		return fmt.Errorf("keep place: %w", err)
 	}
 	return a.tellFacts(ctx, place.UID)
+}
+
+// unreadable says that a file is there and holds no JSON.
+func unreadable(err error) bool {
+	var bad *json.SyntaxError
+	return errors.As(err, &bad)
 }
 
 // rejoin tells the cluster that the node is back, and what it is now.

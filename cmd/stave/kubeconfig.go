@@ -190,7 +190,7 @@ func replaceFile(path string, raw []byte) error {
 		}
 	}
 	_, err = tmp.Write(raw)
-	if err := errors.Join(err, tmp.Close()); err != nil {
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

@@ -109,12 +109,12 @@ func (s *session) printObjects(f format, objects []json.RawMessage, alone bool) 
 	if name, spec := f.template(); name == customColumns {
 		return s.printColumns(spec, objects, false)
 	}
-	doc := objects[0]
-	if !alone {
-		var err error
-		if doc, err = listOf(objects); err != nil {
-			return err
-		}
+	if alone {
+		return s.printDocument(f, objects[0])
+	}
+	doc, err := listOf(objects)
+	if err != nil {
+		return err
 	}
 	return s.printDocument(f, doc)
 }

@@ -40,10 +40,13 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
 		Condition: func(cond string) (bool, error) {
-			if cond != "soak" {
-				return false, fmt.Errorf("unknown condition %q", cond)
+			switch cond {
+			case "soak":
+				return os.Getenv("STAVE_SOAK") != "", nil
+			case "powerloss":
+				return losesPower(), nil
 			}
-			return os.Getenv("STAVE_SOAK") != "", nil
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ECHO_IMAGE", echo)
@@ -51,10 +54,10 @@ func TestScripts(t *testing.T) {
 			return newWorld(e, registry.HostsDir, seeds)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"listen": listen, "power": power, "upgrades": upgrades,
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
 			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "requests": requests, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
 			"smalldisk": smalldisk,
-			"listen": listen,
 		},
 	})
 }

@@ -25,10 +25,23 @@ func recordNetworks(o Options) error {
 	if err != nil {
 		return fmt.Errorf("encode networks: %w", err)
 	}
-	if err := os.WriteFile(networksFile(o), b, 0o644); err != nil {
+	if err := replace(networksFile(o), b); err != nil {
 		return fmt.Errorf("record networks: %w", err)
 	}
 	return nil
+}
+
+// replace writes a file so that a power cut leaves it whole, as it was or as it is.
+func replace(path string, b []byte) error {
+	f, err := os.Create(path + ".new")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // recall fills in the networks that the caller does not know; without a record
