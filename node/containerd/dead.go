@@ -18,6 +18,9 @@ func (r *Runtime) recordDead() {
 		return
 	}
 	for _, e := range entries {
+		if r.neverStarted(e.Name()) {
+			continue // it was made and undone, which is no end of a container
+		}
 		fate, ok := readBundle(filepath.Join(bundles, e.Name()))
 		if !ok {
 			continue

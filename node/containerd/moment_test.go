@@ -190,6 +190,7 @@ func TestKilledInAStep(t *testing.T) {
 					}
 					if early {
 						goOn()
+						m.undone(t)
 					} else {
 						timer := time.AfterFunc(time.Second, goOn)
 						defer timer.Stop()
@@ -199,6 +200,19 @@ func TestKilledInAStep(t *testing.T) {
 			}
 		}
 	}
+}
+
+// undone waits until a container that was being made is made and undone; other steps are not waited for.
+func (m moment) undone(t *testing.T) {
+	t.Helper()
+	if m.Step != "create" {
+		return
+	}
+	bundle := filepath.Join(m.Options.State, "io.containerd.runtime.v2.task", "stave-"+m.Options.Cluster, runtime.ContainerID("p1", "main", 0))
+	eventually(t, "what was made for the last agent has ended", func() bool {
+		_, err := os.Stat(filepath.Join(bundle, "exit.json"))
+		return err == nil
+	})
 }
 
 // check sees that the next agent finds what it can go on from.
