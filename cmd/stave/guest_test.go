@@ -22,7 +22,7 @@ var guestPrograms = []struct{ name, dir, args string }{
 }
 
 // guestStories say most about kernel and cgroups, and bear an emulated processor.
-const guestStories = "(first|service|nodeport)"
+const guestStories = "(first|service|nodeport|limits)"
 
 // TestGuest runs stories on another kernel with other cgroups: Debian's own with cgroup2
 // alone, in a virtual machine.

@@ -44,7 +44,7 @@ func TestStrainIsNamed(t *testing.T) {
 	for _, r := range rows {
 		counts[r.Reason+" "+r.Type] += r.Count
 	}
-	if counts["OOMKilling Warning"] != 3 || counts["ForkRefused Warning"] != 1 {
+	if counts["OOMKilling Warning"] != 2 || counts["ForkRefused Warning"] != 1 {
 		t.Errorf("%v", rows)
 	}
 	l.Saw(pod, events.Fact{Kind: events.FactExited, Container: "nginx", Run: 1, Code: 2, Reason: "Error", At: l.Now, StartedAt: l.Now.Add(-time.Hour)}, starved(9, "too late"))

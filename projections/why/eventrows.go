@@ -38,6 +38,7 @@ type telling struct {
 	replicas map[events.Key]int // of replica sets, as last seen
 	running  []string           // containers that were started
 	image    map[string]string  // container → the image that it wants
+	met      map[strain]bool    // limits that were told of
 	ill      map[string]string  // condition that is true → what it said
 	seq      events.Seq         // of the event that is being told
 	place    int                // among what was told of it
@@ -224,10 +225,8 @@ func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
 		if x.Reason != "" { // a container of a pod that is being stopped is unready and nothing is wrong with it
 			t.add(at, warning, x.Reason, fromKubelet, "%s", x.Message)
 		}
-	case events.FactStarved:
-		t.add(at, warning, "OOMKilling", fromKubelet, "Container %s: %s", x.Container, x.Message)
-	case events.FactCrowded:
-		t.add(at, warning, "ForkRefused", fromKubelet, "Container %s: %s", x.Container, x.Message)
+	case events.FactStarved, events.FactCrowded:
+		t.strain(p, x, at)
 	case events.FactKilling:
 		t.killing(x, at)
 	case events.FactBackoff:

@@ -2,7 +2,9 @@ package why
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -34,4 +36,30 @@ func (q Question) strainedLately(a *Answer, o *projections.Object, p *projection
 				next: q.logs(o, c.Name, ""), said: fmt.Sprintf("container %s has as many processes as it may", c.Name)}
 		}
 	}
+}
+
+// strain is one telling of a limit that was met. After a new lease a node says again what it is not sure of, and its count
+// says that it is the same.
+type strain struct {
+	pod       events.UID
+	kind      events.FactKind
+	container string
+	run       int
+	count     int
+}
+
+func (t *telling) strain(p events.PodSeen, x events.Fact, at time.Time) {
+	told := strain{p.UID, x.Kind, x.Container, x.Run, x.Count}
+	if t.met[told] {
+		return
+	}
+	if t.met == nil {
+		t.met = map[strain]bool{}
+	}
+	t.met[told] = true
+	reason := "OOMKilling"
+	if x.Kind == events.FactCrowded {
+		reason = "ForkRefused"
+	}
+	t.add(at, warning, reason, fromKubelet, "Container %s: %s", x.Container, x.Message)
 }
