@@ -98,12 +98,13 @@ type placing struct {
 	at    events.Seq // the view that it was made on
 	nodes map[string]map[string]string
 	there map[*life]string // where pods are by now
+	maybe map[*life]string // pods of which the ledger cannot say whether they have run to their end
 }
 
 // placed judges where pods are put, each at its moment: what was there on the view
 // of the decision, and what the decision had put somewhere before.
 func (j *judge) placed(w run.Work, at events.Seq) {
-	p := placing{j: j, at: at, nodes: map[string]map[string]string{}, there: map[*life]string{}}
+	p := placing{j: j, at: at, nodes: map[string]map[string]string{}, there: map[*life]string{}, maybe: map[*life]string{}}
 	for name, turns := range j.l.member { //stave:sorted each has an entry of its own
 		if last(turns, at).yes {
 			p.nodes[name] = j.l.labels[name]
@@ -112,6 +113,8 @@ func (j *judge) placed(w run.Work, at events.Seq) {
 	for _, l := range j.l.order {
 		if l.thereAt(at) {
 			p.there[l] = l.node
+		} else if l.assigned != 0 && l.assigned <= at && !l.stopped && !l.removed {
+			p.maybe[l] = l.node
 		}
 	}
 	given := map[events.UID]string{}
@@ -209,6 +212,11 @@ func (p placing) even(l *life, node string, r ruleBody) {
 	least := counts[mine]
 	if r.about(l, l) {
 		least--
+	}
+	for other, at := range p.maybe { //stave:sorted a sum
+		if domain, ok := p.nodes[at][r.Key]; ok && domain != mine && r.about(l, other) {
+			counts[domain]++
+		}
 	}
 	for _, n := range slices.Sorted(maps.Values(counts)) {
 		least = min(least, n)
