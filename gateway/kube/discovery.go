@@ -19,18 +19,20 @@ var (
 	everyVerb = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	partVerbs = map[string]metav1.Verbs{"status": {"get"}, "scale": {"get", "patch", "update"}, "log": {"get"},
-		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"}}
+		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
+		"eviction": {"create"}}
 )
 
 // partKinds are the kinds of the parts that are not of their resource's kind.
 var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling", Version: "v1", Kind: "Scale"},
-	"exec": {Version: "v1", Kind: "PodExecOptions"}, "attach": {Version: "v1", Kind: "PodAttachOptions"}, "portforward": {Version: "v1", Kind: "PodPortForwardOptions"}}
+	"exec": {Version: "v1", Kind: "PodExecOptions"}, "attach": {Version: "v1", Kind: "PodAttachOptions"}, "portforward": {Version: "v1", Kind: "PodPortForwardOptions"},
+	"eviction": {Group: "policy", Version: "v1", Kind: "Eviction"}}
 
 // partsOf are a kind's subresources.
 func partsOf(k events.Kind) []string {
 	switch k.Resource {
 	case events.Pods:
-		return []string{"attach", "exec", "log", "portforward", "status"}
+		return []string{"attach", "eviction", "exec", "log", "portforward", "status"}
 	case events.Deployments, events.ReplicaSets:
 		return []string{"scale", "status"}
 	case events.Namespaces, events.Nodes, events.Services:

@@ -98,6 +98,9 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 		}
 		v.set(k, "status", "get", handlers.GetResource(of, scope))
 	}
+	if k.Resource == events.Pods {
+		return v.addEviction(k, of)
+	}
 	if !scalable[k.Resource] {
 		return nil
 	}
