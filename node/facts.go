@@ -16,7 +16,7 @@ import (
 	"github.com/stave-run/stave/node/plan"
 )
 
-// maxPods is how many pods a node takes, as in Kubernetes.
+// maxPods is how many pods a node takes unless it is said, as in Kubernetes.
 const maxPods = 110
 
 // findFacts fills what the caller left empty.
@@ -37,7 +37,7 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 		f.Addresses = addresses()
 	}
 	if len(f.Capacity) == 0 {
-		f.Capacity = Capacity()
+		f.Capacity = Capacity(maxPods)
 	}
 	if f.MaxProcesses == 0 {
 		f.MaxProcesses = maxProcesses
@@ -80,8 +80,8 @@ func (a *Agent) facts() events.NodeFacts {
 	return a.o.Facts
 }
 
-// Capacity is what this machine has for pods: processors, memory, and a number of pods.
-func Capacity() map[string]string {
+// Capacity is what this machine has for pods: processors, memory, and the number of pods that it is told.
+func Capacity(maxPods int) map[string]string {
 	out := map[string]string{"cpu": strconv.Itoa(goruntime.NumCPU()), "pods": strconv.Itoa(maxPods)}
 	var si unix.Sysinfo_t
 	if unix.Sysinfo(&si) == nil {

@@ -91,9 +91,9 @@ func (n *member) facts() (events.NodeFacts, error) {
 		return events.NodeFacts{}, err
 	}
 	f := events.NodeFacts{Addresses: []string{address.String()}, AgentVersion: version, MaxProcesses: n.bounds.MaxProcesses}
+	f.Capacity = node.Capacity(n.bounds.MaxPods)
 	if n.outside != "" {
 		f.Hostname = n.node
-		f.Capacity = node.Capacity()
 		f.Allocatable = share(f.Capacity, n.siblings())
 	}
 	return f, nil
@@ -129,6 +129,13 @@ func (n *member) openRuntime(ctx context.Context) (*containerd.Runtime, error) {
 
 // joinNetwork makes the node's network, once its place in the cluster is known.
 func (n *member) joinNetwork(ctx context.Context, place wire.JoinReply) (node.Network, error) {
+	part, err := netip.ParsePrefix(place.PodCIDR)
+	if err == nil {
+		err = n.bounds.fits(part)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if err := n.layout.leaveNetworks(place); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (n *member) keepShare(ctx context.Context) error {
 	for now := n.siblings(); ctx.Err() == nil; sleep(ctx, shareEvery) {
 		if next := n.siblings(); next != now {
 			now = next
-			n.agent.Offer(share(node.Capacity(), now))
+			n.agent.Offer(share(node.Capacity(n.bounds.MaxPods), now))
 		}
 	}
 	return nil

@@ -1,8 +1,6 @@
 package admit
 
 import (
-	"net/netip"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -12,10 +10,6 @@ import (
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
-
-// nodeBits is the size of a node's part of the pod CIDR: 254 pods, as Kubernetes
-// gives by default.
-const nodeBits = 24
 
 // NodeKey is where a node stands.
 func NodeKey(name string) events.Key { return events.Key{Resource: events.Nodes, Name: name} }
@@ -31,7 +25,7 @@ func Join(v projections.State, r wire.JoinRequest) ([]reconcilers.Draft, *metav1
 		}
 		return nil, nil
 	}
-	cidr, err := podCIDR(v)
+	cidr, err := podCIDR(v, r.Facts.Capacity[string(corev1.ResourcePods)])
 	if err != nil {
 		return nil, err.status()
 	}
@@ -68,29 +62,6 @@ func nodeLabels(r wire.JoinRequest) map[string]string {
 		labels[corev1.LabelArchStable] = r.Facts.Architecture
 	}
 	return labels
-}
-
-// podCIDR is the lowest part of the cluster's pod CIDR that no node has.
-func podCIDR(v projections.State) (string, *refusal) {
-	all, err := netip.ParsePrefix(v.Cluster().PodCIDR)
-	if err != nil || !all.Addr().Is4() {
-		return "", refuse(metav1.StatusReasonInternalError, httpInternalServerError, events.Key{}, "the cluster has no IPv4 pod CIDR: %v", err)
-	}
-	have := map[string]bool{}
-	for o := range v.List(events.Nodes, "") {
-		have[projections.As[*corev1.Node](o).Spec.PodCIDR] = true
-	}
-	bits := max(all.Bits(), nodeBits)
-	base := all.Masked().Addr().As4()
-	first := uint32(base[0])<<24 | uint32(base[1])<<16 | uint32(base[2])<<8 | uint32(base[3])
-	for i := range uint32(1) << (bits - all.Bits()) {
-		x := first + i<<(32-bits)
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(x >> 24), byte(x >> 16), byte(x >> 8), byte(x)}), bits).String()
-		if !have[p] {
-			return p, nil
-		}
-	}
-	return "", refuse(metav1.StatusReasonForbidden, httpForbidden, events.Key{}, "no part of the pod CIDR %s is free: %d nodes have one", all, len(have))
 }
 
 // Place is what a node is told that has joined.
