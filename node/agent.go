@@ -114,6 +114,7 @@ type Agent struct {
 	feed    *feed
 	meter   meter
 	samples samples
+	turns   turns
 
 	telling sync.Mutex    // one tells at a time what the node is
 	judged  chan struct{} // a condition has changed
@@ -133,7 +134,7 @@ type Agent struct {
 // Open reads what the node kept. Nothing happens before Run.
 func Open(_ context.Context, o Options) (*Agent, error) {
 	o = o.filled()
-	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), workers: map[events.UID]*worker{}}
+	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), turns: newTurns(), workers: map[events.UID]*worker{}}
 	for _, dir := range []string{a.podsDir(), a.logsDir(), o.StateDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("open node: %w", err)

@@ -29,28 +29,38 @@ const (
 
 // do does one operation. An error is what the plan does not know of: it is tried again after opPause.
 func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op) error {
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), makePatience)
-	defer cancel()
 	switch op := op.(type) {
 	case plan.Pull:
 		return w.pull(ctx, row, op)
 	case plan.MakeSandbox:
-		return w.makeSandbox(whole, row)
+		return w.inTurn(ctx, func(whole context.Context) error { return w.makeSandbox(whole, row) })
 	case plan.WriteVolumes:
 		_, obs, _ := w.state()
 		return w.writeVolumes(ctx, row, obs, op)
 	case plan.Start:
-		return w.start(ctx, whole, row, op)
+		return w.start(ctx, row, op)
 	case plan.Stop:
 		return w.stop(ctx, row, op)
 	case plan.Remove:
-		return w.remove(whole, row, op)
+		return w.inTurn(ctx, func(whole context.Context) error { return w.remove(whole, row, op) })
 	case plan.Clean:
-		return w.clean(whole)
+		return w.inTurn(ctx, w.clean)
 	case plan.Report:
 		return w.tell(ctx, row, w.withTails(row, op.Facts)...)
 	}
 	return fmt.Errorf("unknown operation %s", op)
+}
+
+// inTurn does what loads the machine and is not interrupted half-way; ctx ends only the waiting for its turn.
+func (w *worker) inTurn(ctx context.Context, do func(whole context.Context) error) error {
+	over, err := w.a.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer over()
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), makePatience)
+	defer cancel()
+	return do(whole)
 }
 
 // tell puts facts into the journal and remembers that they were told, in this order: a fact may be told twice, never not
@@ -232,8 +242,30 @@ func (w *worker) wire(ctx context.Context, row *projections.DesiredPod, netNSPat
 	return addr.String(), nil
 }
 
-// start begins a run. The container is made and started in any case; ctx ends only the waiting for its postStart hook.
-func (w *worker) start(waiting, ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
+// start begins a run, and waits for its postStart hook as long as ctx lets it.
+func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan.Start) error {
+	var run plan.Container
+	err := w.inTurn(ctx, func(whole context.Context) (err error) {
+		run, err = w.begin(whole, row, op)
+		return err
+	})
+	if err != nil || run.Phase != plan.Created {
+		return err
+	}
+	run.Health.Kill = w.postStart(ctx, row, run)
+	w.update(func(o plan.Observed) plan.Observed {
+		if c, _ := o.Newest(op.Container); c.Phase == plan.Created {
+			run.Phase = plan.Running // unless its end was heard of before
+			o = o.Put(run)
+		}
+		return o
+	})
+	return nil
+}
+
+// begin makes a container and starts it. One that was not made, or not started, is left to the plan: then the run is not
+// in phase Created.
+func (w *worker) begin(ctx context.Context, row *projections.DesiredPod, op plan.Start) (plan.Container, error) {
 	_, obs, _ := w.state()
 	plain, err := w.opened(ctx, row)
 	var spec runtime.ContainerSpec
@@ -242,12 +274,12 @@ func (w *worker) start(waiting, ctx context.Context, row *projections.DesiredPod
 	}
 	if err != nil {
 		w.retryContainer(op.Container, plan.CreateContainerConfigError, err.Error())
-		return nil
+		return plan.Container{}, nil
 	}
 	id, err := w.a.o.Runtime.Create(ctx, spec)
 	if err != nil {
 		w.createFailed(op, err)
-		return nil
+		return plan.Container{}, nil
 	}
 	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
 	w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
@@ -258,17 +290,9 @@ func (w *worker) start(waiting, ctx context.Context, row *projections.DesiredPod
 	if err != nil {
 		run.Phase, run.Exit = plan.Exited, plan.Exit{Code: runtime.StartErrorCode, Message: err.Error(), At: w.a.now(), NotStarted: true}
 		w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
-		return w.a.o.Runtime.Remove(ctx, id)
+		return run, w.a.o.Runtime.Remove(ctx, id)
 	}
-	run.Health.Kill = w.postStart(waiting, row, run)
-	w.update(func(o plan.Observed) plan.Observed {
-		if c, _ := o.Newest(op.Container); c.Phase == plan.Created {
-			run.Phase = plan.Running // unless its end was heard of before
-			o = o.Put(run)
-		}
-		return o
-	})
-	return nil
+	return run, nil
 }
 
 func (w *worker) createFailed(op plan.Start, err error) {
