@@ -11,6 +11,8 @@ sock=/run/stave/$name/containerd.sock
 work=$(mktemp -d /tmp/stave-bench.XXXXXX)
 export KUBECONFIG=$work/kubeconfig
 rounds=${ROUNDS:-11} # odd: the median is then a run that happened
+many=${MANY:-300}    # pods on one node
+quiet=${QUIET:-600}  # seconds for which the idle cluster is watched
 
 say() { printf 'bench: %s\n' "$*" >&2; }
 stave() { bin/stave "$@"; }
@@ -26,6 +28,9 @@ timed() {
 }
 # rss prints a process's resident memory in MB.
 rss() { awk '/^VmRSS/ { printf "%.0f\n", $2 / 1024 }' "/proc/$1/status"; }
+# spent prints the CPU time of a process in milliseconds, written the bytes that it had the disk write.
+spent() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%d\n", ($14 + $15) * 1000 / hz }' "/proc/$1/stat"; }
+written_by() { awk '/^write_bytes/ { print $2 }' "/proc/$1/io"; }
 # busy prints the CPU time that the whole machine has spent so far, in milliseconds.
 busy() { awk -v hz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 + $7 + $8) * 1000 / hz }' /proc/stat; }
 
@@ -38,7 +43,7 @@ ended() {
 trap ended EXIT
 trap 'exit 130' INT TERM
 
-up() { stave up --detach --name "$name" --data-dir "$work/data" --kubeconfig "$KUBECONFIG"; }
+up() { stave up --detach --name "$name" --data-dir "$work/data" --kubeconfig "$KUBECONFIG" --max-pods $((many + 20)); }
 
 # pod prints the manifest of one pod of the demo's app.
 pod() {
@@ -71,7 +76,14 @@ first_pod=$(($(now) - began))
 stave down --name "$name" --data-dir "$work/data" >&2
 again=$(timed up)
 sleep 10 # what starting needed is given back by then
-idle=$(rss "$(cat "/run/stave/$name.lock")")
+server=$(cat "/run/stave/$name.lock")
+idle=$(rss "$server")
+say "idle for $quiet s"
+cpu=$(spent "$server") bytes=$(written_by "$server")
+sleep "$quiet"
+cpu=$((($(spent "$server") - cpu) * 1000 / quiet)) # of a million
+bytes=$((($(written_by "$server") - bytes) * 3600 / quiet / 1000))
+after=$(rss "$server")
 
 say "$rounds pods, $rounds times ctr run"
 shim=$(find "$work/data" "/run/stave/$name" -name 'containerd-shim-stave-*' -type f | head -n 1)
@@ -105,6 +117,24 @@ for _ in $(seq 5); do
     done
 done
 
+say "$many pods on one node"
+before=$(rss "$server")
+pod crowd | awk '/^spec:/ { spec = 1 } spec' >"$work/spec"
+{
+    printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: crowd}\nspec:\n  replicas: %s\n' "$many"
+    printf '  selector: {matchLabels: {app: crowd}}\n  template:\n    metadata: {labels: {app: crowd}}\n'
+    sed 's/^/    /' "$work/spec"
+} >"$work/crowd.yaml"
+crowded() {
+    stave apply -f "$work/crowd.yaml"
+    stave rollout status deployment/crowd --timeout=600s
+}
+crowd=$(timed crowded)
+sleep 10
+shims=$(for p in $(pgrep -f "containerd-shim-stave.*stave-$name"); do awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup"; done |
+    awk '{ sum += $1 } END { printf "%.1f", sum / NR / 1024 }')
+each=$(awk -v s="$shims" -v d="$(($(rss "$server") - before))" -v n="$many" 'BEGIN { printf "%.1f", s + d / n }')
+
 say "durable writes, beside an etcd's on the same disk, both synced before they are answered"
 (cd docs/etcd && go build -o "$work/etcd" .)
 put() {
@@ -126,7 +156,12 @@ $(date -u +%Y-%m-%d), version $(git describe --tags --always --dirty 2>/dev/null
 | \`stave up --detach\`, first start | $first |
 | \`stave up --detach\`, with data | $again |
 | from nothing to the first pod Ready (start, image import, apply, wait) | $first_pod |
-| resident memory of the idle process, server and node agent with containerd and NATS, 10 s after start | $idle MB |
+| resident memory of the idle process, server and node agent with containerd and NATS, 10 s after start (after $quiet s more) | $idle MB ($after MB) |
+| its CPU while idle, of one core | $(awk -v c="$cpu" 'BEGIN { printf "%.2f", c / 10000 }') % |
+| what it has the disk write while idle, an hour | $bytes kB |
+| $many pods of one Deployment on one node, from apply to all Ready | $crowd |
+| memory of each besides its own process: its shim and what the server grew | $each MB |
+| the binary | $(du -m --apparent-size bin/stave | cut -f1) MB |
 | pod: \`stave apply\` and \`stave wait --for=condition=Ready\`, median (least) of $rounds | $(median <"$work/pods") ($(least <"$work/pods")) |
 | container: \`ctr run -d\` on the same containerd with the same shim, median (least) of $rounds | $(median <"$work/ctrs") ($(least <"$work/ctrs")) |
 | CPU of one HTTP request over a new connection, to the pod's address, median of 5 × $requests | $(median <"$work/direct") µs |
