@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/node/logfile"
 	"github.com/stave-run/stave/node/plan"
@@ -95,85 +92,11 @@ func (a *Agent) logPath(row *projections.DesiredPod, container string, run int) 
 	return logfile.Path(a.logsDir(), row.Pod.Namespace, row.Pod.Name, string(row.UID), container, run-1)
 }
 
-func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.Pull) error {
-	began := w.a.now()
-	img, found, err := w.a.o.Runtime.Lookup(ctx, op.Image)
-	reason := plan.ErrImagePull
-	if err == nil && !found && op.Policy == "Never" {
-		reason, err = "ErrImageNeverPull", fmt.Errorf("container image %q is not present with pull policy of Never", op.Image)
-	}
-	fact := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image}
-	if err == nil && (!found || op.Policy == "Always") {
-		fact.Kind, fact.At = events.FactPulling, began
-		if err := w.tell(ctx, row, fact); err != nil {
-			return err
-		}
-		img, err = w.a.o.Runtime.Pull(ctx, op.Image, w.a.pulling(op.Image))
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	fact.At = w.a.now()
-	if err != nil {
-		return w.pullFailed(ctx, row, fact, reason, err)
-	}
-	fact.Kind, fact.ImageID, fact.Took = events.FactPulled, imageID(img), fact.At.Sub(began).Milliseconds()
-	if err := w.tell(ctx, row, fact); err != nil {
-		return err
-	}
-	w.update(func(o plan.Observed) plan.Observed {
-		return o.Remember(op.Container, func(k *plan.Known) { k.Image, k.Retry = op.Run, plan.Retry{} })
-	})
-	w.save()
-	return nil
-}
-
-// pulling tells whoever looks how far a pull is; nobody has to.
-func (a *Agent) pulling(image string) func(runtime.PullProgress) {
-	return func(p runtime.PullProgress) {
-		m := bus.Message{Subject: wire.PullSubject(a.o.Name),
-			Body: events.MustBody(wire.Pulling{Node: a.o.Name, Image: image, Done: p.Done, Total: p.Total})}
-		if err := a.o.Wires.Publish(m); err != nil {
-			a.log.Debug("tell of a pull", "error", err)
-		}
-	}
-}
-
-func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fact events.Fact, reason string, err error) error {
-	var pulling *runtime.PullError
-	if errors.As(err, &pulling) && pulling.Reason == runtime.PullInvalidName {
-		reason = "InvalidImageName"
-	}
-	fact.Kind, fact.Reason, fact.Message = events.FactPullFailed, reason, err.Error()
-	if err := w.tell(ctx, row, fact); err != nil {
-		return err
-	}
-	then := plan.ImagePullBackOff
-	if reason != plan.ErrImagePull {
-		then = reason // Kubernetes goes on to say what is wrong: trying again will not help by itself
-	}
-	message := fmt.Sprintf("back-off pulling image %q: %s: %s", fact.Image, reason, fact.Message)
-	w.retryContainer(fact.Container, then, message)
-	return nil
-}
-
 func (w *worker) retryContainer(name, reason, message string) {
 	w.update(func(o plan.Observed) plan.Observed {
 		return o.Remember(name, func(k *plan.Known) { k.Retry = k.Retry.Failed(w.a.now(), reason, message) })
 	})
 	w.save()
-}
-
-// imageID is Kubernetes': the repository and the digest.
-func imageID(img runtime.Image) string {
-	if img.Digest == "" {
-		return img.Ref
-	}
-	repo, _, _ := strings.Cut(img.Ref, "@")
-	if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
-		repo = repo[:i]
-	}
-	return repo + "@" + img.Digest
 }
 
 func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) error {
