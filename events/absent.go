@@ -12,7 +12,6 @@ type Absent struct {
 
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
-	{"ServiceAccount", "v1", "serviceaccounts serviceaccount sa"},
 	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
 	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
 	{"ResourceQuota", "v1", "resourcequotas resourcequota quota"},

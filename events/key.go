@@ -49,6 +49,7 @@ const (
 	Namespaces     Resource = "namespaces"
 	ConfigMaps     Resource = "configmaps"
 	Secrets        Resource = "secrets"
+	Accounts       Resource = "serviceaccounts"
 	Pods           Resource = "pods"
 	Services       Resource = "services"
 	Nodes          Resource = "nodes"

@@ -37,6 +37,7 @@ var Kinds = []Kind{
 	{Nodes, "", "v1", "Node", "node", []string{"no"}, false, false, func() Object { return &corev1.Node{} }},
 	{ConfigMaps, "", "v1", "ConfigMap", "configmap", []string{"cm"}, true, false, func() Object { return &corev1.ConfigMap{} }},
 	{Secrets, "", "v1", "Secret", "secret", nil, true, false, func() Object { return &corev1.Secret{} }},
+	{Accounts, "", "v1", "ServiceAccount", "serviceaccount", []string{"sa"}, true, false, func() Object { return &corev1.ServiceAccount{} }},
 	{Pods, "", "v1", "Pod", "pod", []string{"po"}, true, false, func() Object { return &corev1.Pod{} }},
 	{Services, "", "v1", "Service", "service", []string{"svc"}, true, false, func() Object { return &corev1.Service{} }},
 	{Deployments, "apps", "v1", "Deployment", "deployment", []string{"deploy"}, true, false, func() Object { return &appsv1.Deployment{} }},

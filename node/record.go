@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
@@ -18,6 +19,7 @@ type record struct {
 	Row     *projections.DesiredPod `json:"row,omitempty"`
 	IP      string                  `json:"ip,omitempty"`
 	Volumes string                  `json:"volumes,omitempty"`
+	Due     time.Time               `json:"due,omitzero"` // of the tokens in the volumes
 	Known   map[string]plan.Known   `json:"known,omitempty"`
 	Told    plan.Told               `json:"told,omitzero"`
 	Remains bool                    `json:"remains,omitempty"`
@@ -44,7 +46,7 @@ func (a *Agent) loadRecords() error {
 			continue
 		}
 		w.row, w.known = r.Row, r.Row != nil
-		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, Known: r.Known, Told: r.Told, Remains: r.Remains}
+		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Known: r.Known, Told: r.Told, Remains: r.Remains}
 	}
 	return nil
 }
@@ -53,7 +55,7 @@ func (a *Agent) loadRecords() error {
 func (w *worker) save() {
 	w.mu.Lock()
 	o := w.obs
-	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Known: o.Known, Told: o.Told, Remains: o.Remains}
+	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Known: o.Known, Told: o.Told, Remains: o.Remains}
 	w.mu.Unlock()
 	dir := w.a.podDir(w.uid)
 	err := os.MkdirAll(dir, 0o711)

@@ -34,6 +34,9 @@ func (a *Agent) subPathDir(uid events.UID, container string) string {
 // writeVolumes makes the pod's volumes, or, where they are there, writes what has changed in them.
 func (w *worker) writeVolumes(ctx context.Context, row *projections.DesiredPod, obs plan.Observed, op plan.WriteVolumes) error {
 	plain, err := w.opened(ctx, row)
+	if err == nil {
+		plain, err = w.withTokens(ctx, plain)
+	}
 	if err != nil {
 		w.failedMount(err)
 		return nil
@@ -47,7 +50,10 @@ func (w *worker) writeVolumes(ctx context.Context, row *projections.DesiredPod, 
 			return nil
 		}
 	}
-	w.update(func(o plan.Observed) plan.Observed { o.Volumes, o.Setup = op.Fingerprint, plan.Retry{}; return o })
+	w.update(func(o plan.Observed) plan.Observed {
+		o.Volumes, o.TokensDue, o.Setup = op.Fingerprint, w.due, plan.Retry{}
+		return o
+	})
 	w.save()
 	return nil
 }

@@ -40,6 +40,10 @@ type worker struct {
 	hooked  map[string]bool
 	// plain has the Secrets of the pod in the clear; it too is the worker's own goroutine's.
 	plain map[string]projections.SecretData
+	// tokens are the pod's, root what vouches for the API that they are for, and due when they are made anew; likewise.
+	tokens map[projections.TokenFile][]byte
+	root   string
+	due    time.Time
 }
 
 func newWorker(a *Agent, uid events.UID) *worker {
@@ -55,6 +59,9 @@ func (w *worker) changedLocked() {
 
 // want gives the worker its row, nil for a pod that the node shall not have.
 func (w *worker) want(row *projections.DesiredPod) {
+	if row != nil {
+		row = plan.WithAccess(row)
+	}
 	w.mu.Lock()
 	if urgent(w.row, row) && w.interrupt != nil {
 		w.interrupt()

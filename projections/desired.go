@@ -32,10 +32,19 @@ type DesiredPod struct {
 	// Runs are what is known of each container: after the loss of its disk a
 	// node goes on counting from here.
 	Runs map[string]int `json:"runs,omitempty"`
+	// Access says that the pod's containers get a token for the API; the volume for
+	// it is FillAccess's, and not in Pod.
+	Access bool `json:"access,omitempty"`
+	// Tokens are the contents of the pod's token files, by volume and path: only
+	// in a node's memory, never in what is sent or kept.
+	Tokens map[TokenFile][]byte `json:"-"`
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`
 }
+
+// TokenFile is the place of a token in a pod's volumes.
+type TokenFile struct{ Volume, Path string }
 
 // ConfigData is a ConfigMap's content.
 type ConfigData struct {

@@ -43,6 +43,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	}
 	s.fillConfig(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
+	d.Access = s.mountsAccess(o)
 	d.Misfit = o.PodSpec().NodeName != "" && !s.suits(o.PodSpec(), p.Node)
 	for _, c := range p.Containers {
 		if d.Runs == nil {
@@ -72,14 +73,23 @@ func wanted(o *Object, p *Pod) events.Position {
 // serviceEnv is what Kubernetes tells a starting container of the services of
 // its namespace.
 func (s State) serviceEnv(namespace string, spec *corev1.PodSpec) []ServiceEnv {
-	if spec.EnableServiceLinks != nil && !*spec.EnableServiceLinks {
-		return nil
-	}
 	var out []ServiceEnv
-	for o := range s.List(events.Services, namespace) {
+	add := func(o *Object) {
 		v := As[*corev1.Service](o)
 		if v.Spec.ClusterIP != "" && v.Spec.ClusterIP != corev1.ClusterIPNone {
 			out = append(out, ServiceEnv{Name: v.Name, IP: v.Spec.ClusterIP, Ports: v.Spec.Ports})
+		}
+	}
+	// Every pod hears of the API, wherever it is and whatever links it wants.
+	if o, ok := s.Get(GatewayKey); ok {
+		add(o)
+	}
+	if spec.EnableServiceLinks != nil && !*spec.EnableServiceLinks {
+		return out
+	}
+	for o := range s.List(events.Services, namespace) {
+		if o.Key != GatewayKey {
+			add(o)
 		}
 	}
 	return out

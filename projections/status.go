@@ -32,6 +32,7 @@ func (s State) ObjectOf(o *Object, now time.Time) events.Object {
 	v := o.Typed().DeepCopyObject().(events.Object)
 	switch v := v.(type) {
 	case *corev1.Pod:
+		FillAccess(v, o.UID, s.mountsAccess(o))
 		s.podStatus(o, v)
 		overlay(o, &v.Status)
 	case *appsv1.ReplicaSet:

@@ -137,6 +137,9 @@ func (s State) derived(k events.Key) (events.Object, bool) {
 		return nil, false
 	}
 	v := As[*corev1.Service](svc)
+	if svc.Key == GatewayKey {
+		return s.gateway(k, svc, v), true
+	}
 	if len(v.Spec.Selector) == 0 || v.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil, false // nothing is chosen for such a service
 	}

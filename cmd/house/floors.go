@@ -37,6 +37,7 @@ var plan = map[string]room{
 	"gateway/merge":          {2, pure},
 	"gateway/wire":           {1, pure},
 	"gateway/vault":          {2, part},
+	"gateway/badge":          {2, part},
 	"gateway/undo":           {2, pure},
 	"gateway":                {3, shell},
 	"gateway/kube/authority": {2, part},

@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo, probed := testImage(t, "echo"), testImage(t, "probed")
+	echo, probed, inside := testImage(t, "echo"), testImage(t, "probed"), testImage(t, "inside")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ECHO_IMAGE", echo)
 			e.Setenv("PROBED_IMAGE", probed)
+			e.Setenv("INSIDE_IMAGE", inside)
 			return newWorld(e, registry.HostsDir, seeds)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -13,10 +13,12 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
+	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
@@ -30,7 +32,7 @@ import (
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
-	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its
@@ -44,6 +46,7 @@ type cluster struct {
 	loop   *run.Loop
 	door   *api.Server
 	vault  *vault.Vault
+	tokens *badge.Keys // for pods
 	kube   kubeDoor
 	name   string               // of this machine's node
 	agent  jetstream.Credential // of its agent
@@ -56,7 +59,7 @@ type cluster struct {
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
 	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
+		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openTokens, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())
@@ -238,7 +241,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 }
 
 func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Tokens: c.tokens, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

@@ -13,8 +13,11 @@ import (
 
 	"github.com/stave-run/stave/bus/jetstream"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/run"
 )
 
@@ -44,7 +47,7 @@ type kubeDoor struct {
 const kubePort = 6443
 
 // openKube serves the Kubernetes API.
-func (c *cluster) openKube(_ context.Context, up *upCmd, say func(string, ...any)) error {
+func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...any)) error {
 	if !up.Kube {
 		return nil
 	}
@@ -56,17 +59,37 @@ func (c *cluster) openKube(_ context.Context, up *upCmd, say func(string, ...any
 	if err != nil {
 		return fmt.Errorf("make a certificate for %s: %w", personName, err)
 	}
+	if err := c.publish(ctx, ca); err != nil {
+		return err
+	}
 	l, err := c.layout.listenKube(up.KubePort)
 	if err != nil {
 		return err
 	}
-	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Vault: c.vault,
+	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Tokens: c.tokens, Vault: c.vault,
 		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger, Held: c.held})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)
 	c.kube = kubeDoor{Server: "https://" + l.Addr().String(), Authority: ca.File(), Person: person}
 	say("kubernetes API on %s", c.kube.Server)
 	return nil
+}
+
+// publish tells the cluster of its API: pods look for it, and for what vouches for it.
+func (c *cluster) publish(ctx context.Context, ca *authority.CA) error {
+	root, err := os.ReadFile(ca.File())
+	if err != nil {
+		return fmt.Errorf("read the cluster's authority: %w", err)
+	}
+	made, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller("bootstrap"), ID: "publish", Key: projections.RootKey, Message: "the Kubernetes API is served",
+		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+			return admit.Publish(v, string(root)), nil
+		}})
+	if err != nil || len(made) == 0 {
+		return err
+	}
+	_, err = c.view.WaitDurable(ctx, made[len(made)-1].Seq)
+	return err
 }
 
 // kubeWriter is the loop as the Kubernetes API knows it.

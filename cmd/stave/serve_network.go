@@ -27,6 +27,7 @@ type network struct {
 	links  *podnet.Net
 	tables *ebpf.Dataplane
 	names  *dns.Server
+	door   *gateway     // to the Kubernetes API
 	dns    plan.Service // the cluster DNS service: on each node its endpoint is the node's own server
 
 	ports     *publicPorts
@@ -75,6 +76,9 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
 	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Dial: m.dial(), Log: m.logger}); err != nil {
 		return nil, errors.Join(fmt.Errorf("serve names: %w", err), n.close())
+	}
+	if n.door, err = openGateway(ctx, n.links.Gateway(), m.client, m.credential.User, m.logger); err != nil {
+		return nil, errors.Join(err, n.close())
 	}
 	go n.askAgain(ctx)
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
@@ -183,7 +187,7 @@ func (n *network) Replace(set projections.NetSet) error {
 		return err
 	}
 	want := append([]plan.Service{n.dns}, n.ports.all()...)
-	rows, names, err := serviceRows(set.Services)
+	rows, names, err := n.serviceRows(set.Services)
 	if err != nil {
 		return err
 	}
@@ -208,7 +212,7 @@ func (n *network) Change(m projections.FeedMessage) error {
 			return err
 		}
 	}
-	rows, names, err := serviceRows(m.Services)
+	rows, names, err := n.serviceRows(m.Services)
 	if err != nil {
 		return err
 	}
@@ -232,14 +236,14 @@ func (n *network) Change(m projections.FeedMessage) error {
 func serviceName(k events.Key) string { return k.Namespace + "/" + k.Name }
 
 // serviceRows are services as the tables and the name server know them.
-func serviceRows(all []projections.NetService) ([]plan.Service, []dns.Row, error) {
+func (n *network) serviceRows(all []projections.NetService) ([]plan.Service, []dns.Row, error) {
 	rows, names := make([]plan.Service, 0, len(all)), make([]dns.Row, 0, len(all))
 	for _, s := range all {
 		row, err := tableRow(s)
 		if err != nil {
 			return nil, nil, err
 		}
-		rows, names = append(rows, row), append(names, nameRow(s))
+		rows, names = append(rows, n.door.leads(row)), append(names, nameRow(s))
 	}
 	return rows, names, nil
 }
@@ -308,6 +312,9 @@ func nameRow(s projections.NetService) dns.Row {
 // close lets go of the node; pods and services stay wired.
 func (n *network) close() error {
 	var errs []error
+	if n.door != nil {
+		errs = append(errs, n.door.close())
+	}
 	if n.names != nil {
 		errs = append(errs, n.names.Close())
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/vault"
 )
 
@@ -32,6 +33,14 @@ func (c *cluster) openVault(_ context.Context, up *upCmd, _ func(string, ...any)
 		}
 	})
 	return nil
+}
+
+// openTokens opens the key that signs what pods come in with, where they can.
+func (c *cluster) openTokens(_ context.Context, up *upCmd, _ func(string, ...any)) (err error) {
+	if up.Kube {
+		c.tokens, err = badge.Open(c.layout.credentials(), c.view.Durable().Cluster().Domain, time.Now)
+	}
+	return err
 }
 
 // shredded tells whether a Secret's newest end was to take its values along.

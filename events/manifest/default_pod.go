@@ -124,6 +124,9 @@ func defaultHTTP(g *corev1.HTTPGetAction) {
 	}
 }
 
+// defaultTokenLife is how long a token in a volume lasts, in seconds.
+const defaultTokenLife = 60 * 60
+
 func defaultVolume(v *corev1.Volume) {
 	if v.VolumeSource == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
@@ -146,6 +149,9 @@ func defaultVolume(v *corev1.Volume) {
 		for _, s := range v.Projected.Sources {
 			if s.DownwardAPI != nil {
 				defaultDownward(s.DownwardAPI.Items)
+			}
+			if s.ServiceAccountToken != nil {
+				pointTo(&s.ServiceAccountToken.ExpirationSeconds, defaultTokenLife)
 			}
 		}
 	}

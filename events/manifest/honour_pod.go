@@ -15,12 +15,11 @@ func podSpec() verdict {
 		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
 		"affinity":                  {fields: map[string]verdict{"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}}},
 		"topologySpreadConstraints": {},
-		"serviceAccount":            {warn: ignored, unless: "default"}, "serviceAccountName": {warn: ignored, unless: "default"},
-		"automountServiceAccountToken": {}, // no token is ever mounted
-		"runtimeClassName":             {refuse: unsafe},
-		"hostUsers":                    {refuse: unsafe, unless: "true"},
-		"shareProcessNamespace":        {},
-		"preemptionPolicy":             {warn: ignored, unless: "PreemptLowerPriority"},
+		"serviceAccount":            {}, "serviceAccountName": {}, "automountServiceAccountToken": {},
+		"runtimeClassName":      {refuse: unsafe},
+		"hostUsers":             {refuse: unsafe, unless: "true"},
+		"shareProcessNamespace": {},
+		"preemptionPolicy":      {warn: ignored, unless: "PreemptLowerPriority"},
 	}}
 }
 

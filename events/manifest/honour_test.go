@@ -72,8 +72,9 @@ func TestUnhonoured(t *testing.T) {
 		{"volumes", container + "    volumeMounts: [{name: a, mountPath: /a, mountPropagation: HostToContainer, recursiveReadOnly: Enabled}]\n" +
 			"  volumes: [{name: a, hostPath: {path: /x}}, {name: b, persistentVolumeClaim: {claimName: c}}, {name: c, secret: {secretName: s}}, {name: d, downwardAPI: {items: [{path: p}]}}]\n",
 			nil, []string{"spec.containers[0].volumeMounts[0].recursiveReadOnly", "spec.volumes[1].persistentVolumeClaim"}},
-		{"projected", container + "  volumes: [{name: a, projected: {sources: [{configMap: {name: c}}, {downwardAPI: {}}, {secret: {name: s}}, {serviceAccountToken: {path: t}}]}}]\n",
-			nil, []string{"spec.volumes[0].projected.sources[3].serviceAccountToken"}},
+		{"an account of its own", container + "  serviceAccountName: robot\n  automountServiceAccountToken: false\n", nil, nil},
+		{"projected", container + "  volumes: [{name: a, projected: {sources: [{configMap: {name: c}}, {downwardAPI: {}}, {secret: {name: s}}, {serviceAccountToken: {path: t}}, {clusterTrustBundle: {path: c}}]}}]\n",
+			nil, []string{"spec.volumes[0].projected.sources[4].clusterTrustBundle"}},
 		{"secrets in the environment", container + "    env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    envFrom: [{secretRef: {name: s}}]\n",
 			nil, nil},
 		{"other resources", container + "    resources: {limits: {ephemeral-storage: 1Gi}}\n", []string{"spec.containers[0].resources.limits.ephemeral-storage"}, nil},

@@ -4,11 +4,10 @@ package manifest
 // could not be warned about only: the container would write into nothing.
 func volumeFields() map[string]verdict {
 	const lost = "it cannot be honoured yet, and to ignore it could lose data"
-	const token = "no tokens are given out yet: the file would be missing"
 	fields := map[string]verdict{"name": {}, "configMap": {}, "secret": {}, "downwardAPI": {}, "hostPath": {},
 		"emptyDir": {fields: map[string]verdict{"medium": {warn: "huge pages are not mounted yet", unless: "Memory"}, "sizeLimit": {}}},
 		"projected": {fields: map[string]verdict{"defaultMode": {}, "sources": {fields: map[string]verdict{"configMap": {}, "secret": {}, "downwardAPI": {},
-			"*": {refuse: lost}, "serviceAccountToken": {refuse: token}}}}}}
+			"*": {refuse: lost}, "serviceAccountToken": {}}}}}}
 	for _, kind := range []string{"gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",
 		"persistentVolumeClaim", "rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume",
 		"quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos", "csi", "ephemeral", "image"} {

@@ -203,10 +203,41 @@ func validateProjection(s corev1.VolumeProjection, at *field.Path) (errs field.E
 			named = append(named, item.Path)
 		}
 	}
+	if t := s.ServiceAccountToken; t != nil {
+		sources++
+		errs = append(errs, validateToken(t, at.Child("serviceAccountToken"))...)
+		named = append(named, t.Path)
+	}
 	if sources > 1 {
 		errs = append(errs, field.Forbidden(at, "may not specify more than 1 volume type"))
 	}
 	return errs, named
+}
+
+// How long a token may last, in seconds, as in Kubernetes.
+const (
+	ShortestToken int64 = 10 * 60
+	LongestToken  int64 = 1 << 32
+)
+
+func validateToken(t *corev1.ServiceAccountTokenProjection, at *field.Path) field.ErrorList {
+	errs := validatePath(nil, at.Child("path"), t.Path)
+	if n := t.ExpirationSeconds; n != nil {
+		errs = append(errs, ValidateTokenLife(*n, at.Child("expirationSeconds"))...)
+	}
+	return errs
+}
+
+// ValidateTokenLife holds the life that is wanted for a token, in seconds, to its
+// bounds.
+func ValidateTokenLife(seconds int64, at *field.Path) field.ErrorList {
+	switch {
+	case seconds < ShortestToken:
+		return field.ErrorList{field.Invalid(at, seconds, "may not specify a duration less than 10 minutes")}
+	case seconds > LongestToken:
+		return field.ErrorList{field.Invalid(at, seconds, "may not specify a duration larger than 2^32 seconds")}
+	}
+	return nil
 }
 
 func validateMode(errs field.ErrorList, at *field.Path, mode *int32) field.ErrorList {

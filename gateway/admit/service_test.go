@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -9,8 +10,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 func svc(name, spec string) string {
@@ -159,5 +162,61 @@ func TestServiceUpdates(t *testing.T) {
 	w.must(wire.Apply, svc("s", "type: ClusterIP, ports: [{port: 80}]"), Configured)
 	if s := get[*corev1.Service](w, r).Spec; s.ClusterIP == "" || s.ExternalName != "" {
 		t.Errorf("back again: %+v", s)
+	}
+}
+
+// An API that is served is told of once: its certificate, and its service on the
+// first address, or on another one when somebody has that.
+func TestPublish(t *testing.T) {
+	w := newTown(t)
+	taken := newTown(t)
+	taken.must(wire.Create, svc("mine", "clusterIP: 10.96.0.1, ports: [{port: 80}]"), Created)
+	for _, c := range []struct {
+		w     *town
+		first bool
+	}{{w, true}, {taken, false}} {
+		drafts := Publish(c.w.v, "one")
+		c.w.fold("publish", drafts)
+		v := c.w.v
+		o, ok := v.Get(projections.GatewayKey)
+		if !ok || len(drafts) != 2 {
+			t.Fatalf("%d drafts, %v", len(drafts), ok)
+		}
+		s := projections.As[*corev1.Service](o).Spec
+		if (s.ClusterIP == "10.96.0.1") != c.first || s.ClusterIP == "" || s.ClusterIPs[0] != s.ClusterIP {
+			t.Errorf("the service has %v", s.ClusterIPs)
+		}
+		if again := Publish(v, "one"); len(again) != 0 {
+			t.Errorf("again: %v", again)
+		}
+		if renewed := Publish(v, "two"); len(renewed) != 1 || renewed[0].Subject != events.SpecSubject(projections.RootKey) {
+			t.Errorf("another certificate: %v", renewed)
+		}
+	}
+}
+
+// A pod wants its account to be there; the default one may come a moment later. What
+// a pod was given does not come back with it.
+func TestAccountsOfPods(t *testing.T) {
+	w := newTown(t)
+	pod := func(name, more string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nspec: {" + more + "containers: [{name: c, image: i}]}\n"
+	}
+	w.refused(w.do(wire.Create, pod("p", "serviceAccountName: robot, ")), metav1.StatusReasonForbidden,
+		`pods "p" is forbidden: error looking up service account default/robot: serviceaccount "robot" not found`)
+	w.must(wire.Create, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: robot}\n", Created)
+	w.must(wire.Create, pod("p", "serviceAccountName: robot, "), Created)
+	k := w.must(wire.Create, pod("q", ""), Created)
+	row, _ := w.v.Get(events.Key{Resource: events.Pods, Namespace: "default", Name: "q"})
+	seen := projections.As[*corev1.Pod](row).DeepCopy()
+	projections.FillAccess(seen, row.UID, true)
+	seen.ResourceVersion = ""
+	raw, err := json.Marshal(seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.must(wire.Replace, string(raw), Replaced)
+	if got := get[*corev1.Pod](w, k).Spec; len(got.Volumes)+len(got.Containers[0].VolumeMounts) > 0 || got.ServiceAccountName != "" {
+		t.Errorf("it came back as %+v", got)
 	}
 }

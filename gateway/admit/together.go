@@ -33,8 +33,8 @@ func (w Whole) Drafts() []reconcilers.Draft {
 }
 
 // before are the resources that others need to be there: an object may stand
-// above its namespace in a file. All others keep the order of the requests.
-var before = map[events.Resource]int{events.Namespaces: -1}
+// above its namespace or ServiceAccount in a file. All others keep the order of the requests.
+var before = map[events.Resource]int{events.Namespaces: -2, events.Accounts: -1}
 
 // Together decides the requests of one change as one. Each sees what those
 // before it would do, and every one that is refused is told of, not only the

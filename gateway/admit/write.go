@@ -104,6 +104,9 @@ func (w *writing) create() (Outcome, *refusal) {
 	if err := w.check(nil); err != nil {
 		return Outcome{}, err
 	}
+	if err := w.accountThere(); err != nil {
+		return Outcome{}, err
+	}
 	raw, err := w.canonical()
 	if err != nil {
 		return Outcome{}, err
@@ -133,6 +136,20 @@ func (w *writing) namespaceOpen() *refusal {
 	return r
 }
 
+// accountThere wants a pod's ServiceAccount. The default one comes a moment after
+// its namespace, and nobody should have to wait for that.
+func (w *writing) accountThere() *refusal {
+	pod, ok := w.next.(*corev1.Pod)
+	if !ok || projections.AccountOf(&pod.Spec) == projections.DefaultAccount {
+		return nil
+	}
+	k := events.Key{Resource: events.Accounts, Namespace: w.key.Namespace, Name: pod.Spec.ServiceAccountName}
+	if _, ok := w.v.Get(k); ok {
+		return nil
+	}
+	return forbidden(w.key, "error looking up service account "+k.Namespace+"/"+k.Name+": serviceaccount \""+k.Name+"\" not found")
+}
+
 // precondition is the resourceVersion that the object must still have.
 func (w *writing) precondition() string {
 	if w.r.Item.ResourceVersion != "" {
@@ -159,7 +176,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		}
 	}
 	carry(before, w.next)
-	w.forgetNode(old)
+	w.forgetGiven(old)
 	manifest.Default(w.next)
 	if err := w.check(before); err != nil {
 		return Outcome{}, err
@@ -171,11 +188,16 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	return w.changed(old, live, raw), nil
 }
 
-// forgetNode takes the node that the scheduler gave out of a pod which was read,
-// edited and sent back: it stands in log.assign, and the spec may not change.
-func (w *writing) forgetNode(old *projections.Object) {
+// forgetGiven takes out of a pod which was read, edited and sent back what it was
+// given meanwhile, as the spec may not change: the volume with its token, and the
+// node, which stands in log.assign.
+func (w *writing) forgetGiven(old *projections.Object) {
 	pod, ok := w.next.(*corev1.Pod)
-	if !ok || projections.As[*corev1.Pod](old).Spec.NodeName != "" {
+	if !ok {
+		return
+	}
+	projections.ForgetAccess(pod, projections.As[*corev1.Pod](old), old.UID)
+	if projections.As[*corev1.Pod](old).Spec.NodeName != "" {
 		return
 	}
 	if p, ok := w.v.PodOf(old.Key); ok && p.Node == pod.Spec.NodeName {

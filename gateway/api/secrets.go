@@ -57,6 +57,16 @@ func (s *Server) lasting(steps []undo.Step) error {
 	return nil
 }
 
+// podOn is a pod that a node has.
+func podOn(v projections.State, node string, pod events.Ref) (*projections.Object, error) {
+	o, there := v.Get(pod.Key)
+	p, assigned := v.PodOf(pod.Key)
+	if !there || !assigned || o.UID != pod.UID || p.Node != node {
+		return nil, forbidden{fmt.Errorf("%s is not a pod of node %q", pod.Key, node)}
+	}
+	return o, nil
+}
+
 // open answers an agent with the plain values of the Secrets that a pod of its
 // node mentions.
 func (s *Server) open(_ context.Context, r bus.Request) (any, error) {
@@ -68,10 +78,9 @@ func (s *Server) open(_ context.Context, r bus.Request) (any, error) {
 		return nil, err
 	}
 	v := s.Views.Durable()
-	o, there := v.Get(req.Pod.Key)
-	p, assigned := v.PodOf(req.Pod.Key)
-	if !there || !assigned || o.UID != req.Pod.UID || p.Node != req.Node {
-		return nil, forbidden{fmt.Errorf("%s is not a pod of node %q", req.Pod.Key, req.Node)}
+	o, err := podOn(v, req.Node, req.Pod)
+	if err != nil {
+		return nil, err
 	}
 	reply := wire.OpenReply{Secrets: map[string]projections.SecretData{}}
 	for _, m := range projections.ConfigOf(o.PodSpec()) {

@@ -16,6 +16,7 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -88,6 +89,7 @@ type Options struct {
 	Seal    func(context.Context) (sealed, checkpoint events.Seq, err error)
 	Explain Explainer
 	Vault   *vault.Vault // nil: there can be no Secrets
+	Tokens  *badge.Keys  // nil: there are no tokens for pods
 	Fork    Forker       // nil: plan and what-if are not answered
 	Cluster string
 	Version string
@@ -111,7 +113,7 @@ func Serve(o Options) (*Server, error) {
 	verbs := map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
-		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open,
+		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open, wire.VerbAccess: s.access,
 		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
@@ -170,7 +172,7 @@ func (s *Server) answering(verb string, answer func(context.Context, bus.Request
 }
 
 // forAgents are the verbs that node agents may ask, and nobody else.
-var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true, wire.VerbOpen: true}
+var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true, wire.VerbOpen: true, wire.VerbAccess: true}
 
 // forbidden is a request that its user may not make.
 type forbidden struct{ error }

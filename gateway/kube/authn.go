@@ -22,8 +22,16 @@ const masters = user.SystemPrivilegedGroup
 // public paths are for everybody who reaches the address, as in Kubernetes.
 var public = []string{"/version", "/healthz", "/livez", "/readyz"}
 
-// whoIs reads the user from the client's certificate.
+// whoIs reads the user from the request's token, or else from the client's
+// certificate.
 func (s *Server) whoIs(r *http.Request) (user.Info, error) {
+	if given, ok := bearer(r); ok {
+		c, err := s.believed(given)
+		if err != nil || len(s.Tokens.For(c, nil)) == 0 {
+			return nil, apierrors.NewUnauthorized("Unauthorized")
+		}
+		return accountUser(c), nil
+	}
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return nil, apierrors.NewUnauthorized("Unauthorized")
 	}

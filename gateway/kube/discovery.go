@@ -18,21 +18,25 @@ import (
 var (
 	everyVerb = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
+	askVerbs  = metav1.Verbs{"create"}
 	partVerbs = map[string]metav1.Verbs{"status": {"get"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
-		"eviction": {"create"}}
+		"eviction": {"create"}, "token": {"create"}}
 )
 
 // partKinds are the kinds of the parts that are not of their resource's kind.
 var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling", Version: "v1", Kind: "Scale"},
 	"exec": {Version: "v1", Kind: "PodExecOptions"}, "attach": {Version: "v1", Kind: "PodAttachOptions"}, "portforward": {Version: "v1", Kind: "PodPortForwardOptions"},
-	"eviction": {Group: "policy", Version: "v1", Kind: "Eviction"}}
+	"eviction": {Group: "policy", Version: "v1", Kind: "Eviction"},
+	"token":    {Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}
 
 // partsOf are a kind's subresources.
 func partsOf(k events.Kind) []string {
 	switch k.Resource {
 	case events.Pods:
 		return []string{"attach", "eviction", "exec", "log", "portforward", "status"}
+	case events.Accounts:
+		return []string{"token"}
 	case events.Deployments, events.ReplicaSets:
 		return []string{"scale", "status"}
 	case events.Namespaces, events.Nodes, events.Services:
@@ -54,7 +58,7 @@ func categoriesOf(k events.Kind) []string {
 // versionsOf are the served group versions, core first.
 func versionsOf() []schema.GroupVersion {
 	var out []schema.GroupVersion
-	for _, k := range events.Kinds {
+	for _, k := range served() {
 		if gv := k.GVK().GroupVersion(); !slices.Contains(out, gv) {
 			out = append(out, gv)
 		}
@@ -96,7 +100,10 @@ func (s *Server) addDiscovery(mux *http.ServeMux) {
 }
 
 func verbsOf(k events.Kind) metav1.Verbs {
-	if k.Derived {
+	switch {
+	case isQuestion(k):
+		return askVerbs
+	case k.Derived:
 		return readVerbs
 	}
 	return everyVerb
@@ -104,7 +111,7 @@ func verbsOf(k events.Kind) metav1.Verbs {
 
 func oldForm(gv schema.GroupVersion) []metav1.APIResource {
 	var out []metav1.APIResource
-	for _, k := range events.Kinds {
+	for _, k := range served() {
 		if k.GVK().GroupVersion() != gv {
 			continue
 		}
@@ -123,7 +130,7 @@ func oldForm(gv schema.GroupVersion) []metav1.APIResource {
 
 func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscovery {
 	out := apidiscoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
-	for _, k := range events.Kinds {
+	for _, k := range served() {
 		if k.GVK().GroupVersion() != gv {
 			continue
 		}

@@ -28,14 +28,10 @@ var _ rest.NamedCreater = eviction{}
 
 // addEviction adds it to pods.
 func (v *verbs) addEviction(k events.Kind, of *objects) error {
-	scope, err := v.scope(k, policyv1.SchemeGroupVersion.WithKind("Eviction"), "eviction", of)
+	// Nobody keeps the managers of an eviction, so no schema knows it; the handler writes them all the same.
+	scope, err := v.scope(k, policyv1.SchemeGroupVersion.WithKind("Eviction"), "eviction", of, managedfields.NewDeducedTypeConverter())
 	if err != nil {
 		return err
-	}
-	// Nobody keeps the managers of an eviction, so no schema knows it; the handler writes them all the same.
-	s := v.server.scheme
-	if scope.FieldManager, err = managedfields.NewDefaultFieldManager(managedfields.NewDeducedTypeConverter(), s, s, s, scope.Kind, scope.HubGroupVersion, "eviction", nil); err != nil {
-		return fmt.Errorf("make field manager: %w", err)
 	}
 	v.set(k, "eviction", "create", handlers.CreateNamedResource(eviction{of}, scope, nil))
 	return nil

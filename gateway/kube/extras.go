@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/kube/schema"
 )
 
@@ -25,7 +24,7 @@ const (
 func (s *Server) newExtras() http.Handler {
 	mux := http.NewServeMux()
 	s.addDiscovery(mux)
-	mux.Handle("/openapi/", schema.New(s.scheme, events.Kinds, s.converter))
+	mux.Handle("/openapi/", schema.New(s.scheme, served(), s.converter))
 	mux.HandleFunc("/version", s.version)
 	mux.HandleFunc("/version/", s.version)
 	for _, p := range []string{"/healthz", "/livez", "/readyz"} {

@@ -15,12 +15,14 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
+	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/namespace"
@@ -38,6 +40,7 @@ type house struct {
 	past   *api.Server
 	people *authority.CA
 	vault  *vault.Vault
+	tokens *badge.Keys
 	port   string
 	close  func()
 	config *rest.Config
@@ -68,7 +71,7 @@ func open(t *testing.T) *house {
 	}
 	t.Cleanup(h.view.Close)
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, account.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +98,9 @@ func open(t *testing.T) *house {
 	if h.vault, err = vault.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
+	if h.tokens, err = badge.Open(t.TempDir(), "cluster.local", time.Now); err != nil {
+		t.Fatal(err)
+	}
 	h.serve()
 	t.Cleanup(func() { h.close() })
 	return h
@@ -108,7 +114,7 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

@@ -12,12 +12,14 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
@@ -69,6 +71,7 @@ type Options struct {
 	Wires     bus.Wires // to reach node agents
 	WiresUser string    // in whose name Wires ask
 	Authority *authority.CA
+	Tokens    *badge.Keys
 	Vault     *vault.Vault // nil: there can be no Secrets
 	Cluster   string
 	Version   string // Stave's
@@ -120,21 +123,35 @@ const (
 // Serve answers on a listener, with TLS, until Close.
 func (s *Server) Serve(l net.Listener) error {
 	defer close(s.done)
-	cert, err := s.Authority.Server(s.Domain)
+	cert, err := s.Authority.Server(s.Domain, s.serviceAddress()...)
+	var pods net.Listener
+	if err == nil {
+		pods, err = s.acceptNodes()
+	}
 	if err != nil {
-		return fmt.Errorf("make the API's certificate: %w", err)
+		return fmt.Errorf("open the Kubernetes API: %w", err)
 	}
 	s.http.Handler = s
 	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
 		ClientAuth: tls.RequestClientCert} // a bad one is told so in words, by Status and not by a broken handshake
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.MaxHeaderBytes = headerTime, idleTime, maxHeader
 	s.http.BaseContext = func(net.Listener) context.Context { return s.base }
-	s.http.ErrorLog = log.New(discard{}, "", 0) // clients that leave or speak no TLS are no news
+	s.http.ErrorLog = log.New(discard{}, "", 0)       // clients that leave or speak no TLS are no news
+	go func() { _ = s.http.ServeTLS(pods, "", "") }() // it ends with the server
 	err = s.http.ServeTLS(l, "", "")
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return fmt.Errorf("serve the Kubernetes API: %w", err)
+}
+
+// serviceAddress is where pods find the API, once the service is there.
+func (s *Server) serviceAddress() []net.IP {
+	o, ok := s.Views.Durable().Get(projections.GatewayKey)
+	if !ok {
+		return nil
+	}
+	return []net.IP{net.ParseIP(projections.As[*corev1.Service](o).Spec.ClusterIP)}
 }
 
 type discard struct{}

@@ -61,7 +61,7 @@ func (s *Server) newVerbs() (*verbs, error) {
 		}
 	}
 	v.addStreams()
-	return v, nil
+	return v, v.addQuestions()
 }
 
 func gvrOf(k events.Kind) schema.GroupVersionResource {
@@ -70,7 +70,7 @@ func gvrOf(k events.Kind) schema.GroupVersionResource {
 
 func (v *verbs) addKind(k events.Kind) error {
 	objects := &objects{Server: v.server, kind: k}
-	scope, err := v.scope(k, k.GVK(), "", objects)
+	scope, err := v.scope(k, k.GVK(), "", objects, v.types)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (v *verbs) addKind(k events.Kind) error {
 // addParts adds a kind's subresources.
 func (v *verbs) addParts(k events.Kind, of *objects) error {
 	if slices.Contains(partsOf(k), "status") {
-		scope, err := v.scope(k, k.GVK(), "status", of)
+		scope, err := v.scope(k, k.GVK(), "status", of, v.types)
 		if err != nil {
 			return err
 		}
@@ -101,10 +101,18 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	if k.Resource == events.Pods {
 		return v.addEviction(k, of)
 	}
+	if k.Resource == events.Accounts {
+		part := tokens{of}
+		scope, err := v.scope(k, part.GroupVersionKind(schema.GroupVersion{}), "token", of, managedfields.NewDeducedTypeConverter())
+		if err != nil {
+			return err
+		}
+		v.set(k, "token", "create", handlers.CreateNamedResource(part, scope, nil))
+	}
 	if !scalable[k.Resource] {
 		return nil
 	}
-	scope, err := v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", of)
+	scope, err := v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", of, v.types)
 	if err != nil {
 		return err
 	}
@@ -122,9 +130,9 @@ func (v *verbs) set(k events.Kind, sub, verb string, h http.Handler) {
 
 // scope tells the handlers all that they have to know of a resource. The served
 // version is also the one that we think in, so that nothing is converted.
-func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, table rest.TableConvertor) (*handlers.RequestScope, error) {
+func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, table rest.TableConvertor, types managedfields.TypeConverter) (*handlers.RequestScope, error) {
 	s := v.server.scheme
-	managers, err := managedfields.NewDefaultFieldManager(v.types, s, s, s, kind, kind.GroupVersion(), sub, nil)
+	managers, err := managedfields.NewDefaultFieldManager(types, s, s, s, kind, kind.GroupVersion(), sub, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make field manager: %w", err)
 	}

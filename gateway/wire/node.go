@@ -56,6 +56,27 @@ type OpenReply struct {
 	Error   *metav1.Status                    `json:"error,omitempty"`
 }
 
+// AccessRequest asks for the tokens that the volumes of a node's pod want.
+type AccessRequest struct {
+	Node string     `json:"node"`
+	Pod  events.Ref `json:"pod"`
+}
+
+// AccessReply has them, and the certificate that vouches for the API.
+type AccessReply struct {
+	Tokens []AccessToken  `json:"tokens"`
+	Root   string         `json:"root,omitempty"`
+	Error  *metav1.Status `json:"error,omitempty"`
+}
+
+// AccessToken is one token and its place; a secret.
+type AccessToken struct {
+	Volume string        `json:"volume"`
+	Path   string        `json:"path"`
+	Token  []byte        `json:"token"`
+	Life   time.Duration `json:"life"` // from now on
+}
+
 // NetworkRequest asks for every service row.
 type NetworkRequest struct{}
 

@@ -91,10 +91,23 @@ func (p *planner) run() {
 	}
 }
 
-// refresh writes changed ConfigMaps into the volumes of a pod that has them already; what is gone keeps its last content.
+// refresh writes changed ConfigMaps and new tokens into the volumes of a pod that has them already; what is gone keeps its
+// last content.
 func (p *planner) refresh() {
-	want := Fingerprint(p.row, p.node)
-	if p.o.Sandbox && p.o.Volumes != "" && p.o.Volumes != want && VolumesError(p.row, p.node) == nil && !p.o.Setup.Until.After(p.now) {
+	if !p.o.Sandbox || p.o.Volumes == "" {
+		return
+	}
+	want, tokens := Fingerprint(p.row, p.node), HasTokens(p.row)
+	aged := tokens && !p.o.TokensDue.After(p.now)
+	switch {
+	case p.o.Volumes == want && !aged:
+		if tokens {
+			p.wake(p.o.TokensDue)
+		}
+	case VolumesError(p.row, p.node) != nil:
+	case p.o.Setup.Until.After(p.now):
+		p.wake(p.o.Setup.Until)
+	default:
 		p.do(WriteVolumes{Fingerprint: want})
 	}
 }

@@ -79,8 +79,9 @@ func (e Environment) value(name string) (string, bool) { v, ok := e.values[name]
 func Env(row *projections.DesiredPod, c corev1.Container, n Node, podIP string) (Environment, error) {
 	e := Environment{values: map[string]string{}}
 	e.set("HOSTNAME", Hostname(&row.Pod, n))
-	if links := row.Pod.Spec.EnableServiceLinks; links == nil || *links {
-		for _, s := range row.Services {
+	links := row.Pod.Spec.EnableServiceLinks
+	for _, s := range row.Services {
+		if links == nil || *links || s.Name == projections.GatewayKey.Name {
 			e.service(s)
 		}
 	}

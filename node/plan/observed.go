@@ -93,7 +93,9 @@ type Observed struct {
 	Remains bool
 	IP      string
 	// Volumes is the Fingerprint of the ConfigMaps that were written.
-	Volumes    string
+	Volumes string
+	// TokensDue is when the tokens in the volumes are to be made anew; zero: at once, if there are any.
+	TokensDue  time.Time
 	Containers []Container
 	Known      map[string]Known // by container
 	Setup      Retry            // the sandbox's or the volumes'

@@ -123,8 +123,10 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 			files, err = secretFiles(row, src.Secret, modeOf(v))
 		case src.DownwardAPI != nil:
 			files, err = downwardFiles(row, src.DownwardAPI.Items, modeOf(v), n)
+		case src.ServiceAccountToken != nil:
+			files = tokenFiles(row, v.Name, src.ServiceAccountToken, modeOf(v))
 		default:
-			err = fmt.Errorf("only configMap, secret and downwardAPI are supported in a projected volume")
+			err = fmt.Errorf("only configMap, secret, downwardAPI and serviceAccountToken are supported in a projected volume")
 		}
 		if err != nil {
 			return nil, err
@@ -190,7 +192,7 @@ func ownMode(own *int32, otherwise uint32) uint32 {
 
 // Secret says whether a volume holds what must not be written to a disk.
 func Secret(v corev1.Volume) bool {
-	return slices.ContainsFunc(sources(v), func(s corev1.VolumeProjection) bool { return s.Secret != nil })
+	return slices.ContainsFunc(sources(v), func(s corev1.VolumeProjection) bool { return s.Secret != nil || s.ServiceAccountToken != nil })
 }
 
 // downwardFiles are what the pod says of itself, as files.

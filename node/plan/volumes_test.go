@@ -78,8 +78,8 @@ func TestVolumesError(t *testing.T) {
 			`MountVolume.SetUp failed for volume "v" : configmap references non-existent config key: k`},
 		{"another kind", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}},
 			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, secret, downwardAPI, projected and hostPath are supported`},
-		{"a token", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{}}}}}},
-			`MountVolume.SetUp failed for volume "v" : only configMap, secret and downwardAPI are supported in a projected volume`},
+		{"a trust bundle", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}}}}},
+			`MountVolume.SetUp failed for volume "v" : only configMap, secret, downwardAPI and serviceAccountToken are supported in a projected volume`},
 	} {
 		row.Pod.Spec.Volumes = []corev1.Volume{c.v}
 		if err := VolumesError(row, testNode); err == nil || err.Error() != c.want {

@@ -55,6 +55,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 	case *corev1.Secret:
 		p.secret(o)
 		told = false
+	case *corev1.ServiceAccount:
+		p.account(o)
 	default:
 		p.meta(o)
 	}
@@ -175,6 +177,24 @@ func (p page) secret(o *corev1.Secret) {
 	p.text("\nData\n====\n")
 	for _, k := range sortedKeys(o.Data) {
 		p.line(0, "%s:\t%d bytes", k, events.PlainSize(o.Data[k]))
+	}
+}
+
+// account tells which Secrets a ServiceAccount names. Kubernetes' two lines about
+// tokens in Secrets are not there: tokens are projected into pods.
+func (p page) account(o *corev1.ServiceAccount) {
+	p.meta(o)
+	var pull, mountable []string
+	for _, s := range o.ImagePullSecrets {
+		pull = append(pull, s.Name)
+	}
+	for _, s := range o.Secrets {
+		mountable = append(mountable, s.Name)
+	}
+	p.line(0, "Image pull secrets:\t%s", orNone(strings.Join(pull, ", ")))
+	p.line(0, "Mountable secrets:\t%s", orNone(strings.Join(mountable, ", ")))
+	if m := o.AutomountServiceAccountToken; m != nil {
+		p.line(0, "Automount token:\t%t", *m)
 	}
 }
 

@@ -32,6 +32,9 @@ var printers = map[events.Resource]printer{
 	events.Secrets: {cols("NAME TYPE DATA AGE"), rowOf(func(o *corev1.Secret, age string, _ time.Time) []string {
 		return []string{o.Name, string(o.Type), fmt.Sprint(len(o.Data)), age}
 	})},
+	events.Accounts: {cols("NAME SECRETS AGE"), rowOf(func(o *corev1.ServiceAccount, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Secrets)), age}
+	})},
 	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
 	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},
 	events.Services: {cols("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE", "SELECTOR"), rowOf(func(o *corev1.Service, age string, _ time.Time) []string {

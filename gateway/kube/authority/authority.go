@@ -104,15 +104,15 @@ func (a *CA) sign(t *x509.Certificate) ([]byte, *ecdsa.PrivateKey, error) {
 	return raw, key, nil
 }
 
-// Server is the API's certificate, for loopback and the names that pods use.
-// It lives in memory only.
-func (a *CA) Server(domain string) (tls.Certificate, error) {
+// Server is the API's certificate, for loopback and the names and addresses that
+// pods use. It lives in memory only.
+func (a *CA) Server(domain string, more ...net.IP) (tls.Certificate, error) {
 	t, err := a.template(pkix.Name{CommonName: "kube-apiserver"}, authorityLife)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	t.IPAddresses = append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, more...)
 	t.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain}
 	raw, key, err := a.sign(t)
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, err

@@ -1,0 +1,121 @@
+package badge
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Keys sign a cluster's tokens, and know them again.
+type Keys struct {
+	// Issuer is who the tokens say made them: where pods find the API. It is also
+	// the audience of those that are for the API.
+	Issuer string
+
+	key *ecdsa.PrivateKey
+	id  string
+	now func() time.Time
+}
+
+// keyFile is where the key is, in the directory of the cluster's credentials.
+const keyFile = "kube-accounts.key"
+
+// Open reads the key in dir, or makes one. domain is that of the cluster's names.
+func Open(dir, domain string, now func() time.Time) (*Keys, error) {
+	path := filepath.Join(dir, keyFile)
+	key, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the key of tokens: %w", err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("encode the key of tokens: %w", err)
+	}
+	sum := sha256.Sum256(public)
+	return &Keys{Issuer: "https://kubernetes.default.svc." + domain, key: key, id: hex.EncodeToString(sum[:8]), now: now}, nil
+}
+
+func read(path string) (*ecdsa.PrivateKey, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o: others can read it; chmod 600 it", path, st.Mode().Perm())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no key; remove it to have one made: tokens that are out are then void", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	own, ok := key.(*ecdsa.PrivateKey)
+	if !ok || own.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%s is not a key on the curve P-256", path)
+	}
+	return own, nil
+}
+
+// create writes a key whole or not at all, for its owner alone.
+func create(path string) (*ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make: %w", err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(tmp.Name())
+	err = pem.Encode(tmp, &pem.Block{Type: "PRIVATE KEY", Bytes: raw})
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return nil, err
+	}
+	return key, os.Rename(tmp.Name(), path)
+}
+
+// Published is the public key as OpenID providers publish theirs, so that others
+// can check tokens by themselves.
+type Published struct {
+	Type      string `json:"kty"`
+	Use       string `json:"use"`
+	Algorithm string `json:"alg"`
+	ID        string `json:"kid"`
+	Curve     string `json:"crv"`
+	X         string `json:"x"`
+	Y         string `json:"y"`
+}
+
+// Publish is the key for others.
+func (k *Keys) Publish() (Published, error) {
+	point, err := k.key.PublicKey.Bytes()
+	if err != nil {
+		return Published{}, fmt.Errorf("encode the key of tokens: %w", err)
+	}
+	const half = scalar // of an uncompressed point, behind one byte that says so
+	return Published{Type: "EC", Use: "sig", Algorithm: algorithm, ID: k.id, Curve: "P-256",
+		X: text.EncodeToString(point[1 : 1+half]), Y: text.EncodeToString(point[1+half:])}, nil
+}

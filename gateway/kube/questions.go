@@ -1,0 +1,92 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apiserver/pkg/registry/rest"
+
+	"github.com/stave-run/stave/events"
+)
+
+// question is a resource that is only ever created: what is created is a question,
+// and its status the answer. None is kept.
+type question struct {
+	events.Kind
+	answer func(ctx context.Context, s *Server, o runtime.Object) error // into the object's status
+}
+
+// questions are all of them.
+var questions = []question{
+	{events.Kind{Resource: "tokenreviews.authentication.k8s.io", Group: "authentication.k8s.io", Version: "v1", Name: "TokenReview", Singular: "tokenreview",
+		New: func() events.Object { return &authenticationv1.TokenReview{} }}, answering((*Server).reviewToken)},
+}
+
+// answering makes an answer to a question of one type.
+func answering[T runtime.Object](f func(*Server, context.Context, T) error) func(context.Context, *Server, runtime.Object) error {
+	return func(ctx context.Context, s *Server, o runtime.Object) error {
+		q, ok := o.(T)
+		if !ok {
+			return apierrors.NewBadRequest(fmt.Sprintf("not what was to be asked: %T", o))
+		}
+		return f(s, ctx, q)
+	}
+}
+
+// served are the kinds of all resources, questions too.
+func served() []events.Kind {
+	out := slices.Clone(events.Kinds)
+	for _, q := range questions {
+		out = append(out, q.Kind)
+	}
+	return out
+}
+
+func isQuestion(k events.Kind) bool {
+	return slices.ContainsFunc(questions, func(q question) bool { return q.Resource == k.Resource })
+}
+
+// asking is the storage of a question that the handlers work on.
+type asking struct {
+	*Server
+	question
+}
+
+var _ rest.Creater = &asking{}
+
+// New implements rest.Storage.
+func (a *asking) New() runtime.Object {
+	o := a.question.New()
+	o.GetObjectKind().SetGroupVersionKind(a.GVK())
+	return o
+}
+
+// Destroy implements rest.Storage.
+func (a *asking) Destroy() {}
+
+// Create implements rest.Creater.
+func (a *asking) Create(ctx context.Context, o runtime.Object, _ rest.ValidateObjectFunc, _ *metav1.CreateOptions) (runtime.Object, error) {
+	if m, ok := o.(metav1.Object); ok {
+		m.SetManagedFields(nil)
+	}
+	return o, a.answer(ctx, a.Server, o)
+}
+
+// addQuestions serves them.
+func (v *verbs) addQuestions() error {
+	for _, q := range questions {
+		scope, err := v.scope(q.Kind, q.GVK(), "", &objects{Server: v.server, kind: q.Kind}, managedfields.NewDeducedTypeConverter())
+		if err != nil {
+			return fmt.Errorf("serve %s: %w", q.Resource, err)
+		}
+		v.set(q.Kind, "", "create", handlers.CreateResource(&asking{v.server, q}, scope, nil))
+	}
+	return nil
+}
