@@ -57,6 +57,11 @@ const (
 	Deployments    Resource = "deployments.apps"
 	Endpoints      Resource = "endpoints"
 	EndpointSlices Resource = "endpointslices.discovery.k8s.io"
+
+	Roles               Resource = "roles.rbac.authorization.k8s.io"
+	RoleBindings        Resource = "rolebindings.rbac.authorization.k8s.io"
+	ClusterRoles        Resource = "clusterroles.rbac.authorization.k8s.io"
+	ClusterRoleBindings Resource = "clusterrolebindings.rbac.authorization.k8s.io"
 )
 
 // Key names an object: where it lives in the log and in every table.

@@ -3,10 +3,12 @@ package projections
 import (
 	"encoding/json"
 	"iter"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -43,6 +45,10 @@ func (s State) ObjectOf(o *Object, now time.Time) events.Object {
 		overlay(o, &v.Status)
 	case *corev1.Node:
 		s.nodeStatus(o, v)
+	case *rbacv1.ClusterRole:
+		if v.AggregationRule != nil {
+			v.Rules = slices.Clone(s.ClusterRules(o))
+		}
 	case *corev1.Namespace:
 		v.Status.Phase = corev1.NamespaceActive
 		if o.Deletion != nil {

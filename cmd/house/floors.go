@@ -36,6 +36,7 @@ var plan = map[string]room{
 	"gateway/admit":          {2, pure},
 	"gateway/merge":          {2, pure},
 	"gateway/wire":           {1, pure},
+	"gateway/rbac":           {2, pure},
 	"gateway/vault":          {2, part},
 	"gateway/badge":          {2, part},
 	"gateway/undo":           {2, pure},
@@ -147,6 +148,7 @@ var allowed = []string{
 // allowedIn are those that one pure room alone may import besides.
 var allowedIn = map[string][]string{
 	"projections":     {"github.com/fxamacker/cbor/v2"},
+	"gateway/rbac":    {"k8s.io/component-helpers/auth/rbac/validation"},
 	"events/manifest": {"github.com/goccy/go-yaml", "github.com/goccy/go-yaml/"},
 	"gateway/merge": {
 		"k8s.io/apimachinery/pkg/util/strategicpatch", "k8s.io/apimachinery/pkg/util/jsonmergepatch",

@@ -16,6 +16,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/run"
@@ -83,7 +84,9 @@ func (c *cluster) publish(ctx context.Context, ca *authority.CA) error {
 	}
 	made, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller("bootstrap"), ID: "publish", Key: projections.RootKey, Message: "the Kubernetes API is served",
 		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
-			return admit.Publish(v, string(root)), nil
+
+			return append(admit.Publish(v, string(root)), rbac.Bootstrap(v)...), nil
+
 		}})
 	if err != nil || len(made) == 0 {
 		return err

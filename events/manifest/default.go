@@ -3,6 +3,7 @@ package manifest
 import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/events"
@@ -21,6 +22,14 @@ func Default(o events.Object) {
 		pointTo(&o.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks) // Kubernetes leaves templates without
 	case *corev1.Service:
 		defaultService(o)
+	case *rbacv1.ClusterRole:
+		if o.AggregationRule != nil {
+			o.Rules = nil // they are those of other roles, and nobody writes them
+		}
+	case *rbacv1.RoleBinding:
+		defaultBinding(o.Subjects, &o.RoleRef)
+	case *rbacv1.ClusterRoleBinding:
+		defaultBinding(o.Subjects, &o.RoleRef)
 	case *appsv1.Deployment:
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:

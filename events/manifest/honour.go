@@ -126,6 +126,10 @@ var honoured = map[events.Resource]verdict{
 	events.Secrets:    object(map[string]verdict{"data": {}, "stringData": {}, "immutable": {}, "type": {}}),
 	events.Accounts: object(map[string]verdict{"automountServiceAccountToken": {}, "imagePullSecrets": {refuse: "it cannot be honoured yet: images would be pulled without it"},
 		"secrets": {warn: "it restricts nothing: tokens are projected, and no Secret is mounted that a pod does not name"}}),
+	events.Roles:               object(map[string]verdict{"rules": {}}),
+	events.RoleBindings:        object(map[string]verdict{"subjects": {}, "roleRef": {}}),
+	events.ClusterRoles:        object(map[string]verdict{"rules": {}, "aggregationRule": {}}),
+	events.ClusterRoleBindings: object(map[string]verdict{"subjects": {}, "roleRef": {}}),
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stave-run/stave/events"
@@ -41,6 +42,14 @@ func ValidateUpdate(old, next events.Object) field.ErrorList {
 	case *corev1.Pod:
 		if n, ok := next.(*corev1.Pod); ok {
 			return updatePod(&old.Spec, &n.Spec, at)
+		}
+	case *rbacv1.RoleBinding:
+		if n, ok := next.(*rbacv1.RoleBinding); ok {
+			return updateBinding(old.RoleRef, n.RoleRef)
+		}
+	case *rbacv1.ClusterRoleBinding:
+		if n, ok := next.(*rbacv1.ClusterRoleBinding); ok {
+			return updateBinding(old.RoleRef, n.RoleRef)
 		}
 	case *corev1.Node:
 		if n, ok := next.(*corev1.Node); ok && old.Spec.PodCIDR != "" && n.Spec.PodCIDR != old.Spec.PodCIDR {

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -22,6 +23,14 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateConfigMap(o)...)
 	case *corev1.Secret:
 		errs = append(errs, validateSecret(o)...)
+	case *rbacv1.Role:
+		errs = append(errs, validateRules(o.Rules, true)...)
+	case *rbacv1.ClusterRole:
+		errs = append(errs, validateClusterRole(o)...)
+	case *rbacv1.RoleBinding:
+		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "Role", "ClusterRole")...)
+	case *rbacv1.ClusterRoleBinding:
+		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "ClusterRole")...)
 	case *corev1.Pod:
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Service:
@@ -46,6 +55,8 @@ func nameRule(o events.Object) rule {
 	case *corev1.Service:
 		// Names of services become environment variables, so they begin with a letter.
 		return validation.IsDNS1035Label
+	case *rbacv1.Role, *rbacv1.RoleBinding, *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding:
+		return pathSegment // "system:basic-user"
 	}
 	return validation.IsDNS1123Subdomain
 }

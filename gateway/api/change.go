@@ -149,13 +149,14 @@ func (s *Server) fillObjects(v projections.State, results []wire.Result) error {
 	return nil
 }
 
-// fillObject shows the object as it is in the view; one that is gone has none.
+// fillObject shows the object as it is in the view; one that is gone has none, also
+// when another one of its name has come already.
 func (s *Server) fillObject(v projections.State, r *wire.Result, now time.Time) error {
 	if r.Error != nil {
 		return nil
 	}
 	o, ok := v.Object(r.Key, now)
-	if !ok {
+	if !ok || r.UID != "" && events.UID(o.GetUID()) != r.UID {
 		return nil
 	}
 	raw, err := s.encode(o)

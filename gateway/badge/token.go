@@ -163,3 +163,10 @@ func (k *Keys) For(c Claims, audiences []string) []string {
 	}
 	return out
 }
+
+// AccountOf is the ServiceAccount whose user name this is.
+func AccountOf(user string) (namespace, name string, ok bool) {
+	rest, ok := strings.CutPrefix(user, userPrefix)
+	namespace, name, both := strings.Cut(rest, ":")
+	return namespace, name, ok && both && namespace != "" && name != ""
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
@@ -81,7 +82,7 @@ func open(t *testing.T) *house {
 	t.Cleanup(func() { cancel(); <-ended })
 	cluster := projections.Cluster{Name: "test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", DNS: "10.96.0.10", Domain: "cluster.local"}
 	_, err = h.loop.Submit(t.Context(), run.Request{Actor: "test", ID: "boot", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
-		return admit.Bootstrap(v, cluster), nil
+		return append(admit.Bootstrap(v, cluster), rbac.Bootstrap(v)...), nil
 	}})
 	if err != nil {
 		t.Fatal(err)

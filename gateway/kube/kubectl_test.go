@@ -57,6 +57,17 @@ func TestKubectl(t *testing.T) {
 		{[]string{"api-resources"}, `deployments +deploy +apps/v1 +true +Deployment`},
 		{[]string{"describe", "deploy", "nginx-deployment"}, `Selector: +app=nginx`},
 		{[]string{"create", "configmap", "c", "--from-literal=a=b", "--dry-run=server"}, `created \(server dry run\)`},
+		{[]string{"auth", "whoami"}, `Username +admin\nGroups +\[system:masters system:authenticated\]`},
+		{[]string{"create", "serviceaccount", "robot"}, `serviceaccount/robot created`},
+		{[]string{"create", "token", "robot", "--duration=20m"}, `^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\n$`},
+		{[]string{"create", "role", "reader", "--verb=get,list", "--resource=pods,deployments.apps", "--save-config"}, `role.rbac.authorization.k8s.io/reader created`},
+		{[]string{"create", "rolebinding", "readers", "--role=reader", "--serviceaccount=default:robot"}, `rolebinding.rbac.authorization.k8s.io/readers created`},
+		{[]string{"auth", "can-i", "list", "deployments.apps", "--as=system:serviceaccount:default:robot"}, `^yes\n$`},
+		{[]string{"auth", "can-i", "--list", "--as=system:serviceaccount:default:robot"}, `deployments.apps +\[\] +\[\] +\[get list\]`},
+		{[]string{"get", "pods", "--as=system:serviceaccount:default:robot"}, `nginx|No resources found`},
+		{[]string{"get", "rolebindings", "-o", "wide"}, `readers +Role/reader +\d+s +default/robot`},
+		{[]string{"describe", "clusterrole", "system:basic-user"}, `selfsubjectaccessreviews.authorization.k8s.io +\[\] +\[\] +\[create\]`},
+		{[]string{"describe", "sa", "robot"}, `Name: +robot`},
 		{[]string{"delete", "-f", "08-nginx-deployment.yaml", "-f", "09-nginx-service.yaml"}, `"nginx-deployment" deleted.*\n.*"nginx-service" deleted`},
 	} {
 		cmd := exec.CommandContext(t.Context(), kubectl, step.args...)

@@ -13,6 +13,7 @@ import (
 	netutil "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
@@ -31,15 +32,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := request.WithRequestInfo(r.Context(), info)
 	if !isPublic(info.Path) {
-		u, err := s.whoIs(r)
-		if err == nil {
-			err = mayAll(u, info)
-		}
+		u, by, err := s.comesIn(r, info)
 		if err != nil {
 			s.fail(err, w, r)
 			return
 		}
-		ctx = request.WithUser(ctx, u)
+		ctx = context.WithValue(request.WithUser(ctx, u), byKey{}, by)
 	}
 	release, err := s.busy.take(info, r)
 	if err != nil {
@@ -52,6 +50,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx = request.WithReceivedTimestamp(audit.WithAuditContext(ctx), s.Now())
 	ctx = warning.WithWarningRecorder(ctx, &warner{header: w.Header()})
 	s.route(w, r.WithContext(withMessage(ctx, r, info)), info)
+}
+
+// comesIn is who a request is taken for, if they may; by is who sent it, when that
+// is somebody else.
+func (s *Server) comesIn(r *http.Request, info *request.RequestInfo) (u user.Info, by string, err error) {
+	sender, err := s.whoIs(r)
+	if err != nil {
+		return nil, "", err
+	}
+	if u, err = s.impersonated(r, sender); err != nil {
+		return nil, "", err
+	}
+	if u != sender {
+		by = sender.GetName()
+	}
+	return u, by, s.may(u, info)
 }
 
 func isPublic(path string) bool {
@@ -134,6 +148,9 @@ func (w *warner) AddWarning(agent, text string) {
 
 type messageKey struct{}
 
+// byKey is under what a context has the name of who impersonates somebody.
+type byKey struct{}
+
 // withMessage keeps what the log will say of a request: who sent it and what it
 // did, as the command line does for ours.
 func withMessage(ctx context.Context, r *http.Request, i *request.RequestInfo) context.Context {
@@ -145,7 +162,11 @@ func withMessage(ctx context.Context, r *http.Request, i *request.RequestInfo) c
 	if m := r.URL.Query().Get("fieldManager"); m != "" {
 		text += " as " + m
 	}
-	return context.WithValue(ctx, messageKey{}, strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if by, _ := ctx.Value(byKey{}).(string); by != "" {
+		text += ", sent by " + by
+	}
+	return context.WithValue(ctx, messageKey{}, text)
 }
 
 func nonEmpty(words ...string) []string {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,16 @@ type question struct {
 var questions = []question{
 	{events.Kind{Resource: "tokenreviews.authentication.k8s.io", Group: "authentication.k8s.io", Version: "v1", Name: "TokenReview", Singular: "tokenreview",
 		New: func() events.Object { return &authenticationv1.TokenReview{} }}, answering((*Server).reviewToken)},
+	{events.Kind{Resource: "selfsubjectreviews.authentication.k8s.io", Group: "authentication.k8s.io", Version: "v1", Name: "SelfSubjectReview", Singular: "selfsubjectreview",
+		New: func() events.Object { return &authenticationv1.SelfSubjectReview{} }}, answering((*Server).reviewSelf)},
+	{events.Kind{Resource: "localsubjectaccessreviews.authorization.k8s.io", Group: "authorization.k8s.io", Version: "v1", Name: "LocalSubjectAccessReview", Singular: "localsubjectaccessreview",
+		Namespaced: true, New: func() events.Object { return &authorizationv1.LocalSubjectAccessReview{} }}, answering((*Server).reviewLocalAccess)},
+	{events.Kind{Resource: "selfsubjectaccessreviews.authorization.k8s.io", Group: "authorization.k8s.io", Version: "v1", Name: "SelfSubjectAccessReview", Singular: "selfsubjectaccessreview",
+		New: func() events.Object { return &authorizationv1.SelfSubjectAccessReview{} }}, answering((*Server).reviewOwnAccess)},
+	{events.Kind{Resource: "selfsubjectrulesreviews.authorization.k8s.io", Group: "authorization.k8s.io", Version: "v1", Name: "SelfSubjectRulesReview", Singular: "selfsubjectrulesreview",
+		New: func() events.Object { return &authorizationv1.SelfSubjectRulesReview{} }}, answering((*Server).reviewOwnRules)},
+	{events.Kind{Resource: "subjectaccessreviews.authorization.k8s.io", Group: "authorization.k8s.io", Version: "v1", Name: "SubjectAccessReview", Singular: "subjectaccessreview",
+		New: func() events.Object { return &authorizationv1.SubjectAccessReview{} }}, answering((*Server).reviewAccess)},
 }
 
 // answering makes an answer to a question of one type.

@@ -27,6 +27,8 @@ type change struct {
 	// still says whether what the wish was made from is still so on the writer's
 	// view; nil does not ask.
 	still func(v projections.State) bool
+	// may refuses on the writer's view who must not make the change; nil refuses nobody.
+	may func(v projections.State) error
 }
 
 // outcome is what became of a change, and the state in which it shows.
@@ -64,6 +66,11 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 			out = outcome{view: v, now: now}
 			if c.still != nil && !c.still(v) {
 				return nil, errMoved
+			}
+			if c.may != nil {
+				if err := c.may(v); err != nil {
+					return nil, err
+				}
 			}
 			out.Outcome = admit.Admit(v, c.Request, now)
 			if c.dryRun {
@@ -105,7 +112,10 @@ func (s *Server) settled(ctx context.Context, c change, out outcome, made []even
 // unsubmitted is why the writer took nothing, as clients know it.
 func (s *Server) unsubmitted(err error, v projections.State) error {
 	var conflict *bus.ConflictError
+	var status *apierrors.StatusError
 	switch {
+	case errors.As(err, &status):
+		return status
 	case errors.Is(err, errMoved), errors.As(err, &conflict):
 		return moved{v.Seq}
 	case errors.Is(err, bus.ErrFull):

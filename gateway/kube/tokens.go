@@ -143,11 +143,6 @@ func (s *Server) reviewToken(_ context.Context, r *authenticationv1.TokenReview)
 		r.Status = authenticationv1.TokenReviewStatus{Error: fmt.Sprintf("token audiences %q is invalid for the target audiences %q", c.Audience, r.Spec.Audiences)}
 		return nil
 	}
-	u := accountUser(c)
-	r.Status = authenticationv1.TokenReviewStatus{Authenticated: true, Audiences: audiences,
-		User: authenticationv1.UserInfo{Username: u.GetName(), UID: u.GetUID(), Groups: u.GetGroups(), Extra: map[string]authenticationv1.ExtraValue{}}}
-	for k, values := range u.GetExtra() {
-		r.Status.User.Extra[k] = values
-	}
+	r.Status = authenticationv1.TokenReviewStatus{Authenticated: true, Audiences: audiences, User: infoOf(accountUser(c))}
 	return nil
 }

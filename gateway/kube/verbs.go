@@ -140,7 +140,7 @@ func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, t
 		Namer:      handlers.ContextBasedNaming{Namer: meta.NewAccessor(), ClusterScoped: !k.Namespaced},
 		Serializer: v.server.codecs, ParameterCodec: runtime.NewParameterCodec(s),
 		Creater: s, Convertor: s, Defaulter: s, Typer: s, UnsafeConvertor: s,
-		Authorizer:               asked{},
+		Authorizer:               further{v.server},
 		EquivalentResourceMapper: runtime.NewEquivalentResourceRegistry(),
 		TableConvertor:           table, FieldManager: managers,
 		Resource: gvrOf(k), Kind: kind, Subresource: sub,

@@ -41,7 +41,7 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 	if err != nil {
 		return nil, err
 	}
-	c := change{key: o.key(ctx, next.GetName()), dryRun: len(opts.DryRun) > 0,
+	c := change{key: o.key(ctx, next.GetName()), dryRun: len(opts.DryRun) > 0, may: o.escalating(ctx, nil, next),
 		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Create}, Item: wire.Item{Object: raw}, Managed: managed}}
 	var out outcome
 	for range nameTries {
@@ -183,7 +183,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 	if err != nil {
 		return nil, false, err
 	}
-	out, err := o.submit(ctx, change{key: k, dryRun: dryRun,
+	out, err := o.submit(ctx, change{key: k, dryRun: dryRun, may: o.escalating(ctx, old, next),
 		still: func(v projections.State) bool {
 			now, ok := v.Get(k)
 			return ok && now.UID == row.UID && now.Changed == row.Changed

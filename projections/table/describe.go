@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -54,6 +55,18 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.configMap(o)
 	case *corev1.Secret:
 		p.secret(o)
+		told = false
+	case *rbacv1.Role:
+		p.role(o, o.Rules)
+		told = false
+	case *rbacv1.ClusterRole:
+		p.role(o, o.Rules)
+		told = false
+	case *rbacv1.RoleBinding:
+		p.binding(o, o.RoleRef, o.Subjects)
+		told = false
+	case *rbacv1.ClusterRoleBinding:
+		p.binding(o, o.RoleRef, o.Subjects)
 		told = false
 	case *corev1.ServiceAccount:
 		p.account(o)

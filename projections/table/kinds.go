@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -34,6 +35,18 @@ var printers = map[events.Resource]printer{
 	})},
 	events.Accounts: {cols("NAME SECRETS AGE"), rowOf(func(o *corev1.ServiceAccount, age string, _ time.Time) []string {
 		return []string{o.Name, fmt.Sprint(len(o.Secrets)), age}
+	})},
+	events.Roles: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *rbacv1.Role, _ string, _ time.Time) []string {
+		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
+	})},
+	events.ClusterRoles: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *rbacv1.ClusterRole, _ string, _ time.Time) []string {
+		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
+	})},
+	events.RoleBindings: {cols("NAME ROLE AGE", "USERS", "GROUPS", "SERVICEACCOUNTS"), rowOf(func(o *rbacv1.RoleBinding, age string, _ time.Time) []string {
+		return bindingRow(o.Name, o.RoleRef, age, o.Subjects)
+	})},
+	events.ClusterRoleBindings: {cols("NAME ROLE AGE", "USERS", "GROUPS", "SERVICEACCOUNTS"), rowOf(func(o *rbacv1.ClusterRoleBinding, age string, _ time.Time) []string {
+		return bindingRow(o.Name, o.RoleRef, age, o.Subjects)
 	})},
 	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
 	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},

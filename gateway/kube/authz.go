@@ -1,0 +1,101 @@
+package kube
+
+import (
+	"context"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/endpoints/request"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/rbac"
+	"github.com/stave-run/stave/projections"
+)
+
+// whoOf is a user as the rules know one.
+func whoOf(u user.Info) rbac.Who { return rbac.Who{Name: u.GetName(), Groups: u.GetGroups()} }
+
+// whatOf is a request as the rules know one.
+func whatOf(i *request.RequestInfo) rbac.What {
+	if !i.IsResourceRequest {
+		return rbac.What{Verb: i.Verb, Path: i.Path}
+	}
+	return rbac.What{Verb: i.Verb, Group: i.APIGroup, Resource: i.Resource, Subresource: i.Subresource, Name: i.Name, Namespace: i.Namespace}
+}
+
+// asWritten are the parts of pods that change what runs there, whichever method a
+// client's protocol wants: who may only read must not come in by a GET.
+var asWritten = map[string]bool{"exec": true, "attach": true, "portforward": true}
+
+// may refuses who may not.
+func (s *Server) may(u user.Info, i *request.RequestInfo) error {
+	what := whatOf(i)
+	if err := s.mayDo(u, what); err != nil {
+		return err
+	}
+	if what.Verb == "get" && what.Resource == "pods" && asWritten[what.Subresource] {
+		what.Verb = "create"
+		return s.mayDo(u, what)
+	}
+	return nil
+}
+
+func (s *Server) mayDo(u user.Info, what rbac.What) error {
+	if ok, _ := rbac.Allowed(s.Views.Durable(), whoOf(u), what); ok {
+		return nil
+	}
+	return refused(u, what)
+}
+
+// refused is the error of who may not, in Kubernetes' words.
+func refused(u user.Info, what rbac.What) error {
+	whose := "User \"" + u.GetName() + "\" cannot " + what.Verb
+	if what.Path != "" {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+			Message: "forbidden: " + whose + " path \"" + what.Path + "\"", Details: &metav1.StatusDetails{}}}
+	}
+	resource, where := what.Resource, "at the cluster scope"
+	if what.Subresource != "" {
+		resource += "/" + what.Subresource
+	}
+	if what.Namespace != "" {
+		where = "in the namespace \"" + what.Namespace + "\""
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: what.Group, Resource: what.Resource}, what.Name,
+		words(whose+" resource \""+resource+"\" in API group \""+what.Group+"\" "+where))
+}
+
+// further answers what handlers ask beside the request itself: may a patch of what
+// is not there make it?
+type further struct{ *Server }
+
+// Authorize implements authorizer.UnconditionalAuthorizer.
+func (f further) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
+	what := rbac.What{Verb: a.GetVerb(), Path: a.GetPath()}
+	if a.IsResourceRequest() {
+		what = rbac.What{Verb: a.GetVerb(), Group: a.GetAPIGroup(), Resource: a.GetResource(), Subresource: a.GetSubresource(), Name: a.GetName(), Namespace: a.GetNamespace()}
+	}
+	if ok, reason := rbac.Allowed(f.Views.Durable(), whoOf(a.GetUser()), what); ok {
+		return authorizer.DecisionAllow, reason, nil
+	}
+	return authorizer.DecisionNoOpinion, "", nil
+}
+
+// escalating asks, on the writer's own view, whether who writes a role or binding
+// has all that it gives.
+func (o *objects) escalating(ctx context.Context, old, next events.Object) func(projections.State) error {
+	u, ok := request.UserFrom(ctx)
+	if !ok {
+		return nil
+	}
+	return func(v projections.State) error {
+		if err := rbac.MayWrite(v, whoOf(u), old, next); err != nil {
+			return apierrors.NewForbidden(o.resource(), next.GetName(), err)
+		}
+		return nil
+	}
+}

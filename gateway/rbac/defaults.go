@@ -1,0 +1,139 @@
+package rbac
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// The groups of Kubernetes' own policy.
+const (
+	authenticated   = "system:authenticated"
+	unauthenticated = "system:unauthenticated"
+	accounts        = "system:serviceaccounts"
+	monitoring      = "system:monitoring"
+)
+
+// The API groups that its rules name.
+const (
+	core           = ""
+	apps           = "apps"
+	autoscaling    = "autoscaling"
+	batch          = "batch"
+	coordination   = "coordination.k8s.io"
+	discovery      = "discovery.k8s.io"
+	networking     = "networking.k8s.io"
+	policies       = "policy"
+	authorization  = "authorization.k8s.io"
+	authentication = "authentication.k8s.io"
+)
+
+// The verbs that go together.
+var (
+	reads     = []string{"get", "list", "watch"}
+	writes    = []string{"create", "delete", "deletecollection", "patch", "update"}
+	readWrite = slices.Concat(writes, reads)
+	creates   = []string{"create"}
+)
+
+func on(group string, verbs []string, resources ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: verbs, APIGroups: []string{group}, Resources: resources}
+}
+
+func paths(urls ...string) []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: urls}}
+}
+
+// toRole is the label of what is a part of an aggregated role.
+func toRole(name string) string { return "rbac.authorization.k8s.io/aggregate-to-" + name }
+
+// updated marks what a newer Stave may complete, unless somebody says no.
+const updated = "rbac.authorization.kubernetes.io/autoupdate"
+
+func meta(name string, labels ...string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/bootstrapping": "rbac-defaults"}, Annotations: map[string]string{updated: "true"}}
+	for _, l := range labels {
+		m.Labels[l] = "true"
+	}
+	return m
+}
+
+func role(name string, rules []rbacv1.PolicyRule, labels ...string) events.Object {
+	return &rbacv1.ClusterRole{ObjectMeta: meta(name, labels...), Rules: rules}
+}
+
+func sum(name string, labels ...string) events.Object {
+	return &rbacv1.ClusterRole{ObjectMeta: meta(name, labels...), AggregationRule: &rbacv1.AggregationRule{
+		ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{toRole(name): "true"}}}}}
+}
+
+func bound(name string, groups ...string) events.Object {
+	b := &rbacv1.ClusterRoleBinding{ObjectMeta: meta(name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}}
+	for _, g := range groups {
+		b.Subjects = append(b.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: g})
+	}
+	return b
+}
+
+// Defaults are the roles and bindings that Kubernetes' clients count on. Those of
+// its own components are left out: there are none of them here.
+func Defaults() []events.Object {
+	health := []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}
+	return []events.Object{
+		role("cluster-admin", everything()),
+		role("system:discovery", paths(append(slices.Clone(health), "/openapi", "/openapi/*", "/api", "/api/*", "/apis", "/apis/*")...)),
+		role("system:public-info-viewer", paths(health...)),
+		role("system:basic-user", []rbacv1.PolicyRule{on(authorization, creates, "selfsubjectaccessreviews", "selfsubjectrulesreviews"), on(authentication, creates, "selfsubjectreviews")}),
+		role("system:monitoring", paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*")),
+		role("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
+		role("system:auth-delegator", []rbacv1.PolicyRule{on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews")}),
+		sum("admin"), sum("edit", toRole("admin")), sum("view", toRole("edit")),
+		role("system:aggregate-to-admin", adminRules(), toRole("admin")),
+		role("system:aggregate-to-edit", editRules(), toRole("edit")),
+		role("system:aggregate-to-view", viewRules(), toRole("view")),
+		bound("cluster-admin", Masters),
+		bound("system:discovery", authenticated),
+		bound("system:public-info-viewer", authenticated, unauthenticated),
+		bound("system:basic-user", authenticated),
+		bound("system:monitoring", monitoring),
+		bound("system:service-account-issuer-discovery", accounts),
+	}
+}
+
+func adminRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{on(authorization, creates, "localsubjectaccessreviews"), on(rbacv1.GroupName, readWrite, "roles", "rolebindings")}
+}
+
+func editRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		on(core, reads, "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"),
+		on(core, []string{"impersonate"}, "serviceaccounts"),
+		on(core, writes, "pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"),
+		on(core, creates, "pods/eviction"),
+		on(core, writes, "configmaps", "events", "persistentvolumeclaims", "replicationcontrollers", "replicationcontrollers/scale", "secrets", "serviceaccounts", "services", "services/proxy"),
+		on(core, creates, "serviceaccounts/token"),
+		on(apps, writes, "daemonsets", "deployments", "deployments/rollback", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets", "statefulsets/scale"),
+		on(autoscaling, writes, "horizontalpodautoscalers"),
+		on(batch, writes, "cronjobs", "jobs"),
+		on(policies, writes, "poddisruptionbudgets"),
+		on(networking, writes, "ingresses", "networkpolicies"),
+		on(coordination, readWrite, "leases"),
+	}
+}
+
+func viewRules() []rbacv1.PolicyRule {
+	return []rbacv1.PolicyRule{
+		on(core, reads, "configmaps", "endpoints", "persistentvolumeclaims", "persistentvolumeclaims/status", "pods", "replicationcontrollers", "replicationcontrollers/scale", "serviceaccounts", "services", "services/status"),
+		on(core, reads, "bindings", "events", "limitranges", "namespaces/status", "pods/log", "pods/status", "replicationcontrollers/status", "resourcequotas", "resourcequotas/status"),
+		on(core, reads, "namespaces"),
+		on(discovery, reads, "endpointslices"),
+		on(apps, reads, "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status", "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status"),
+		on(autoscaling, reads, "horizontalpodautoscalers", "horizontalpodautoscalers/status"),
+		on(batch, reads, "cronjobs", "cronjobs/status", "jobs", "jobs/status"),
+		on(policies, reads, "poddisruptionbudgets", "poddisruptionbudgets/status"),
+		on(networking, reads, "ingresses", "ingresses/status", "networkpolicies"),
+	}
+}
