@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
@@ -169,8 +170,8 @@ func openEditor(ctx context.Context, s *session, head, text []byte) ([]byte, err
 	// Ctrl-C is the editor's: killed, it would leave the terminal as it was using it.
 	cmd := exec.Command("sh", "-c", editor()+` "$1"`, "sh", f.Name())
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.plainOut(), s.err
-	if err := cmd.Run(); err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err := cmd.Run(); err != nil && (ctx.Err() != nil || interrupted(err)) {
+		return nil, context.Canceled
 	} else if err != nil {
 		return nil, fmt.Errorf("run the editor %q: %w\nhelp: KUBE_EDITOR or EDITOR names another one", editor(), err)
 	}
@@ -194,4 +195,15 @@ func editor() string {
 		}
 	}
 	return "vi"
+}
+
+// interrupted says that a command ended by the key that was meant for us too: it
+// may have heard of it first.
+func interrupted(err error) bool {
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		return false
+	}
+	status, ok := ended.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGINT
 }

@@ -39,6 +39,14 @@ func Prune(v projections.State, r Request, stays map[events.Key]bool, now time.T
 	return out
 }
 
+// everywheres says that an object is what every namespace has, and nobody has written
+// since.
+func everywheres(o *projections.Object) bool {
+	account := o.Key.Resource == events.Accounts && o.Key.Name == projections.DefaultAccount
+	root := o.Key.Resource == events.ConfigMaps && o.Key.Name == projections.RootKey.Name
+	return (account || root) && o.Set == "" && len(o.Applied)+len(o.Managed) == 0
+}
+
 // strangers says why a namespace cannot go: something lives in it that is no
 // member of its set, or stays in the set. What others control goes with them.
 func strangers(v projections.State, o *projections.Object, stays map[events.Key]bool) string {
@@ -50,7 +58,7 @@ func strangers(v projections.State, o *projections.Object, stays map[events.Key]
 			continue
 		}
 		for x := range v.List(kind.Resource, o.Key.Name) {
-			if x.Owner == nil && (x.Set != o.Set || stays[x.Key]) {
+			if x.Owner == nil && !everywheres(x) && (x.Set != o.Set || stays[x.Key]) {
 				return fmt.Sprintf("namespace %s is not pruned: %s/%s in it stays", o.Key.Name, kind.Singular, x.Key.Name)
 			}
 		}

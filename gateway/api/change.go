@@ -156,7 +156,7 @@ func (s *Server) fillObject(v projections.State, r *wire.Result, now time.Time) 
 		return nil
 	}
 	o, ok := v.Object(r.Key, now)
-	if !ok || r.UID != "" && events.UID(o.GetUID()) != r.UID {
+	if !ok || r.Outcome == admit.Deleted && events.UID(o.GetUID()) != r.UID {
 		return nil
 	}
 	raw, err := s.encode(o)

@@ -54,7 +54,10 @@ func TestRolesAreEnforced(t *testing.T) {
 		do   func() error
 		want string
 	}{
-		"a write": {func() error { _, err := ann.CoreV1().ConfigMaps("default").Create(ctx, conf, metav1.CreateOptions{}); return err },
+		"a write": {func() error {
+			_, err := ann.CoreV1().ConfigMaps("default").Create(ctx, conf, metav1.CreateOptions{})
+			return err
+		},
 			`configmaps is forbidden: User "ann" cannot create resource "configmaps" in API group "" in the namespace "default"`},
 		"a Secret": {func() error { _, err := ann.CoreV1().Secrets("default").Get(ctx, "s", metav1.GetOptions{}); return err },
 			`secrets "s" is forbidden: User "ann" cannot get resource "secrets" in API group "" in the namespace "default"`},
