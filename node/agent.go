@@ -38,7 +38,8 @@ type Runtime interface {
 	// Strained gives the pods of which it may have changed.
 	Strain(podUID, name string, run, known int) runtime.Strain
 	Strained() <-chan string
-	Pull(ctx context.Context, ref string, progress func(runtime.PullProgress)) (runtime.Image, error)
+	// Pull tries the logins that fit the image one after the other, and goes without where none does.
+	Pull(ctx context.Context, ref string, logins []runtime.Login, progress func(runtime.PullProgress)) (runtime.Image, error)
 	Lookup(ctx context.Context, ref string) (runtime.Image, bool, error)
 	Import(ctx context.Context, archive io.Reader) ([]runtime.Image, error)
 	// Collect removes the images that no container has and that are not of keep; DiskUsage is what a container wrote.

@@ -90,7 +90,7 @@ func (d *double) Adopt(context.Context) error { return nil }
 
 func (d *double) Exits() <-chan runtime.Exit { return d.exits }
 
-func (d *double) Pull(_ context.Context, ref string, _ func(runtime.PullProgress)) (runtime.Image, error) {
+func (d *double) Pull(_ context.Context, ref string, _ []runtime.Login, _ func(runtime.PullProgress)) (runtime.Image, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.called("pull"); err != nil {

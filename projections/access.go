@@ -49,6 +49,25 @@ func (s State) mountsAccess(o *Object) bool {
 	return wish == nil || *wish
 }
 
+// withPullSecrets is a pod's spec with the Secrets that its images are pulled with:
+// its account's, when it names none itself.
+func (s State) withPullSecrets(o *Object, spec *corev1.PodSpec) *corev1.PodSpec {
+	if len(spec.ImagePullSecrets) > 0 {
+		return spec
+	}
+	account, ok := s.Get(events.Key{Resource: events.Accounts, Namespace: o.Key.Namespace, Name: AccountOf(spec)})
+	if !ok || len(As[*corev1.ServiceAccount](account).ImagePullSecrets) == 0 {
+		return spec
+	}
+	next := *spec
+	next.ImagePullSecrets = As[*corev1.ServiceAccount](account).ImagePullSecrets
+	return &next
+}
+
+// ConfigFor are the ConfigMaps and Secrets that a pod needs: those that its spec
+// mentions, and those of its account for pulling.
+func (s State) ConfigFor(o *Object) []Mention { return ConfigOf(s.withPullSecrets(o, o.PodSpec())) }
+
 // AccountOf is the ServiceAccount that a pod runs as.
 func AccountOf(spec *corev1.PodSpec) string {
 	if spec.ServiceAccountName != "" {
@@ -102,6 +121,9 @@ func accessVolume(name string) corev1.Volume {
 func ForgetAccess(next, before *corev1.Pod, uid events.UID) {
 	if before.Spec.ServiceAccountName == "" && next.Spec.ServiceAccountName == DefaultAccount {
 		next.Spec.ServiceAccountName, next.Spec.DeprecatedServiceAccount = "", ""
+	}
+	if len(before.Spec.ImagePullSecrets) == 0 {
+		next.Spec.ImagePullSecrets = nil // its account's; a pod's own cannot come later
 	}
 	name := AccessVolume(uid)
 	if slices.ContainsFunc(before.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == name }) {

@@ -89,3 +89,39 @@ func TestEveryPodHearsOfTheAPI(t *testing.T) {
 		l.Remove(k)
 	}
 }
+
+// Images are pulled with the pod's own Secrets, or else with its account's; a node
+// is told of them, and again when one of them comes.
+func TestPullSecrets(t *testing.T) {
+	l := foldtest.New()
+	l.Create(key(events.Accounts, "default"), `{"imagePullSecrets":[{"name":"theirs"}]}`)
+	l.Node("n1", events.NodeFacts{})
+	for spec, want := range map[string]string{`{"containers":[{"name":"c"}]}`: "theirs", `{"imagePullSecrets":[{"name":"mine"}],"containers":[{"name":"c"}]}`: "mine"} {
+		k := key(events.Pods, "p")
+		l.Create(k, `{"spec":`+spec+`}`)
+		l.Assign("n1", k)
+		row, _ := projections.DesiredRow(l.State, k)
+		o, _ := l.State.Object(k, time.Time{})
+		if row.Pod.Spec.ImagePullSecrets[0].Name != want || o.(*corev1.Pod).Spec.ImagePullSecrets[0].Name != want {
+			t.Errorf("%s: %v", spec, row.Pod.Spec.ImagePullSecrets)
+		}
+		secret := key(events.Secrets, want)
+		seq := l.Create(secret, `{"data":{}}`)
+		s, _ := l.State.Get(secret)
+		if rows := projections.NodeChanges(l.State, []projections.Change{{Key: secret, After: s}}); len(rows) != 1 || rows[0].Pods[0] != k {
+			t.Errorf("%s: a Secret that came at %d wakes %v", spec, seq, rows)
+		}
+		if row, _ = projections.DesiredRow(l.State, k); len(row.Secrets) != 1 {
+			t.Errorf("%s: the node gets %v", spec, row.Secrets)
+		}
+		before := projections.As[*corev1.Pod](mustGet(t, l, k))
+		sent := o.(*corev1.Pod)
+		sent.Spec.NodeName = "" // which admission takes out
+		projections.ForgetAccess(sent, before, events.UID(sent.UID))
+		if string(events.MustBody(sent.Spec)) != string(events.MustBody(before.Spec)) {
+			t.Errorf("%s: it comes back as %s", spec, events.MustBody(sent.Spec))
+		}
+		l.Remove(secret)
+		l.Remove(k)
+	}
+}

@@ -85,6 +85,11 @@ func mentions(spec *corev1.PodSpec) iter.Seq[Mention] {
 				return
 			}
 		}
+		for _, s := range spec.ImagePullSecrets {
+			if !yield(Mention{events.Secrets, s.Name}) {
+				return
+			}
+		}
 	}
 }
 
@@ -159,7 +164,7 @@ func (s State) mentioning(k events.Key) iter.Seq[*Pod] {
 			if !ok || p.Node == "" {
 				continue
 			}
-			for m := range mentions(o.PodSpec()) {
+			for m := range mentions(s.withPullSecrets(o, o.PodSpec())) {
 				if m == want {
 					if !yield(p) {
 						return

@@ -38,6 +38,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	}
 	d := DesiredPod{Position: wanted(o, p), UID: o.UID, Assigned: p.Assigned.Seq, Pod: *As[*corev1.Pod](o).DeepCopy()}
 	d.Pod.Spec.NodeName = p.Node
+	d.Pod.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &d.Pod.Spec).ImagePullSecrets)
 	if x := o.Deletion; x != nil {
 		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
 	}

@@ -34,6 +34,7 @@ func (s State) ObjectOf(o *Object, now time.Time) events.Object {
 	v := o.Typed().DeepCopyObject().(events.Object)
 	switch v := v.(type) {
 	case *corev1.Pod:
+		v.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &v.Spec).ImagePullSecrets)
 		FillAccess(v, o.UID, s.mountsAccess(o))
 		s.podStatus(o, v)
 		overlay(o, &v.Status)

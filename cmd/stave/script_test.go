@@ -31,6 +31,10 @@ func TestScripts(t *testing.T) {
 		t.Skip("the stories run real containers and need root: sudo ./just test")
 	}
 	registry := imagetest.Start(t)
+	registry.CloseOff("library/closed", "ann", "closed-hunter2")
+	if err := registry.Alias("library/busybox:1.28", "library/closed:1"); err != nil {
+		t.Fatal(err)
+	}
 	seeds, err := filepath.Abs("testdata/seeds")
 	if err != nil {
 		t.Fatal(err)

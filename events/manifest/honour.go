@@ -124,7 +124,7 @@ var honoured = map[events.Resource]verdict{
 	events.Namespaces: object(map[string]verdict{"spec": {fields: map[string]verdict{"finalizers": {}}}}),
 	events.ConfigMaps: object(map[string]verdict{"data": {}, "binaryData": {}, "immutable": {}}),
 	events.Secrets:    object(map[string]verdict{"data": {}, "stringData": {}, "immutable": {}, "type": {}}),
-	events.Accounts: object(map[string]verdict{"automountServiceAccountToken": {}, "imagePullSecrets": {refuse: "it cannot be honoured yet: images would be pulled without it"},
+	events.Accounts: object(map[string]verdict{"automountServiceAccountToken": {}, "imagePullSecrets": {},
 		"secrets": {warn: "it restricts nothing: tokens are projected, and no Secret is mounted that a pod does not name"}}),
 	events.Roles:               object(map[string]verdict{"rules": {}}),
 	events.RoleBindings:        object(map[string]verdict{"subjects": {}, "roleRef": {}}),

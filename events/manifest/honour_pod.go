@@ -11,7 +11,7 @@ func podSpec() verdict {
 		"volumes":          {fields: volumeFields()},
 		"initContainers":   {fields: containerFields()},
 		"readinessGates":   {refuse: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
-		"imagePullSecrets": {refuse: "it cannot be honoured yet: the image would be pulled without it"},
+		"imagePullSecrets": {},
 		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
 		"affinity":                  {fields: map[string]verdict{"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}}},
 		"topologySpreadConstraints": {},

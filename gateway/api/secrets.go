@@ -83,7 +83,7 @@ func (s *Server) open(_ context.Context, r bus.Request) (any, error) {
 		return nil, err
 	}
 	reply := wire.OpenReply{Secrets: map[string]projections.SecretData{}}
-	for _, m := range projections.ConfigOf(o.PodSpec()) {
+	for _, m := range v.ConfigFor(o) {
 		row, ok := v.Get(m.Key(req.Pod.Key.Namespace))
 		if m.Resource != events.Secrets || !ok {
 			continue

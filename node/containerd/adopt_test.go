@@ -63,7 +63,7 @@ func helper(options string) int {
 	}
 	r, err := Open(ctx, o)
 	fail(err)
-	_, err = r.Pull(ctx, busybox, nil)
+	_, err = r.Pull(ctx, busybox, nil, nil)
 	fail(err)
 	_, err = r.EnsureSandbox(ctx, runtime.SandboxSpec{UID: "p1", Namespace: "default", Name: "web", Hostname: "web", Labels: map[string]string{"app": "web"}})
 	fail(err)
@@ -241,7 +241,7 @@ func checkTicks(n *node) {
 func TestShimKilled(t *testing.T) {
 	o := options(t, "killed")
 	n := reopen(t, o)
-	if _, err := n.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := n.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	n.pod("p1")
@@ -386,7 +386,7 @@ func TestOutside(t *testing.T) {
 	o := options(t, "guest")
 	o.ContainerdAddress = socketPath(host.options.State)
 	guest := reopen(t, o)
-	if _, err := guest.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := guest.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	guest.pod("p1")
@@ -413,7 +413,7 @@ func TestTwoNodes(t *testing.T) {
 		o.Shim = ""
 	}
 	b := reopen(t, o)
-	if _, err := b.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := b.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	a.pod("p1")

@@ -114,7 +114,7 @@ func benchRuntime(b *testing.B) *Runtime {
 			b.Error(err)
 		}
 	})
-	if _, err := r.Pull(b.Context(), busybox, nil); err != nil {
+	if _, err := r.Pull(b.Context(), busybox, nil, nil); err != nil {
 		b.Fatal(err)
 	}
 	return r

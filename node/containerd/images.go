@@ -41,9 +41,9 @@ func Normalize(ref string) (string, error) {
 }
 
 // Pull fetches an image and unpacks it; what is here already is not fetched again, but the registry is asked what the
-// name means now. progress may be nil; it is called from another goroutine, never at the same time, and not after Pull
+// name means now. Of the logins those that fit are tried, the closest first. progress may be nil; it is called from another goroutine, never at the same time, and not after Pull
 // returned. The error is a *PullError.
-func (r *Runtime) Pull(ctx context.Context, ref string, progress func(runtime.PullProgress)) (runtime.Image, error) {
+func (r *Runtime) Pull(ctx context.Context, ref string, logins []runtime.Login, progress func(runtime.PullProgress)) (runtime.Image, error) {
 	name, err := Normalize(ref)
 	if err != nil {
 		return runtime.Image{}, err
@@ -53,8 +53,14 @@ func (r *Runtime) Pull(ctx context.Context, ref string, progress func(runtime.Pu
 	ctx = r.in(ctx)
 	layers := &layerSet{all: map[digest.Digest]ocispec.Descriptor{}}
 	stop := r.report(ctx, name, layers, progress)
-	img, err := r.client.Pull(ctx, name, client.WithPullUnpack, client.WithPullSnapshotter(snapshotter),
-		client.WithResolver(r.resolver(ctx)), client.WithImageHandler(images.HandlerFunc(layers.see)))
+	var img client.Image
+	for i, tries := 0, fitting(name, logins); ; i++ {
+		img, err = r.client.Pull(ctx, name, client.WithPullUnpack, client.WithPullSnapshotter(snapshotter),
+			client.WithResolver(r.resolver(ctx, tries[i])), client.WithImageHandler(images.HandlerFunc(layers.see)))
+		if err == nil || i+1 == len(tries) || !unwelcome(err) {
+			break
+		}
+	}
 	stop()
 	if err != nil {
 		return runtime.Image{}, &runtime.PullError{Ref: name, Reason: pullReason(err), Err: err}
@@ -120,8 +126,16 @@ func (r *Runtime) describe(ctx context.Context, img client.Image) (runtime.Image
 	return runtime.Image{Ref: img.Name(), Digest: img.Target().Digest.String(), Size: size}, nil
 }
 
-func (r *Runtime) resolver(ctx context.Context) remotes.Resolver {
+func (r *Runtime) resolver(ctx context.Context, login runtime.Login) remotes.Resolver {
 	o := hostsconfig.HostOptions{}
+	if login != (runtime.Login{}) {
+		o.Credentials = func(string) (string, string, error) {
+			if login.Token != "" {
+				return "", login.Token, nil // containerd's way to say so
+			}
+			return login.Username, login.Password, nil
+		}
+	}
 	if r.options.RegistryHosts != "" {
 		o.HostDir = hostsconfig.HostDirFromRoot(r.options.RegistryHosts)
 	}

@@ -96,7 +96,7 @@ func (m moment) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Pull(ctx, busybox, nil); err != nil {
+	if _, err := r.Pull(ctx, busybox, nil, nil); err != nil {
 		return err
 	}
 	if _, err := r.EnsureSandbox(ctx, runtime.SandboxSpec{UID: "p1", Namespace: "default", Name: "web", Hostname: "web"}); err != nil {

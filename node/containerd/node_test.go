@@ -112,7 +112,7 @@ func (l testLog) Write(b []byte) (int, error) {
 func open(t *testing.T, name string) *node {
 	t.Helper()
 	n := reopen(t, options(t, name))
-	if _, err := n.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := n.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	return n

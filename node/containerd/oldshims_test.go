@@ -34,7 +34,7 @@ func TestOldShims(t *testing.T) {
 	if there(unused) {
 		t.Error("a shim that nobody needs stays")
 	}
-	if _, err := n.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := n.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	n.pod("p1")

@@ -369,7 +369,7 @@ func TestPull(t *testing.T) {
 	n := open(t, "pull")
 	var seen []runtime.PullProgress
 	world.registry.Slow(3 << 20) // so that it can be seen in the middle of a layer
-	img, err := n.Pull(t.Context(), "nginx:alpine", func(p runtime.PullProgress) { seen = append(seen, p) })
+	img, err := n.Pull(t.Context(), "nginx:alpine", nil, func(p runtime.PullProgress) { seen = append(seen, p) })
 	world.registry.Slow(0)
 	if err != nil || img.Ref != "docker.io/library/nginx:alpine" || img.Size < 1<<20 || !strings.HasPrefix(img.Digest, "sha256:") {
 		t.Errorf("%+v, %v", img, err)
@@ -400,7 +400,7 @@ func TestPull(t *testing.T) {
 		"Not A Name":               runtime.PullInvalidName,
 		"127.0.0.1:1/image:latest": runtime.PullUnreachable,
 	} {
-		_, err := n.Pull(t.Context(), ref, nil)
+		_, err := n.Pull(t.Context(), ref, nil, nil)
 		var pull *runtime.PullError
 		if !errors.As(err, &pull) || pull.Reason != want {
 			t.Errorf("%s: %v, want %s", ref, err, want)
@@ -444,7 +444,7 @@ func testCollect(n *node) {
 	if gone := collect(); !slices.Equal(gone, []string{"docker.io/library/nginx:alpine"}) || here() {
 		n.t.Errorf("collected %v", gone)
 	}
-	if _, err := n.Pull(n.t.Context(), "nginx:alpine", nil); err != nil {
+	if _, err := n.Pull(n.t.Context(), "nginx:alpine", nil, nil); err != nil {
 		n.t.Errorf("pull again: %v", err)
 	}
 }

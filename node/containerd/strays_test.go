@@ -68,7 +68,7 @@ func waits(pid int, where string) bool {
 func TestHalfStarted(t *testing.T) {
 	o := options(t, "half")
 	n := reopen(t, o)
-	if _, err := n.Pull(t.Context(), busybox, nil); err != nil {
+	if _, err := n.Pull(t.Context(), busybox, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	n.pod("p2")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,26 @@ func (r *Registry) Pulls(name string) int {
 	r.store.mu.Lock()
 	defer r.store.mu.Unlock()
 	return r.store.pulls[name]
+}
+
+// CloseOff makes a repository ("library/closed") one that only who knows name and password gets.
+func (r *Registry) CloseOff(repository, user, password string) {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	r.store.logins[repository] = [2]string{user, password}
+}
+
+// Alias serves what a tag is under another one too.
+func (r *Registry) Alias(tag, as string) error {
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	m, ok := r.store.manifests[tag]
+	repository, _, named := strings.Cut(as, ":")
+	if !ok || !named {
+		return fmt.Errorf("serve %s as %s: no such image or tag", tag, as)
+	}
+	r.store.manifests[as], r.store.manifests[repository+"@"+m.digest] = m, m
+	return nil
 }
 
 // Fail makes every request for a repository ("library/busybox") answer with an HTTP status.

@@ -18,11 +18,12 @@ import (
 // store answers the pulling half of the registry protocol from images in memory and on disk.
 type store struct {
 	mu        sync.Mutex
-	manifests map[string]manifest // by "library/nginx:alpine" and by "library/nginx@sha256:…"
-	blobs     map[string]opener   // by digest
-	pulls     map[string]int      // manifests sent, by the same names
-	faults    map[string]*fault   // by repository
-	rate      atomic.Int64        // bytes of a layer a second; 0: no bound
+	manifests map[string]manifest  // by "library/nginx:alpine" and by "library/nginx@sha256:…"
+	blobs     map[string]opener    // by digest
+	pulls     map[string]int       // manifests sent, by the same names
+	faults    map[string]*fault    // by repository
+	rate      atomic.Int64         // bytes of a layer a second; 0: no bound
+	logins    map[string][2]string // user and password, by repository
 }
 
 type (
@@ -41,7 +42,7 @@ type (
 func newStore() *store {
 	return &store{
 		manifests: map[string]manifest{}, blobs: map[string]opener{},
-		pulls: map[string]int{}, faults: map[string]*fault{},
+		pulls: map[string]int{}, faults: map[string]*fault{}, logins: map[string][2]string{},
 	}
 }
 
@@ -81,18 +82,32 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // 200: this is a registry
 	}
 	if repository, reference, ok := cutLast(path, "/manifests/"); ok {
-		if !s.broken(w, r, repository) {
+		if !s.broken(w, r, repository) && s.known(w, r, repository) {
 			s.serveManifest(w, r, repository, reference)
 		}
 		return
 	}
 	if repository, digest, ok := cutLast(path, "/blobs/"); ok {
-		if !s.broken(w, r, repository) {
+		if !s.broken(w, r, repository) && s.known(w, r, repository) {
 			s.serveBlob(w, r, digest)
 		}
 		return
 	}
 	http.NotFound(w, r)
+}
+
+// known says whether who asks may have a repository; if not, that is answered.
+func (s *store) known(w http.ResponseWriter, r *http.Request, repository string) bool {
+	s.mu.Lock()
+	want, closed := s.logins[repository]
+	s.mu.Unlock()
+	user, password, _ := r.BasicAuth()
+	if !closed || user == want[0] && password == want[1] {
+		return true
+	}
+	w.Header().Set("WWW-Authenticate", `Basic realm="imagetest"`)
+	http.Error(w, "who are you?", http.StatusUnauthorized)
+	return false
 }
 
 // cutLast is strings.Cut at the last separator: repositories may hold any word.

@@ -27,6 +27,16 @@ type PullProgress struct {
 	Total int64
 }
 
+// Login is what a registry wants to know of who pulls.
+type Login struct {
+	// Server is the registry's name as in an image's, maybe with a path behind it: "registry.example.com:5000/team".
+	Server   string
+	Username string
+	Password string
+	// Token is an identity token to use instead.
+	Token string
+}
+
 // SandboxSpec describes what the containers of one pod share.
 type SandboxSpec struct {
 	UID       string
