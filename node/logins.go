@@ -15,6 +15,19 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
+// fetch pulls an image, with the logins of the pod's Secrets where it has some.
+func (w *worker) fetch(ctx context.Context, row *projections.DesiredPod, image string) (runtime.Image, error) {
+	logins, missing, err := w.logins(ctx, row)
+	if err != nil {
+		return runtime.Image{}, err
+	}
+	img, err := w.a.o.Runtime.Pull(ctx, image, logins, w.a.pulling(image))
+	if err != nil && len(missing) > 0 {
+		err = fmt.Errorf("%w; of the imagePullSecrets these are of no use: %s", err, strings.Join(missing, ", "))
+	}
+	return img, err
+}
+
 // logins are those with which a pod's images may be pulled. missing names the
 // Secrets that are not there, or hold no logins: as in Kubernetes the pull is tried
 // all the same, and they are told when it fails.

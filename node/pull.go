@@ -48,19 +48,6 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 	return nil
 }
 
-// fetch pulls an image, with the logins of the pod's Secrets where it has some.
-func (w *worker) fetch(ctx context.Context, row *projections.DesiredPod, image string) (runtime.Image, error) {
-	logins, missing, err := w.logins(ctx, row)
-	if err != nil {
-		return runtime.Image{}, err
-	}
-	img, err := w.a.o.Runtime.Pull(ctx, image, logins, w.a.pulling(image))
-	if err != nil && len(missing) > 0 {
-		err = fmt.Errorf("%w; of the imagePullSecrets these are of no use: %s", err, strings.Join(missing, ", "))
-	}
-	return img, err
-}
-
 // pulling tells whoever looks how far a pull is; nobody has to.
 func (a *Agent) pulling(image string) func(runtime.PullProgress) {
 	return func(p runtime.PullProgress) {
