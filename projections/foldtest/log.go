@@ -117,11 +117,16 @@ func (l *Log) uid(k events.Key) events.UID {
 
 // Assign gives pods to a node.
 func (l *Log) Assign(node string, pods ...events.Key) events.Seq {
+	return l.AssignFor(0, node, pods...)
+}
+
+// AssignFor gives pods to a node, for a cause.
+func (l *Log) AssignFor(cause events.Seq, node string, pods ...events.Key) events.Seq {
 	var b events.Assigned
 	for _, k := range pods {
 		b.Pods = append(b.Pods, events.Ref{Key: k, UID: l.uid(k)})
 	}
-	return l.Add(events.Envelope{Subject: events.AssignSubject(node), Type: events.PodsAssigned, Actor: events.Controller("schedule"),
+	return l.Add(events.Envelope{Subject: events.AssignSubject(node), Type: events.PodsAssigned, Actor: events.Controller("schedule"), Cause: cause,
 		Body: events.MustBody(b)})
 }
 

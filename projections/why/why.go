@@ -177,7 +177,7 @@ func (q Question) chain(from []events.Seq) []Link {
 			}
 			seen[e.Seq] = true
 			if q.sibling(e) {
-				continue
+				break // what led to that one is not what led here
 			}
 			out = append(out, Link{Seq: e.Seq, Time: e.Time, Age: table.Age(q.Now.Sub(e.Time)), Who: who(e), What: withMessage(q.what(e), e.Message)})
 		}
@@ -187,7 +187,7 @@ func (q Question) chain(from []events.Seq) []Link {
 }
 
 // sibling tells whether an event is another pod's: one assignment serves many
-// pods, and its cause may be any of them.
+// pods, and its cause may be any of them, of another owner too.
 func (q Question) sibling(e events.Envelope) bool {
 	k, err := e.Subject.Key()
 	return err == nil && k.Resource == events.Pods && q.Key.Resource == events.Pods && k != q.Key

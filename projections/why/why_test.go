@@ -145,3 +145,20 @@ func TestChain(t *testing.T) {
 		t.Errorf("a cause ahead was followed: %v", got)
 	}
 }
+
+// One assignment serves pods of two owners: who made the other one's is not among what led to this one.
+func TestAnAssignmentOfTwoOwners(t *testing.T) {
+	l := foldtest.New()
+	l.Node("n1", foldtest.Facts)
+	const one = `{"spec":{"containers":[{"name":"c","image":"i"}]}}`
+	mine, other := foldtest.Key(events.Pods, "mine"), foldtest.Key(events.Pods, "other")
+	l.Create(mine, one)
+	wish := l.Create(foldtest.Key(events.ConfigMaps, "bad"), `{"data":{}}`)
+	made := l.CreateChild(other, mine, wish, one)
+	l.AssignFor(made, "n1", mine, other)
+	for _, link := range ask(l, mine).Links {
+		if link.Seq == wish || link.Seq == made {
+			t.Errorf("led to by %+v", link)
+		}
+	}
+}
