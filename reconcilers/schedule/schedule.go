@@ -32,7 +32,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
@@ -96,12 +96,12 @@ func anyWaiting(v reconcilers.View) bool {
 }
 
 // Decide implements reconcilers.Reconciler.
-func (Reconciler) Decide(v reconcilers.View, _ events.Key, _ time.Time) reconcilers.Decision {
-	classes := classesOf(v)
+func (Reconciler) Decide(v reconcilers.View, _ events.Key, now time.Time) reconcilers.Decision {
+	classes, wake := split(v, classesOf(v), now)
 	if len(classes) == 0 {
-		return reconcilers.Decision{}
+		return reconcilers.Decision{WakeAt: wake}
 	}
-	p := &pass{v: v, atlas: atlasOf(nodesOf(v))}
+	p := &pass{v: v, atlas: atlasOf(nodesOf(v)), d: reconcilers.Decision{WakeAt: wake}}
 	for i, c := range classes {
 		if !p.place(c, i == len(classes)-1) {
 			p.d.More = true

@@ -1,0 +1,58 @@
+package schedule
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// A node is told in one event of all that it gets in a pass, and tells in one event what became of it: ten pods cost
+// everybody on the way little more than one. So pods wait a moment for their like while more of them are being made.
+const (
+	// patience is how long the oldest of them waits at most.
+	patience = 100 * time.Millisecond
+	// enough is how many wait for no others.
+	enough = MaxPods
+)
+
+// ripe is when the pods of a class are to be placed; zero: at once.
+func (c *class) ripe(v reconcilers.View, now time.Time) time.Time {
+	oldest := c.pods[0]
+	at := oldest.Created.Time.Add(patience)
+	if len(c.pods) >= enough || !at.After(now) || !growing(v, oldest) {
+		return time.Time{}
+	}
+	return at
+}
+
+// growing tells whether the set that a pod belongs to lacks others still.
+func growing(v reconcilers.View, pod *projections.Object) bool {
+	if pod.Owner == nil || pod.Owner.Resource != events.ReplicaSets {
+		return false
+	}
+	set, ok := v.Get(pod.OwnerKey())
+	if !ok || set.UID != pod.Owner.UID || set.Deletion != nil {
+		return false
+	}
+	want := projections.As[*appsv1.ReplicaSet](set).Spec.Replicas
+	return want != nil && set.Tally.Pods < int(*want)
+}
+
+// split parts the classes that are placed now from those that wait for more of their like, and says when the first of
+// these has waited long enough.
+func split(v reconcilers.View, all []*class, now time.Time) (ripe []*class, wake time.Time) {
+	for _, c := range all {
+		at := c.ripe(v, now)
+		switch {
+		case at.IsZero():
+			ripe = append(ripe, c)
+		case wake.IsZero() || at.Before(wake):
+			wake = at
+		}
+	}
+	return ripe, wake
+}
