@@ -56,22 +56,7 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	if err != nil {
 		return err
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case t, ok := <-ticks:
-			if !ok {
-				return errors.New("the watch fell behind; go on from the last position")
-			}
-			if t.event.Seq <= v.Seq {
-				continue // it was in the snapshot
-			}
-			if err := w.send(ctx, t); err != nil {
-				return err
-			}
-		}
-	}
+	return w.follow(ctx, ticks, v.Seq)
 }
 
 // fromMoment begins a watch at a moment of the past: every change since is told
@@ -132,7 +117,7 @@ func (s *Server) again(ctx context.Context, w *watcher, v projections.State, aft
 		t := tick{event: e}
 		t.view, t.changes = projections.Apply(past, e)
 		past, w.now = t.view, func() time.Time { return t.view.Time }
-		return w.send(ctx, t)
+		return w.send(ctx, w.gather(nil, t))
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return fmt.Errorf("read the log: %w", err)
@@ -163,18 +148,6 @@ func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State,
 		}
 		if err := w.object(ctx, "MODIFIED", p, o); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// send tells of one event's rows.
-func (w *watcher) send(ctx context.Context, t tick) error {
-	for _, c := range t.changes {
-		for _, k := range projections.Shown(c.Key, w.resource) {
-			if err := w.change(ctx, t, c, k); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
