@@ -107,6 +107,9 @@ func (c *scaled) ready(name string, replicas int32) {
 	k := events.Key{Resource: events.Deployments, Namespace: "default", Name: name}
 	done := make(chan struct{}, 1)
 	look := func(v projections.State) {
+		if o, ok := v.Get(k); !ok || o.Tally.Ready != int(replicas) {
+			return // what follows costs more than the change that is looked at
+		}
 		if st := deploymentStatus(v, k); st.ReadyReplicas == replicas && st.UpdatedReplicas == replicas {
 			select {
 			case done <- struct{}{}:
