@@ -125,7 +125,6 @@ func (c *cluster) startFleet(ctx context.Context, up *upCmd, say func(string, ..
 		}
 		say("node %s ready at %s", n.Name, n.Address)
 	}
-	c.chose()
 	return nil
 }
 

@@ -30,7 +30,6 @@ func (c *cluster) startNode(ctx context.Context, up *upCmd, say func(string, ...
 	if err := c.waitReady(ctx, c.name, func() bool { return m.network.Load() != nil }); err != nil {
 		return err
 	}
-	c.chose()
 	say("node %s ready", c.name)
 	return nil
 }
@@ -90,7 +89,11 @@ func (c *cluster) settings(ctx context.Context, up *upCmd, say func(string, ...a
 	if err := c.layout.apart(others, own, say); err != nil {
 		return s, err
 	}
-	return s, c.layout.keepNetworks(own)
+	if err := c.layout.keepNetworks(own); err != nil {
+		return s, err
+	}
+	c.chose()
+	return s, nil
 }
 
 func (c *cluster) newSettings(up *upCmd, kept []netip.Prefix) (projections.Cluster, error) {
@@ -114,8 +117,8 @@ func (c *cluster) newSettings(up *upCmd, kept []netip.Prefix) (projections.Clust
 }
 
 // choosing makes the clusters that start on this machine choose their networks
-// one after another: what one has chosen shows to those of any version once its
-// node has its routes.
+// one after another: what one has chosen shows to the next once it is written
+// down, long before its node has its routes.
 // What they lock is the directory of their locks; it is there as long as they are.
 func (c *cluster) choosing(ctx context.Context) error {
 	if c.chosen != nil {
