@@ -57,6 +57,9 @@ func (b *Changed) plain(p *plain) {
 	if p.key("set") {
 		b.Set = p.string()
 	}
+	if p.key("released") {
+		b.Released = list(p, 1, func(p *plain, s *string) { *s = p.string() })
+	}
 	p.close('}')
 }
 
@@ -87,6 +90,9 @@ func (b *DeletionRequested) plain(p *plain) {
 	}
 	if p.key("foreground") {
 		b.Foreground = p.bool()
+	}
+	if p.key("force") {
+		b.Force = p.bool()
 	}
 	p.close('}')
 }

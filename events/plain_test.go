@@ -64,7 +64,7 @@ func drawBody(t *rapid.T) any {
 	case 1:
 		return Changed{UID: UID(word()), Generation: int64(n(1<<40, "generation")), Owner: owner(), Object: raw(), Managed: raw()}
 	case 2:
-		return DeletionRequested{UID(word()), int64(n(100, "grace")) - 1, n(1, "orphan") == 1, n(1, "foreground") == 1}
+		return DeletionRequested{UID(word()), int64(n(100, "grace")) - 1, n(1, "orphan") == 1, n(1, "foreground") == 1, n(3, "force") == 1}
 	case 3:
 		return Removed{UID(word()), n(1, "shred") == 1}
 	case 4:

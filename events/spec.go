@@ -53,6 +53,10 @@ type Changed struct {
 	Applied    json.RawMessage `json:"applied,omitempty"` // carried on from before when a change is not an apply
 	Managed    json.RawMessage `json:"managed,omitempty"` // carried on from before by doors that don't keep it
 	Set        string          `json:"set,omitempty"`     // carried on likewise
+	// Released are the finalizers of the deletion under way (foregroundDeletion,
+	// orphan) that are gone from here on: what they stood for is done, or somebody
+	// took them away.
+	Released []string `json:"released,omitempty"`
 }
 
 // DeletionRequested says that somebody wants an object gone. A pod gets Grace
@@ -64,6 +68,8 @@ type DeletionRequested struct {
 	Orphan bool  `json:"orphan,omitempty"`
 	// Foreground asks that the object stays until its children are gone.
 	Foreground bool `json:"foreground,omitempty"`
+	// Force says that nobody waits for the pod's node: finalizers alone keep it.
+	Force bool `json:"force,omitempty"`
 }
 
 // Removed says that an object is gone.

@@ -70,6 +70,9 @@ func (f *folding) changed(k events.Key) {
 	n := o.clone()
 	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, b.Owner, t, b.Object, b.Applied
 	n.Managed, n.Set = b.Managed, b.Set
+	if n.Deletion != nil && len(b.Released) > 0 {
+		n.Deletion = n.Deletion.without(b.Released)
+	}
 	n.body.Store(nil)
 	f.disown(o)
 	p, isPod := f.s.PodOf(k)
@@ -95,7 +98,7 @@ func (f *folding) deletionRequested(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Actor: f.e.Actor}
+	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Force: b.Force, Actor: f.e.Actor}
 	if p, ok := f.s.PodOf(k); ok && k.Resource == events.Pods && p.Holds(o) {
 		f.join(o, p.Node, -1)
 		f.join(n, p.Node, +1)

@@ -43,6 +43,7 @@ type Deletion struct {
 	Grace      int64 // seconds
 	Orphan     bool
 	Foreground bool
+	Force      bool `cbor:",omitempty" json:",omitempty"` // nobody waits for the pod's node
 	Actor      events.Actor
 }
 
@@ -165,6 +166,7 @@ func (o *Object) fillMeta(v events.Object) {
 		v.SetDeletionTimestamp(&at)
 		grace := d.Grace
 		v.SetDeletionGracePeriodSeconds(&grace)
+		v.SetFinalizers(append(keepers(v.GetFinalizers()), d.Own()...))
 	}
 }
 

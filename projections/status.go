@@ -51,10 +51,7 @@ func (s State) ObjectOf(o *Object, now time.Time) events.Object {
 			v.Rules = slices.Clone(s.ClusterRules(o))
 		}
 	case *corev1.Namespace:
-		v.Status.Phase = corev1.NamespaceActive
-		if o.Deletion != nil {
-			v.Status.Phase = corev1.NamespaceTerminating
-		}
+		v.Status = s.namespaceStatus(o)
 	}
 	return v
 }

@@ -112,9 +112,8 @@ func object(fields map[string]verdict) verdict {
 	fields["apiVersion"], fields["kind"], fields["status"] = verdict{}, verdict{}, verdict{}
 	fields["metadata"] = verdict{fields: map[string]verdict{
 		"name": {}, "generateName": {}, "namespace": {}, "labels": {}, "annotations": {}, "uid": {}, "resourceVersion": {},
-		"generation": {}, "creationTimestamp": {}, "managedFields": {}, "selfLink": {},
+		"generation": {}, "creationTimestamp": {}, "managedFields": {}, "selfLink": {}, "finalizers": {}, "deletionTimestamp": {}, "deletionGracePeriodSeconds": {},
 		"ownerReferences": {warn: "only controllers own objects here, it is ignored"},
-		"finalizers":      {warn: "finalizers are kept and nothing waits for them yet"},
 	}}
 	return verdict{fields: fields}
 }

@@ -17,6 +17,10 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
+	return append(updateFinalizers(old, next), updateSpec(old, next)...)
+}
+
+func updateSpec(old, next events.Object) field.ErrorList {
 	at := field.NewPath("spec")
 	switch old := old.(type) {
 	case *appsv1.Deployment:

@@ -81,10 +81,7 @@ func validateMeta(o events.Object, name rule) field.ErrorList {
 	}
 	errs = append(errs, validateLabels(o.GetLabels(), at.Child("labels"))...)
 	errs = append(errs, validateAnnotations(o.GetAnnotations(), at.Child("annotations"))...)
-	for i, f := range o.GetFinalizers() {
-		errs = invalid(errs, at.Child("finalizers").Index(i), f, validation.IsQualifiedName(f))
-	}
-	return errs
+	return append(errs, validateFinalizers(o.GetFinalizers(), at.Child("finalizers"))...)
 }
 
 // invalid adds one error a message.

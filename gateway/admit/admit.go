@@ -6,10 +6,11 @@
 // It is asked on the one writer's ahead view. What it finds free there is free.
 //
 // Deletions: an object that others depend on or wait for gets a
-// DeletionRequested (Pods on a node, ReplicaSets, Deployments, Namespaces), and
-// reconcilers/gc or reconcilers/namespace carry it out. What nobody waits for is
-// Removed at once: ConfigMaps, Services, Nodes, pods that no node has, and pods
-// whose deletion is forced.
+// DeletionRequested (Pods on a node, ReplicaSets, Deployments, Namespaces, and
+// whatever has finalizers), and reconcilers/gc or reconcilers/namespace carry it
+// out. What nobody waits for is Removed at once: ConfigMaps, Services, Nodes, pods
+// that no node has, and pods whose deletion is forced; also, by the write that
+// takes it off, what only its last finalizer kept.
 package admit
 
 import (
@@ -40,6 +41,8 @@ type Request struct {
 	// generated names follow from it, and a retry of a wish that landed is known
 	// by it.
 	Op events.OpID
+	// Finalize writes the finalizers of a namespace's spec, which no other write does.
+	Finalize bool
 	// Held are node ports that something outside of the cluster has on this
 	// machine, and what; nil where nobody knows.
 	Held map[Port]string

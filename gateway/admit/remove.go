@@ -1,6 +1,8 @@
 package admit
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,18 +36,33 @@ func remove(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
 	if r.Shred && k.Resource != events.Secrets {
 		return out, badRequest("only Secrets can be shredded")
 	}
-	body := events.DeletionRequested{}
-	switch r.Cascade {
-	case "", "background":
-	case "foreground":
-		body.Foreground = true
-	case "orphan":
-		body.Orphan = true
-	default:
-		return out, badRequest("cascade %q: want background, foreground or orphan", r.Cascade)
+	if keepers := o.Keepers(); r.Shred && len(keepers) > 0 {
+		return out, badRequest("%s is kept by its finalizers %s: take them off before it is shredded", k, strings.Join(keepers, ", "))
+	}
+	body, err := cascade(o, r.Cascade)
+	if err != nil {
+		return out, err
 	}
 	out.Drafts = removal(v, o, r, body, now)
 	return out, nil
+}
+
+// cascade is what becomes of the children: what the request says, or the
+// finalizers of the object when it does not, as in Kubernetes.
+func cascade(o *projections.Object, how string) (events.DeletionRequested, *refusal) {
+	switch how {
+	case "background":
+		return events.DeletionRequested{}, nil
+	case "foreground":
+		return events.DeletionRequested{Foreground: true}, nil
+	case "orphan":
+		return events.DeletionRequested{Orphan: true}, nil
+	case "":
+		has := o.Typed().GetFinalizers()
+		orphan := slices.Contains(has, metav1.FinalizerOrphanDependents)
+		return events.DeletionRequested{Orphan: orphan, Foreground: !orphan && slices.Contains(has, metav1.FinalizerDeleteDependents)}, nil
+	}
+	return events.DeletionRequested{}, badRequest("cascade %q: want background, foreground or orphan", how)
 }
 
 // keyOf checks the key of a delete or scale.
@@ -62,40 +79,62 @@ func keyOf(item wire.Item) (events.Key, *refusal) {
 	return place(kind, item.Key.Namespace, item.Key.Name), nil
 }
 
+// removal is an object's end, or the wish for it when something has to happen
+// first. A wish that is there already is not written again.
 func removal(v projections.State, o *projections.Object, r Request, body events.DeletionRequested, now time.Time) []reconcilers.Draft {
 	switch o.Key.Resource {
 	case events.Pods:
-		return podRemoval(v, o, r, now)
-	case events.Deployments, events.ReplicaSets:
-		again := o.Deletion != nil && o.Deletion.Orphan == body.Orphan && o.Deletion.Foreground == body.Foreground
-		if again {
-			return nil
-		}
-		return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}
+		return podRemoval(v, o, r, body, now)
 	case events.Namespaces:
-		if o.Deletion != nil {
-			return nil
+		body = events.DeletionRequested{}
+	case events.Deployments, events.ReplicaSets:
+	default:
+		if !held(v, o, body) && r.Shred {
+			return []reconcilers.Draft{reconcilers.Shred(o)}
 		}
-		return []reconcilers.Draft{reconcilers.RequestDeletion(o, events.DeletionRequested{})}
+		if !held(v, o, body) {
+			return []reconcilers.Draft{reconcilers.Remove(o)}
+		}
 	}
-	if r.Shred {
-		return []reconcilers.Draft{reconcilers.Shred(o)}
+	if d := o.Deletion; d != nil && d.Orphan == body.Orphan && d.Foreground == body.Foreground {
+		return nil
 	}
-	return []reconcilers.Draft{reconcilers.Remove(o)}
+	return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}
+}
+
+// held tells whether an object may not go at once: it has finalizers, or its
+// children are to be seen to first.
+func held(v projections.State, o *projections.Object, body events.DeletionRequested) bool {
+	if len(o.Keepers()) > 0 {
+		return true
+	}
+	if body.Foreground || body.Orphan {
+		for range v.Children(o.UID) {
+			return true
+		}
+	}
+	return false
 }
 
 // podRemoval gives a pod its grace. A second wish counts when it is more urgent.
-func podRemoval(v projections.State, o *projections.Object, r Request, now time.Time) []reconcilers.Draft {
+func podRemoval(v projections.State, o *projections.Object, r Request, body events.DeletionRequested, now time.Time) []reconcilers.Draft {
+	d := o.Deletion
 	p, ok := v.PodOf(o.Key)
 	if r.Force || !ok || p.Node == "" {
-		return []reconcilers.Draft{reconcilers.Remove(o)}
+		if !held(v, o, body) {
+			return []reconcilers.Draft{reconcilers.Remove(o)}
+		}
+		if body.Force = r.Force; d != nil && (d.Force || !body.Force) {
+			return nil
+		}
+		return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}
 	}
-	grace := reconcilers.GraceOf(o)
+	body.Grace = reconcilers.GraceOf(o)
 	if r.Grace != nil && *r.Grace >= 0 {
-		grace = *r.Grace
+		body.Grace = *r.Grace
 	}
-	if d := o.Deletion; d != nil && !now.Add(time.Duration(grace)*time.Second).Before(d.Deadline()) {
+	if d != nil && !now.Add(time.Duration(body.Grace)*time.Second).Before(d.Deadline()) {
 		return nil
 	}
-	return []reconcilers.Draft{reconcilers.RequestDeletion(o, events.DeletionRequested{Grace: grace})}
+	return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}
 }

@@ -166,7 +166,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		return Outcome{}, elsewhere(w.key, old.Set)
 	}
 	before := old.Typed()
-	live, bad := manifest.Canonical(before)
+	live, bad := manifest.Canonical(stored(old))
 	if bad != nil {
 		return Outcome{}, badRequest("read %s: %v", w.key, bad)
 	}
@@ -176,16 +176,22 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		}
 	}
 	carry(before, w.next)
+	w.keepSpecFinalizers(before)
 	w.forgetGiven(old)
 	manifest.Default(w.next)
+	forgetDefault(before, w.next)
 	if err := w.check(before); err != nil {
 		return Outcome{}, err
+	}
+	released, last := w.release(old)
+	if last {
+		return Outcome{Drafts: []reconcilers.Draft{reconcilers.Remove(old)}, Result: wire.Result{UID: old.UID, Outcome: Replaced}}, nil
 	}
 	raw, err := w.canonical()
 	if err != nil {
 		return Outcome{}, err
 	}
-	return w.changed(old, live, raw), nil
+	return w.changed(old, live, raw, released), nil
 }
 
 // forgetGiven takes out of a pod which was read, edited and sent back what it was
@@ -202,6 +208,17 @@ func (w *writing) forgetGiven(old *projections.Object) {
 	}
 	if p, ok := w.v.PodOf(old.Key); ok && p.Node == pod.Spec.NodeName {
 		pod.Spec.NodeName = ""
+	}
+}
+
+// forgetDefault takes the one default out of a pod that its template has not: the
+// spec of a pod that a controller made is as it was.
+func forgetDefault(before, next events.Object) {
+	was, ok := before.(*corev1.Pod)
+	pod, is := next.(*corev1.Pod)
+	if links := corev1.DefaultEnableServiceLinks; ok && is && was.Spec.EnableServiceLinks == nil &&
+		pod.Spec.EnableServiceLinks != nil && *pod.Spec.EnableServiceLinks == links {
+		pod.Spec.EnableServiceLinks = nil
 	}
 }
 
@@ -270,14 +287,14 @@ func (w *writing) canonical() (json.RawMessage, *refusal) {
 // changed drafts the new whole, if it is one. An apply that changes nothing of
 // the object is kept all the same when the manifest itself is another one: the
 // next merge has to know it.
-func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Outcome {
+func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, released []string) Outcome {
 	applying := w.r.Operation == wire.Apply
 	applied, managed := w.applied(old.Applied), old.Managed
 	if w.r.Managed != nil {
 		managed = w.r.Managed
 	}
 	out := Outcome{Result: wire.Result{UID: old.UID, Outcome: Replaced}}
-	moved := !bytes.Equal(live, raw)
+	moved := !bytes.Equal(live, raw) || len(released) > 0
 	if applying && !moved {
 		out.Result.Outcome = Unchanged
 	} else if applying {
@@ -290,7 +307,7 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage) Ou
 	if !moved && set == old.Set && bytes.Equal(old.Applied, applied) && bytes.Equal(old.Managed, managed) {
 		return out
 	}
-	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed, Set: set}
+	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed, Set: set, Released: released}
 	if !bytes.Equal(specOf(live), specOf(raw)) {
 		body.Generation++
 	}

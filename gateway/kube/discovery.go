@@ -21,7 +21,7 @@ var (
 	askVerbs  = metav1.Verbs{"create"}
 	partVerbs = map[string]metav1.Verbs{"status": {"get"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
-		"eviction": {"create"}, "token": {"create"}}
+		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}}
 )
 
 // partKinds are the kinds of the parts that are not of their resource's kind.
@@ -39,7 +39,9 @@ func partsOf(k events.Kind) []string {
 		return []string{"token"}
 	case events.Deployments, events.ReplicaSets:
 		return []string{"scale", "status"}
-	case events.Namespaces, events.Nodes, events.Services:
+	case events.Namespaces:
+		return []string{finalizing, "status"}
+	case events.Nodes, events.Services:
 		return []string{"status"}
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 type objects struct {
 	*Server
 	kind events.Kind
+	part string // the subresource that is written; empty for the object itself
 }
 
 var (

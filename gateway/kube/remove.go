@@ -59,9 +59,12 @@ func deletion(k events.Key, opts *metav1.DeleteOptions) admit.Request {
 	r.Force = opts.GracePeriodSeconds != nil && *opts.GracePeriodSeconds == 0
 	switch {
 	case opts.PropagationPolicy != nil:
-		r.Cascade = map[metav1.DeletionPropagation]string{metav1.DeletePropagationOrphan: "orphan", metav1.DeletePropagationForeground: "foreground"}[*opts.PropagationPolicy]
-	case opts.OrphanDependents != nil && *opts.OrphanDependents: //nolint:staticcheck // old clients still say it so
-		r.Cascade = "orphan"
+		r.Cascade = map[metav1.DeletionPropagation]string{metav1.DeletePropagationOrphan: "orphan", metav1.DeletePropagationForeground: "foreground",
+			metav1.DeletePropagationBackground: "background"}[*opts.PropagationPolicy]
+	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still say it so
+		if r.Cascade = "background"; *opts.OrphanDependents { //nolint:staticcheck // as above
+			r.Cascade = "orphan"
+		}
 	}
 	if p := opts.Preconditions; p != nil {
 		r.Item.UID, r.Item.ResourceVersion = events.UID(value(p.UID)), string(value((*types.UID)(p.ResourceVersion)))

@@ -98,8 +98,11 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 		}
 		v.set(k, "status", "get", handlers.GetResource(of, scope))
 	}
-	if k.Resource == events.Pods {
+	switch k.Resource {
+	case events.Pods:
 		return v.addEviction(k, of)
+	case events.Namespaces:
+		return v.addFinalize(k, of)
 	}
 	if k.Resource == events.Accounts {
 		part := tokens{of}

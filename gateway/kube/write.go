@@ -188,7 +188,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 			now, ok := v.Get(k)
 			return ok && now.UID == row.UID && now.Changed == row.Changed
 		},
-		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Replace}, Item: wire.Item{Object: raw}, Managed: managed}})
+		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Replace}, Item: wire.Item{Object: raw}, Managed: managed, Finalize: o.part == finalizing}})
 	if err != nil {
 		return nil, false, err
 	}

@@ -65,7 +65,7 @@ func removal(v projections.State, o *projections.Object) reconcilers.Draft {
 			return reconcilers.RequestDeletion(o, events.DeletionRequested{Grace: reconcilers.GraceOf(o)})
 		}
 	}
-	return reconcilers.Remove(o)
+	return reconcilers.Leave(o)
 }
 
 // restore is the inverse of a change.

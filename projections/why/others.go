@@ -195,7 +195,7 @@ func (q Question) namespace(a *Answer, o *projections.Object) {
 		}
 		for x := range q.State.List(kind.Resource, o.Key.Name) {
 			if left++; left <= maxTold {
-				a.Details = append(a.Details, Spelled(x.Key, o.Key.Name)+" is still there")
+				a.Details = append(a.Details, Spelled(x.Key, o.Key.Name)+" is still there"+keptBy(x))
 			}
 		}
 	}
@@ -205,5 +205,6 @@ func (q Question) namespace(a *Answer, o *projections.Object) {
 	a.WaitsFor = fmt.Sprintf("%d objects in it to go", left)
 	if left == 0 {
 		a.WaitsFor = "its removal from the log"
+		q.kept(a, o)
 	}
 }

@@ -56,8 +56,9 @@ func (q Question) leaving(a *Answer, o *projections.Object, p *projections.Pod) 
 	a.Verdict = fmt.Sprintf("Terminating: %s asked for its deletion", o.Deletion.Actor)
 	a.fault = fault{level: levelMoving, cause: "leaving " + p.Node, since: o.Deletion.Deadline(), next: q.command("why", o.Key)}
 	switch {
-	case p.Node == "" || !p.Stopped.IsZero():
+	case p.Node == "" || !p.Stopped.IsZero() || o.Deletion.Force:
 		a.WaitsFor = "its removal from the log"
+		q.kept(a, o)
 	default:
 		left := o.Deletion.Deadline().Sub(q.Now)
 		a.WaitsFor = fmt.Sprintf("%s to say that it stopped", p.Node)

@@ -71,7 +71,9 @@ func Why(q Question) Answer {
 	}
 	q.judge(&a, o)
 	if d := o.Deletion; d != nil && q.Key.Resource != events.Pods && q.Key.Resource != events.Namespaces {
-		a.Verdict = fmt.Sprintf("is being deleted: %s asked for it", d.Actor)
+		a.Verdict, a.WaitsFor, a.Fix = fmt.Sprintf("is being deleted: %s asked for it", d.Actor), "", ""
+		q.kept(&a, o)
+		q.children(&a, o)
 	}
 	a.Links = q.links(o)
 	return a

@@ -38,7 +38,8 @@ func (Reconciler) Reads() []events.Resource {
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbRemoved), events.TypeOf(events.Secrets, events.VerbRemoved)}
+	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbRemoved), events.TypeOf(events.Secrets, events.VerbRemoved),
+		events.TypeOf(events.ConfigMaps, events.VerbDeletionRequested), events.TypeOf(events.Secrets, events.VerbDeletionRequested)}
 }
 
 // Keys implements reconcilers.Reconciler: a copy itself, and those that a workload
@@ -94,7 +95,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 		}
 		return d
 	}
-	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Leave(o)}}
 }
 
 // user is an object of a resource that mentions a ConfigMap or Secret.

@@ -12,7 +12,9 @@
 //     children are gone (foreground), or after they were released (orphan);
 //   - a pod whose node is no longer a member is asked to go: nothing of it runs;
 //   - children of an owner that is gone are asked to go, by the owner's uid, so
-//     that a new object of the same name does not inherit them.
+//     that a new object of the same name does not inherit them;
+//   - whatever has finalizers waits, when all of that is done, until the last of
+//     them is taken off.
 //
 // Namespaces have a reconciler of their own.
 package gc
@@ -35,7 +37,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "gc" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -127,8 +129,8 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 			return reconcilers.Decision{Events: []reconcilers.Draft{request(o, false)}}
 		}
 		return reconcilers.Decision{}
-	case k.Resource == events.Pods:
-		return bury(v, o)
+	case reconcilers.Lingers(v, o):
+		return lingering(v, o)
 	case o.Deletion.Orphan:
 		return orphan(v, o)
 	case o.Deletion.Foreground:
@@ -137,8 +139,21 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 	return remove(o)
 }
 
+// remove ends an object that nothing but its finalizers keeps. One of the
+// deletion's own that has done its work goes first, if others stay.
 func remove(o *projections.Object) reconcilers.Decision {
-	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+	keepers := o.Keepers()
+	if len(keepers) == 0 {
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+	}
+	var d reconcilers.Decision
+	if own := o.Deletion.Own(); len(own) > 0 {
+		b := reconcilers.Same(o)
+		b.Released = own
+		d.Events = append(d.Events, reconcilers.Change(o, b))
+	}
+	d.Because = []events.Reason{reconcilers.Kept(o, keepers)}
+	return d
 }
 
 // request asks for a child to go; its cause is what took its owner.
@@ -150,12 +165,9 @@ func request(o *projections.Object, foreground bool) reconcilers.Draft {
 	return reconcilers.RequestDeletion(o, b)
 }
 
-// bury removes a pod of which nothing runs.
-func bury(v reconcilers.View, o *projections.Object) reconcilers.Decision {
-	p, ok := v.PodOf(o.Key)
-	if !ok || p.Node == "" || !p.Stopped.IsZero() || stranded(v, p) {
-		return remove(o)
-	}
+// lingering says what a pod waits for of which something may still run.
+func lingering(v reconcilers.View, o *projections.Object) reconcilers.Decision {
+	p, _ := v.PodOf(o.Key)
 	node := events.Key{Resource: events.Nodes, Name: p.Node}
 	why := events.Reason{Code: "Stopping", About: node, What: o.Key.String(), Need: "the node to say that it stopped"}
 	if p.Lost {

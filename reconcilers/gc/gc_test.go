@@ -287,3 +287,71 @@ func TestNothingLeaksNothingVanishes(t *testing.T) {
 		}
 	})
 }
+
+// hold puts a finalizer on an object, or takes what it has off.
+func (k *keeper) hold(o *projections.Object, finalizers string) {
+	b := reconcilers.Same(k.Get(o.Key))
+	b.Object = []byte(`{"metadata":{"name":"` + o.Key.Name + `","finalizers":[` + finalizers + `]},"spec":{"containers":[{"name":"c"}]}}`)
+	k.Do(reconcilers.Change(k.Get(o.Key), b))
+}
+
+// Whatever a deletion has to see to first, the finalizers of others come after it.
+func TestFinalizersComeLast(t *testing.T) {
+	for _, how := range []events.DeletionRequested{{}, {Foreground: true}, {Orphan: true}} {
+		k := newKeeper()
+		d, set := k.family(2)
+		k.hold(d, `"x.io/one"`)
+		k.DeleteWith(d.Key, how)
+		k.Stopped(k.Get(stage.PodKey("p0")))
+		k.settle(t)
+		o := k.Get(d.Key)
+		if o == nil {
+			t.Fatalf("%+v: it is gone", how)
+		}
+		if o.Deletion.Foreground || o.Deletion.Orphan {
+			t.Errorf("%+v: it shows what is done: %+v", how, o.Deletion)
+		}
+		// In the background the owner goes before its children, so these stay while it does.
+		if s := k.Get(set.Key); (s == nil) != how.Foreground || how.Orphan && s.Owner != nil {
+			t.Errorf("%+v: its child is %+v", how, s)
+		}
+		if b := (Reconciler{}).Decide(k.State, d.Key, k.Now).Because; len(b) != 1 || b[0].Code != "FinalizersRemaining" || b[0].What != "x.io/one" {
+			t.Errorf("%+v: because %v", how, b)
+		}
+		k.hold(d, "")
+		k.settle(t)
+		if k.Get(d.Key) != nil {
+			t.Errorf("%+v: nothing keeps it", how)
+		}
+	}
+}
+
+func TestAKeptPodWaitsForBoth(t *testing.T) {
+	k := newKeeper()
+	k.Node("n1", "4", "8Gi")
+	o := k.child(events.Pods, "p", nil)
+	k.hold(o, `"x.io/one"`)
+	k.Assign(o, "n1")
+	k.Delete(o.Key)
+	code := func() events.Code { return Reconciler{}.Decide(k.State, o.Key, k.Now).Because[0].Code }
+	if got := code(); got != "Stopping" {
+		t.Errorf("because %s", got)
+	}
+	k.Stopped(o)
+	k.settle(t)
+	if got := code(); got != "FinalizersRemaining" {
+		t.Errorf("because %s", got)
+	}
+	k.hold(o, "")
+	k.settle(t)
+	if k.Get(o.Key) != nil {
+		t.Error("nothing keeps it")
+	}
+	forced := k.child(events.Pods, "q", nil)
+	k.Assign(forced, "n1")
+	k.DeleteWith(forced.Key, events.DeletionRequested{Force: true})
+	k.settle(t)
+	if k.Get(forced.Key) != nil {
+		t.Error("nobody was to wait for its node")
+	}
+}

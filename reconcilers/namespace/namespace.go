@@ -20,7 +20,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "namespace" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 1 }
+func (Reconciler) Version() int { return 2 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -40,7 +40,7 @@ func contents() []events.Resource {
 }
 
 // waitedFor tells whether a resource's end takes time: the garbage collector
-// carries it out. The others are removed here.
+// carries it out. The others are removed here, but for what has finalizers.
 func waitedFor(r events.Resource) bool {
 	return r == events.Deployments || r == events.ReplicaSets || r == events.Pods
 }
@@ -49,11 +49,10 @@ func waitedFor(r events.Resource) bool {
 func (Reconciler) Writes() []events.Type {
 	out := []events.Type{events.TypeOf(events.Namespaces, events.VerbRemoved)}
 	for _, r := range contents() {
-		verb := events.VerbRemoved
-		if waitedFor(r) {
-			verb = events.VerbDeletionRequested
+		out = append(out, events.TypeOf(r, events.VerbDeletionRequested))
+		if !waitedFor(r) {
+			out = append(out, events.TypeOf(r, events.VerbRemoved))
 		}
-		out = append(out, events.TypeOf(r, verb))
 	}
 	return out
 }
@@ -97,7 +96,9 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 			d.Events = append(d.Events, end(child))
 		}
 	}
-	if left == 0 {
+	if keepers := o.Keepers(); left == 0 && len(keepers) > 0 {
+		d.Because = []events.Reason{reconcilers.Kept(o, keepers)}
+	} else if left == 0 {
 		d.Events = append(d.Events, reconcilers.Remove(o))
 	}
 	return d
@@ -110,7 +111,7 @@ func end(o *projections.Object) reconcilers.Draft {
 	case waitedFor(o.Key.Resource):
 		return reconcilers.RequestDeletion(o, events.DeletionRequested{})
 	}
-	return reconcilers.Remove(o)
+	return reconcilers.Leave(o)
 }
 
 // name says what is still there.
@@ -119,8 +120,10 @@ func name(d *reconcilers.Decision, v reconcilers.View, o *projections.Object) {
 		return
 	}
 	r := events.Reason{Code: "ContentRemaining", About: o.Key, What: string(o.Key.Resource)}
-	if p, ok := v.PodOf(o.Key); ok && o.Key.Resource == events.Pods && p.Node != "" {
+	if p, ok := v.PodOf(o.Key); ok && reconcilers.Lingers(v, o) {
 		r.Need = "node " + p.Node + " to say that it stopped"
+	} else if keepers := o.Keepers(); len(keepers) > 0 {
+		r = reconcilers.Kept(o, keepers)
 	}
 	d.Because = append(d.Because, r)
 }

@@ -160,3 +160,25 @@ func TestEmptiesWhatever(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatHasFinalizersHoldsItUp(t *testing.T) {
+	w := stage.New()
+	w.Apply(shop, `{"metadata":{"name":"shop","finalizers":["x.io/own"]},"spec":{"finalizers":["kubernetes"]}}`)
+	k := events.Key{Resource: events.ConfigMaps, Namespace: "shop", Name: "kept"}
+	w.Apply(k, `{"metadata":{"name":"kept","finalizers":["x.io/one"]}}`)
+	w.Delete(shop)
+	w.Do(Reconciler{}.Decide(w.State, shop, w.Now).Events...)
+	o := w.Get(k)
+	if o == nil || o.Deletion == nil {
+		t.Fatalf("it is to be asked to go: %+v", o)
+	}
+	d := Reconciler{}.Decide(w.State, shop, w.Now)
+	if len(d.Events) > 0 || len(d.Because) != 1 || d.Because[0].Code != "FinalizersRemaining" || d.Because[0].About != k {
+		t.Errorf("%+v", d)
+	}
+	w.Do(reconcilers.Remove(o))
+	d = Reconciler{}.Decide(w.State, shop, w.Now)
+	if len(d.Events) > 0 || len(d.Because) != 1 || d.Because[0].About != shop || d.Because[0].What != "x.io/own" {
+		t.Errorf("its own: %+v", d)
+	}
+}

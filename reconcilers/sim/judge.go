@@ -101,6 +101,9 @@ func (j *judge) buried(e events.Envelope) {
 		}
 	}
 	o := j.l.objects[k]
+	if e.Type.Verb() == events.VerbRemoved && o != nil && o.uid == b.UID && len(o.kept) > 0 {
+		j.w.fail("kept", "%s is removed and has the finalizers %v", k, o.kept)
+	}
 	if e.Type.Verb() != events.VerbDeletionRequested || !strings.HasPrefix(e.Reconciler, "gc/") || o == nil || o.uid != b.UID || o.owner == nil {
 		return
 	}

@@ -32,6 +32,7 @@ type entry struct {
 	uid      events.UID
 	owner    *events.Owner
 	deleting bool
+	kept     []string // its finalizers
 	versions []version
 }
 
@@ -219,6 +220,13 @@ func (l *ledger) joins(e events.Envelope, k events.Key, yes bool) {
 
 func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 	o := l.objects[k]
+	var head struct {
+		Metadata struct {
+			Finalizers []string `json:"finalizers"`
+		} `json:"metadata"`
+	}
+	read(b.Object, &head)
+	o.kept = head.Metadata.Finalizers
 	switch k.Resource {
 	case events.Deployments, events.ReplicaSets:
 		var w workload

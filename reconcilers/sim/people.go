@@ -70,8 +70,8 @@ func (w *World) person(a Action, rng *rand.Rand) bool {
 	q := wire.ChangeRequest{ID: strconv.FormatUint(a.R, 16)}
 	item := wire.Item{Key: x.key()}
 	switch a.Kind {
-	case "many":
-		w.askMany(a.R, rng)
+	case "keep", "many":
+		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany}[a.Kind](a.R, rng)
 		return true
 	case "apply":
 		w.ask(a.R+1, namespaceRequest(x.namespace))

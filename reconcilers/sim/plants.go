@@ -29,6 +29,7 @@ func Plants() []Plant {
 		{Name: "children's names collide", Judge: "names", swap: bend("replicaset", namesakes)},
 		{Name: "garbage collection by name, not uid", Judge: "orphans", swap: bend("gc", byName)},
 		{Name: "a pod is buried at its deadline", Judge: "buried", swap: bend("gc", impatient)},
+		{Name: "a finalizer is not waited for", Judge: "kept", swap: bend("gc", careless)},
 		{Name: "pods that leave are taken for gone", Judge: "place", swap: bend("schedule", early)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
@@ -227,6 +228,15 @@ func impatient(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now t
 		return d
 	}
 	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+}
+
+// careless removes what only its finalizers keep.
+func careless(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	d := r.Decide(v, k, now)
+	if o, ok := v.Get(k); ok && o.Deletion != nil && len(d.Because) > 0 && d.Because[0].Code == "FinalizersRemaining" {
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+	}
+	return d
 }
 
 // early does not see who a pod is, and what it wants, once it is to go.

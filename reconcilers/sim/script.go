@@ -45,7 +45,8 @@ func Script(seed uint64, n int) []Action {
 		}
 	}
 	out = inserted(out, "many", 1+n/50, rand.New(rand.NewPCG(seed, 5)))
-	return inserted(out, "place", n/8, rand.New(rand.NewPCG(seed, 7)))
+	out = inserted(out, "place", n/8, rand.New(rand.NewPCG(seed, 7)))
+	return inserted(out, "keep", n/6, rand.New(rand.NewPCG(seed, 8)))
 }
 
 // inserted is a script with more actions of a kind somewhere in it.

@@ -1,0 +1,34 @@
+package reconcilers
+
+import (
+	"strings"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+)
+
+// Lingers tells whether something of an object may still run: a pod that a node
+// has which is a member and has not said that it stopped, unless somebody asked
+// not to wait for that.
+func Lingers(v View, o *projections.Object) bool {
+	p, ok := v.PodOf(o.Key)
+	if !ok || o.Key.Resource != events.Pods || p.Node == "" || !p.Stopped.IsZero() || o.Deletion != nil && o.Deletion.Force {
+		return false
+	}
+	_, member := v.Get(events.Key{Resource: events.Nodes, Name: p.Node})
+	return member
+}
+
+// Leave drafts the end of an object that nobody waits for but its finalizers.
+func Leave(o *projections.Object) Draft {
+	if len(o.Keepers()) > 0 {
+		return RequestDeletion(o, events.DeletionRequested{})
+	}
+	return Remove(o)
+}
+
+// Kept is the reason of an object that its finalizers keep.
+func Kept(o *projections.Object, keepers []string) events.Reason {
+	return events.Reason{Code: "FinalizersRemaining", About: o.Key, What: strings.Join(keepers, ", "), Need: "whoever put them there to take them off",
+		Fix: "if nobody will any more, take them out of metadata.finalizers; what they stand for is not done then"}
+}

@@ -1,0 +1,75 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+)
+
+// hold is a finalizer that people put on things, and take off again some time.
+const hold = "sim.test/hold"
+
+// keep is somebody who makes what has a finalizer, wants it gone, or lets go of it.
+func (w *World) keep(r uint64, rng *rand.Rand) {
+	x := apps[rng.IntN(len(apps))]
+	k := events.Key{Resource: events.ConfigMaps, Namespace: x.namespace, Name: "kept-" + itoa(rng.IntN(2))}
+	switch rng.IntN(6) {
+	case 0, 1:
+		w.ask(r+1, namespaceRequest(x.namespace))
+		w.ask(r, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(fmt.Sprintf(
+			`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"namespace":%q,"finalizers":[%q]},"data":{"a":"%x"}}`, k.Name, k.Namespace, hold, r%3))}}})
+	case 2:
+		w.ask(r, wire.ChangeRequest{Operation: wire.Delete, Items: []wire.Item{{Key: k}}, Cascade: []string{"", "foreground", "orphan"}[rng.IntN(3)]})
+	case 3: // somebody holds whatever pod or workload there is
+		if o := w.someObject(rng); o != nil && o.Deletion == nil {
+			w.rewrite(r, o, []any{hold})
+		}
+	default:
+		w.letGo(r, 1)
+	}
+}
+
+func (w *World) someObject(rng *rand.Rand) *projections.Object {
+	var all []*projections.Object
+	for _, kind := range []events.Resource{events.Pods, events.ReplicaSets, events.Deployments, events.Namespaces} {
+		for o := range w.newest().List(kind, "") {
+			if kind != events.Namespaces || o.Key.Name == "team" {
+				all = append(all, o)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[rng.IntN(len(all))]
+}
+
+// letGo takes the finalizers off so many objects.
+func (w *World) letGo(id uint64, most int) {
+	for o := range w.newest().All() {
+		if len(o.Keepers()) == 0 {
+			continue
+		}
+		if most--; most < 0 {
+			return
+		}
+		id += 2
+		w.rewrite(id, o, nil)
+	}
+}
+
+// rewrite gives an object other finalizers.
+func (w *World) rewrite(id uint64, o *projections.Object, finalizers []any) {
+	raw := reconcilers.Edit(events.MustBody(o.Typed()), func(object map[string]any) {
+		meta := reconcilers.Field(object, "metadata")
+		delete(meta, "resourceVersion")
+		if meta["finalizers"] = finalizers; finalizers == nil {
+			delete(meta, "finalizers")
+		}
+	})
+	w.ask(id, wire.ChangeRequest{Operation: wire.Replace, Items: []wire.Item{{Object: raw, UID: o.UID}}})
+}
