@@ -38,6 +38,7 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	if os.Geteuid() != 0 {
 		b.Skip("a cluster needs root")
 	}
+	sweepKilled()
 	name := "scale" + strconv.Itoa(os.Getpid()%10000)
 	up := &upCmd{Listen: "127.0.0.1:0", NodeGrace: 40 * time.Second, Hollow: nodes}
 	if nodes > 0 {
@@ -49,12 +50,14 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	up.Pretend.Zones = 10
 	ctx := context.Background()
 	c := &cluster{layout: layout{name, dir, filepath.Join(runDir, name)}, rooms: newRooms(quiet())}
+	it := &scaled{cluster: c, b: b}
+	b.Cleanup(it.down) // also when it fails: before its directory goes
 	say := func(string, ...any) {}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
 		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
-			b.Fatal(err, c.stop())
+			b.Fatal(err)
 		}
 	}
 	cred, err := jetstream.LoadCredential(jetstream.CredentialPath(c.layout.credentials(), personName))
@@ -67,9 +70,22 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	}
 	s := newSession(ctx, globals{RequestTimeout: time.Minute}, &terminal{})
 	s.wires, s.user, s.hangUp = client, cred.User, client.Close
-	it := &scaled{cluster: c, b: b, s: s}
-	b.Cleanup(it.down) // also when it fails: before its directory goes
+	it.s = s
 	return it
+}
+
+// sweepKilled takes away what benchmarks that were killed have left in the machine's directory.
+func sweepKilled() {
+	locks, _ := filepath.Glob(filepath.Join(runDir, "scale*.lock"))
+	for _, lock := range locks {
+		l := layout{run: strings.TrimSuffix(lock, ".lock")}
+		f, err := l.tryLock()
+		if err != nil {
+			continue // it runs
+		}
+		_ = os.RemoveAll(l.run)
+		_ = l.unlock(f)
+	}
 }
 
 // down takes all of it away; once is enough.
@@ -78,7 +94,9 @@ func (c *scaled) down() {
 		return
 	}
 	c.isDown = true
-	c.s.close()
+	if c.s != nil {
+		c.s.close()
+	}
 	if err := c.stop(); err != nil {
 		c.b.Error(err)
 	}

@@ -263,5 +263,6 @@ func (w writer) Submit(ctx context.Context, wish api.Wish) ([]events.Envelope, e
 func (c *cluster) feed(context.Context, *upCmd, func(string, ...any)) error {
 	f := &follow.Feed{Wires: c.server.Wires(), Source: c.view, Holds: func() bool { return true }, Logger: c.logger}
 	c.background("feed", f.Run)
+	c.pace()
 	return nil
 }
