@@ -46,12 +46,12 @@ func (c *waitCmd) Run(ctx context.Context, s *session) error {
 		goal.once = c.Timeout == 0
 		goals = append(goals, goal)
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.patience(s))
+	defer cancel()
 	keys, err := c.keys(ctx, s, goals[0])
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.patience(s))
-	defer cancel()
 	for _, goal := range goals {
 		if err := c.await(ctx, s, keys, goal); err != nil {
 			return err
@@ -105,7 +105,7 @@ func (c *waitCmd) patience(s *session) time.Duration {
 
 func (c *waitCmd) keys(ctx context.Context, s *session, g goal) ([]events.Key, error) {
 	if c.Selector != "" || c.All {
-		items, err := (&deleteCmd{Selector: c.Selector, All: c.All, What: c.What}).matching(ctx, s)
+		items, err := c.matching(ctx, s, g)
 		if err == nil && len(items) == 0 && g.kind != goalDelete {
 			err = errors.New("no matching resources found")
 		}
@@ -113,6 +113,19 @@ func (c *waitCmd) keys(ctx context.Context, s *session, g goal) ([]events.Key, e
 	}
 	items, err := s.items(ctx, c.files, c.What)
 	return itemKeys(items), err
+}
+
+// matching is what the selector finds; what shall be created is waited for until there is some of it.
+func (c *waitCmd) matching(ctx context.Context, s *session, g goal) ([]wire.Item, error) {
+	for {
+		items, err := (&deleteCmd{Selector: c.Selector, All: c.All, What: c.What}).matching(ctx, s)
+		if err != nil || len(items) > 0 || g.kind != goalCreate || g.once {
+			return items, err
+		}
+		if sleep(ctx, lookAgain); ctx.Err() != nil {
+			return nil, errTimedOut
+		}
+	}
 }
 
 func itemKeys(items []wire.Item) []events.Key {
