@@ -62,6 +62,11 @@ const (
 	RoleBindings        Resource = "rolebindings.rbac.authorization.k8s.io"
 	ClusterRoles        Resource = "clusterroles.rbac.authorization.k8s.io"
 	ClusterRoleBindings Resource = "clusterrolebindings.rbac.authorization.k8s.io"
+
+	MutatingWebhooks   Resource = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+	ValidatingWebhooks Resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
+	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 )
 
 // Key names an object: where it lives in the log and in every table.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -48,6 +49,10 @@ var Kinds = []Kind{
 	{RoleBindings, rbacv1.GroupName, "v1", "RoleBinding", "rolebinding", nil, true, false, func() Object { return &rbacv1.RoleBinding{} }},
 	{ClusterRoles, rbacv1.GroupName, "v1", "ClusterRole", "clusterrole", nil, false, false, func() Object { return &rbacv1.ClusterRole{} }},
 	{ClusterRoleBindings, rbacv1.GroupName, "v1", "ClusterRoleBinding", "clusterrolebinding", nil, false, false, func() Object { return &rbacv1.ClusterRoleBinding{} }},
+	{MutatingWebhooks, admissionv1.GroupName, "v1", "MutatingWebhookConfiguration", "mutatingwebhookconfiguration", nil, false, false, func() Object { return &admissionv1.MutatingWebhookConfiguration{} }},
+	{ValidatingWebhooks, admissionv1.GroupName, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfiguration", nil, false, false, func() Object { return &admissionv1.ValidatingWebhookConfiguration{} }},
+	{Policies, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicy{} }},
+	{PolicyBindings, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, true, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, true, func() Object { return &discoveryv1.EndpointSlice{} }},
 }

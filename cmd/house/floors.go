@@ -40,6 +40,8 @@ var plan = map[string]room{
 	"gateway/vault":          {2, part},
 	"gateway/badge":          {2, part},
 	"gateway/undo":           {2, pure},
+	"gateway/policy":         {2, part},
+	"gateway/webhook":        {3, shell},
 	"gateway":                {3, shell},
 	"gateway/kube/authority": {2, part},
 	"gateway/kube/schema":    {2, part},
@@ -126,7 +128,7 @@ func (p *Package) eachImport(ask func(*File, *ast.ImportSpec, string) []Finding)
 // exclusive names the foreign modules that only one place, or program, may know.
 var exclusive = map[string][]string{
 	"github.com/nats-io/":    {"bus/jetstream"},
-	"k8s.io/apiserver/":      {"gateway/kube"},
+	"k8s.io/apiserver/":      {"gateway/kube", "gateway/policy", "gateway/webhook"},
 	"github.com/containerd/": {"node/containerd", "node/shim/cmd"}, // the shim is a program of its own
 }
 

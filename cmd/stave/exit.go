@@ -41,12 +41,18 @@ type statusError struct{ metav1.Status }
 
 // Error is what kubectl prints; what is invalid has a line for each field.
 func (e *statusError) Error() string {
+	if e.Reason == "" { // a webhook's no
+		return "Error from server: " + e.Message
+	}
 	if e.Reason != metav1.StatusReasonInvalid || e.Details == nil || len(e.Details.Causes) == 0 {
 		return fmt.Sprintf("Error from server (%s): %s", e.Reason, e.Message)
 	}
 	var fields []string
 	for _, c := range e.Details.Causes {
-		fields = append(fields, c.Field+": "+c.Message)
+		if c.Field != "" { // a policy's no is about no field
+			c.Message = c.Field + ": " + c.Message
+		}
+		fields = append(fields, c.Message)
 	}
 	said := fmt.Sprintf("The %s %q is invalid: ", e.Details.Kind, e.Details.Name)
 	if len(fields) == 1 {

@@ -213,6 +213,13 @@ func (s *session) forward(ctx context.Context, conn net.Conn, f forwarding) erro
 	if err != nil {
 		return err
 	}
+	return carry(ctx, stream, conn)
+}
+
+// carry joins a connection to a stream of a node until one of them ends.
+func carry(ctx context.Context, stream bus.Stream, conn net.Conn) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	defer stream.Close()
 	go carryOut(ctx, stream, conn)
 	for {

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo, probed, inside := testImage(t, "echo"), testImage(t, "probed"), testImage(t, "inside")
+	echo, probed, inside, guard := testImage(t, "echo"), testImage(t, "probed"), testImage(t, "inside"), testImage(t, "guard")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
@@ -56,13 +56,14 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ECHO_IMAGE", echo)
 			e.Setenv("PROBED_IMAGE", probed)
 			e.Setenv("INSIDE_IMAGE", inside)
+			e.Setenv("GUARD_IMAGE", guard)
 			return newWorld(e, registry.HostsDir, seeds)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"listen": listen, "power": power, "upgrades": upgrades,
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
 			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "requests": requests, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
-			"smalldisk": smalldisk, "neighbour": neighbour, "atease": atease, "logsbound": logsbound,
+			"smalldisk": smalldisk, "neighbour": neighbour, "atease": atease, "logsbound": logsbound, "certificate": certificate,
 		},
 	})
 }

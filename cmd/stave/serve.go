@@ -15,6 +15,7 @@ import (
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/vault"
+	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
@@ -46,7 +47,8 @@ type cluster struct {
 	loop   *run.Loop
 	door   *api.Server
 	vault  *vault.Vault
-	tokens *badge.Keys // for pods
+	tokens *badge.Keys    // for pods
+	asked  *webhook.Chain // about what clients want
 	kube   kubeDoor
 	name   string               // of this machine's node
 	agent  jetstream.Credential // of its agent
@@ -240,9 +242,12 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 	return err
 }
 
-func (c *cluster) openDoor(_ context.Context, _ *upCmd, _ func(string, ...any)) error {
+func (c *cluster) openDoor(ctx context.Context, _ *upCmd, _ func(string, ...any)) error {
+	if err := c.openChain(ctx); err != nil {
+		return err
+	}
 	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Tokens: c.tokens, Fork: forked,
-		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held})
+		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held, Reviewer: c.asked})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)
 	}

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -30,6 +31,15 @@ func Default(o events.Object) {
 		defaultBinding(o.Subjects, &o.RoleRef)
 	case *rbacv1.ClusterRoleBinding:
 		defaultBinding(o.Subjects, &o.RoleRef)
+	case *admissionv1.MutatingWebhookConfiguration:
+		defaultMutating(o)
+	case *admissionv1.ValidatingWebhookConfiguration:
+		defaultValidating(o)
+	case *admissionv1.ValidatingAdmissionPolicy:
+		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
+		defaultMatch(o.Spec.MatchConstraints)
+	case *admissionv1.ValidatingAdmissionPolicyBinding:
+		defaultMatch(o.Spec.MatchResources)
 	case *appsv1.Deployment:
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:

@@ -126,6 +126,13 @@ var honoured = map[events.Resource]verdict{
 	events.RoleBindings:        object(map[string]verdict{"subjects": {}, "roleRef": {}}),
 	events.ClusterRoles:        object(map[string]verdict{"rules": {}, "aggregationRule": {}}),
 	events.ClusterRoleBindings: object(map[string]verdict{"subjects": {}, "roleRef": {}}),
+	events.MutatingWebhooks:    object(map[string]verdict{"webhooks": {}}),
+	events.ValidatingWebhooks:  object(map[string]verdict{"webhooks": {}}),
+	events.Policies: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"paramKind": {}, "matchConstraints": {}, "validations": {}, "failurePolicy": {}, "matchConditions": {}, "variables": {},
+		"auditAnnotations": {warn: "there is no audit log: they are evaluated and go nowhere"}}}}),
+	events.PolicyBindings: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"policyName": {}, "paramRef": {}, "matchResources": {}, "validationActions": {}}}}),
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),

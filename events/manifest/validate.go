@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -31,6 +32,14 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "Role", "ClusterRole")...)
 	case *rbacv1.ClusterRoleBinding:
 		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "ClusterRole")...)
+	case *admissionv1.MutatingWebhookConfiguration:
+		errs = append(errs, validateMutating(o)...)
+	case *admissionv1.ValidatingWebhookConfiguration:
+		errs = append(errs, validateValidating(o)...)
+	case *admissionv1.ValidatingAdmissionPolicy:
+		errs = append(errs, validatePolicy(&o.Spec, field.NewPath("spec"))...)
+	case *admissionv1.ValidatingAdmissionPolicyBinding:
+		errs = append(errs, validatePolicyBinding(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Pod:
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Service:

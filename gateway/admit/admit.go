@@ -43,6 +43,8 @@ type Request struct {
 	Op events.OpID
 	// Finalize writes the finalizers of a namespace's spec, which no other write does.
 	Finalize bool
+	// Reviewed is what webhooks and policies said of the request; nil: nobody was asked.
+	Reviewed *Reviewed
 	// Held are node ports that something outside of the cluster has on this
 	// machine, and what; nil where nobody knows.
 	Held map[Port]string
@@ -52,6 +54,9 @@ type Request struct {
 // or the request is refused.
 type Outcome struct {
 	Drafts []reconcilers.Draft
+	// Moved says that the object is another one than webhooks and policies were
+	// shown: ask them again. Nothing else of the outcome counts then.
+	Moved bool
 	// Result has everything but the sequence of an event that is yet to be
 	// appended and the object as it will be.
 	Result wire.Result
@@ -103,6 +108,9 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 	if out, done := landed(v, r); done {
 		return out
 	}
+	if out, done := answered(v, r); done {
+		return out
+	}
 	var out Outcome
 	var err *refusal
 	switch r.Operation {
@@ -120,6 +128,9 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 			out.Result.Key = KeyOf(r.Item)
 		}
 		out.Drafts, out.Result.Outcome, out.Result.Error = nil, "", err.status()
+	}
+	if r.Reviewed != nil {
+		out.Result.Warnings = append(out.Result.Warnings, r.Reviewed.Warnings...)
 	}
 	return out
 }

@@ -21,6 +21,9 @@ type Whole struct {
 	Order []int
 	// Refused is how many requests are refused.
 	Refused int
+	// Moved says that some are of objects which changed since webhooks and policies
+	// were asked; nothing else counts then.
+	Moved bool
 }
 
 // Drafts are those of all outcomes, in the order in which they are appended.
@@ -59,6 +62,7 @@ func Together(v projections.State, rs []Request, now time.Time) Whole {
 		if out.Result.Error != nil {
 			w.Refused++
 		}
+		w.Moved = w.Moved || out.Moved
 		v = Imagine(v, rs[i].Op, out.Drafts, now)
 		w.Outcomes[i] = out
 	}

@@ -100,6 +100,9 @@ func (w *writing) create() (Outcome, *refusal) {
 		r.causes = []metav1.StatusCause{{Type: metav1.CauseTypeFieldValueInvalid, Message: r.message, Field: "metadata.resourceVersion"}}
 		return Outcome{}, r
 	}
+	if err := w.revise(); err != nil {
+		return Outcome{}, err
+	}
 	manifest.Default(w.next)
 	if err := w.check(nil); err != nil {
 		return Outcome{}, err
@@ -176,6 +179,9 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		}
 	}
 	carry(before, w.next)
+	if err := w.revise(); err != nil {
+		return Outcome{}, err
+	}
 	w.keepSpecFinalizers(before)
 	w.forgetGiven(old)
 	manifest.Default(w.next)

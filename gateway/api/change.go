@@ -78,7 +78,20 @@ func (s *Server) answered(ctx context.Context, reply wire.ChangeReply, last even
 
 func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) wire.Result {
 	ask, id := s.asking(actor, req, i, item)
-	key := admit.KeyOf(item)
+	for range reviewTries {
+		reviewed, err := s.reviewedOne(ctx, actor, ask)
+		if err != nil {
+			return wire.Result{Key: admit.KeyOf(item), Error: statusOf(err)}
+		}
+		if out := s.submitOne(ctx, actor, reviewed, id); !out.Moved {
+			return out.Result
+		}
+	}
+	return wire.Result{Key: admit.KeyOf(item), Error: statusOf(errStillMoving)}
+}
+
+func (s *Server) submitOne(ctx context.Context, actor events.Actor, ask admit.Request, id string) admit.Outcome {
+	key, req := admit.KeyOf(ask.Item), ask.ChangeRequest
 	var out admit.Outcome
 	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID), Together: true,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
@@ -86,12 +99,12 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 			return out.Drafts, nil
 		}})
 	if err != nil {
-		return wire.Result{Key: key, Error: statusOf(fmt.Errorf("%s %s: %w", req.Operation, key, err))}
+		return admit.Outcome{Result: wire.Result{Key: key, Error: statusOf(fmt.Errorf("%s %s: %w", req.Operation, key, err))}}
 	}
 	if len(made) > 0 {
 		out.Result.Seq = made[len(made)-1].Seq
 	}
-	return out.Result
+	return out
 }
 
 // asking is what admission is asked about an item, and the id of its wish.
@@ -116,20 +129,14 @@ func (s *Server) held(k events.Key) map[admit.Port]string {
 // goes through, on a fork of the writer's view that the items before it have
 // changed, so that a namespace and what lies in it can be tried together.
 func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.ChangeRequest) ([]wire.Result, error) {
-	var v projections.State
-	var now time.Time
-	_, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Message: req.Message,
-		Decide: func(view projections.State, at time.Time) ([]reconcilers.Draft, error) {
-			v, now = view, at // the rest need not hold up the writer
-			return nil, nil
-		}})
+	v, now, err := s.writersView(ctx, actor, req)
 	if err != nil {
 		return nil, fmt.Errorf("dry run: %w", err)
 	}
 	var results []wire.Result
 	for i, item := range req.Items {
 		ask, _ := s.asking(actor, req, i, item)
-		out := admit.Admit(v, ask, now)
+		ask, out := s.reviewed(ctx, actor, v, ask, now)
 		v = admit.Imagine(v, ask.Op, out.Drafts, now)
 		if err := s.fillObject(v, &out.Result, now); err != nil {
 			return nil, err
@@ -137,6 +144,17 @@ func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.Chan
 		results = append(results, out.Result)
 	}
 	return results, nil
+}
+
+// writersView is what the writer decides on now. What is done with it need not
+// hold the writer up.
+func (s *Server) writersView(ctx context.Context, actor events.Actor, req wire.ChangeRequest) (v projections.State, now time.Time, err error) {
+	_, err = s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Message: req.Message,
+		Decide: func(view projections.State, at time.Time) ([]reconcilers.Draft, error) {
+			v, now = view, at
+			return nil, nil
+		}})
+	return v, now, err
 }
 
 func (s *Server) fillObjects(v projections.State, results []wire.Result) error {

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/bus"
@@ -95,6 +96,8 @@ type Options struct {
 	Version string
 	Address string
 	Now     func() time.Time
+	// Reviewer is asked about changes before they are admitted; nil: nobody is.
+	Reviewer Reviewer
 	// Held are the node ports that something outside of the cluster has on this
 	// machine, and what; nil: nobody looks.
 	Held func() map[admit.Port]string
@@ -213,7 +216,10 @@ func statusOf(err error) *metav1.Status {
 	var bad badRequest
 	var no forbidden
 	var horizon *bus.HorizonError
+	var said *apierrors.StatusError
 	switch {
+	case errors.As(err, &said):
+		return &said.ErrStatus
 	case errors.As(err, &horizon):
 		st.Reason, st.Code = metav1.StatusReasonExpired, 410
 	case errors.As(err, &no):

@@ -23,12 +23,13 @@ type whole struct {
 	asks  []admit.Request
 	actor events.Actor
 
-	out    admit.Whole
-	pruned []admit.Outcome
-	moved  []wire.Moved      // of what should not have
-	past   bool              // it landed before: this is a retry
-	view   projections.State // what it was decided on
-	now    time.Time
+	out     admit.Whole
+	pruned  []admit.Outcome
+	pruning map[events.Key]bool // what may be pruned, as webhooks and policies were asked; nil: they were not
+	moved   []wire.Moved        // of what should not have
+	past    bool                // it landed before: this is a retry
+	view    projections.State   // what it was decided on
+	now     time.Time
 }
 
 // changeWhole decides all items and what is pruned beside them, and appends what
@@ -39,7 +40,7 @@ func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.C
 		ask, _ := s.asking(actor, req, i, item)
 		w.asks = append(w.asks, ask)
 	}
-	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Message: req.Message, Change: events.ChangeID(req.ID), Decide: w.decide})
+	made, err := w.submit(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s %d objects: %w", req.Operation, len(req.Items), err)
 	}
@@ -81,12 +82,15 @@ func (w *whole) decide(v projections.State, now time.Time) ([]reconcilers.Draft,
 		return nil, nil
 	}
 	w.out = admit.Together(v, w.asks, now)
-	if w.out.Refused > 0 {
+	if w.out.Refused > 0 || w.out.Moved {
 		return nil, nil
 	}
 	drafts := w.out.Drafts()
 	if w.req.Prune {
 		w.prune(v, now)
+		if w.out.Moved = w.unreviewed(); w.out.Moved {
+			return nil, nil
+		}
 		for _, p := range w.pruned {
 			drafts = append(drafts, p.Drafts...)
 		}

@@ -8,16 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/projections"
 )
-
-// whoOf is a user as the rules know one.
-func whoOf(u user.Info) rbac.Who { return rbac.Who{Name: u.GetName(), Groups: u.GetGroups()} }
 
 // whatOf is a request as the rules know one.
 func whatOf(i *request.RequestInfo) rbac.What {
@@ -45,7 +42,7 @@ func (s *Server) may(u user.Info, i *request.RequestInfo) error {
 }
 
 func (s *Server) mayDo(u user.Info, what rbac.What) error {
-	if ok, _ := rbac.Allowed(s.Views.Durable(), whoOf(u), what); ok {
+	if ok, _ := rbac.Allowed(s.Views.Durable(), policy.WhoOf(u), what); ok {
 		return nil
 	}
 	return refused(u, what)
@@ -69,22 +66,6 @@ func refused(u user.Info, what rbac.What) error {
 		words(whose+" resource \""+resource+"\" in API group \""+what.Group+"\" "+where))
 }
 
-// further answers what handlers ask beside the request itself: may a patch of what
-// is not there make it?
-type further struct{ *Server }
-
-// Authorize implements authorizer.UnconditionalAuthorizer.
-func (f further) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
-	what := rbac.What{Verb: a.GetVerb(), Path: a.GetPath()}
-	if a.IsResourceRequest() {
-		what = rbac.What{Verb: a.GetVerb(), Group: a.GetAPIGroup(), Resource: a.GetResource(), Subresource: a.GetSubresource(), Name: a.GetName(), Namespace: a.GetNamespace()}
-	}
-	if ok, reason := rbac.Allowed(f.Views.Durable(), whoOf(a.GetUser()), what); ok {
-		return authorizer.DecisionAllow, reason, nil
-	}
-	return authorizer.DecisionNoOpinion, "", nil
-}
-
 // escalating asks, on the writer's own view, whether who writes a role or binding
 // has all that it gives.
 func (o *objects) escalating(ctx context.Context, old, next events.Object) func(projections.State) error {
@@ -93,7 +74,7 @@ func (o *objects) escalating(ctx context.Context, old, next events.Object) func(
 		return nil
 	}
 	return func(v projections.State) error {
-		if err := rbac.MayWrite(v, whoOf(u), old, next); err != nil {
+		if err := rbac.MayWrite(v, policy.WhoOf(u), old, next); err != nil {
 			return apierrors.NewForbidden(o.resource(), next.GetName(), err)
 		}
 		return nil

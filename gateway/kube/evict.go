@@ -33,7 +33,7 @@ func (v *verbs) addEviction(k events.Kind, of *objects) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, "eviction", "create", handlers.CreateNamedResource(eviction{of}, scope, nil))
+	v.set(k, "eviction", "create", handlers.CreateNamedResource(eviction{of}, scope, v.server.Admission))
 	return nil
 }
 

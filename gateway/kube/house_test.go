@@ -20,6 +20,7 @@ import (
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/gateway/vault"
+	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
@@ -115,8 +116,12 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
+	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		h.Fatal(err)
+	}
 	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Cluster: "test", Version: "1",
-		Domain: "cluster.local", Now: time.Now, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
+		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	h.close = func() {

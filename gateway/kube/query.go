@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // query reads options out of a request's query, as they stand in the types of
@@ -58,6 +59,24 @@ func logOptions(v url.Values) (corev1.PodLogOptions, error) {
 		o.Stream = &s
 	}
 	return o, q.err
+}
+
+// streamOptions are what a connection to a pod is asked with, as an object.
+func streamOptions(part string, v url.Values) runtime.Object {
+	o := execOptions(v)
+	switch part {
+	case "exec":
+		return &o
+	case "attach":
+		return &corev1.PodAttachOptions{Container: o.Container, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, TTY: o.TTY}
+	}
+	forward := &corev1.PodPortForwardOptions{}
+	for _, p := range v["ports"] {
+		if n, err := strconv.ParseInt(p, 10, 32); err == nil {
+			forward.Ports = append(forward.Ports, int32(n))
+		}
+	}
+	return forward
 }
 
 func execOptions(v url.Values) corev1.PodExecOptions {

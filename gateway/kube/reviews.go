@@ -10,6 +10,7 @@ import (
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
+	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/rbac"
 )
 
@@ -42,7 +43,7 @@ func (s *Server) allowed(who rbac.Who, r *authorizationv1.ResourceAttributes, n 
 func (s *Server) reviewOwnAccess(ctx context.Context, r *authorizationv1.SelfSubjectAccessReview) error {
 	u, err := userOf(ctx)
 	if err == nil {
-		r.Status, err = s.allowed(whoOf(u), r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+		r.Status, err = s.allowed(policy.WhoOf(u), r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
 	}
 	return err
 }
@@ -79,7 +80,7 @@ func (s *Server) reviewOwnRules(ctx context.Context, r *authorizationv1.SelfSubj
 		return err
 	}
 	r.Status = authorizationv1.SubjectRulesReviewStatus{ResourceRules: []authorizationv1.ResourceRule{}, NonResourceRules: []authorizationv1.NonResourceRule{}}
-	for _, rule := range rbac.Rules(s.Views.Durable(), whoOf(u), r.Spec.Namespace) {
+	for _, rule := range rbac.Rules(s.Views.Durable(), policy.WhoOf(u), r.Spec.Namespace) {
 		if len(rule.NonResourceURLs) > 0 {
 			r.Status.NonResourceRules = append(r.Status.NonResourceRules, authorizationv1.NonResourceRule{Verbs: rule.Verbs, NonResourceURLs: rule.NonResourceURLs})
 			continue

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
@@ -78,6 +79,8 @@ type Options struct {
 	Domain    string // of the cluster's names
 	Now       func() time.Time
 	Logger    *slog.Logger
+	// Admission is asked about every write before admission of our own; nil: nobody is.
+	Admission admission.Interface
 	// Held are the node ports that something outside of the cluster has on this machine; nil: nobody looks.
 	Held func() map[admit.Port]string
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	kubeschema "github.com/stave-run/stave/gateway/kube/schema"
+	"github.com/stave-run/stave/gateway/policy"
 )
 
 // patchTypes are the patches that are taken.
@@ -81,11 +82,11 @@ func (v *verbs) addKind(k events.Kind) error {
 	if k.Derived {
 		return nil
 	}
-	v.set(k, "", "create", handlers.CreateResource(objects, scope, nil))
-	v.set(k, "", "update", handlers.UpdateResource(objects, scope, nil))
-	v.set(k, "", "patch", handlers.PatchResource(objects, scope, nil, patchTypes))
-	v.set(k, "", "delete", handlers.DeleteResource(objects, true, scope, nil))
-	v.set(k, "", "deletecollection", handlers.DeleteCollection(objects, true, scope, nil))
+	v.set(k, "", "create", handlers.CreateResource(objects, scope, v.server.Admission))
+	v.set(k, "", "update", handlers.UpdateResource(objects, scope, v.server.Admission))
+	v.set(k, "", "patch", handlers.PatchResource(objects, scope, v.server.Admission, patchTypes))
+	v.set(k, "", "delete", handlers.DeleteResource(objects, true, scope, v.server.Admission))
+	v.set(k, "", "deletecollection", handlers.DeleteCollection(objects, true, scope, v.server.Admission))
 	return v.addParts(k, objects)
 }
 
@@ -110,7 +111,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 		if err != nil {
 			return err
 		}
-		v.set(k, "token", "create", handlers.CreateNamedResource(part, scope, nil))
+		v.set(k, "token", "create", handlers.CreateNamedResource(part, scope, v.server.Admission))
 	}
 	if !scalable[k.Resource] {
 		return nil
@@ -121,8 +122,8 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	}
 	part := scale{of}
 	v.set(k, "scale", "get", handlers.GetResource(part, scope))
-	v.set(k, "scale", "update", handlers.UpdateResource(part, scope, nil))
-	v.set(k, "scale", "patch", handlers.PatchResource(part, scope, nil, patchTypes))
+	v.set(k, "scale", "update", handlers.UpdateResource(part, scope, v.server.Admission))
+	v.set(k, "scale", "patch", handlers.PatchResource(part, scope, v.server.Admission, patchTypes))
 	return nil
 }
 
@@ -143,7 +144,7 @@ func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, t
 		Namer:      handlers.ContextBasedNaming{Namer: meta.NewAccessor(), ClusterScoped: !k.Namespaced},
 		Serializer: v.server.codecs, ParameterCodec: runtime.NewParameterCodec(s),
 		Creater: s, Convertor: s, Defaulter: s, Typer: s, UnsafeConvertor: s,
-		Authorizer:               further{v.server},
+		Authorizer:               policy.Rights(v.server.Views.Durable),
 		EquivalentResourceMapper: runtime.NewEquivalentResourceRegistry(),
 		TableConvertor:           table, FieldManager: managers,
 		Resource: gvrOf(k), Kind: kind, Subresource: sub,

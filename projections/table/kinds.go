@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -48,6 +49,18 @@ var printers = map[events.Resource]printer{
 	events.ClusterRoleBindings: {cols("NAME ROLE AGE", "USERS", "GROUPS", "SERVICEACCOUNTS"), rowOf(func(o *rbacv1.ClusterRoleBinding, age string, _ time.Time) []string {
 		return bindingRow(o.Name, o.RoleRef, age, o.Subjects)
 	})},
+	events.MutatingWebhooks: {cols("NAME WEBHOOKS AGE"), rowOf(func(o *admissionv1.MutatingWebhookConfiguration, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Webhooks)), age}
+	})},
+	events.ValidatingWebhooks: {cols("NAME WEBHOOKS AGE"), rowOf(func(o *admissionv1.ValidatingWebhookConfiguration, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Webhooks)), age}
+	})},
+	events.Policies: {cols("NAME VALIDATIONS PARAMKIND AGE"), rowOf(func(o *admissionv1.ValidatingAdmissionPolicy, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Spec.Validations)), paramKind(o.Spec.ParamKind), age}
+	})},
+	events.PolicyBindings: {cols("NAME POLICYNAME PARAMREF AGE"), rowOf(func(o *admissionv1.ValidatingAdmissionPolicyBinding, age string, _ time.Time) []string {
+		return []string{o.Name, o.Spec.PolicyName, paramRef(o.Spec.ParamRef), age}
+	})},
 	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
 	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},
 	events.Services: {cols("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE", "SELECTOR"), rowOf(func(o *corev1.Service, age string, _ time.Time) []string {
@@ -85,6 +98,28 @@ func orNone(s string) string {
 		return none
 	}
 	return s
+}
+
+// unset is what kubectl prints for a policy's parameters that there are none of.
+const unset = "<unset>"
+
+func paramKind(k *admissionv1.ParamKind) string {
+	if k == nil {
+		return unset
+	}
+	return k.APIVersion + "/" + k.Kind
+}
+
+func paramRef(r *admissionv1.ParamRef) string {
+	switch {
+	case r == nil:
+		return unset
+	case r.Name == "":
+		return selectorText(r.Selector)
+	case r.Namespace == "":
+		return r.Name
+	}
+	return r.Namespace + "/" + r.Name
 }
 
 func wanted(n *int32) int32 {

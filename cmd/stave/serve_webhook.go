@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/bus/jetstream"
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/webhook"
+	"github.com/stave-run/stave/gateway/wire"
+)
+
+// openChain makes whom both doors ask about changes. Connections to webhooks that
+// run in pods end with the server.
+func (c *cluster) openChain(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.onClose(func() error { cancel(); return nil })
+	var err error
+	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger,
+		Dial: func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
+			return c.dialPod(ctx, pod, port)
+		}})
+	return err
+}
+
+// dialPod connects to a port of a pod by way of its node's agent.
+func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.Conn, error) {
+	o, _ := c.view.Durable().Object(k, time.Now())
+	pod, ok := o.(*corev1.Pod)
+	if !ok || pod.Spec.NodeName == "" {
+		return nil, fmt.Errorf("connect to %s: it is not there, or on no node", k)
+	}
+	stream, err := c.server.Wires().Dial(ctx, wire.NodeSubject(jetstream.WiresUser, pod.Spec.NodeName, wire.NodeForward),
+		events.MustBody(wire.ForwardRequest{Namespace: k.Namespace, Pod: k.Name, UID: events.UID(pod.UID), Port: port}))
+	if err != nil {
+		return nil, fmt.Errorf("reach node %s: %w", pod.Spec.NodeName, err)
+	}
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		if err := carry(ctx, stream, far); err != nil {
+			c.logger.Debug("connection to a webhook's pod ended", "pod", k.String(), "port", port, "error", err)
+		}
+	}()
+	return near, nil
+}

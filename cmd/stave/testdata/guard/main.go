@@ -1,0 +1,69 @@
+// Command guard is an admission webhook in a pod. It serves HTTPS on 8443 with
+// the certificate in /tls: /see adds a word to ConfigMaps, /bar refuses those that
+// are bad, and every deletion.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+type review struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Request    *request       `json:"request,omitempty"`
+	Response   map[string]any `json:"response,omitempty"`
+}
+
+type request struct {
+	UID       string `json:"uid"`
+	Name      string `json:"name"`
+	Operation string `json:"operation"`
+	UserInfo  struct {
+		Username string `json:"username"`
+	} `json:"userInfo"`
+	Object struct {
+		Data map[string]string `json:"data"`
+	} `json:"object"`
+}
+
+func main() {
+	http.HandleFunc("POST /see", answering(see))
+	http.HandleFunc("POST /bar", answering(bar))
+	server := &http.Server{Addr: ":8443", ReadHeaderTimeout: 10 * time.Second}
+	fmt.Println(server.ListenAndServeTLS("/tls/tls.crt", "/tls/tls.key"))
+	os.Exit(1)
+}
+
+func answering(answer func(*request) map[string]any) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var v review
+		if err := json.NewDecoder(r.Body).Decode(&v); err != nil || v.Request == nil {
+			http.Error(w, fmt.Sprint(err), http.StatusBadRequest)
+			return
+		}
+		fmt.Println(r.URL.Path, v.Request.Operation, v.Request.Name, "by", v.Request.UserInfo.Username)
+		v.Response = answer(v.Request)
+		v.Response["uid"] = v.Request.UID
+		v.Request = nil
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v) // who left needs no answer
+	}
+}
+
+func see(r *request) map[string]any {
+	if r.Object.Data == nil || r.Object.Data["seen"] != "" {
+		return map[string]any{"allowed": true}
+	}
+	return map[string]any{"allowed": true, "patchType": "JSONPatch", "patch": []byte(`[{"op":"add","path":"/data/seen","value":"yes"}]`)}
+}
+
+func bar(r *request) map[string]any {
+	if r.Operation == "DELETE" || r.Object.Data["bad"] != "" {
+		return map[string]any{"allowed": false, "status": map[string]any{"message": "not while I am here"}}
+	}
+	return map[string]any{"allowed": true, "warnings": []string{"looked at " + r.Name}}
+}

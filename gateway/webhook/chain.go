@@ -1,0 +1,137 @@
+// Package webhook asks a cluster's admission webhooks and policies about what
+// clients want, before the one writer does. Both doors stand behind it: a
+// mutating webhook may change an object, a policy and a validating webhook may
+// refuse it. With none configured it costs three looks into a table.
+//
+// Order, as in Kubernetes: mutating webhooks, by the name of their configuration
+// and then as they stand in it; policies; validating webhooks, all at once.
+//
+// What reconcilers decide is not asked about: a decision is a function of the log
+// and must not wait for somebody outside. docs/adr/0050-webhooks.md has the rest.
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	registrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	webhookutil "k8s.io/apiserver/pkg/util/webhook"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/policy"
+	"github.com/stave-run/stave/projections"
+)
+
+// Options are what a chain needs.
+type Options struct {
+	// View is the newest state that requests are looked at in.
+	View func() projections.State
+	// Dial connects to a TCP port of a pod, wherever it runs.
+	Dial   func(ctx context.Context, pod events.Key, port uint16) (net.Conn, error)
+	Logger *slog.Logger
+}
+
+// Chain is all who are asked. It may be used by many at once.
+type Chain struct {
+	Options
+	policies   policy.Engine
+	conditions conditions
+	clients    webhookutil.ClientManager
+	rights     policy.Rights
+}
+
+var (
+	_ admission.MutationInterface   = &Chain{}
+	_ admission.ValidationInterface = &Chain{}
+)
+
+// New makes a chain. Its error is a broken build's.
+func New(o Options) (*Chain, error) {
+	c := &Chain{Options: o, rights: policy.Rights(o.View)}
+	var err error
+	c.clients, err = webhookutil.NewClientManager([]schema.GroupVersion{admissionv1.SchemeGroupVersion}, admissionv1.AddToScheme)
+	if err != nil {
+		return nil, fmt.Errorf("make webhook clients: %w", err)
+	}
+	c.clients.SetAuthenticationInfoResolver(places{c})
+	c.clients.SetServiceResolver(places{c})
+	return c, nil
+}
+
+// Asks tells whether anybody is to be asked about anything.
+func (c *Chain) Asks() bool { return asks(c.View()) }
+
+func asks(v projections.State) bool {
+	return slices.ContainsFunc([]events.Resource{events.MutatingWebhooks, events.Policies, events.ValidatingWebhooks}, func(r events.Resource) bool {
+		for range v.List(r, "") {
+			return true
+		}
+		return false
+	})
+}
+
+// Handles implements admission.Interface: which requests matter is each one's own.
+func (c *Chain) Handles(admission.Operation) bool { return true }
+
+// hook is a webhook of either kind.
+type hook struct {
+	registrationv1.ValidatingWebhook
+	configuration string
+	changed       events.Seq // of its configuration
+	again         bool       // asked once more when a later one changed the object
+}
+
+// hooks are the webhooks of a kind, in their order.
+func hooks(v projections.State, r events.Resource) []hook {
+	var out []hook
+	for o := range v.List(r, "") {
+		switch c := o.Typed().(type) {
+		case *registrationv1.ValidatingWebhookConfiguration:
+			for _, w := range c.Webhooks {
+				out = append(out, hook{ValidatingWebhook: w, configuration: c.Name, changed: o.Changed.Seq})
+			}
+		case *registrationv1.MutatingWebhookConfiguration:
+			for _, w := range c.Webhooks {
+				out = append(out, hook{ValidatingWebhook: plain(w), configuration: c.Name, changed: o.Changed.Seq,
+					again: w.ReinvocationPolicy != nil && *w.ReinvocationPolicy == registrationv1.IfNeededReinvocationPolicy})
+			}
+		}
+	}
+	return out
+}
+
+// plain is what a mutating webhook has in common with a validating one.
+func plain(w registrationv1.MutatingWebhook) registrationv1.ValidatingWebhook {
+	return registrationv1.ValidatingWebhook{Name: w.Name, ClientConfig: w.ClientConfig, Rules: w.Rules, FailurePolicy: w.FailurePolicy,
+		MatchPolicy: w.MatchPolicy, NamespaceSelector: w.NamespaceSelector, ObjectSelector: w.ObjectSelector, SideEffects: w.SideEffects,
+		TimeoutSeconds: w.TimeoutSeconds, AdmissionReviewVersions: w.AdmissionReviewVersions, MatchConditions: w.MatchConditions}
+}
+
+func (h hook) failsOpen() bool {
+	return h.FailurePolicy != nil && *h.FailurePolicy == registrationv1.Ignore
+}
+
+// scope is what the webhook is asked about.
+func (h hook) scope() policy.Scope {
+	s := policy.Scope{Namespaces: h.NamespaceSelector, Objects: h.ObjectSelector, Rules: []registrationv1.NamedRuleWithOperations{}}
+	for _, r := range h.Rules {
+		s.Rules = append(s.Rules, registrationv1.NamedRuleWithOperations{RuleWithOperations: r})
+	}
+	return s
+}
+
+// placeOf says what a request is about, for the server's own log.
+func placeOf(a admission.Attributes) string {
+	name := a.GetResource().GroupResource().String() + "/" + a.GetName()
+	if a.GetNamespace() == metav1.NamespaceNone {
+		return name
+	}
+	return a.GetNamespace() + "/" + name
+}
