@@ -1,5 +1,10 @@
 package events
 
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
 // How the bodies of which a log holds most are read, field by field in the order
 // in which they are declared: that is the order in which they are written.
 
@@ -26,6 +31,9 @@ func (b *Created) plain(p *plain) {
 	}
 	if p.key("set") {
 		b.Set = p.string()
+	}
+	if p.key("owners") {
+		b.Owners = list(p, 1, plainReference)
 	}
 	p.close('}')
 }
@@ -60,6 +68,9 @@ func (b *Changed) plain(p *plain) {
 	if p.key("released") {
 		b.Released = list(p, 1, func(p *plain, s *string) { *s = p.string() })
 	}
+	if p.key("owners") {
+		b.Owners = list(p, 1, plainReference)
+	}
 	p.close('}')
 }
 
@@ -73,6 +84,31 @@ func (w *Owner) plain(p *plain) {
 	}
 	if p.key("uid") {
 		w.UID = UID(p.string())
+	}
+	p.close('}')
+}
+
+func plainReference(p *plain, r *metav1.OwnerReference) {
+	p.open('{')
+	if p.key("apiVersion") {
+		r.APIVersion = p.string()
+	}
+	if p.key("kind") {
+		r.Kind = p.string()
+	}
+	if p.key("name") {
+		r.Name = p.string()
+	}
+	if p.key("uid") {
+		r.UID = types.UID(p.string())
+	}
+	if p.key("controller") {
+		yes := p.bool()
+		r.Controller = &yes
+	}
+	if p.key("blockOwnerDeletion") {
+		yes := p.bool()
+		r.BlockOwnerDeletion = &yes
 	}
 	p.close('}')
 }

@@ -1,22 +1,10 @@
 package events
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// Owner is the controller of a child.
-type Owner struct {
-	Resource Resource `json:"resource"`
-	Name     string   `json:"name"`
-	UID      UID      `json:"uid"`
-}
-
-// Key is the owner's key: a namespaced owner lives where its child does.
-func (w Owner) Key(child Key) Key {
-	k := Key{Resource: w.Resource, Name: w.Name}
-	if kind, ok := KindOf(w.Resource); ok && kind.Namespaced {
-		k.Namespace = child.Namespace
-	}
-	return k
-}
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Created says that an object exists from here on.
 //
@@ -39,6 +27,9 @@ type Created struct {
 	// Set is the set of manifests that the object is a member of: what is in it
 	// and no longer in the manifests may be pruned. Empty is no set.
 	Set string `json:"set,omitempty"`
+	// Owners are metadata.ownerReferences as a client wrote them, the controller
+	// among them; absent when Owner says all that there is.
+	Owners []metav1.OwnerReference `json:"owners,omitempty"`
 }
 
 // Changed says that an object is different from here on. It stands for the
@@ -56,7 +47,8 @@ type Changed struct {
 	// Released are the finalizers of the deletion under way (foregroundDeletion,
 	// orphan) that are gone from here on: what they stood for is done, or somebody
 	// took them away.
-	Released []string `json:"released,omitempty"`
+	Released []string                `json:"released,omitempty"`
+	Owners   []metav1.OwnerReference `json:"owners,omitempty"` // as in Created
 }
 
 // DeletionRequested says that somebody wants an object gone. A pod gets Grace

@@ -43,7 +43,7 @@ func (f *folding) created(k events.Key) {
 		return
 	}
 	o := &Object{Key: k, UID: b.UID, Owner: b.Owner, Created: f.mark(), Changed: f.mark(), Generation: 1,
-		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set}
+		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}
 	f.set(o)
 	if k.Resource == events.Pods {
 		p := &Pod{Key: k, UID: b.UID}
@@ -69,7 +69,7 @@ func (f *folding) changed(k events.Key) {
 	}
 	n := o.clone()
 	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, b.Owner, t, b.Object, b.Applied
-	n.Managed, n.Set = b.Managed, b.Set
+	n.Managed, n.Set, n.Owners = b.Managed, b.Set, b.Owners
 	if n.Deletion != nil && len(b.Released) > 0 {
 		n.Deletion = n.Deletion.without(b.Released)
 	}
@@ -164,23 +164,23 @@ func (f *folding) templateOf(h events.Hash) (*Template, bool) {
 func (f *folding) adopt(o *Object) {
 	f.enterSelector(o)
 	f.s.children = f.s.children.with(childKey(o), o.Key)
+	for _, uid := range o.others() {
+		f.s.dependents = f.s.dependents.with(dependentKey(uid, o), o.Key)
+	}
 }
 
 func (f *folding) disown(o *Object) {
 	f.dropSelector(o)
 	f.s.children = f.s.children.without(childKey(o))
-}
-
-// childKey begins with the owner's uid, which is empty for an orphan.
-func childKey(o *Object) string {
-	var owner events.UID
-	if o.Owner != nil {
-		owner = o.Owner.UID
+	for _, uid := range o.others() {
+		f.s.dependents = f.s.dependents.without(dependentKey(uid, o))
 	}
-	return string(owner) + "\x00" + rowKey(o.Key)
 }
 
-// OwnerKey is the key of the object's controller; it must have one.
+// childKey begins with the controller's uid, which is empty for an orphan.
+func childKey(o *Object) string { return dependentKey(o.controller(), o) }
+
+// OwnerKey is the key of the object's controller; Owner must not be nil.
 func (o *Object) OwnerKey() events.Key { return o.Owner.Key(o.Key) }
 
 func (f *folding) template() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -52,6 +53,7 @@ type keptObject struct {
 	Managed          json.RawMessage `cbor:",omitzero"`
 	Set              string          `cbor:",omitempty"`
 	LastSpec         events.Seq
+	Owners           []metav1.OwnerReference `cbor:",omitempty"`
 }
 
 // keptSeq is an entry of a table of sequences.
@@ -134,7 +136,7 @@ func madeOf(rows []Made) *madeList {
 
 func (s State) keep(o *Object) keptObject {
 	k := keptObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key)}
+		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key), Owners: o.Owners}
 	if o.Template != nil {
 		k.Template = o.Template.Hash
 	}
@@ -268,7 +270,7 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	last, children := gone, make([]keptChild, len(rows))
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
-			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Managed: k.Managed, Set: k.Set}
+			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Managed: k.Managed, Set: k.Set, Owners: k.Owners}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {
@@ -278,6 +280,9 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 			o.Template = t
 		}
 		all[i], children[i] = o, keptChild{childKey(o), o.Key}
+		for _, uid := range o.others() {
+			b.s.dependents = b.s.dependents.with(dependentKey(uid, o), o.Key)
+		}
 		last = append(last, keptSeq{Key: rowKey(o.Key), Seq: k.LastSpec})
 	}
 	b.s.objects = treeOf(all, func(i int) (string, *Object) { return rowKey(all[i].Key), all[i] })

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -23,6 +25,7 @@ type dump struct {
 	Crowds        map[string][]Headcount
 	Minding       []string
 	Children      []string
+	Dependents    []string `json:",omitempty"`
 	OnNode        []string
 	Templates     map[string]json.RawMessage
 	Verdicts      []Verdict
@@ -47,9 +50,10 @@ type dumpObject struct {
 	Rollout          *Rollout
 	Template         events.Hash
 	Raw              json.RawMessage
-	Applied, Status  json.RawMessage `json:",omitempty"`
-	Managed          json.RawMessage `json:",omitempty"`
-	Set              string          `json:",omitempty"`
+	Applied, Status  json.RawMessage         `json:",omitempty"`
+	Managed          json.RawMessage         `json:",omitempty"`
+	Set              string                  `json:",omitempty"`
+	Owners           []metav1.OwnerReference `json:",omitempty"`
 }
 
 // Dump writes the whole state as JSON, always the same for the same state: two
@@ -86,13 +90,13 @@ func (s State) Dump() []byte {
 		d.Crowds[id] = slices.Collect(c.On())
 	}
 	d.Minding = append(keysOf(s.labelled), keysOf(s.minding)...)
-	d.Children, d.OnNode = keysOf(s.children), keysOf(s.onNode)
+	d.Children, d.OnNode, d.Dependents = keysOf(s.children), keysOf(s.onNode), keysOf(s.dependents)
 	return events.MustBody(d)
 }
 
 func dumped(o *Object) dumpObject {
 	d := dumpObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set}
+		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
 	if o.Template != nil {
 		d.Template = o.Template.Hash
 	}

@@ -17,7 +17,8 @@ import (
 type Object struct {
 	Key        events.Key
 	UID        events.UID
-	Owner      *events.Owner // its controller, nil when nothing controls it
+	Owner      *events.Owner           // its controller, nil when nothing controls it that is a kind of ours
+	Owners     []metav1.OwnerReference // all owners, nil when Owner says it all
 	Created    Mark
 	Changed    Mark            // the last change of spec or metadata
 	Position   events.Position // the last change of any kind, derived status too: resourceVersion
@@ -158,9 +159,7 @@ func (o *Object) fillMeta(v events.Object) {
 		v.SetGeneration(o.Generation)
 	}
 	v.SetResourceVersion(o.Position.String())
-	if o.Owner != nil {
-		v.SetOwnerReferences([]metav1.OwnerReference{ownerReference(*o.Owner)})
-	}
+	v.SetOwnerReferences(o.References())
 	if d := o.Deletion; d != nil {
 		at := metav1.NewTime(d.Deadline().UTC().Truncate(1e9))
 		v.SetDeletionTimestamp(&at)
@@ -168,11 +167,4 @@ func (o *Object) fillMeta(v events.Object) {
 		v.SetDeletionGracePeriodSeconds(&grace)
 		v.SetFinalizers(append(keepers(v.GetFinalizers()), d.Own()...))
 	}
-}
-
-func ownerReference(w events.Owner) metav1.OwnerReference {
-	yes := true
-	kind, _ := events.KindOf(w.Resource)
-	return metav1.OwnerReference{APIVersion: kind.APIVersion(), Kind: kind.Name, Name: w.Name,
-		UID: types.UID(w.UID), Controller: &yes, BlockOwnerDeletion: &yes}
 }

@@ -22,25 +22,26 @@ type State struct {
 	Unknown uint64     // events of a type that this version does not know
 	Horizon events.Seq // where history begins, as the janitor last said; 0 when it never did
 
-	objects   tree[*Object]    // resource, namespace, name
-	children  tree[events.Key] // owner's uid ("" for orphans), then the child's key
-	pods      tree[*Pod]       // namespace, name
-	onNode    tree[events.Key] // node, namespace, name
-	nodes     tree[*Node]      // name
-	used      tree[Usage]      // node
-	crowds    tree[*Crowd]     // namespace, what makes its pods equal
-	labelled  tree[string]     // namespace, label, value, crowd
-	minding   tree[string]     // namespace or anywhere, one pair of a term's selector, crowd, term
-	templates tree[*Template]  // hash
-	selectors tree[events.Key] // namespace, first pair of a service's selector, name
-	verdicts  tree[*Verdict]   // resource, namespace, name
-	lastSpec  tree[events.Seq] // last sequence of the object's spec subject, also after its removal, down to the horizon
-	ops       tree[events.Seq] // operation id → its sequence
-	oldOps    tree[events.Seq] // the generation of operations before
-	wishes    tree[*Wish]      // actor, change: those under way
-	made      *madeList        // what people changed last
-	oldMade   *madeList        // the generation of changes before
-	edits     uint32           // how many a Bulk has begun
+	objects    tree[*Object]    // resource, namespace, name
+	children   tree[events.Key] // controller's uid ("" for orphans), then the child's key
+	dependents tree[events.Key] // uid of an owner that does not control, then the key of what it owns
+	pods       tree[*Pod]       // namespace, name
+	onNode     tree[events.Key] // node, namespace, name
+	nodes      tree[*Node]      // name
+	used       tree[Usage]      // node
+	crowds     tree[*Crowd]     // namespace, what makes its pods equal
+	labelled   tree[string]     // namespace, label, value, crowd
+	minding    tree[string]     // namespace or anywhere, one pair of a term's selector, crowd, term
+	templates  tree[*Template]  // hash
+	selectors  tree[events.Key] // namespace, first pair of a service's selector, name
+	verdicts   tree[*Verdict]   // resource, namespace, name
+	lastSpec   tree[events.Seq] // last sequence of the object's spec subject, also after its removal, down to the horizon
+	ops        tree[events.Seq] // operation id → its sequence
+	oldOps     tree[events.Seq] // the generation of operations before
+	wishes     tree[*Wish]      // actor, change: those under way
+	made       *madeList        // what people changed last
+	oldMade    *madeList        // the generation of changes before
+	edits      uint32           // how many a Bulk has begun
 }
 
 // Mark is a moment in the log.

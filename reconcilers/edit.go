@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -35,11 +38,34 @@ func Field(object map[string]any, name string) map[string]any {
 
 // Same is a Changed that changes nothing yet: the whole of a row, to be edited.
 func Same(o *projections.Object) events.Changed {
-	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set}
+	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
 	if o.Template != nil {
 		b.Template = o.Template.Hash
 	}
 	return b
+}
+
+// Adopt drafts that an object has a controller, beside the owners that it has.
+func Adopt(o *projections.Object, by *projections.Object) Draft {
+	w := events.Owner{Resource: by.Key.Resource, Name: by.Key.Name, UID: by.UID}
+	return owned(o, append(o.References(), w.Reference()))
+}
+
+// Disown drafts that an object has no more those owners that say so.
+func Disown(o *projections.Object, gone func(metav1.OwnerReference) bool) Draft {
+	return owned(o, slices.DeleteFunc(o.References(), gone))
+}
+
+// owned drafts that an object has these owners. Its spec stays, so does its generation.
+func owned(o *projections.Object, refs []metav1.OwnerReference) Draft {
+	b := Same(o)
+	b.Owner, b.Owners = events.Owned(refs)
+	return Change(o, b)
+}
+
+// By picks the references to one owner.
+func By(uid events.UID) func(metav1.OwnerReference) bool {
+	return func(r metav1.OwnerReference) bool { return events.UID(r.UID) == uid }
 }
 
 // GraceOf is how long a pod gets to stop, in seconds.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -26,13 +27,15 @@ func (w Warning) String() string {
 // Unhonoured walks an object as a person wrote it. A field that nothing honours
 // is a warning; one that would weaken security or lose data if it were ignored
 // is refused.
-func Unhonoured(d Doc) ([]Warning, field.ErrorList) {
-	tree, ok := honoured[d.Kind.Resource]
-	if !ok {
+func Unhonoured(kind events.Kind, written json.RawMessage) ([]Warning, field.ErrorList) {
+	var p problems
+	docs := readJSON(&p, written)
+	tree, ok := honoured[kind.Resource]
+	if len(docs) != 1 || !ok {
 		return nil, nil
 	}
 	var w honouring
-	w.walk(d.shown(), tree, "")
+	w.walk(docs[0], tree, "")
 	return w.warnings, w.refused
 }
 
@@ -109,8 +112,7 @@ func object(fields map[string]verdict) verdict {
 	fields["apiVersion"], fields["kind"], fields["status"] = verdict{}, verdict{}, verdict{}
 	fields["metadata"] = verdict{fields: map[string]verdict{
 		"name": {}, "generateName": {}, "namespace": {}, "labels": {}, "annotations": {}, "uid": {}, "resourceVersion": {},
-		"generation": {}, "creationTimestamp": {}, "managedFields": {}, "selfLink": {}, "finalizers": {}, "deletionTimestamp": {}, "deletionGracePeriodSeconds": {},
-		"ownerReferences": {warn: "only controllers own objects here, it is ignored"},
+		"generation": {}, "creationTimestamp": {}, "managedFields": {}, "selfLink": {}, "finalizers": {}, "ownerReferences": {}, "deletionTimestamp": {}, "deletionGracePeriodSeconds": {},
 	}}
 	return verdict{fields: fields}
 }

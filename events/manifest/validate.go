@@ -90,6 +90,7 @@ func validateMeta(o events.Object, name rule) field.ErrorList {
 	}
 	errs = append(errs, validateLabels(o.GetLabels(), at.Child("labels"))...)
 	errs = append(errs, validateAnnotations(o.GetAnnotations(), at.Child("annotations"))...)
+	errs = append(errs, validateOwners(o.GetOwnerReferences(), at.Child("ownerReferences"))...)
 	return append(errs, validateFinalizers(o.GetFinalizers(), at.Child("finalizers"))...)
 }
 

@@ -58,7 +58,7 @@ func strangers(v projections.State, o *projections.Object, stays map[events.Key]
 			continue
 		}
 		for x := range v.List(kind.Resource, o.Key.Name) {
-			if x.Owner == nil && !everywheres(x) && (x.Set != o.Set || stays[x.Key]) {
+			if len(x.References()) == 0 && !everywheres(x) && (x.Set != o.Set || stays[x.Key]) {
 				return fmt.Sprintf("namespace %s is not pruned: %s/%s in it stays", o.Key.Name, kind.Singular, x.Key.Name)
 			}
 		}

@@ -23,7 +23,7 @@ func Publish(v projections.State, root string) []reconcilers.Draft {
 	case !there:
 		out = append(out, first(k, want))
 	case projections.As[*corev1.ConfigMap](have).Data[projections.RootFile] != root:
-		out = append(out, reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Object: first(k, want).Child.Body.Object, Set: have.Set}))
+		out = append(out, reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Owners: have.Owners, Object: first(k, want).Child.Body.Object, Set: have.Set}))
 	}
 	if _, there := v.Get(projections.GatewayKey); !there {
 		if svc, ok := gatewayService(v); ok {

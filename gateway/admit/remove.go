@@ -109,7 +109,7 @@ func held(v projections.State, o *projections.Object, body events.DeletionReques
 		return true
 	}
 	if body.Foreground || body.Orphan {
-		for range v.Children(o.UID) {
+		for range v.Dependents(o.UID) {
 			return true
 		}
 	}

@@ -77,7 +77,7 @@ func read(v projections.State, r Request) (*writing, *refusal) {
 		w.key.Name = generated(d.Object.GetGenerateName(), r.Op)
 		w.next.SetName(w.key.Name)
 	}
-	warnings, refused := manifest.Unhonoured(d)
+	warnings, refused := manifest.Unhonoured(d.Kind, w.written)
 	if len(refused) > 0 {
 		return nil, invalid(w.key, refused)
 	}
@@ -115,6 +115,7 @@ func (w *writing) create() (Outcome, *refusal) {
 		return Outcome{}, err
 	}
 	body := events.Created{Object: raw, Applied: w.applied(nil), Managed: w.r.Managed, Set: w.r.Set}
+	body.Owner, body.Owners = events.Owned(w.next.GetOwnerReferences())
 	return Outcome{
 		Drafts: []reconcilers.Draft{reconcilers.Create(w.key, body)},
 		Result: wire.Result{UID: events.NewUID(w.r.Op), Outcome: Created},
@@ -256,6 +257,7 @@ func (w *writing) merge(old *projections.Object, live json.RawMessage) *refusal 
 	if err := json.Unmarshal(merged, next); err != nil {
 		return badRequest("merge %s: %v", w.key, err)
 	}
+	next.SetOwnerReferences(mergeOwners(ownersIn(old.Applied), w.next.GetOwnerReferences(), old.References()))
 	w.next = next
 	return nil
 }
@@ -300,7 +302,8 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, re
 		managed = w.r.Managed
 	}
 	out := Outcome{Result: wire.Result{UID: old.UID, Outcome: Replaced}}
-	moved := !bytes.Equal(live, raw) || len(released) > 0
+	owner, owners := events.Owned(w.next.GetOwnerReferences())
+	moved := !bytes.Equal(live, raw) || len(released) > 0 || !sameOwners(old.References(), w.next.GetOwnerReferences())
 	if applying && !moved {
 		out.Result.Outcome = Unchanged
 	} else if applying {
@@ -313,7 +316,7 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, re
 	if !moved && set == old.Set && bytes.Equal(old.Applied, applied) && bytes.Equal(old.Managed, managed) {
 		return out
 	}
-	body := events.Changed{Generation: old.Generation, Owner: old.Owner, Object: raw, Applied: applied, Managed: managed, Set: set, Released: released}
+	body := events.Changed{Generation: old.Generation, Owner: owner, Owners: owners, Object: raw, Applied: applied, Managed: managed, Set: set, Released: released}
 	if !bytes.Equal(specOf(live), specOf(raw)) {
 		body.Generation++
 	}

@@ -176,9 +176,6 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 		return nil, false, apierrors.NewInternalError(fmt.Errorf("copy %T: not an object", next))
 	}
 	sent.SetResourceVersion("") // the row is asked instead
-	if equality.Semantic.DeepEqual(old.GetOwnerReferences(), sent.GetOwnerReferences()) {
-		sent.SetOwnerReferences(nil) // the log knows them; only new ones are worth a warning
-	}
 	raw, managed, err := body(sent)
 	if err != nil {
 		return nil, false, err

@@ -27,7 +27,7 @@ func Bootstrap(v projections.State) []reconcilers.Draft {
 			continue
 		}
 		if next, lacks := completed(have.Typed(), want); lacks && have.Deletion == nil {
-			out = append(out, reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Object: body(next), Applied: have.Applied, Managed: have.Managed, Set: have.Set}))
+			out = append(out, reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Owners: have.Owners, Object: body(next), Applied: have.Applied, Managed: have.Managed, Set: have.Set}))
 		}
 	}
 	return out

@@ -110,7 +110,7 @@ func (u *undoing) copies(was *projections.Object) error {
 func back(was, is *projections.Object) reconcilers.Draft {
 	body := reconcilers.Same(was)
 	body.Generation = is.Generation + 1
-	body.Owner = is.Owner // adoption is the reconcilers' business
+	body.Owner, body.Owners = is.Owner, is.Owners // adoption is the reconcilers' business
 	body.Object = keepRevision(was, is, body.Object)
 	return reconcilers.Change(is, body)
 }

@@ -34,7 +34,7 @@ func TreeOf(s projections.State, k events.Key, now time.Time) (*Branch, bool) {
 	if !ok {
 		return nil, false
 	}
-	t := growing{s, now}
+	t := growing{state: s, now: now}
 	top := t.branch(o)
 	top.Asked = true
 	t.below(top, o)
@@ -60,6 +60,7 @@ func TreeOf(s projections.State, k events.Key, now time.Time) (*Branch, bool) {
 type growing struct {
 	state projections.State
 	now   time.Time
+	depth int // people can write owners in a circle
 }
 
 // branch is an object alone, in the words of its table.
@@ -125,7 +126,9 @@ func emptyLast(b *Branch) string {
 
 func (t growing) grow(b *Branch, o *projections.Object) {
 	child := t.branch(o)
-	t.below(child, o)
+	if t.depth++; t.depth < maxOwners {
+		t.below(child, o)
+	}
 	b.Branches = append(b.Branches, child)
 }
 
@@ -136,7 +139,7 @@ func (t growing) namespace(b *Branch, name string) {
 			continue
 		}
 		for o := range t.state.List(kind.Resource, name) {
-			if o.Owner == nil {
+			if !o.Controlled() {
 				t.grow(b, o)
 			}
 		}

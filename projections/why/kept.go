@@ -36,7 +36,7 @@ func (q Question) children(a *Answer, o *projections.Object) {
 		return
 	}
 	left := 0
-	for child := range q.State.Children(o.UID) {
+	for child := range q.State.Dependents(o.UID) {
 		if left++; left <= maxTold {
 			a.Details = append(a.Details, Spelled(child.Key, o.Key.Namespace)+" is still there"+keptBy(child))
 		}

@@ -81,7 +81,7 @@ func spread(v reconcilers.View, root *projections.Object, namespace string) []re
 	case !ok:
 		return []reconcilers.Draft{reconcilers.Create(k, events.Created{Object: want})}
 	case have.Deletion == nil && projections.As[*corev1.ConfigMap](have).Data[projections.RootFile] != certificate:
-		return []reconcilers.Draft{reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Object: want, Set: have.Set})}
+		return []reconcilers.Draft{reconcilers.Change(have, events.Changed{Generation: have.Generation, Owner: have.Owner, Owners: have.Owners, Object: want, Set: have.Set})}
 	}
 	return nil
 }

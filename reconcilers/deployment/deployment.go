@@ -33,7 +33,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "deployment" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -61,7 +61,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.PodBefore == c.PodAfter:
 		return above(v, c.After)
-	case c.Key.Resource != events.ReplicaSets || c.After.Owner != nil:
+	case c.Key.Resource != events.ReplicaSets || c.After.Controlled():
 		return nil
 	}
 	var out []events.Key
@@ -145,15 +145,20 @@ func (p *pass) step() {
 	}
 }
 
-// adopt takes the ReplicaSets that match and belong to nobody.
+// adopt takes the ReplicaSets that match and belong to nobody, and lets go of those
+// that do not match any more.
 func (p *pass) adopt(selector labels.Selector) bool {
+	for rs := range p.v.Children(p.o.UID) {
+		if rs.Key.Resource == events.ReplicaSets && rs.Deletion == nil && !selector.Matches(labels.Set(rs.Typed().GetLabels())) &&
+			!p.emit(reconcilers.Disown(rs, reconcilers.By(p.o.UID))) {
+			break
+		}
+	}
 	for rs := range p.v.List(events.ReplicaSets, p.o.Key.Namespace) {
-		if rs.Owner != nil || rs.Deletion != nil || !selector.Matches(labels.Set(rs.Typed().GetLabels())) {
+		if rs.Controlled() || rs.Deletion != nil || !selector.Matches(labels.Set(rs.Typed().GetLabels())) {
 			continue
 		}
-		b := reconcilers.Same(rs)
-		b.Owner = p.owner()
-		if !p.emit(reconcilers.Change(rs, b)) {
+		if !p.emit(reconcilers.Adopt(rs, p.o)) {
 			break
 		}
 	}

@@ -8,11 +8,13 @@
 //     it never had a node, or when its node is no longer a member. A deadline
 //     that passed is no proof: only a person's forced delete, which admission
 //     writes as Removed, does not wait for the node;
-//   - an object that others belong to is Removed at once (background), after its
-//     children are gone (foreground), or after they were released (orphan);
+//   - an object that others belong to is Removed at once (background), after those
+//     of them are gone that say that they block it (foreground), or after they
+//     were released (orphan);
 //   - a pod whose node is no longer a member is asked to go: nothing of it runs;
-//   - children of an owner that is gone are asked to go, by the owner's uid, so
-//     that a new object of the same name does not inherit them;
+//   - what belongs to owners that are all gone is asked to go, by their uids, so
+//     that a new object of the same name does not inherit it; while one of them
+//     is there it stays, and forgets the others;
 //   - whatever has finalizers waits, when all of that is done, until the last of
 //     them is taken off.
 //
@@ -20,15 +22,15 @@
 package gc
 
 import (
+	"slices"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
-
-// maxNamed is how many leftovers are named.
-const maxNamed = 10
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct{}
@@ -37,13 +39,13 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "gc" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
 	var out []events.Resource
 	for _, k := range events.Kinds {
-		if !k.Derived && k.Resource != events.Namespaces {
+		if !k.Derived {
 			out = append(out, k.Resource)
 		}
 	}
@@ -66,23 +68,25 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	if c.After == nil {
 		return bereft(v, c.Before)
 	}
-	if c.After.Deletion != nil || ownerless(v, c.After) || stranded(v, c.PodAfter) {
-		return []events.Key{c.Key}
+	var out []events.Key
+	if c.Before != nil && c.Before.Changed != c.After.Changed {
+		out = waitingOwners(v, c.Before) // it may block one no more
 	}
-	return nil
+	if c.After.Deletion != nil {
+		return append(append(out, unblocked(v, c)...), c.Key)
+	}
+	if gone, waiting, _ := standing(v, c.After); gone+waiting > 0 || stranded(v, c.PodAfter) {
+		out = append(out, c.Key)
+	}
+	return out
 }
 
-// bereft are those whom the end of an object concerns: its children, its owner
-// when that waits for it, and the pods of a node.
+// bereft are those whom the end of an object concerns: what names it as an owner,
+// its owners that wait for it, and the pods of a node.
 func bereft(v reconcilers.View, o *projections.Object) []events.Key {
-	var out []events.Key
-	for child := range v.Children(o.UID) {
+	out := waitingOwners(v, o)
+	for child := range v.Dependents(o.UID) {
 		out = append(out, child.Key)
-	}
-	if o.Owner != nil {
-		if k := o.OwnerKey(); waits(v, k) {
-			out = append(out, k)
-		}
 	}
 	if o.Key.Resource == events.Nodes {
 		for p := range v.PodsOn(o.Key.Name) {
@@ -92,18 +96,50 @@ func bereft(v reconcilers.View, o *projections.Object) []events.Key {
 	return out
 }
 
-func waits(v reconcilers.View, k events.Key) bool {
-	o, ok := v.Get(k)
-	return ok && o.Deletion != nil
+// unblocked are the owners of an object that just began to wait for what it owns
+// itself: in a circle one of them waits for itself.
+func unblocked(v reconcilers.View, c projections.Change) []events.Key {
+	if !c.After.Deletion.Foreground || c.Before != nil && c.Before.Deletion != nil {
+		return nil
+	}
+	return waitingOwners(v, c.After)
 }
 
-// ownerless tells whether an object's owner is gone: nothing of its uid is there.
-func ownerless(v reconcilers.View, o *projections.Object) bool {
-	if o.Owner == nil {
-		return false
+// waitingOwners are the owners of an object that are on their way out.
+func waitingOwners(v reconcilers.View, o *projections.Object) []events.Key {
+	if o.Owner != nil && o.Owners == nil { // most have one
+		if w, ok := v.Get(o.OwnerKey()); ok && w.Deletion != nil {
+			return []events.Key{w.Key}
+		}
+		return nil
 	}
-	w, ok := v.Get(o.OwnerKey())
-	return !ok || w.UID != o.Owner.UID
+	var out []events.Key
+	for _, r := range o.Owners {
+		if w, ok := events.OwnerOf(r); ok {
+			if owner, ok := v.Get(w.Key(o.Key)); ok && owner.Deletion != nil {
+				out = append(out, owner.Key)
+			}
+		}
+	}
+	return out
+}
+
+// standing counts an object's owners by how they stand.
+func standing(v reconcilers.View, o *projections.Object) (gone, waiting, stand int) {
+	if o.Owner == nil && o.Owners == nil {
+		return 0, 0, 0
+	}
+	for _, r := range o.References() {
+		switch v.Standing(o, r) {
+		case projections.Gone:
+			gone++
+		case projections.Waits:
+			waiting++
+		default:
+			stand++
+		}
+	}
+	return gone, waiting, stand
 }
 
 // stranded tells whether a pod's node was removed. A pod is given to members
@@ -120,15 +156,10 @@ func stranded(v reconcilers.View, p *projections.Pod) bool {
 func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	switch {
-	case !ok || k.Resource == events.Namespaces:
+	case !ok || k.Resource == events.Namespaces && o.Deletion != nil:
 		return reconcilers.Decision{}
-	case o.Deletion == nil && ownerless(v, o):
-		return reconcilers.Decision{Events: []reconcilers.Draft{request(o, false)}}
 	case o.Deletion == nil:
-		if p, ok := v.PodOf(k); ok && k.Resource == events.Pods && stranded(v, p) {
-			return reconcilers.Decision{Events: []reconcilers.Draft{request(o, false)}}
-		}
-		return reconcilers.Decision{}
+		return collect(v, o)
 	case reconcilers.Lingers(v, o):
 		return lingering(v, o)
 	case o.Deletion.Orphan:
@@ -137,6 +168,22 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 		return foreground(v, o)
 	}
 	return remove(o)
+}
+
+// collect asks an object to go whose owners are all gone or wait for it to go, or
+// whose node is. While one of them stays, the object forgets the others, as in Kubernetes.
+func collect(v reconcilers.View, o *projections.Object) reconcilers.Decision {
+	if p, ok := v.PodOf(o.Key); ok && o.Key.Resource == events.Pods && stranded(v, p) {
+		return reconcilers.Decision{Events: []reconcilers.Draft{request(v, o, false)}}
+	}
+	gone, waiting, stand := standing(v, o)
+	switch {
+	case gone+waiting == 0:
+		return reconcilers.Decision{}
+	case stand > 0:
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Disown(o, func(r metav1.OwnerReference) bool { return v.Standing(o, r) != projections.Stands })}}
+	}
+	return reconcilers.Decision{Events: []reconcilers.Draft{request(v, o, waiting > 0)}}
 }
 
 // remove ends an object that nothing but its finalizers keeps. One of the
@@ -156,13 +203,36 @@ func remove(o *projections.Object) reconcilers.Decision {
 	return d
 }
 
-// request asks for a child to go; its cause is what took its owner.
-func request(o *projections.Object, foreground bool) reconcilers.Draft {
+// request asks for what others own to go; its cause is what took its owner. What
+// nobody waits for goes at once.
+func request(v reconcilers.View, o *projections.Object, foreground bool) reconcilers.Draft {
 	b := events.DeletionRequested{Foreground: foreground}
-	if o.Key.Resource == events.Pods {
-		b = events.DeletionRequested{Grace: reconcilers.GraceOf(o)}
+	has := o.Typed().GetFinalizers()
+	if !foreground {
+		b.Orphan = slices.Contains(has, metav1.FinalizerOrphanDependents)
+		b.Foreground = !b.Orphan && slices.Contains(has, metav1.FinalizerDeleteDependents)
+	}
+	switch o.Key.Resource {
+	case events.Deployments, events.ReplicaSets:
+		return reconcilers.RequestDeletion(o, b)
+	}
+	if !owns(v, o) {
+		b = events.DeletionRequested{}
+	}
+	switch {
+	case o.Key.Resource == events.Pods:
+		b.Grace = reconcilers.GraceOf(o)
+	case o.Key.Resource != events.Namespaces && len(o.Keepers()) == 0 && !b.Foreground && !b.Orphan:
+		return reconcilers.Remove(o)
 	}
 	return reconcilers.RequestDeletion(o, b)
+}
+
+func owns(v reconcilers.View, o *projections.Object) bool {
+	for range v.Dependents(o.UID) {
+		return true
+	}
+	return false
 }
 
 // lingering says what a pod waits for of which something may still run.
@@ -176,46 +246,19 @@ func lingering(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	return reconcilers.Decision{Because: []events.Reason{why}}
 }
 
-// orphan releases the children and then removes the object.
+// orphan releases what the object owns and then removes the object.
 func orphan(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	var d reconcilers.Decision
-	for child := range v.Children(o.UID) {
+	for child := range v.Dependents(o.UID) {
 		if len(d.Events) >= reconcilers.MaxSteps {
 			d.More = true
 			return d
 		}
-		b := reconcilers.Same(child)
-		b.Owner = nil
-		d.Events = append(d.Events, reconcilers.Change(child, b))
+		d.Events = append(d.Events, reconcilers.Disown(child, reconcilers.By(o.UID)))
 	}
 	if len(d.Events) > 0 {
 		d.More = true // once they are free
 		return d
 	}
 	return remove(o)
-}
-
-// foreground asks the children to go and removes the object after the last one.
-func foreground(v reconcilers.View, o *projections.Object) reconcilers.Decision {
-	var d reconcilers.Decision
-	left := 0
-	for child := range v.Children(o.UID) {
-		left++
-		if child.Deletion != nil {
-			if len(d.Because) >= maxNamed {
-				continue
-			}
-			d.Because = append(d.Because, events.Reason{Code: "ChildLeft", About: child.Key})
-			continue
-		}
-		if len(d.Events) >= reconcilers.MaxSteps {
-			d.More = true
-			return d
-		}
-		d.Events = append(d.Events, request(child, true))
-	}
-	if left == 0 {
-		return remove(o)
-	}
-	return d
 }

@@ -230,6 +230,9 @@ func (c *Check) keyOf(m *member, v projections.State, e events.Envelope) (events
 	return events.Key{}, false
 }
 
+// maxOwners bounds how far owners are followed: people can write a circle of them.
+const maxOwners = 16
+
 // likely are the object that an event is about, its owners, its namespace, and
 // its node.
 func likely(v projections.State, e events.Envelope) []events.Key {
@@ -243,7 +246,10 @@ func likely(v projections.State, e events.Envelope) []events.Key {
 		out = append(out, b.Owner.Key(k))
 		o, ok = v.Get(b.Owner.Key(k))
 	}
-	for ok && o.Owner != nil {
+	for range maxOwners {
+		if !ok || o.Owner == nil {
+			break
+		}
 		out = append(out, o.OwnerKey())
 		o, ok = v.Get(o.OwnerKey())
 	}

@@ -59,7 +59,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch {
 	case c.Key.Resource == events.ReplicaSets && c.After != nil:
 		return []events.Key{c.Key}
-	case c.Key.Resource == events.Pods && c.After != nil && c.After.Owner == nil:
+	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return wooers(v, c.After)
 	}
 	return nil
@@ -154,13 +154,13 @@ func (p *pass) survey() {
 			continue
 		}
 		if pod.Deletion == nil && !p.matches(pod) {
-			p.change(pod, nil)
+			p.emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
 			continue
 		}
 		p.count(pod)
 	}
 	for pod := range p.adoptable() {
-		p.change(pod, &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID})
+		p.emit(reconcilers.Adopt(pod, p.o))
 		p.count(pod)
 	}
 }
@@ -203,13 +203,6 @@ func (p *pass) count(pod *projections.Object) {
 		return
 	}
 	p.active = append(p.active, member{pod, row})
-}
-
-// change gives a pod another owner. Its spec stays, so does its generation.
-func (p *pass) change(pod *projections.Object, owner *events.Owner) {
-	b := reconcilers.Same(pod)
-	b.Owner = owner
-	p.emit(reconcilers.Change(pod, b))
 }
 
 // emit adds an event while the step limit allows; else it asks for another turn.

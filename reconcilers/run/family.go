@@ -33,9 +33,15 @@ func families(v reconcilers.View, records []bus.Record) []events.UID {
 	return out
 }
 
+// maxOwners bounds how far owners are followed: people can write a circle of them.
+const maxOwners = 16
+
 // headOf follows owners up to the one that nobody owns.
 func headOf(v reconcilers.View, o *projections.Object) (head events.UID, lives bool) {
-	for o.Owner != nil {
+	for range maxOwners {
+		if o.Owner == nil {
+			break
+		}
 		owner, ok := v.Get(o.OwnerKey())
 		if !ok || owner.UID != o.Owner.UID || owner.Deletion != nil {
 			return "", false

@@ -104,6 +104,7 @@ func (j *judge) buried(e events.Envelope) {
 	if e.Type.Verb() == events.VerbRemoved && o != nil && o.uid == b.UID && len(o.kept) > 0 {
 		j.w.fail("kept", "%s is removed and has the finalizers %v", k, o.kept)
 	}
+	j.bereft(e, k)
 	if e.Type.Verb() != events.VerbDeletionRequested || !strings.HasPrefix(e.Reconciler, "gc/") || o == nil || o.uid != b.UID || o.owner == nil {
 		return
 	}
@@ -113,6 +114,19 @@ func (j *judge) buried(e events.Envelope) {
 	}
 	if owner != nil && owner.uid == o.owner.UID && !owner.deleting {
 		j.w.fail("buried", "%s shall go, but its owner lives", k)
+	}
+}
+
+// bereft: nobody takes away what has an owner that lives, unless it was asked to go.
+func (j *judge) bereft(e events.Envelope, k events.Key) {
+	o := j.l.objects[k]
+	if o == nil || o.deleting || len(o.owners) == 0 || e.Type.Verb() == events.VerbChanged || !strings.HasPrefix(e.Reconciler, "gc/") {
+		return
+	}
+	for _, x := range j.l.objects {
+		if slices.Contains(o.owners, x.uid) && !x.deleting {
+			j.w.fail("buried", "%s shall go, but an owner of it lives", k)
+		}
 	}
 }
 

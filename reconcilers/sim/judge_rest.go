@@ -27,6 +27,11 @@ func (j *judge) owners() {
 		if o.deleting {
 			j.w.fail("settle", "%s is still on its way out", k)
 		}
+		for _, uid := range o.owners {
+			if !slices.ContainsFunc(j.keys(), func(k events.Key) bool { return j.l.objects[k].uid == uid }) {
+				j.w.fail("orphans", "%s belongs to %s, which is gone", k, uid)
+			}
+		}
 		if o.owner == nil {
 			continue
 		}

@@ -13,11 +13,12 @@ import (
 // hold is a finalizer that people put on things, and take off again some time.
 const hold = "sim.test/hold"
 
-// keep is somebody who makes what has a finalizer, wants it gone, or lets go of it.
+// keep is somebody who makes what has a finalizer or owners, wants it gone, or
+// lets go of it.
 func (w *World) keep(r uint64, rng *rand.Rand) {
 	x := apps[rng.IntN(len(apps))]
 	k := events.Key{Resource: events.ConfigMaps, Namespace: x.namespace, Name: "kept-" + itoa(rng.IntN(2))}
-	switch rng.IntN(6) {
+	switch rng.IntN(9) {
 	case 0, 1:
 		w.ask(r+1, namespaceRequest(x.namespace))
 		w.ask(r, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(fmt.Sprintf(
@@ -28,9 +29,33 @@ func (w *World) keep(r uint64, rng *rand.Rand) {
 		if o := w.someObject(rng); o != nil && o.Deletion == nil {
 			w.rewrite(r, o, []any{hold})
 		}
+	case 4, 5, 6:
+		w.own(r, rng)
 	default:
 		w.letGo(r, 1)
 	}
+}
+
+// own makes what belongs to one or two other things, whatever they are.
+func (w *World) own(r uint64, rng *rand.Rand) {
+	var all []*projections.Object
+	for _, kind := range []events.Resource{events.ConfigMaps, events.Pods, events.ReplicaSets, events.Deployments} {
+		for o := range w.newest().List(kind, "default") {
+			all = append(all, o)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	var refs []map[string]any
+	for range 1 + rng.IntN(2) {
+		o := all[rng.IntN(len(all))]
+		kind, _ := events.KindOf(o.Key.Resource)
+		refs = append(refs, map[string]any{"apiVersion": kind.APIVersion(), "kind": kind.Name, "name": o.Key.Name, "uid": o.UID, "blockOwnerDeletion": rng.IntN(2) == 0})
+	}
+	body := events.MustBody(map[string]any{"apiVersion": "v1", "kind": "ConfigMap",
+		"metadata": map[string]any{"name": "owned-" + itoa(rng.IntN(4)), "namespace": "default", "ownerReferences": refs}})
+	w.ask(r, wire.ChangeRequest{Operation: []wire.Operation{wire.Create, wire.Apply}[rng.IntN(2)], Items: []wire.Item{{Object: body}}})
 }
 
 func (w *World) someObject(rng *rand.Rand) *projections.Object {

@@ -32,7 +32,8 @@ type entry struct {
 	uid      events.UID
 	owner    *events.Owner
 	deleting bool
-	kept     []string // its finalizers
+	kept     []string     // its finalizers
+	owners   []events.UID // those that a client wrote
 	versions []version
 }
 
@@ -168,6 +169,9 @@ type wish struct {
 	Owner    *events.Owner   `json:"owner"`
 	Template string          `json:"template"`
 	Object   json.RawMessage `json:"object"`
+	Owners   []struct {
+		UID events.UID `json:"uid"`
+	} `json:"owners"`
 }
 
 func (l *ledger) spec(e events.Envelope) bool {
@@ -226,7 +230,10 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		} `json:"metadata"`
 	}
 	read(b.Object, &head)
-	o.kept = head.Metadata.Finalizers
+	o.kept, o.owners = head.Metadata.Finalizers, nil
+	for _, r := range b.Owners {
+		o.owners = append(o.owners, r.UID)
+	}
 	switch k.Resource {
 	case events.Deployments, events.ReplicaSets:
 		var w workload

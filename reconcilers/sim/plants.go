@@ -29,6 +29,7 @@ func Plants() []Plant {
 		{Name: "children's names collide", Judge: "names", swap: bend("replicaset", namesakes)},
 		{Name: "garbage collection by name, not uid", Judge: "orphans", swap: bend("gc", byName)},
 		{Name: "a pod is buried at its deadline", Judge: "buried", swap: bend("gc", impatient)},
+		{Name: "one owner that is gone is enough", Judge: "buried", swap: bend("gc", strict)},
 		{Name: "a finalizer is not waited for", Judge: "kept", swap: bend("gc", careless)},
 		{Name: "pods that leave are taken for gone", Judge: "place", swap: bend("schedule", early)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
@@ -228,6 +229,15 @@ func impatient(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now t
 		return d
 	}
 	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+}
+
+// strict asks what has two owners to go when one of them is gone.
+func strict(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	d := r.Decide(v, k, now)
+	if o, ok := v.Get(k); ok && o.Deletion == nil && len(o.Owners) > 1 && len(d.Events) == 1 {
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+	}
+	return d
 }
 
 // careless removes what only its finalizers keep.
