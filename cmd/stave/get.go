@@ -22,7 +22,7 @@ type getCmd struct {
 	Watch          bool     `short:"w" help:"Go on printing what changes."`
 	From           uint64   `help:"With -w: print every change after this sequence, and then what changes." placeholder:"SEQ"`
 	WatchOnly      bool     `help:"Print only what changes from now on."`
-	ChunkSize      int64    `hidden:"" help:"Understood for kubectl's sake: lists come whole." default:"500"`
+	ChunkSize      int64    `help:"How many objects of a list are printed at a time, while the rest is on its way; 0 prints all at once." placeholder:"N" default:"500"`
 	ShowKind       bool     `help:"Print the type before each name."`
 	SortBy         string   `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
 	NoHeaders      bool     `help:"Print no header line."`
@@ -131,34 +131,6 @@ func (c *getCmd) documents(ctx context.Context, s *session, targets []target) er
 		return errors.Join(append(errs, s.printColumns(spec, all, c.NoHeaders))...)
 	}
 	return errors.Join(append(errs, s.printObjects(c.Output, all, alone))...)
-}
-
-func (c *getCmd) tables(ctx context.Context, s *session, targets []target) error {
-	var errs []error
-	printed := 0
-	for _, t := range targets {
-		reply, err := c.fetch(ctx, s, t)
-		errs = append(errs, err)
-		if len(reply.Objects) == 0 {
-			continue
-		}
-		if printed > 0 {
-			fmt.Fprintln(s.out)
-		}
-		printed++
-		rows, err := c.table(t, reply.Objects, reply.Now)
-		if err != nil {
-			return err
-		}
-		o := c.options(t)
-		o.KindPrefix = o.KindPrefix || len(targets) > 1
-		fmt.Fprint(s.out, table.Print(rows, o))
-	}
-	err := errors.Join(errs...)
-	if printed == 0 && err == nil && !c.IgnoreNotFound {
-		s.sayNone(targets, c.AllNamespaces)
-	}
-	return err
 }
 
 // sayNone is what kubectl says on stderr about an empty list.

@@ -134,7 +134,7 @@ func BenchmarkFirstRow(b *testing.B) {
 	for b.Loop() {
 		out := &firstWrite{began: time.Now()}
 		c.s.terminal.out = out
-		if err := (&getCmd{What: []string{"pods"}}).Run(b.Context(), c.s); err != nil {
+		if err := (&getCmd{What: []string{"pods"}, ChunkSize: 500}).Run(b.Context(), c.s); err != nil {
 			b.Fatal(err)
 		}
 		if out.lines != pods+1 {

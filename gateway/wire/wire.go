@@ -20,6 +20,7 @@ import (
 const (
 	VerbChange   = "change"   // ChangeRequest → ChangeReply
 	VerbRead     = "read"     // ReadRequest → ReadReply
+	VerbList     = "list"     // stream: ReadRequest without names, then frames of one ReadReply each: the pieces of one list
 	VerbDescribe = "describe" // DescribeRequest → TextReply
 	VerbWhy      = "why"      // WhyRequest → TextReply
 	VerbTree     = "tree"     // WhyRequest → TextReply, JSON only: table.Branch
