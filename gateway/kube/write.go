@@ -53,12 +53,16 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 	if err != nil {
 		return nil, err
 	}
-	return o.result(out, next)
+	found, err := o.result(out, next)
+	if c.dryRun && err == nil {
+		found.SetResourceVersion("") // nothing has that version
+	}
+	return found, err
 }
 
 // result is the object as it is after a change. One that is gone already is
 // told as it was asked for.
-func (o *objects) result(out outcome, asked events.Object) (runtime.Object, error) {
+func (o *objects) result(out outcome, asked events.Object) (events.Object, error) {
 	if found, ok := o.shown(out.view, out.Result.Key, out.now); ok {
 		return found, nil
 	}
@@ -192,6 +196,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 	found, err := o.result(out, next)
 	if dryRun && err == nil {
 		keepStatus(old, found)
+		found.SetResourceVersion(old.GetResourceVersion())
 	}
 	return found, false, err
 }

@@ -93,10 +93,14 @@ func TestDryRunsLeaveNothing(t *testing.T) {
 	c := h.client().CoreV1().ConfigMaps("default")
 	dry := []string{metav1.DryRunAll}
 	h.fill(1)
-	if made, err := c.Create(t.Context(), configMap("a", nil), metav1.CreateOptions{DryRun: dry}); err != nil || made.UID == "" {
+	if made, err := c.Create(t.Context(), configMap("a", nil), metav1.CreateOptions{DryRun: dry}); err != nil || made.UID == "" || made.ResourceVersion != "" {
 		t.Errorf("%+v, %v", made, err)
 	}
-	if got, err := c.Patch(t.Context(), "c000", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{DryRun: dry}); err != nil || got.Data["x"] != "y" {
+	was, err := c.Get(t.Context(), "c000", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Patch(t.Context(), "c000", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{DryRun: dry}); err != nil || got.Data["x"] != "y" || got.ResourceVersion != was.ResourceVersion {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := c.Delete(t.Context(), "c000", metav1.DeleteOptions{DryRun: dry}); err != nil {
