@@ -3,16 +3,13 @@ package node
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
-	"github.com/stave-run/stave/node/volume"
 )
 
 // diskEvery is how often the node's file systems are looked at.
@@ -163,16 +160,10 @@ func (w *worker) consumes(ctx context.Context) plan.Consumer {
 	for i := range row.Pod.Spec.Containers {
 		c.Asked += row.Pod.Spec.Containers[i].Resources.Requests.StorageEphemeral().Value()
 	}
-	add := func(n int64, err error) {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			w.log().Debug("measure pod", "error", err)
-		}
+	used := w.usage(ctx, row, obs)
+	c.Used = used.Volumes
+	for _, n := range used.Containers {
 		c.Used += n
-	}
-	add(volume.Usage(filepath.Join(w.a.podDir(w.uid), "volumes")))
-	add(volume.Usage(filepath.Dir(filepath.Dir(w.a.logPath(row, "c", 1)))))
-	for _, x := range obs.Containers {
-		add(w.a.o.Runtime.DiskUsage(ctx, x.ID))
 	}
 	return c
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +41,44 @@ func TestEviction(t *testing.T) {
 	}
 	if got := Decide(stopping(row, 0), o, Node{}, t0).String(); got != "report stopping\nreport stopped\n" {
 		t.Errorf("deleted: %s", got)
+	}
+}
+
+func TestOverstored(t *testing.T) {
+	limited := func(name, limit string, stays bool) corev1.Container {
+		c := corev1.Container{Name: name}
+		if limit != "" {
+			c.Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse(limit)}
+		}
+		if always := corev1.ContainerRestartPolicyAlways; stays {
+			c.RestartPolicy = &always
+		}
+		return c
+	}
+	const all, one = "Pod ephemeral local storage usage exceeds the total limit of containers %s.", "Container a exceeded its local ephemeral storage limit \"1k\"."
+	for _, c := range []struct {
+		init, containers []corev1.Container
+		volumes, a, b    int64
+		want             string
+	}{
+		{nil, []corev1.Container{limited("a", "", false)}, 1 << 40, 1 << 40, 0, ""},
+		{nil, []corev1.Container{limited("a", "1k", false)}, 0, 1000, 0, ""},
+		{nil, []corev1.Container{limited("a", "1k", false)}, 1, 1000, 0, fmt.Sprintf(all, "1k")},
+		{nil, []corev1.Container{limited("a", "1k", false), limited("b", "1k", false)}, 0, 1001, 0, one},
+		{nil, []corev1.Container{limited("a", "1k", false), limited("b", "1k", false)}, 0, 1000, 1001, fmt.Sprintf(all, "2k")},
+		{nil, []corev1.Container{limited("a", "1k", false), limited("b", "", false)}, 0, 0, 1001, fmt.Sprintf(all, "1k")},
+		{[]corev1.Container{limited("i", "5k", false)}, []corev1.Container{limited("a", "", false)}, 5000, 0, 0, ""},
+		{[]corev1.Container{limited("i", "5k", false)}, []corev1.Container{limited("a", "1k", false)}, 5001, 0, 0, fmt.Sprintf(all, "5k")},
+		{[]corev1.Container{limited("s", "3k", true), limited("i", "5k", false)}, []corev1.Container{limited("a", "1k", false)}, 8001, 0, 0, fmt.Sprintf(all, "8k")},
+		{[]corev1.Container{limited("s", "3k", true)}, []corev1.Container{limited("a", "1k", false)}, 4001, 0, 0, fmt.Sprintf(all, "4k")},
+	} {
+		spec := corev1.PodSpec{InitContainers: c.init, Containers: c.containers}
+		if got := Overstored(&spec, Usage{Volumes: c.volumes, Containers: map[string]int64{"a": c.a, "b": c.b}}); got != c.want {
+			t.Errorf("%+v: %q, want %q", c, got, c.want)
+		}
+		if bound := slices.ContainsFunc(allContainers(&spec), func(c corev1.Container) bool { return c.Resources.Limits != nil }); LimitsStorage(&spec) != bound {
+			t.Errorf("%+v: LimitsStorage is %t", c, !bound)
+		}
 	}
 }
 

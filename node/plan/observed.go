@@ -101,7 +101,7 @@ type Observed struct {
 	Setup      Retry            // the sandbox's or the volumes'
 	Cleanup    Retry            // the removal's
 	Told       Told
-	// Outgrown says which of the pod's volumes holds more than it may, in Kubernetes' words.
+	// Outgrown says what of the pod takes more of the disk than it may, in Kubernetes' words.
 	Outgrown string
 	// Evidence says that something told of the pod could still be taken back by a power cut.
 	Evidence bool
