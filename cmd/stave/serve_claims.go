@@ -128,12 +128,15 @@ func (n *network) claimedAll(rows []plan.Service) ([]plan.Service, error) {
 	return n.claimed(rows, slices.Collect(maps.Keys(gone)))
 }
 
-// nodePorts are the ports on every address of the node that a row asks for.
+// nodePorts are the ports of the node that a row asks for: on every address, or, where it is a pod's, on one.
 func nodePorts(s plan.Service) []plan.Frontend {
 	var out []plan.Frontend
 	for _, p := range s.Ports {
-		if p.NodePort != 0 {
+		switch {
+		case p.NodePort != 0:
 			out = append(out, plan.Frontend{Port: p.NodePort, Proto: p.Proto})
+		case isHostPort(s):
+			out = append(out, plan.Frontend{Addr: s.ClusterIP, Port: p.Port, Proto: p.Proto})
 		}
 	}
 	return out
@@ -141,6 +144,10 @@ func nodePorts(s plan.Service) []plan.Frontend {
 
 // without is a row that does not ask for what others have.
 func without(s plan.Service, taken []*claim.TakenError) plan.Service {
+	if isHostPort(s) {
+		s.Ports = nil // it has one
+		return s
+	}
 	s.Ports = slices.Clone(s.Ports)
 	for i, p := range s.Ports {
 		if slices.ContainsFunc(taken, func(e *claim.TakenError) bool { return e.Port.Port == p.NodePort && e.Port.Proto == p.Proto }) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stave-run/stave/dataplane/plan"
 	nodeplan "github.com/stave-run/stave/node/plan"
@@ -93,7 +94,7 @@ func (p *publicPorts) of(uid string) []plan.Service {
 		if h.Protocol == "UDP" {
 			port.Proto = plan.UDP
 		}
-		s := plan.Service{Key: fmt.Sprintf("host port %s/%s of pod %s", h.Host, h.Protocol, uid)}
+		s := plan.Service{Key: fmt.Sprintf("%s%s/%s of pod %s", hostPort, h.Host, h.Protocol, uid)}
 		if h.Host.Addr().IsUnspecified() {
 			port.NodePort = h.Host.Port()
 		} else {
@@ -104,3 +105,8 @@ func (p *publicPorts) of(uid string) []plan.Service {
 	}
 	return out
 }
+
+// hostPort begins the keys of pods' own ports; a service's key begins with its namespace.
+const hostPort = "host port "
+
+func isHostPort(s plan.Service) bool { return strings.HasPrefix(s.Key, hostPort) }

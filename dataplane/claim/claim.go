@@ -36,7 +36,7 @@ type Options struct {
 	Name string
 }
 
-// Claims are the ports of one node, on all its addresses.
+// Claims are the ports of one node, on all its addresses or on one.
 type Claims struct {
 	o  Options
 	ns string
@@ -50,6 +50,12 @@ type Claims struct {
 type holding struct {
 	key    string
 	socket int
+}
+
+func (h holding) close() {
+	if h.socket != noSocket {
+		unix.Close(h.socket)
+	}
 }
 
 // Open claims nothing yet. What an earlier process of this node has written down stays until the first Change.
@@ -114,7 +120,7 @@ func (c *Claims) free(key string, wanted []plan.Frontend) bool {
 			left = append(left, p)
 			continue
 		}
-		unix.Close(c.held[p].socket)
+		c.held[p].close()
 		delete(c.held, p)
 	}
 	freed := len(left) < len(c.by[key])
@@ -124,6 +130,24 @@ func (c *Claims) free(key string, wanted []plan.Frontend) bool {
 	return freed
 }
 
+// noSocket is the socket of a port that overlaps another of this node, which has one: the kernel gives out one of the two.
+const noSocket = -1
+
+// overlaps says whether this node has a port already that cannot be had beside this one.
+func (c *Claims) overlaps(p plan.Frontend) bool {
+	for h := range c.held {
+		if overlap(h, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap says whether two ports cannot both be had: they are one, and one of them is on all addresses.
+func overlap(a, b plan.Frontend) bool {
+	return a.Port == b.Port && a.Proto == b.Proto && (a.Addr == b.Addr || !a.Addr.IsValid() || !b.Addr.IsValid())
+}
+
 // take claims a port, or says who has it.
 func (c *Claims) take(key string, p plan.Frontend) (*TakenError, error) {
 	// First what is written: a cluster that is not running has no sockets.
@@ -131,10 +155,18 @@ func (c *Claims) take(key string, p plan.Frontend) (*TakenError, error) {
 	if err != nil {
 		return nil, err
 	}
-	if owner, ok := others[p.String()]; ok {
-		return &TakenError{p, owner}, nil
+	for _, o := range others {
+		if overlap(o.port, p) {
+			return &TakenError{p, o.owner}, nil
+		}
 	}
-	socket, err := bind(p)
+	socket, err := noSocket, error(nil)
+	if !c.overlaps(p) {
+		socket, err = bind(p)
+	}
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return nil, nil // an address that the node does not have: no program can be there
+	}
 	if errors.Is(err, unix.EADDRINUSE) {
 		who, _ := owner(p)
 		return &TakenError{p, who}, nil
@@ -184,7 +216,7 @@ func (c *Claims) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, h := range c.held {
-		unix.Close(h.socket)
+		h.close()
 	}
 	clear(c.held)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,6 +115,43 @@ func TestClusters(t *testing.T) {
 	}
 	if got := change(t, two, "shop/names", udp(30000)); got != "" {
 		t.Error(got)
+	}
+}
+
+// TestAddresses: ports on one address of the node, beside those on all.
+func TestAddresses(t *testing.T) {
+	alone(t)
+	dir := t.TempDir()
+	one, two := node(t, dir, "one"), node(t, dir, "two")
+	on := func(addr string, n uint16) plan.Frontend {
+		return plan.Frontend{Addr: netip.MustParseAddr(addr), Port: n, Proto: plan.TCP}
+	}
+	if got := change(t, one, "a", on("127.0.0.1", 8080), tcp(8081), on("192.0.2.1", 8080)); got != "" {
+		t.Error(got) // nobody has 192.0.2.1
+	}
+	if l, err := net.Listen("tcp", "127.0.0.1:8080"); !errors.Is(err, unix.EADDRINUSE) {
+		t.Errorf("a program listens on a claimed port: %v, %v", l, err)
+	}
+	for range 2 { // with its process, and without
+		const held = "127.0.0.1:8081/TCP is held by cluster one (a); node:8080/TCP is held by cluster one (a); 127.0.0.1:8080/TCP is held by cluster one (a)"
+		if got := change(t, two, "b", on("127.0.0.1", 8081), on("127.0.0.2", 8080), tcp(8080), on("127.0.0.1", 8080)); got != held {
+			t.Error(got)
+		}
+		one.Close()
+	}
+	// What another key of the same node has is for the tables to judge.
+	if got := change(t, two, "c", on("127.0.0.2", 8082)) + change(t, two, "d", tcp(8082)); got != "" {
+		t.Error(got)
+	}
+	for _, p := range []plan.Frontend{tcp(1), udp(65535), on("127.0.0.1", 80)} {
+		if got, ok := parsed(p.String()); !ok || got != p {
+			t.Errorf("%s is read as %v, %t", p, got, ok)
+		}
+	}
+	for _, s := range []string{"", "node", "node:x/TCP", "node:80/SCTP", "host:80/TCP", "node:70000/TCP"} {
+		if p, ok := parsed(s); ok {
+			t.Errorf("%q is read as %v", s, p)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,8 +108,8 @@ func Held(o Options, first, last uint16) (map[plan.Frontend]string, error) {
 		}
 		for number := int(first); number <= int(last); number++ {
 			p := plan.Frontend{Port: uint16(number), Proto: proto}
-			if who, ok := written[p.String()]; ok {
-				out[p] = who
+			if i := slices.IndexFunc(written, func(c claimed) bool { return overlap(c.port, p) }); i >= 0 {
+				out[p] = written[i].owner
 			} else if listening[p.Port] && !free(p) {
 				if who, own := owner(p); !own {
 					out[p] = who

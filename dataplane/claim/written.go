@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stave-run/stave/dataplane/plan"
 )
 
 // file is the name of what a node has claimed, in its directory.
@@ -49,13 +54,19 @@ func (c *Claims) write() error {
 	return nil
 }
 
-// others reads who else has claimed what in a namespace, by the port as it is printed.
-func others(o Options, namespace string) (map[string]string, error) {
+// claimed is a port that somebody else has.
+type claimed struct {
+	port  plan.Frontend
+	owner string
+}
+
+// others reads who else has claimed what in a namespace.
+func others(o Options, namespace string) ([]claimed, error) {
 	paths, err := filepath.Glob(filepath.Join(o.Dir, "*", file))
 	if err != nil {
 		return nil, fmt.Errorf("find claims: %w", err)
 	}
-	all := map[string]string{}
+	var all []claimed
 	for _, path := range paths {
 		name := filepath.Base(filepath.Dir(path))
 		if name == o.Name {
@@ -75,9 +86,26 @@ func others(o Options, namespace string) (map[string]string, error) {
 		if w.Namespace != namespace {
 			continue
 		}
-		for p, key := range w.Ports {
-			all[p] = fmt.Sprintf("cluster %s (%s)", name, key)
+		for printed, key := range w.Ports {
+			if p, ok := parsed(printed); ok {
+				all = append(all, claimed{p, fmt.Sprintf("cluster %s (%s)", name, key)})
+			}
 		}
 	}
 	return all, nil
+}
+
+// parsed reads a port as it is printed.
+func parsed(s string) (plan.Frontend, bool) {
+	at, proto, _ := strings.Cut(s, "/")
+	host, number, ok := strings.Cut(at, ":")
+	port, err := strconv.ParseUint(number, 10, 16)
+	p := plan.Frontend{Port: uint16(port), Proto: plan.TCP}
+	if proto == plan.UDP.String() {
+		p.Proto = plan.UDP
+	}
+	if p.Addr, _ = netip.ParseAddr(host); !p.Addr.IsValid() && host != "node" {
+		return p, false
+	}
+	return p, ok && err == nil && p.String() == s
 }
