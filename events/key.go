@@ -67,6 +67,12 @@ const (
 	ValidatingWebhooks Resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
+
+	// What clients write beside the log; these have no row in Kinds.
+
+	Leases      Resource = "leases.coordination.k8s.io"
+	Happenings  Resource = "events"               // as core/v1 tells them
+	Happenings1 Resource = "events.events.k8s.io" // the same, as events.k8s.io/v1 does
 )
 
 // Key names an object: where it lives in the log and in every table.

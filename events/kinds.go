@@ -5,8 +5,10 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,6 +56,14 @@ var Kinds = []Kind{
 	{PolicyBindings, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, true, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, true, func() Object { return &discoveryv1.EndpointSlice{} }},
+}
+
+// NoteKinds are those that clients write beside the log, through the Kubernetes API
+// alone. The two of events are one: they show the same objects.
+var NoteKinds = []Kind{
+	{Leases, coordinationv1.GroupName, "v1", "Lease", "lease", nil, true, false, func() Object { return &coordinationv1.Lease{} }},
+	{Happenings, "", "v1", "Event", "event", []string{"ev"}, true, false, func() Object { return &corev1.Event{} }},
+	{Happenings1, eventsv1.GroupName, "v1", "Event", "event", []string{"ev"}, true, false, func() Object { return &eventsv1.Event{} }},
 }
 
 // Plural is the resource without its group: "deployments".

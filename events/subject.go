@@ -47,6 +47,12 @@ func NodeFeedSubject(node string) Subject { return Subject("live.node." + escape
 // NetFeedSubject carries a service's changed network row to every node.
 func NetFeedSubject(k Key) Subject { return keySubject("live.net.", k) }
 
+// NoteSubjects is the filter that covers what clients write beside the log.
+const NoteSubjects = "note.>"
+
+// NoteSubject is where a client's object lies that is no part of the log.
+func NoteSubject(k Key) Subject { return keySubject("note.", k) }
+
 func keySubject(prefix string, k Key) Subject {
 	ns := clusterScope
 	if k.Namespace != "" {
@@ -63,10 +69,10 @@ func (s Subject) Class() string {
 	return class
 }
 
-// Key is the object that a spec, status, verdict or live subject is about.
+// Key is the object that a spec, status, verdict, live or note subject is about.
 func (s Subject) Key() (Key, error) {
 	before, inside := 2, string(s) // tokens before the object's
-	if strings.HasPrefix(inside, "live.") {
+	if strings.HasPrefix(inside, "live.") || strings.HasPrefix(inside, "note.") {
 		before = 1
 	}
 	if strings.Count(inside, ".") != before+2 {

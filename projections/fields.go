@@ -1,11 +1,14 @@
 package projections
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -19,8 +22,19 @@ func SelectableFields(r events.Resource) []string {
 		events.Nodes:       {"spec.unschedulable"},
 		events.Namespaces:  {"status.phase"},
 		events.ReplicaSets: {"status.replicas"},
+		events.Happenings:  append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
+		events.Happenings1: append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
 	return slices.Concat([]string{"metadata.name", "metadata.namespace"}, more[r])
+}
+
+// referenceFields are the fields of what an event is about.
+func referenceFields(of string) []string {
+	var out []string
+	for _, f := range []string{"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"} {
+		out = append(out, of+"."+f)
+	}
+	return out
 }
 
 // FieldOf is a selectable field's value as text; one that is not set is empty,
@@ -41,6 +55,56 @@ func FieldOf(o events.Object, field string) string {
 		return string(o.Status.Phase)
 	case *appsv1.ReplicaSet:
 		return strconv.Itoa(int(o.Status.Replicas))
+	case *corev1.Event:
+		return eventField(o, field)
+	case *eventsv1.Event:
+		return newEventField(o, field)
+	}
+	return ""
+}
+
+func eventField(e *corev1.Event, field string) string {
+	switch field {
+	case "reason":
+		return e.Reason
+	case "reportingComponent":
+		return e.ReportingController
+	case "source":
+		return cmp.Or(e.Source.Component, e.ReportingController)
+	case "type":
+		return e.Type
+	}
+	return referenceField(e.InvolvedObject, strings.TrimPrefix(field, "involvedObject."))
+}
+
+func newEventField(e *eventsv1.Event, field string) string {
+	switch field {
+	case "reason":
+		return e.Reason
+	case "reportingController":
+		return e.ReportingController
+	case "type":
+		return e.Type
+	}
+	return referenceField(e.Regarding, strings.TrimPrefix(field, "regarding."))
+}
+
+func referenceField(r corev1.ObjectReference, field string) string {
+	switch field {
+	case "kind":
+		return r.Kind
+	case "namespace":
+		return r.Namespace
+	case "name":
+		return r.Name
+	case "uid":
+		return string(r.UID)
+	case "apiVersion":
+		return r.APIVersion
+	case "resourceVersion":
+		return r.ResourceVersion
+	case "fieldPath":
+		return r.FieldPath
 	}
 	return ""
 }

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(3)
 	}
-	for env, run := range map[string]func(string) error{serverEnv: serveForever, memberEnv: memberForever} {
+	for env, run := range map[string]func(string) error{serverEnv: serveForever, memberEnv: memberForever, notesEnv: noteForever} {
 		if where := os.Getenv(env); where != "" {
 			if err := run(where); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -106,8 +106,13 @@ type writer struct {
 
 func startWriter(t *testing.T, dir string) *writer {
 	t.Helper()
+	return startWriting(t, writerEnv, dir)
+}
+
+func startWriting(t *testing.T, env, dir string) *writer {
+	t.Helper()
 	w := &writer{cmd: exec.Command(os.Args[0], "-test.run=^$"), said: make(chan map[events.Seq]written, 1)}
-	w.cmd.Env = append(os.Environ(), writerEnv+"="+dir)
+	w.cmd.Env = append(os.Environ(), env+"="+dir)
 	w.cmd.Stderr = os.Stderr
 	out, err := w.cmd.StdoutPipe()
 	if err == nil {
@@ -142,7 +147,7 @@ func (w *writer) kill() {
 // every batch whole.
 func verify(t *testing.T, dir string, said map[events.Seq]written) {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, Name: "verify", Progress: func(line string) { t.Log(line) }})
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "verify", Warn: func(line string) { t.Log(line) }, Progress: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type Server struct {
 	guests    *guests
 	control   *Client
 	log       *Log
+	notes     *Notes
 	stopFacts func()
 	doors     []net.Listener // further ones, see Welcome
 	visits    sync.WaitGroup
@@ -91,7 +92,10 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s.control.wrote = s.log.wrote
-	if err := s.takeFacts(); err != nil {
+	if err = s.openNotes(ctx); err == nil {
+		err = s.takeFacts()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -230,6 +234,9 @@ func (s *Server) connect(user, password string) (*Client, error) {
 func (s *Server) Close() error {
 	if s.stopFacts != nil {
 		s.stopFacts()
+	}
+	if s.notes != nil {
+		s.notes.close()
 	}
 	err := s.log.Close()
 	s.stop()

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"testing"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/bustest"
 )
 
@@ -47,4 +48,8 @@ func TestLog(t *testing.T) {
 		s := openTest(t, t.TempDir(), nil)
 		return bustest.LogUnderTest{Log: s.Log(), Cut: s.Log().purge}
 	})
+}
+
+func TestNotes(t *testing.T) {
+	bustest.Notes(t, func(t *testing.T) bus.Notes { return openTest(t, t.TempDir(), nil).Notes() })
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/bustest"
 )
 
@@ -20,4 +21,8 @@ func TestWires(t *testing.T) {
 		w := NewWires()
 		return bustest.WiresUnderTest{Server: w, Client: w, User: "admin", Sever: w.Sever}
 	})
+}
+
+func TestNotes(t *testing.T) {
+	bustest.Notes(t, func(*testing.T) bus.Notes { return NewNotes(time.Now) })
 }

@@ -114,6 +114,9 @@ func kindNamed(typed string) (events.Kind, error) {
 	if typed == "events" || typed == "event" || typed == "ev" {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: every change is an event here: stave events, stave tail, or stave describe TYPE/NAME", typed)
 	}
+	if typed == "leases" || typed == "lease" {
+		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: leases are no part of the log; the Kubernetes API has them: kubectl get leases", typed)
+	}
 	if a, ok := events.AbsentNamed(typed); ok {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: Kubernetes' %s is not there yet; there are %s", typed, a.Name, strings.Join(knownTypes(), ", "))
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/table"
 	"github.com/stave-run/stave/projections/why"
 )
 
@@ -26,6 +28,45 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 	if !req.At.IsZero() && req.Back > 0 {
 		req.Since = now.Add(-req.Back)
 	}
+	reply := wire.EventsReply{Now: now}
+	if reply.Events, err = s.happened(ctx, v, req); err != nil {
+		return nil, err
+	}
+	if reply.Horizon, err = s.horizon(ctx, 0); err != nil {
+		return nil, err
+	}
+	if h := reply.Horizon; h != nil && h.Time.Before(req.Since) {
+		reply.Horizon = nil // nobody asked further back
+	}
+	return reply, nil
+}
+
+// Happened is what happened since a time, for the other door: to one object, or in
+// a namespace, or everywhere.
+func (s *Server) Happened(ctx context.Context, about events.Key, namespace string, since time.Time) ([]wire.Happened, error) {
+	v, _, err := s.viewAt(ctx, wire.Moment{}, 0)
+	if err != nil {
+		return nil, err
+	}
+	req := wire.EventsRequest{Key: about, Namespace: namespace, Since: since}
+	if about.IsZero() {
+		return s.happened(ctx, v, req)
+	}
+	log, err := s.past(ctx, v, about) // by the log's index
+	if err != nil {
+		return nil, err
+	}
+	var out []wire.Happened
+	for _, r := range why.EventsOf(log, about) {
+		if !r.Last.Before(since) {
+			out = append(out, happenedTo(about, r))
+		}
+	}
+	return out, nil
+}
+
+// happened reads what happened out of the log.
+func (s *Server) happened(ctx context.Context, v projections.State, req wire.EventsRequest) ([]wire.Happened, error) {
 	from, err := s.firstSince(ctx, req.Since)
 	if err != nil {
 		return nil, err
@@ -41,21 +82,17 @@ func (s *Server) happenings(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, fmt.Errorf("read the log: %w", err)
 	}
-	reply := wire.EventsReply{Now: now}
-	if reply.Horizon, err = s.horizon(ctx, 0); err != nil {
-		return nil, err
-	}
-	if h := reply.Horizon; h != nil && h.Time.Before(req.Since) {
-		reply.Horizon = nil // nobody asked further back
-	}
+	var out []wire.Happened
 	for _, x := range t.Rows(wantedBy(req)) {
-		if x.Row.Last.Before(req.Since) {
-			continue
+		if !x.Row.Last.Before(req.Since) {
+			out = append(out, happenedTo(x.Key, x.Row))
 		}
-		reply.Events = append(reply.Events, wire.Happened{Key: x.Key, Type: x.Row.Type, Reason: x.Row.Reason, From: x.Row.From,
-			Message: x.Row.Message, Count: x.Row.Count, First: x.Row.First, Last: x.Row.Last, Seq: x.Row.Seq})
 	}
-	return reply, nil
+	return out, nil
+}
+
+func happenedTo(k events.Key, r table.EventRow) wire.Happened {
+	return wire.Happened{Key: k, Type: r.Type, Reason: r.Reason, From: r.From, Message: r.Message, Count: r.Count, First: r.First, Last: r.Last, Seq: r.Seq}
 }
 
 // wantedBy tells of which objects a request asks. What happens to nodes is told

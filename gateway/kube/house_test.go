@@ -36,6 +36,7 @@ import (
 type house struct {
 	*testing.T
 	log    *memory.Log
+	notes  *memory.Notes
 	wires  *memory.Wires
 	view   *follow.Follower
 	loop   *run.Loop
@@ -66,7 +67,7 @@ func (s oldSubmitter) Submit(ctx context.Context, w api.Wish) ([]events.Envelope
 // open makes a cluster without nodes; controllers run.
 func open(t *testing.T) *house {
 	t.Helper()
-	h := &house{T: t, log: memory.NewLog(time.Now), wires: memory.NewWires(), port: "0"}
+	h := &house{T: t, log: memory.NewLog(time.Now), notes: memory.NewNotes(time.Now), wires: memory.NewWires(), port: "0"}
 	var err error
 	if h.view, err = follow.Open(t.Context(), h.log, follow.Options{}); err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func (h *house) serve() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

@@ -9,8 +9,10 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +30,7 @@ import (
 // groups are the API groups whose types travel through the door.
 var groups = []func(*runtime.Scheme) error{
 	corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
-	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme,
+	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
 }
 
 // newScheme knows the types, and which of their fields can be selected on.
@@ -38,7 +40,7 @@ func newScheme() *runtime.Scheme {
 		utilruntime.Must(add(s)) // fails only for two types of one name
 	}
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
-	for _, k := range events.Kinds {
+	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
 		known := projections.SelectableFields(k.Resource)
 		utilruntime.Must(s.AddFieldLabelConversionFunc(k.GVK(), func(label, value string) (string, string, error) {
 			if !slices.Contains(known, label) {

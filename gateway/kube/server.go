@@ -23,6 +23,7 @@ import (
 	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/vault"
+	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
@@ -38,10 +39,14 @@ type Views interface {
 	OnDurable(f func(projections.State, events.Envelope, []projections.Change)) (stop func())
 }
 
-// Past folds the log up to a sequence. Its error is a *bus.HorizonError when
-// the log no longer reaches back that far.
+// Past reads the log.
 type Past interface {
+	// StateAt folds it up to a sequence. Its error is a *bus.HorizonError when the
+	// log no longer reaches back that far.
 	StateAt(ctx context.Context, seq events.Seq) (projections.State, error)
+	// Happened tells what happened since a time: to one object, or in a namespace,
+	// or, when both are empty, everywhere.
+	Happened(ctx context.Context, about events.Key, namespace string, since time.Time) ([]wire.Happened, error)
 }
 
 // Wish is what a client wants; Decide turns it into drafts on the writer's own
@@ -68,6 +73,7 @@ type Options struct {
 	Views     Views
 	Past      Past
 	Log       bus.Log
+	Notes     bus.Notes // what clients write beside the log
 	Writer    Writer
 	Wires     bus.Wires // to reach node agents
 	WiresUser string    // in whose name Wires ask
@@ -92,6 +98,9 @@ type Server struct {
 	codecs serializer.CodecFactory
 	feed   *feed
 	pages  pages
+	book   *notebook
+	sheets sheets
+	begun  time.Time
 	verbs  func() (*verbs, error) // made by the first request for a resource
 	extras func() http.Handler    // discovery and OpenAPI, made by the first request for one
 	busy   limits
@@ -100,6 +109,7 @@ type Server struct {
 	address string
 	base    context.Context
 	stop    context.CancelFunc
+	keeping sync.WaitGroup // what looks after the notes
 	done    chan struct{}
 }
 
@@ -112,6 +122,10 @@ func New(o Options) *Server {
 	s.extras = sync.OnceValue(s.newExtras)
 	s.feed = newFeed(o.Views)
 	s.base, s.stop = context.WithCancel(context.Background())
+	s.book, s.begun = newNotebook(o.Notes, o.Logger), o.Now()
+	s.keeping.Go(func() { s.book.run(s.base) })
+	k := &keeper{book: s.book, views: o.Views, now: o.Now, gone: map[string]time.Time{}, ring: make(chan struct{}, 1)}
+	s.keeping.Go(func() { k.keep(s.base) })
 	return s
 }
 
@@ -166,6 +180,7 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (s *Server) Close() error {
 	s.stop()
 	s.feed.close()
+	s.keeping.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {

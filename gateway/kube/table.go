@@ -15,6 +15,22 @@ import (
 
 // ConvertToTable implements rest.TableConvertor, with the rows of `stave get`.
 func (o *objects) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*metav1.Table, error) {
+	return tableOf(obj, opts, func(found []events.Object) table.Table { return table.Of(o.kind.Resource, found, o.Now()) })
+}
+
+// ConvertToTable implements rest.TableConvertor: both kinds of events look the same.
+func (n *notes) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*metav1.Table, error) {
+	return tableOf(obj, opts, func(found []events.Object) table.Table {
+		var kept []events.Object
+		for _, o := range found {
+			kept = append(kept, n.keep(o))
+		}
+		return table.Of(n.shelf, kept, n.Now())
+	})
+}
+
+// tableOf puts what print makes of an object, or of a list, into a Table.
+func tableOf(obj, opts runtime.Object, print func([]events.Object) table.Table) (*metav1.Table, error) {
 	var found []events.Object
 	out := &metav1.Table{}
 	if meta.IsListType(obj) {
@@ -36,7 +52,7 @@ func (o *objects) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*
 		found = []events.Object{x}
 		out.ResourceVersion = x.GetResourceVersion()
 	}
-	t := table.Of(o.kind.Resource, found, o.Now())
+	t := print(found)
 	if asked, ok := opts.(*metav1.TableOptions); !ok || !asked.NoHeaders {
 		out.ColumnDefinitions = columns(t)
 	}
@@ -54,9 +70,9 @@ func (o *objects) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*
 // columns says what the cells are. Wide ones are of lesser priority.
 func columns(t table.Table) []metav1.TableColumnDefinition {
 	var out []metav1.TableColumnDefinition
-	for i, c := range t.Columns {
+	for _, c := range t.Columns {
 		d := metav1.TableColumnDefinition{Name: titled(c.Name), Type: "string"}
-		if i == 0 {
+		if c.Name == "NAME" {
 			d.Format = "name"
 		}
 		if c.Wide {

@@ -61,6 +61,11 @@ func (s *Server) newVerbs() (*verbs, error) {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
 		}
 	}
+	for _, k := range events.NoteKinds {
+		if err := v.addNotes(k); err != nil {
+			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
+		}
+	}
 	v.addStreams()
 	return v, v.addQuestions()
 }

@@ -12,6 +12,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -79,6 +80,14 @@ var printers = map[events.Resource]printer{
 	events.Endpoints: {cols("NAME ENDPOINTS AGE"), rowOf(func(o *corev1.Endpoints, age string, _ time.Time) []string {
 		return []string{o.Name, endpoints(o), age}
 	})},
+	events.Leases: {cols("NAME HOLDER AGE"), rowOf(func(o *coordinationv1.Lease, age string, _ time.Time) []string {
+		holder := ""
+		if o.Spec.HolderIdentity != nil {
+			holder = *o.Spec.HolderIdentity
+		}
+		return []string{o.Name, holder, age}
+	})},
+	events.Happenings:     {happeningColumns, rowOf(happeningRow)},
 	events.EndpointSlices: {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
 }
 

@@ -39,7 +39,7 @@ func generate() ([]byte, error) {
 		return nil, err
 	}
 	p := picked{all: all, have: map[string]smd.TypeDef{}}
-	for _, k := range events.Kinds {
+	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
 		name, err := scheme.Scheme.ToOpenAPIDefinitionName(k.GVK())
 		if err == nil {
 			err = p.pick(name)

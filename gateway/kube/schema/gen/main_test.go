@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"k8s.io/client-go/applyconfigurations"
@@ -32,7 +33,7 @@ func TestSchemaIsClientGos(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := applyconfigurations.NewTypeConverter(scheme.Scheme)
-	for _, k := range events.Kinds {
+	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
 		o := k.New()
 		o.SetName("x")
 		o.GetObjectKind().SetGroupVersionKind(k.GVK())

@@ -1,0 +1,260 @@
+package kube
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apiserver/pkg/storage"
+
+	"github.com/stave-run/stave/events"
+)
+
+// tooLarge says that a position is not there yet.
+func tooLarge(asked, have events.Position) error {
+	return storage.NewTooLargeResourceVersionError(uint64(asked), uint64(have), 1)
+}
+
+// sheet is what a list shows, in order: all of its pages show the same.
+type sheet struct {
+	objects []events.Object // as they lie on the shelf, by namespace and name
+	at      events.Position
+}
+
+// keptSheets bounds the lists under way whose sheet is kept. There is no other way
+// back: of the shelf nothing is remembered.
+const keptSheets = 16
+
+// sheets are those of lists that are read page by page, newest last.
+type sheets struct {
+	mu   sync.Mutex
+	last uint64
+	kept map[uint64]sheet
+}
+
+// keep remembers a sheet under a number of its own.
+func (s *sheets) keep(one sheet) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = map[uint64]sheet{}
+	}
+	s.last++
+	s.kept[s.last] = one
+	delete(s.kept, s.last-keptSheets)
+	return s.last
+}
+
+func (s *sheets) get(number uint64) (sheet, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, ok := s.kept[number]
+	return one, ok
+}
+
+// sheetToken is what a client hands back for the next page.
+type sheetToken struct {
+	Sheet uint64 `json:"s"`
+	Run   int64  `json:"r"` // of the server: another one knows no such sheet
+	Next  int    `json:"n"`
+}
+
+// List implements rest.Lister.
+func (n *notes) List(ctx context.Context, opts *internalversion.ListOptions) (runtime.Object, error) {
+	if opts == nil {
+		opts = &internalversion.ListOptions{}
+	}
+	want := n.selection(ctx, opts)
+	s, token, err := n.sheetOf(ctx, want, opts)
+	if err != nil {
+		return nil, err
+	}
+	var items []events.Object
+	next, more := token.Next, false
+	for ; next < len(s.objects); next++ {
+		o := n.show(s.objects[next])
+		if !want.has(o) {
+			continue
+		}
+		if more = opts.Limit > 0 && len(items) == int(opts.Limit); more {
+			break
+		}
+		items = append(items, o)
+	}
+	list := n.NewList()
+	fill(list, items)
+	m, err := meta.ListAccessor(list)
+	if err != nil {
+		return nil, err
+	}
+	m.SetResourceVersion(s.at.String())
+	if more {
+		if token.Sheet == 0 {
+			token.Sheet = n.sheets.keep(s)
+		}
+		token.Next, token.Run = next, n.begun.UnixNano()
+		m.SetContinue(base64.RawURLEncoding.EncodeToString(events.MustBody(token)))
+		if want.everything {
+			left := int64(len(s.objects) - next)
+			m.SetRemainingItemCount(&left)
+		}
+	}
+	return list, nil
+}
+
+// sheetOf is what a list reads: the rest of an earlier one, or what is there now.
+func (n *notes) sheetOf(ctx context.Context, want selection, opts *internalversion.ListOptions) (sheet, sheetToken, error) {
+	var token sheetToken
+	if opts.Continue != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(opts.Continue)
+		if err != nil || json.Unmarshal(raw, &token) != nil || token.Sheet == 0 || token.Next < 0 {
+			return sheet{}, token, apierrors.NewBadRequest("continue key is not valid")
+		}
+		s, ok := n.sheets.get(token.Sheet)
+		if !ok || token.Run != n.begun.UnixNano() {
+			return s, token, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+		}
+		return s, token, nil
+	}
+	p, err := position(opts.ResourceVersion)
+	if err == nil {
+		err = n.book.ready(ctx, p)
+	}
+	if err != nil {
+		return sheet{}, token, err
+	}
+	var s sheet
+	s.objects, s.at = n.book.all(n.shelf, want.namespace)
+	if exact(opts) && p != s.at {
+		return s, token, apierrors.NewResourceExpired("too old resource version: " + p.String() + " (" + s.at.String() + ")")
+	}
+	told, err := n.told(ctx, want)
+	if err != nil {
+		return s, token, err
+	}
+	s.objects = append(s.objects, told...)
+	slices.SortFunc(s.objects, func(a, b events.Object) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	return s, token, nil
+}
+
+// noteWatch is one watch under way.
+type noteWatch struct {
+	watching
+	*notes
+}
+
+// Watch implements rest.Watcher: from a position on, or from what is there now.
+func (n *notes) Watch(ctx context.Context, opts *internalversion.ListOptions) (watch.Interface, error) {
+	p, err := position(opts.ResourceVersion)
+	if err == nil {
+		err = n.book.ready(ctx, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := &noteWatch{watching{objects: n.objects, want: n.selection(ctx, opts), bookmarks: opts.AllowWatchBookmarks, at: p, out: make(chan watch.Event, watchRoom)}, n}
+	initial := opts.SendInitialEvents != nil && *opts.SendInitialEvents
+	show := initial || p == 0 && opts.SendInitialEvents == nil
+	var first []events.Object
+	if show || p == 0 {
+		first, w.at = n.book.all(n.shelf, w.want.namespace)
+	}
+	if _, _, _, ok := n.book.since(n.shelf, w.at); !ok {
+		return nil, n.tooOld(w.at)
+	}
+	ctx, w.stop = context.WithCancel(ctx)
+	if !show {
+		first = nil
+	}
+	go w.run(ctx, first, initial)
+	return w, nil
+}
+
+func (n *notes) tooOld(p events.Position) error {
+	return apierrors.NewResourceExpired("too old resource version: " + p.String() + " (" + n.book.position().String() + ")")
+}
+
+// run tells what was there, and then what changes.
+func (w *noteWatch) run(ctx context.Context, first []events.Object, mark bool) {
+	defer close(w.out)
+	for _, o := range first {
+		if o = w.show(o); w.want.has(o) && !w.send(ctx, watch.Added, o) {
+			return
+		}
+	}
+	if mark && w.bookmarks && !w.bookmark(ctx, true) {
+		return
+	}
+	beats := time.NewTicker(beat)
+	defer beats.Stop()
+	end, cancel := untilEnd(ctx)
+	defer cancel()
+	for ctx.Err() == nil {
+		turns, at, more, ok := w.notes.book.since(w.shelf, w.at)
+		if !ok {
+			st := statusOf(w.tooOld(w.at))
+			w.send(ctx, watch.Error, &st)
+			return
+		}
+		for _, t := range turns {
+			if !w.turn(ctx, t) {
+				return
+			}
+		}
+		w.at = at
+		select {
+		case <-more:
+		case <-beats.C:
+			w.bookmarkIfAsked(ctx)
+		case <-end:
+			w.bookmarkIfAsked(ctx)
+			end = nil
+		case <-ctx.Done():
+		}
+	}
+}
+
+// turn tells a change as it looks through the selectors.
+func (w *noteWatch) turn(ctx context.Context, t turn) bool {
+	if w.want.namespace != "" && w.want.namespace != t.key.Namespace {
+		return true
+	}
+	was, is := w.seen(t.before), w.seen(t.after)
+	switch {
+	case is && was:
+		return w.send(ctx, watch.Modified, w.edition(t, t.after, false))
+	case is:
+		return w.send(ctx, watch.Added, w.edition(t, t.after, false))
+	case was:
+		return w.send(ctx, watch.Deleted, w.edition(t, t.before, true))
+	}
+	return true
+}
+
+func (w *noteWatch) seen(o events.Object) bool {
+	return o != nil && (w.want.everything || w.want.has(w.show(o)))
+}
+
+// edition is an object as all watches tell it.
+func (w *noteWatch) edition(t turn, o events.Object, gone bool) *edition {
+	k := t.key
+	k.Resource = w.notes.kind.Resource // the two kinds of events look different
+	return w.notes.feed.editions.get(editionKey{k, t.at, gone}, func() events.Object {
+		shown := w.show(o)
+		if gone {
+			shown.SetResourceVersion(t.at.String())
+		}
+		return shown
+	})
+}
