@@ -61,11 +61,11 @@ func (v *verbs) addNotes(k events.Kind) error {
 	v.set(k, "", "get", handlers.GetResource(n, scope))
 	v.set(k, "", "list", list)
 	v.set(k, "", "watch", list)
-	v.set(k, "", "create", handlers.CreateResource(n, scope, nil))
-	v.set(k, "", "update", handlers.UpdateResource(n, scope, nil))
-	v.set(k, "", "patch", handlers.PatchResource(n, scope, nil, patchTypes))
-	v.set(k, "", "delete", handlers.DeleteResource(n, true, scope, nil))
-	v.set(k, "", "deletecollection", handlers.DeleteCollection(n, true, scope, nil))
+	v.set(k, "", "create", handlers.CreateResource(n, scope, v.server.Admission))
+	v.set(k, "", "update", handlers.UpdateResource(n, scope, v.server.Admission))
+	v.set(k, "", "patch", handlers.PatchResource(n, scope, v.server.Admission, patchTypes))
+	v.set(k, "", "delete", handlers.DeleteResource(n, true, scope, v.server.Admission))
+	v.set(k, "", "deletecollection", handlers.DeleteCollection(n, true, scope, v.server.Admission))
 	return nil
 }
 
