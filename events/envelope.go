@@ -18,6 +18,7 @@ const (
 	VerbDeletionRequested = "deletion-requested"
 	VerbRemoved           = "removed"
 	VerbStatus            = "status-reported"
+	VerbStatusWritten     = "status-written"
 	VerbVerdict           = "verdict-changed"
 )
 

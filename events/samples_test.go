@@ -23,7 +23,7 @@ type sample struct {
 var shapes = map[string]func() any{
 	VerbCreated: func() any { return &Created{} }, VerbChanged: func() any { return &Changed{} },
 	VerbDeletionRequested: func() any { return &DeletionRequested{} }, VerbRemoved: func() any { return &Removed{} },
-	VerbStatus: func() any { return &StatusReported{} }, VerbVerdict: func() any { return &Verdict{} },
+	VerbStatus: func() any { return &StatusReported{} }, VerbStatusWritten: func() any { return &StatusWritten{} }, VerbVerdict: func() any { return &Verdict{} },
 	string(LeaseTaken): func() any { return &Lease{} }, string(HistoryCut): func() any { return &Cut{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
 	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
 	string(TypeOf(Nodes, VerbStatus)): func() any { return &NodeReported{} },

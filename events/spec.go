@@ -98,6 +98,19 @@ type NodeReported struct {
 	Said   string `json:"said"`   // the condition's message
 }
 
+// StatusWritten is the status of any object, as somebody outside wrote it.
+type StatusWritten struct {
+	UID UID `json:"uid"`
+	// Status is the difference from what is derived: fields, and conditions by
+	// type. Empty leaves all as it is derived.
+	Status json.RawMessage `json:"status,omitempty"`
+	// Over are the derived values of the same fields and conditions. One that is
+	// derived otherwise later has lapsed.
+	Over json.RawMessage `json:"over,omitempty"`
+	// Managed is as in Changed; absent leaves what is there.
+	Managed json.RawMessage `json:"managed,omitempty"`
+}
+
 // StatusReported is status that cannot be derived: from a controller outside,
 // or what a reconciler must remember.
 type StatusReported struct {

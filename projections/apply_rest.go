@@ -30,6 +30,10 @@ func (f *folding) status() {
 		f.unknown()
 		return
 	}
+	if f.e.Type.Verb() == events.VerbStatusWritten {
+		f.statusWritten(k)
+		return
+	}
 	if k.Resource == events.Nodes {
 		f.nodeReport(k)
 		return
@@ -42,6 +46,23 @@ func (f *folding) status() {
 		f.touch(k, func(o *Object) { o.Status = b.Status })
 		f.fillPods(len(f.changes) - 1)
 	}
+}
+
+// statusWritten folds what somebody outside wrote of a status.
+func (f *folding) statusWritten(k events.Key) {
+	b, ok := body[events.StatusWritten](f)
+	if !ok {
+		return
+	}
+	if _, ok := f.life(k, b.UID); !ok {
+		return
+	}
+	f.touch(k, func(o *Object) {
+		if o.Status, o.Over = b.Status, b.Over; b.Managed != nil {
+			o.Managed = b.Managed
+		}
+	})
+	f.fillPods(len(f.changes) - 1)
 }
 
 func (f *folding) nodeReport(k events.Key) {

@@ -51,6 +51,7 @@ type dumpObject struct {
 	Template         events.Hash
 	Raw              json.RawMessage
 	Applied, Status  json.RawMessage         `json:",omitempty"`
+	Over             json.RawMessage         `json:",omitempty"`
 	Managed          json.RawMessage         `json:",omitempty"`
 	Set              string                  `json:",omitempty"`
 	Owners           []metav1.OwnerReference `json:",omitempty"`
@@ -96,7 +97,7 @@ func (s State) Dump() []byte {
 
 func dumped(o *Object) dumpObject {
 	d := dumpObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
+		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
 	if o.Template != nil {
 		d.Template = o.Template.Hash
 	}

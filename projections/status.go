@@ -3,6 +3,7 @@ package projections
 import (
 	"encoding/json"
 	"iter"
+	"reflect"
 	"slices"
 	"time"
 
@@ -31,19 +32,32 @@ func (s State) Object(k events.Key, now time.Time) (events.Object, bool) {
 
 // ObjectOf is Object for a row of s.
 func (s State) ObjectOf(o *Object, now time.Time) events.Object {
+	v := s.derivedObject(o, now)
+	lay(o, v)
+	return v
+}
+
+// DerivedStatus is the status of a row as JSON, as far as it is derived: without
+// what log.status says. Empty for kinds that have none.
+func (s State) DerivedStatus(o *Object, now time.Time) json.RawMessage {
+	status := reflect.ValueOf(s.derivedObject(o, now)).Elem().FieldByName("Status")
+	if !status.IsValid() {
+		return nil
+	}
+	return events.MustBody(status.Interface())
+}
+
+func (s State) derivedObject(o *Object, now time.Time) events.Object {
 	v := o.Typed().DeepCopyObject().(events.Object)
 	switch v := v.(type) {
 	case *corev1.Pod:
 		v.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &v.Spec).ImagePullSecrets)
 		FillAccess(v, o.UID, s.mountsAccess(o))
 		s.podStatus(o, v)
-		overlay(o, &v.Status)
 	case *appsv1.ReplicaSet:
 		v.Status = s.replicaSetStatus(o, v, now)
-		overlay(o, &v.Status)
 	case *appsv1.Deployment:
 		v.Status = s.deploymentStatus(o, v, now)
-		overlay(o, &v.Status)
 	case *corev1.Node:
 		s.nodeStatus(o, v)
 	case *rbacv1.ClusterRole:
@@ -88,19 +102,8 @@ func (s State) PositionOf(k events.Key) events.Position {
 	return 0
 }
 
-// overlay lays what log.status says over a derived status: objects field by
-// field, conditions by type, everything else whole.
-func overlay(o *Object, status any) {
-	if len(o.Status) == 0 {
-		return
-	}
-	var over, base map[string]any
-	if json.Unmarshal(o.Status, &over) != nil || json.Unmarshal(events.MustBody(status), &base) != nil {
-		return // not an object: nothing can be laid over
-	}
-	_ = json.Unmarshal(events.MustBody(mergeStatus(base, over)), status) // what does not fit its field stays derived
-}
-
+// mergeStatus lays an overlay over a status: objects field by field, conditions by
+// type, everything else whole.
 func mergeStatus(base, over map[string]any) map[string]any {
 	if base == nil {
 		base = map[string]any{}
@@ -124,7 +127,7 @@ func mergeStatus(base, over map[string]any) map[string]any {
 // appends the new ones; any other list is the overlay's.
 func mergeConditions(field string, base any, over []any) []any {
 	out, ok := base.([]any)
-	if field != "conditions" || !ok {
+	if field != conditions || !ok {
 		return over
 	}
 	for _, c := range over {

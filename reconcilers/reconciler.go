@@ -123,6 +123,12 @@ func Report(k events.Key, body any) Draft {
 	return Draft{Subject: events.StatusSubject(k), Type: events.TypeOf(k.Resource, events.VerbStatus), Body: events.MustBody(body)}
 }
 
+// WriteStatus drafts a status that somebody outside wrote.
+func WriteStatus(o *projections.Object, body events.StatusWritten) Draft {
+	body.UID = o.UID
+	return Draft{Subject: events.StatusSubject(o.Key), Type: events.TypeOf(o.Key.Resource, events.VerbStatusWritten), Body: events.MustBody(body)}
+}
+
 // Conclude drafts why an object does not move.
 func Conclude(o *projections.Object, reasons []events.Reason) Draft {
 	return Draft{Subject: events.VerdictSubject(o.Key), Type: events.TypeOf(o.Key.Resource, events.VerbVerdict),

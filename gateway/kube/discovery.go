@@ -19,7 +19,7 @@ var (
 	everyVerb = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	askVerbs  = metav1.Verbs{"create"}
-	partVerbs = map[string]metav1.Verbs{"status": {"get"}, "scale": {"get", "patch", "update"}, "log": {"get"},
+	partVerbs = map[string]metav1.Verbs{"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
 		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}}
 )

@@ -24,7 +24,7 @@ func (v *verbs) addFinalize(k events.Kind, of *objects) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, finalizing, "update", handlers.UpdateResource(finalize{&objects{Server: of.Server, kind: k, part: finalizing}}, scope, nil))
+	v.set(k, finalizing, "update", handlers.UpdateResource(finalize{&objects{Server: of.Server, kind: k, part: finalizing}}, scope, of.Server.Admission))
 	return nil
 }
 

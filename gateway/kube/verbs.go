@@ -98,11 +98,9 @@ func (v *verbs) addKind(k events.Kind) error {
 // addParts adds a kind's subresources.
 func (v *verbs) addParts(k events.Kind, of *objects) error {
 	if slices.Contains(partsOf(k), "status") {
-		scope, err := v.scope(k, k.GVK(), "status", of, v.types)
-		if err != nil {
+		if err := v.addStatus(k, of); err != nil {
 			return err
 		}
-		v.set(k, "status", "get", handlers.GetResource(of, scope))
 	}
 	switch k.Resource {
 	case events.Pods:
@@ -141,7 +139,7 @@ func (v *verbs) set(k events.Kind, sub, verb string, h http.Handler) {
 // version is also the one that we think in, so that nothing is converted.
 func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, table rest.TableConvertor, types managedfields.TypeConverter) (*handlers.RequestScope, error) {
 	s := v.server.scheme
-	managers, err := managedfields.NewDefaultFieldManager(types, s, s, s, kind, kind.GroupVersion(), sub, nil)
+	managers, err := managedfields.NewDefaultFieldManager(types, s, s, s, kind, kind.GroupVersion(), sub, ignored(k, sub))
 	if err != nil {
 		return nil, fmt.Errorf("make field manager: %w", err)
 	}

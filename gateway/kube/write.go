@@ -37,7 +37,7 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 			return nil, err
 		}
 	}
-	raw, managed, err := body(next)
+	raw, managed, err := body(next, o.part)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,9 @@ func (o *objects) result(out outcome, asked events.Object) (events.Object, error
 	return asked, nil
 }
 
-// body is an object as admission reads it, and its managers apart.
-func body(o events.Object) (object, managed json.RawMessage, err error) {
+// body is an object as admission reads it, and its managers apart. Its status is
+// read by the subresource alone, which reads nothing else.
+func body(o events.Object, part string) (object, managed json.RawMessage, err error) {
 	managed = json.RawMessage("[]")
 	if m := o.GetManagedFields(); len(m) > 0 {
 		managed = events.MustBody(m)
@@ -90,7 +91,9 @@ func body(o events.Object) (object, managed json.RawMessage, err error) {
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, nil, apierrors.NewBadRequest("encode object: " + err.Error())
 	}
-	delete(fields, "status") // it is not the writer's to say
+	if part != statusPart {
+		delete(fields, "status")
+	}
 	return events.MustBody(fields), managed, nil
 }
 
@@ -168,8 +171,8 @@ func (o *objects) updated(ctx context.Context, old events.Object, info rest.Upda
 	return next, nil
 }
 
-// replace puts next in the place of old, if its spec and metadata are still as
-// they were in view. Its status may have moved: nobody writes that here.
+// replace puts next in the place of old, or its status alone, if what it was made
+// from is still as it was in view.
 func (o *objects) replace(ctx context.Context, view projections.State, k events.Key, old, next events.Object, dryRun bool) (runtime.Object, bool, error) {
 	row, ok := view.Get(k)
 	if !ok {
@@ -180,21 +183,21 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 		return nil, false, apierrors.NewInternalError(fmt.Errorf("copy %T: not an object", next))
 	}
 	sent.SetResourceVersion("") // the row is asked instead
-	raw, managed, err := body(sent)
+	raw, managed, err := body(sent, o.part)
 	if err != nil {
 		return nil, false, err
 	}
 	out, err := o.submit(ctx, change{key: k, dryRun: dryRun, may: o.escalating(ctx, old, next),
 		still: func(v projections.State) bool {
 			now, ok := v.Get(k)
-			return ok && now.UID == row.UID && now.Changed == row.Changed
+			return ok && now.UID == row.UID && o.unmoved(row, now)
 		},
-		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Replace}, Item: wire.Item{Object: raw}, Managed: managed, Finalize: o.part == finalizing}})
+		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: o.operation()}, Item: wire.Item{Object: raw}, Managed: managed, Finalize: o.part == finalizing}})
 	if err != nil {
 		return nil, false, err
 	}
 	found, err := o.result(out, next)
-	if dryRun && err == nil {
+	if dryRun && err == nil && o.part != statusPart {
 		keepStatus(old, found)
 		found.SetResourceVersion(old.GetResourceVersion())
 	}

@@ -55,6 +55,7 @@ const (
 	Replace Operation = "replace"
 	Delete  Operation = "delete"
 	Scale   Operation = "scale"
+	Status  Operation = "status" // of Object, the status alone
 )
 
 // ChangeRequest asks for changes. Each item stands or falls alone, in order, as

@@ -89,6 +89,8 @@ func (q Question) what(e events.Envelope) string {
 		if r, err := events.Decode[events.NodeReported](e); err == nil && r.Reason != "" {
 			return "reported " + r.Reason + " of " + q.spelled(k)
 		}
+	case events.VerbStatusWritten:
+		return "wrote the status of " + q.spelled(k)
 	case events.VerbVerdict:
 		if v, err := events.Decode[events.Verdict](e); err == nil {
 			return concluded(q.spelled(k), v)

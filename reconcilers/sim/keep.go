@@ -13,12 +13,12 @@ import (
 // hold is a finalizer that people put on things, and take off again some time.
 const hold = "sim.test/hold"
 
-// keep is somebody who makes what has a finalizer or owners, wants it gone, or
-// lets go of it.
+// keep is somebody who makes what has a finalizer or owners, wants it gone, lets go
+// of it, or writes a status.
 func (w *World) keep(r uint64, rng *rand.Rand) {
 	x := apps[rng.IntN(len(apps))]
 	k := events.Key{Resource: events.ConfigMaps, Namespace: x.namespace, Name: "kept-" + itoa(rng.IntN(2))}
-	switch rng.IntN(9) {
+	switch rng.IntN(11) {
 	case 0, 1:
 		w.ask(r+1, namespaceRequest(x.namespace))
 		w.ask(r, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(fmt.Sprintf(
@@ -31,9 +31,28 @@ func (w *World) keep(r uint64, rng *rand.Rand) {
 		}
 	case 4, 5, 6:
 		w.own(r, rng)
+	case 7, 8:
+		w.say(r, rng)
 	default:
 		w.letGo(r, 1)
 	}
+}
+
+// say is a controller outside that writes a status: of what is derived, and of its own.
+func (w *World) say(r uint64, rng *rand.Rand) {
+	o := w.someObject(rng)
+	if o == nil {
+		return
+	}
+	status := map[string]any{"conditions": []any{map[string]any{"type": []string{"Ready", "Available", "sim.test/said"}[rng.IntN(3)], "status": "Unknown", "reason": itoa(rng.IntN(3))}}}
+	if rng.IntN(2) == 0 {
+		status["observedGeneration"] = rng.IntN(3)
+	}
+	raw := reconcilers.Edit(events.MustBody(o.Typed()), func(object map[string]any) {
+		delete(reconcilers.Field(object, "metadata"), "resourceVersion")
+		object["status"] = status
+	})
+	w.ask(r, wire.ChangeRequest{Operation: wire.Status, Items: []wire.Item{{Object: raw, UID: o.UID}}})
 }
 
 // own makes what belongs to one or two other things, whatever they are.

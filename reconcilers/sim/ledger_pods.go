@@ -38,6 +38,9 @@ func (l *ledger) seen(e events.Envelope, node string) {
 
 // heard notes what was reported of a node's silence.
 func (l *ledger) heard(e events.Envelope, node string) {
+	if e.Type != events.TypeOf(events.Nodes, events.VerbStatus) {
+		return
+	}
 	var b events.NodeReported
 	read(e.Body, &b)
 	if o := l.objects[events.Key{Resource: events.Nodes, Name: node}]; o != nil && o.uid == b.UID {

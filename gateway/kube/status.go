@@ -1,0 +1,60 @@
+package kube
+
+import (
+	"bytes"
+
+	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
+)
+
+// statusPart is the subresource that writes an object's status, and nothing else
+// of it but labels and annotations.
+const statusPart = "status"
+
+// addStatus adds it to a kind.
+func (v *verbs) addStatus(k events.Kind, of *objects) error {
+	part := &objects{Server: of.Server, kind: k, part: statusPart}
+	scope, err := v.scope(k, k.GVK(), statusPart, part, v.types)
+	if err != nil {
+		return err
+	}
+	v.set(k, statusPart, "get", handlers.GetResource(part, scope))
+	v.set(k, statusPart, "update", handlers.UpdateResource(part, scope, of.Server.Admission))
+	v.set(k, statusPart, "patch", handlers.PatchResource(part, scope, of.Server.Admission, patchTypes))
+	return nil
+}
+
+func (o *objects) operation() wire.Operation {
+	if o.part == statusPart {
+		return wire.Status
+	}
+	return wire.Replace
+}
+
+// unmoved tells whether a row still is what a write was made from. A status that
+// moves does not stand in the way of a spec, whose writers ignore it.
+func (o *objects) unmoved(was, now *projections.Object) bool {
+	if o.part == statusPart {
+		return was.Position == now.Position
+	}
+	return was.Changed == now.Changed && bytes.Equal(was.Managed, now.Managed)
+}
+
+// ignored are the fields that writers of an object, or of a subresource of it, do
+// not come to manage, since they cannot write them.
+func ignored(k events.Kind, sub string) map[fieldpath.APIVersion]fieldpath.Filter {
+	var paths []fieldpath.Path
+	switch sub {
+	case "":
+		paths = append(paths, fieldpath.MakePathOrDie("status"))
+	case statusPart:
+		paths = append(paths, fieldpath.MakePathOrDie("spec"), fieldpath.MakePathOrDie("metadata", "ownerReferences"), fieldpath.MakePathOrDie("metadata", "finalizers"))
+	default:
+		return nil
+	}
+	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(k.APIVersion()): fieldpath.NewSet(paths...)})
+}
