@@ -5,6 +5,9 @@ import "strings"
 // Code names why something does not move, in Kubernetes' words where it has some.
 type Code string
 
+// FailedCreate is the code of a set that must not make a pod; Said has the refusal.
+const FailedCreate Code = "FailedCreate"
+
 // Reason is one typed piece of an explanation; it becomes words only at a printer.
 type Reason struct {
 	Code  Code   `json:"code"`

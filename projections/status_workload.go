@@ -69,12 +69,23 @@ func (s State) ReadyAt(p *Pod) Mark {
 func (s State) replicaSetStatus(o *Object, v *appsv1.ReplicaSet, now time.Time) appsv1.ReplicaSetStatus {
 	n, _ := s.Available(o, now)
 	return appsv1.ReplicaSetStatus{
+		Conditions:           s.replicaFailure(o),
 		Replicas:             int32(o.Tally.Pods),
 		FullyLabeledReplicas: int32(s.fullyLabeled(o, v)),
 		ReadyReplicas:        int32(o.Tally.Ready),
 		AvailableReplicas:    int32(n),
 		ObservedGeneration:   o.Generation,
 	}
+}
+
+// replicaFailure says that the set could not make its pods, and why.
+func (s State) replicaFailure(o *Object) []appsv1.ReplicaSetCondition {
+	v, ok := s.Verdict(o.Key)
+	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
+		return nil
+	}
+	return []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: stamp(v.Mark.Time),
+		Reason: string(events.FailedCreate), Message: v.Reasons[0].Said}}
 }
 
 // fullyLabeled counts the pods that carry all labels of the template; adopted

@@ -32,7 +32,7 @@ import (
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
+	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 

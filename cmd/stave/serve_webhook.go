@@ -10,8 +10,11 @@ import (
 
 	"github.com/stave-run/stave/bus/jetstream"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/replicaset"
 )
 
 // openChain makes whom both doors ask about changes. Connections to webhooks that
@@ -48,3 +51,9 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 	}()
 	return near, nil
 }
+
+// policies are asked about what reconcilers make. What they compiled is kept for all states.
+var policies policy.Engine
+
+// guards are the policies of a state that stand before the pods of ReplicaSets.
+func guards(v reconcilers.View) replicaset.Guard { return policies.Guard(v, policy.ReplicaSets) }

@@ -27,11 +27,6 @@ func Check(ctx context.Context, o runtime.Object) error {
 	case *registrationv1.ValidatingAdmissionPolicy:
 		kind.Kind, name = "ValidatingAdmissionPolicy", o.Name
 		errs = checkPolicy(o)
-		if m := o.Spec.MatchConstraints; m != nil {
-			for i, r := range m.ResourceRules {
-				warnOfChildren(ctx, field.NewPath("spec", "matchConstraints", "resourceRules").Index(i), r.RuleWithOperations)
-			}
-		}
 	case *registrationv1.ValidatingWebhookConfiguration:
 		kind.Kind, name = "ValidatingWebhookConfiguration", o.Name
 		for i, w := range o.Webhooks {
@@ -88,8 +83,9 @@ func checkWebhook(ctx context.Context, i int, rules []registrationv1.RuleWithOpe
 // children are the resources whose objects reconcilers make too.
 var children = []string{"pods", "replicasets", "*", "*/*"}
 
-// warnOfChildren says what a rule will not do: reconcilers wait for nobody, so
-// what they make is not shown to anybody first.
+// warnOfChildren says what a webhook's rule will not do: reconcilers wait for
+// nobody outside, so what they make is shown to no webhook first. Policies are
+// asked about their pods.
 func warnOfChildren(ctx context.Context, at *field.Path, r registrationv1.RuleWithOperations) {
 	made := slices.ContainsFunc(r.Operations, func(op registrationv1.OperationType) bool {
 		return op == registrationv1.OperationAll || op == registrationv1.Create

@@ -26,9 +26,10 @@ type Engine struct {
 	programs map[string]compiled // by the policy's name
 }
 
-// compiled is a policy's program and the change of the policy that it is of.
+// compiled is a policy's program and the row that it is of. Rows never change, so
+// the same one is the same policy, in whichever state.
 type compiled struct {
-	changed events.Seq
+	row *projections.Object
 	*program
 	err error
 }
@@ -38,8 +39,8 @@ func (e *Engine) program(o *projections.Object) (*program, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, ok := e.programs[o.Key.Name]
-	if !ok || c.changed != o.Changed.Seq {
-		c = compiled{changed: o.Changed.Seq}
+	if !ok || c.row != o {
+		c = compiled{row: o}
 		c.program, c.err = compile(projections.As[*admissionv1.ValidatingAdmissionPolicy](o))
 		if e.programs == nil {
 			e.programs = map[string]compiled{}

@@ -91,7 +91,13 @@ func (t *telling) assigned(e events.Envelope) {
 func (t *telling) verdict(e events.Envelope) {
 	k, err := e.Subject.Key()
 	v, bad := events.Decode[events.Verdict](e)
-	if err != nil || bad != nil || k != t.key || k.Resource != events.Pods || len(v.Reasons) == 0 {
+	if err != nil || bad != nil || k != t.key || len(v.Reasons) == 0 {
+		return
+	}
+	if r := v.Reasons[0]; k.Resource == events.ReplicaSets && r.Code == events.FailedCreate {
+		t.add(e.Time, warning, string(r.Code), fromReplicaSet, "Error creating: %s", r.Said)
+	}
+	if k.Resource != events.Pods {
 		return
 	}
 	t.add(e.Time, warning, "FailedScheduling", fromScheduler, "%s", projections.Refusal(v.Reasons))

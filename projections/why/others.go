@@ -23,9 +23,10 @@ func (q Question) workload(a *Answer, o *projections.Object) {
 	if o.Tally.Ready == want && o.Tally.Pods == want {
 		return
 	}
-	if v, ok := q.State.Verdict(o.Key); ok && v.UID == o.UID {
-		for _, r := range v.Reasons {
-			a.Details = append(a.Details, r.String())
+	q.held(a, o)
+	for child := range q.State.Children(o.UID) {
+		if child.Key.Resource == events.ReplicaSets {
+			q.held(a, child)
 		}
 	}
 	told, more := 0, 0
@@ -47,6 +48,15 @@ func (q Question) workload(a *Answer, o *projections.Object) {
 	}
 	if at, ok := deadline(o); ok && !at.After(q.Now) {
 		a.Verdict += ", and made no progress for longer than its deadline"
+	}
+}
+
+// held adds what the log says keeps an object from moving.
+func (q Question) held(a *Answer, o *projections.Object) {
+	if v, ok := q.State.Verdict(o.Key); ok && v.UID == o.UID {
+		for _, r := range v.Reasons {
+			a.Details = append(a.Details, r.String())
+		}
 	}
 }
 

@@ -30,17 +30,21 @@ const (
 const maxPrefix = 63 - 6
 
 // Reconciler implements reconcilers.Reconciler.
-type Reconciler struct{}
+type Reconciler struct {
+	// Guards is who stands before pods in a state, a nil Guard when nobody does; a
+	// nil function lets all pods pass. It has to be pure, for decisions are.
+	Guards func(v reconcilers.View) Guard
+}
 
 // Name implements reconcilers.Reconciler.
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Pods}
+	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -50,6 +54,7 @@ func (Reconciler) Writes() []events.Type {
 		events.TypeOf(events.Pods, events.VerbCreated),
 		events.TypeOf(events.Pods, events.VerbChanged),
 		events.TypeOf(events.Pods, events.VerbDeletionRequested),
+		events.TypeOf(events.ReplicaSets, events.VerbVerdict),
 	}
 }
 
@@ -61,6 +66,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return wooers(v, c.After)
+	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings:
+		return short(v)
 	}
 	return nil
 }
@@ -77,7 +84,7 @@ func wooers(v reconcilers.View, pod *projections.Object) []events.Key {
 }
 
 // Decide implements reconcilers.Reconciler.
-func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	if !ok || o.Deletion != nil {
 		return reconcilers.Decision{} // its children are the garbage collector's
@@ -86,7 +93,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	if !ok {
 		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
 	}
-	p := &pass{v: v, o: o, rs: projections.As[*appsv1.ReplicaSet](o), selector: selector, now: now}
+	p := &pass{v: v, o: o, rs: projections.As[*appsv1.ReplicaSet](o), selector: selector, now: now, guards: r.Guards}
 	n := o.Tally.Pods
 	if !p.plain() || n > want(p.rs) {
 		p.survey() // one by one
@@ -97,6 +104,8 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 		p.create(missing)
 	case missing < 0:
 		p.shrink(-missing)
+	default:
+		p.cleared()
 	}
 	return p.d
 }
@@ -134,6 +143,7 @@ type pass struct {
 	rs       *appsv1.ReplicaSet
 	selector labels.Selector
 	now      time.Time
+	guards   func(reconcilers.View) Guard
 
 	active   []member // count towards the wish
 	failed   int      // failed as a whole and still kept
@@ -228,11 +238,18 @@ func (p *pass) create(missing int) {
 	if !ok {
 		return
 	}
+	guard := p.guard()
+	if guard == nil {
+		p.cleared()
+	}
 	counter := p.o.Born
 	for ; missing > 0; counter++ {
 		k := events.Key{Resource: events.Pods, Namespace: p.o.Key.Namespace, Name: p.name(counter)}
 		if _, taken := p.v.Get(k); taken {
 			continue // somebody else's pod; names of one set never repeat among 27⁵
+		}
+		if p.barred(guard, k) {
+			return
 		}
 		if !p.emit(reconcilers.Create(k, p.child(k, hash))) {
 			return
