@@ -12,6 +12,7 @@ work=$(mktemp -d /tmp/stave-bench.XXXXXX)
 export KUBECONFIG=$work/kubeconfig
 rounds=${ROUNDS:-11} # odd: the median is then a run that happened
 many=${MANY:-300}    # pods on one node
+crowd=${CROWD:-50}   # pods at once, beside as many containers of ctr
 quiet=${QUIET:-600}  # seconds for which the idle cluster is watched
 
 say() { printf 'bench: %s\n' "$*" >&2; }
@@ -31,6 +32,24 @@ rss() { awk '/^VmRSS/ { printf "%.0f\n", $2 / 1024 }' "/proc/$1/status"; }
 # spent prints the CPU time of a process in milliseconds, written the bytes that it had the disk write.
 spent() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%d\n", ($14 + $15) * 1000 / hz }' "/proc/$1/stat"; }
 written_by() { awk '/^write_bytes/ { print $2 }' "/proc/$1/io"; }
+# clock is the time of the day as the log tells it, in milliseconds.
+clock() { date -u +%s%3N | awk '{ print $1 % 86400000 }'; }
+# way prints how long each pod of the file way took from the command to its event, to its address, to its image, to its start and
+# to the end of the wait for it: what lies between is in the log.
+way() {
+    TZ=UTC0 stave tail --no-follow --last 2000 | awk -v ways="$work/way" '
+        function ms(t,  p) { split(t, p, "[:.]"); return ((p[1] * 60 + p[2]) * 60 + p[3]) * 1000 + p[4] }
+        BEGIN { while ((getline line < ways) > 0) { split(line, f, " "); began[f[1]] = f[2]; ended[f[1]] = f[3] } }
+        match($0, /pod\/pod-[0-9]+/) { pod = substr($0, RSTART + 4, RLENGTH - 4) }
+        !(pod in began) { next }
+        $4 == "pods.created" { created[pod] = ms($2) }
+        / gave it the address / { address[pod] = ms($2) }
+        / pulled / { pulled[pod] = ms($2) }
+        / started app/ { started[pod] = ms($2) }
+        END { for (p in began) print created[p] - began[p], address[p] - created[p], pulled[p] - address[p], started[p] - pulled[p], ended[p] - started[p] }'
+}
+# cpu prints the CPU time of a command in milliseconds.
+cpu() { local TIMEFORMAT='%U %S'; { time "$@" >/dev/null 2>&1; } 2>&1 | awk '{ printf "%d\n", ($1 + $2) * 1000 }'; }
 # busy prints the CPU time that the whole machine has spent so far, in milliseconds.
 busy() { awk -v hz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 + $7 + $8) * 1000 / hz }' /proc/stat; }
 
@@ -91,11 +110,47 @@ after=$(rss "$server")
 say "$rounds pods, $rounds times ctr run"
 shim=$(find "$work/data" "/run/stave/$name" -name 'containerd-shim-stave-*' -type f | head -n 1)
 for i in $(seq "$rounds"); do
+    began=$(clock)
     timed start_pod "pod-$i" >>"$work/pods"
+    echo "pod-$i $began $(clock)" >>"$work/way"
+    cpu stave get "pod/pod-$i" >>"$work/cli"
     # On the same containerd, with the same shim, so that only what Stave adds differs.
     timed "$work/ctr" -a "$sock" -n "stave-$name" run -d --runtime "$shim" docker.io/library/hello:demo "ctr-$i" >>"$work/ctrs"
     "$work/ctr" -a "$sock" -n "stave-$name" tasks rm -f "ctr-$i" >&2
     "$work/ctr" -a "$sock" -n "stave-$name" containers rm "ctr-$i" >&2
+done
+
+way >"$work/ways"
+part() { cut -d ' ' -f "$1" "$work/ways" | median; }
+
+say "$crowd pods at once, $crowd times ctr run at once"
+pod crowd | awk '/^spec:/ { spec = 1 } spec' >"$work/spec"
+# many_pods prints the manifest of a deployment of such pods.
+many_pods() {
+    printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: crowd}\nspec:\n  replicas: %s\n' "$1"
+    printf '  selector: {matchLabels: {app: crowd}}\n  template:\n    metadata: {labels: {app: crowd}}\n'
+    sed 's/^/    /' "$work/spec"
+}
+crowded() {
+    stave apply -f "$work/crowd.yaml"
+    stave rollout status deployment/crowd --timeout=600s
+}
+at_once() {
+    for i in $(seq "$crowd"); do
+        "$work/ctr" -a "$sock" -n "stave-$name" run -d --runtime "$shim" docker.io/library/hello:demo "once-$i" &
+    done
+    wait
+}
+many_pods "$crowd" >"$work/crowd.yaml"
+for _ in 1 2 3; do
+    timed crowded >>"$work/crowds"
+    stave delete deployment/crowd >&2
+    until [ -z "$(stave get pods -l app=crowd -o name)" ]; do sleep 0.2; done
+    timed at_once >>"$work/onces"
+    for i in $(seq "$crowd"); do
+        "$work/ctr" -a "$sock" -n "stave-$name" tasks rm -f "once-$i" >&2
+        "$work/ctr" -a "$sock" -n "stave-$name" containers rm "once-$i" >&2
+    done
 done
 
 say "requests to a pod directly and through its service"
@@ -122,17 +177,8 @@ done
 
 say "$many pods on one node"
 before=$(rss "$server")
-pod crowd | awk '/^spec:/ { spec = 1 } spec' >"$work/spec"
-{
-    printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: crowd}\nspec:\n  replicas: %s\n' "$many"
-    printf '  selector: {matchLabels: {app: crowd}}\n  template:\n    metadata: {labels: {app: crowd}}\n'
-    sed 's/^/    /' "$work/spec"
-} >"$work/crowd.yaml"
-crowded() {
-    stave apply -f "$work/crowd.yaml"
-    stave rollout status deployment/crowd --timeout=600s
-}
-crowd=$(timed crowded)
+many_pods "$many" >"$work/crowd.yaml"
+filled=$(timed crowded)
 sleep 10
 shims=$(for p in $(pgrep -f "containerd-shim-stave.*stave-$name"); do awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup"; done |
     awk '{ sum += $1 } END { printf "%.1f", sum / NR / 1024 }')
@@ -162,11 +208,19 @@ $(date -u +%Y-%m-%d), version $(git describe --tags --always --dirty 2>/dev/null
 | resident memory of the idle process, server and node agent with containerd and NATS, 10 s after start (after $quiet s more) | $idle MB ($after MB) |
 | its CPU while idle, of one core | $(awk -v c="$cpu" 'BEGIN { printf "%.2f", c / 10000 }') % |
 | what it has the disk write while idle, an hour | $bytes kB |
-| $many pods of one Deployment on one node, from apply to all Ready | $crowd |
+| $many pods of one Deployment on one node, from apply to all Ready | $filled |
 | memory of each besides its own process: its shim and what the server grew | $each MB |
 | the binary | $(du -m --apparent-size bin/stave | cut -f1) MB |
 | pod: \`stave apply\` and \`stave wait --for=condition=Ready\`, median (least) of $rounds | $(median <"$work/pods") ($(least <"$work/pods")) |
 | container: \`ctr run -d\` on the same containerd with the same shim, median (least) of $rounds | $(median <"$work/ctrs") ($(least <"$work/ctrs")) |
+| of a pod's way, median: from the command to its event (start of the CLI, request, admission) | $(part 1) |
+| … to its address (assignment, feed, namespaces, link; its shim and container are made beside that) | $(part 2) |
+| … to its image (looked up, told) | $(part 3) |
+| … to its start (runc, told) | $(part 4) |
+| … until \`stave wait\` has said so and ended | $(part 5) |
+| CPU of one call of the CLI, \`stave get pod\`, median | $(median <"$work/cli") |
+| $crowd pods of one Deployment at once, from apply to all Ready, median (least) of 3 | $(median <"$work/crowds") ($(least <"$work/crowds")) |
+| $crowd times \`ctr run -d\` at once, median (least) of 3 | $(median <"$work/onces") ($(least <"$work/onces")) |
 | CPU of one HTTP request over a new connection, to the pod's address, median of 5 × $requests | $(median <"$work/direct") µs |
 | the same through the service's cluster IP | $(median <"$work/service") µs |
 

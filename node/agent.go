@@ -65,6 +65,8 @@ type Runtime interface {
 
 // Network gives pods their links and addresses. All calls are idempotent.
 type Network interface {
+	// Reserve gives the address that the pod has, or will have when it is attached; Detach gives it back.
+	Reserve(ctx context.Context, podUID string) (netip.Addr, error)
 	Attach(ctx context.Context, podUID, netnsPath string) (netip.Addr, error)
 	// Publish makes these the ports of the node that lead to an attached pod, until it is detached.
 	Publish(ctx context.Context, podUID string, ports []plan.HostPort) error

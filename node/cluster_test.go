@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -266,6 +267,10 @@ type link struct {
 	next      int
 }
 
+func (l *link) Reserve(ctx context.Context, uid string) (netip.Addr, error) {
+	return l.Attach(ctx, uid, "")
+}
+
 func (l *link) Attach(_ context.Context, uid, netns string) (netip.Addr, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -310,6 +315,7 @@ type machine struct {
 	runtime func() (Runtime, func())
 	agent   *Agent
 	kill    func()
+	gate    Network // in the stead of network, if set
 }
 
 func newMachine(t *testing.T, c *cluster, open func() (Runtime, func())) *machine {
@@ -320,7 +326,7 @@ func newMachine(t *testing.T, c *cluster, open func() (Runtime, func())) *machin
 	m := &machine{t: t, c: c, network: &link{attached: map[string]netip.Addr{}}, runtime: open}
 	m.options = Options{Thresholds: []plan.Threshold{}, Name: nodeName, Cluster: "test", DataDir: t.TempDir(), StateDir: state, Wires: c.wires, Log: c.log,
 		Facts:   events.NodeFacts{Addresses: []string{"192.0.2.1"}},
-		Network: func(context.Context, wire.JoinReply) (Network, error) { return m.network, nil },
+		Network: func(context.Context, wire.JoinReply) (Network, error) { return cmp.Or[Network](m.gate, m.network), nil },
 		Logger:  slog.New(slog.NewTextHandler(testLog{t}, nil))}
 	t.Cleanup(func() {
 		if m.kill != nil {

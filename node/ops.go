@@ -107,6 +107,9 @@ func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) e
 		err = w.writeEtc(row, ip)
 	}
 	if err != nil {
+		if err := w.unprepare(ctx, nil, ""); err != nil {
+			w.log().Warn("remove what was made ahead", "error", err)
+		}
 		w.log().Warn("make sandbox", "error", err)
 		w.update(func(o plan.Observed) plan.Observed {
 			o.Setup = o.Setup.Failed(w.a.now(), "ContainerCreating", "failed to create pod sandbox: "+err.Error())
@@ -143,8 +146,14 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (ip st
 			if box.Created {
 				w.update(plan.Observed.Afresh)
 			}
-			if ip = n.IP; !spec.HostNetwork {
-				ip, err = w.wire(ctx, row, box.NetNSPath)
+			if ip, err = w.address(ctx, row, n); err != nil {
+				return err
+			}
+			var making sync.WaitGroup
+			making.Go(func() { w.ahead(ctx, row, ip) })
+			defer making.Wait()
+			if !spec.HostNetwork {
+				err = w.wire(ctx, row, box.NetNSPath)
 			}
 			return err
 		},
@@ -152,17 +161,30 @@ func (w *worker) attach(ctx context.Context, row *projections.DesiredPod) (ip st
 	return ip, err
 }
 
-// wire gives the pod its link and its address.
-func (w *worker) wire(ctx context.Context, row *projections.DesiredPod, netNSPath string) (string, error) {
+// address is where the pod will be found: known before it is wired, so that its container can be made meanwhile.
+func (w *worker) address(ctx context.Context, row *projections.DesiredPod, n plan.Node) (string, error) {
+	if row.Pod.Spec.HostNetwork {
+		return n.IP, nil
+	}
+	_, _, network := w.a.describe()
+	addr, err := network.Reserve(ctx, string(row.UID))
+	if err != nil {
+		return "", fmt.Errorf("reserve address: %w", err)
+	}
+	return addr.String(), nil
+}
+
+// wire gives the pod its link with its address.
+func (w *worker) wire(ctx context.Context, row *projections.DesiredPod, netNSPath string) error {
 	_, _, network := w.a.describe()
 	addr, err := network.Attach(ctx, string(row.UID), netNSPath)
 	if err != nil {
-		return "", fmt.Errorf("attach network: %w", err)
+		return fmt.Errorf("attach network: %w", err)
 	}
 	if err := network.Publish(ctx, string(row.UID), plan.HostPorts(&row.Pod, addr)); err != nil {
-		return "", fmt.Errorf("publish ports: %w", err)
+		return fmt.Errorf("publish ports: %w", err)
 	}
-	return addr.String(), nil
+	return nil
 }
 
 // start begins a run, and waits for its postStart hook as long as ctx lets it.
@@ -190,6 +212,9 @@ func (w *worker) start(ctx context.Context, row *projections.DesiredPod, op plan
 // in phase Created.
 func (w *worker) begin(ctx context.Context, row *projections.DesiredPod, op plan.Start) (plan.Container, error) {
 	_, obs, _ := w.state()
+	if err := w.unprepare(ctx, row, op.Container); err != nil {
+		return plan.Container{}, err
+	}
 	plain, err := w.opened(ctx, row)
 	var spec runtime.ContainerSpec
 	if err == nil {

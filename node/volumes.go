@@ -33,25 +33,31 @@ func (a *Agent) subPathDir(uid events.UID, container string) string {
 
 // writeVolumes makes the pod's volumes, or, where they are there, writes what has changed in them.
 func (w *worker) writeVolumes(ctx context.Context, row *projections.DesiredPod, obs plan.Observed, op plan.WriteVolumes) error {
+	if err := w.fillVolumes(ctx, row, obs, op.Fingerprint); err != nil {
+		w.failedMount(err)
+	}
+	return nil
+}
+
+// fillVolumes writes what the fingerprint stands for.
+func (w *worker) fillVolumes(ctx context.Context, row *projections.DesiredPod, obs plan.Observed, fingerprint string) error {
 	plain, err := w.opened(ctx, row)
 	if err == nil {
 		plain, err = w.withTokens(ctx, plain)
 	}
 	if err != nil {
-		w.failedMount(err)
-		return nil
+		return err
 	}
 	for _, v := range row.Pod.Spec.Volumes {
 		if obs.Volumes != "" && !plan.Refreshed(v) {
 			continue // a directory is the containers' once they have it
 		}
 		if err := w.a.writeVolume(plain, v); err != nil {
-			w.failedMount(plan.MountError(v.Name, err))
-			return nil
+			return plan.MountError(v.Name, err)
 		}
 	}
 	w.update(func(o plan.Observed) plan.Observed {
-		o.Volumes, o.TokensDue, o.Setup = op.Fingerprint, w.due, plan.Retry{}
+		o.Volumes, o.TokensDue, o.Setup = fingerprint, w.due, plan.Retry{}
 		return o
 	})
 	w.save()

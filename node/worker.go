@@ -44,6 +44,8 @@ type worker struct {
 	tokens map[projections.TokenFile][]byte
 	root   string
 	due    time.Time
+	// prepared is likewise, and of who makes the sandbox.
+	prepared prepared
 }
 
 func newWorker(a *Agent, uid events.UID) *worker {

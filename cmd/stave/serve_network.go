@@ -122,6 +122,11 @@ func networkPlace(l layout, place wire.JoinReply) (networkOptions, error) {
 	return o, nil
 }
 
+// Reserve implements node.Network.
+func (n *network) Reserve(_ context.Context, podUID string) (netip.Addr, error) {
+	return n.links.Reserve(podUID)
+}
+
 // Attach implements node.Network.
 func (n *network) Attach(ctx context.Context, podUID, netnsPath string) (netip.Addr, error) {
 	ip, err := n.links.Attach(ctx, podUID, netnsPath)

@@ -114,6 +114,15 @@ func shortHash(s string, chars int) string {
 	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:])[:chars])
 }
 
+// Reserve gives a pod the address with which Attach will wire it; Detach gives it back.
+func (n *Net) Reserve(podUID string) (netip.Addr, error) {
+	ip, err := n.addrs.take(podUID)
+	if err != nil {
+		return ip, fmt.Errorf("reserve address of pod %s: %w", podUID, err)
+	}
+	return ip, nil
+}
+
 // Attach wires a pod whose network namespace is pinned at netNSPath, and returns its
 // address. Doing it again returns the same address and changes nothing.
 func (n *Net) Attach(ctx context.Context, podUID, netNSPath string) (netip.Addr, error) {

@@ -75,14 +75,38 @@ func (r *Runtime) create(ctx context.Context, id string, c runtime.ContainerSpec
 	return &runtime.CreateError{Name: c.Name, Reason: reason, Err: err}
 }
 
+// making lets containers be made for a sandbox whose namespaces are there and whose shim is being started, until made.
+func (r *Runtime) making(s runtime.SandboxSpec) (made func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unmade[s.UID] = r.sandboxLabels(s)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.unmade, s.UID)
+	}
+}
+
+// beingMade are the labels of a sandbox that may have no record yet.
+func (r *Runtime) beingMade(uid string) (labels map[string]string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	labels, ok = r.unmade[uid]
+	return labels, ok
+}
+
 // sharedBy reads which namespaces the pod's containers join.
 func (r *Runtime) sharedBy(ctx context.Context, uid string) (shared, error) {
-	box, err := r.client.SandboxStore().Get(ctx, uid)
-	if err != nil {
-		return shared{}, fmt.Errorf("find sandbox %s: %w", uid, err)
+	labels, made := r.beingMade(uid)
+	if !made {
+		box, err := r.client.SandboxStore().Get(ctx, uid)
+		if err != nil {
+			return shared{}, fmt.Errorf("find sandbox %s: %w", uid, err)
+		}
+		labels = box.Labels
 	}
-	pod := shared{hostPID: box.Labels[labelHostPID] == "true"}
-	if _, lives := r.pausePID(uid); box.Labels[labelSharePID] == "true" && !lives {
+	pod := shared{hostPID: labels[labelHostPID] == "true"}
+	if _, lives := r.pausePID(uid); labels[labelSharePID] == "true" && !lives {
 		return shared{}, fmt.Errorf("the process that holds the process ids of pod %s has ended", uid)
 	}
 	for kind, path := range map[string]*string{"pid": &pod.pid, "net": &pod.net, "ipc": &pod.ipc, "uts": &pod.uts} {
@@ -90,7 +114,7 @@ func (r *Runtime) sharedBy(ctx context.Context, uid string) (shared, error) {
 			*path = p
 		}
 	}
-	if box.Labels[labelHostIPC] != "true" {
+	if labels[labelHostIPC] != "true" {
 		pod.shm = r.shmPath(uid)
 	}
 	return pod, nil

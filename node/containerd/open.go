@@ -47,6 +47,7 @@ type Runtime struct {
 	mu      sync.Mutex
 	closed  bool
 	watched map[string]*watch
+	unmade  map[string]map[string]string // the labels of sandboxes that are being made, by the pod's uid
 }
 
 // Options say where a node keeps its containers and which programs it uses.
@@ -81,7 +82,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Runc == "" {
 		o.Runc = "runc"
 	}
-	r := &Runtime{options: o, log: o.Log, exits: make(chan runtime.Exit, exitBuffer), strained: make(chan string, exitBuffer), watched: map[string]*watch{}, cgroups: hostCgroups()}
+	r := &Runtime{options: o, log: o.Log, exits: make(chan runtime.Exit, exitBuffer), strained: make(chan string, exitBuffer), watched: map[string]*watch{}, unmade: map[string]map[string]string{}, cgroups: hostCgroups()}
 	for _, dir := range []string{o.Root, r.runDir(""), r.podDir(""), r.execDir("")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("open runtime: %w", err)

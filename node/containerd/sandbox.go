@@ -32,6 +32,7 @@ func (r *Runtime) EnsureSandbox(ctx context.Context, s runtime.SandboxSpec) (run
 	}
 	box := r.sandbox(s.UID)
 	box.Created = made
+	defer r.making(s)()
 	var shim, beside error
 	var both sync.WaitGroup
 	both.Go(func() { shim = r.ensureShim(ctx, s) })

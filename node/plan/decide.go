@@ -270,7 +270,7 @@ func (p *planner) room(wanted []corev1.Container) bool {
 // start plans the next run of a container, or says what it waits for.
 func (p *planner) start(c corev1.Container) {
 	if here, ok := p.o.Newest(c.Name); ok && here.Phase == Created {
-		p.do(Start{Container: c.Name, Run: here.Run, Crashes: here.Crashes})
+		p.startMade(c, here)
 		return
 	}
 	exit, ended, crashes := p.last(c.Name)
@@ -294,6 +294,20 @@ func (p *planner) start(c corev1.Container) {
 		return
 	}
 	p.do(Start{Container: c.Name, Run: next, Crashes: crashes})
+}
+
+// startMade plans for a run whose container is there: one that was made ahead may be of an agent that did not live to tell of
+// its image.
+func (p *planner) startMade(c corev1.Container, here Container) {
+	k := p.o.Known[c.Name]
+	switch {
+	case k.Image >= here.Run:
+		p.do(Start{Container: c.Name, Run: here.Run, Crashes: here.Crashes})
+	case k.Retry.Until.After(p.now):
+		p.wait(c.Name, k.Retry.Reason, k.Retry.Message, k.Retry.Until)
+	default:
+		p.do(Pull{Container: c.Name, Run: here.Run, Image: c.Image, Policy: PullPolicy(c)})
+	}
 }
 
 // next is the number of a container's next run. The log's count holds when the node lost its own.
