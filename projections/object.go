@@ -89,11 +89,20 @@ func (o *Object) Typed() events.Object {
 	if p := o.typed.Load(); p != nil {
 		return *p
 	}
-	v := shallow(o.decoded())
+	v := o.decoded()
+	if o.light() {
+		o.fillMeta(v) // nobody else has it
+		return v
+	}
+	v = shallow(v)
 	o.fillMeta(v)
 	o.typed.Store(&v)
 	return v
 }
+
+// light tells whether a row is decoded with so little work that it is done anew for each look: most of what a large
+// cluster has are pods that differ from their template in a name, and what is kept of each is kept for good.
+func (o *Object) light() bool { return o.Key.Resource == events.Pods && o.sharesSpec() }
 
 // decoded is the body as a typed object; rows of the same body share it.
 func (o *Object) decoded() events.Object {
@@ -106,7 +115,9 @@ func (o *Object) decoded() events.Object {
 		// log that somebody else wrote. An empty object beats a fold that stops.
 		v = o.unreadable(err)
 	}
-	o.body.Store(&v)
+	if !o.light() {
+		o.body.Store(&v)
+	}
 	return v
 }
 

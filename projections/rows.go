@@ -36,7 +36,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	if !ok || !assigned || p.Node == "" {
 		return DesiredPod{}, false
 	}
-	d := DesiredPod{Position: wanted(o, p), UID: o.UID, Assigned: p.Assigned.Seq, Pod: *As[*corev1.Pod](o).DeepCopy()}
+	d := DesiredPod{Position: wanted(o, p), UID: o.UID, Assigned: p.Assigned.Seq, Pod: *As[*corev1.Pod](o)}
 	d.Pod.Spec.NodeName = p.Node
 	d.Pod.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &d.Pod.Spec).ImagePullSecrets)
 	if x := o.Deletion; x != nil {

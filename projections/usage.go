@@ -71,10 +71,15 @@ func (o *Object) PodLabels() map[string]string {
 
 // PodAnnotations is PodLabels for annotations.
 func (o *Object) PodAnnotations() map[string]string {
-	if o.Template != nil && !bytes.Contains(o.Raw, []byte(`"annotations"`)) {
+	if o.sharesAnnotations() {
 		return o.Template.Pod().Annotations
 	}
 	return o.decoded().GetAnnotations()
+}
+
+// sharesAnnotations tells whether a pod's annotations are its template's.
+func (o *Object) sharesAnnotations() bool {
+	return o.Template != nil && !bytes.Contains(o.Raw, []byte(`"annotations"`))
 }
 
 // sharesLabels tells whether a pod's labels are its template's.
