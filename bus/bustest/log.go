@@ -38,6 +38,7 @@ func Log(t *testing.T, open func(t *testing.T) LogUnderTest) {
 		"stores a batch whole or not at all": atomicity,
 		"expects before the batch":           sameSubject,
 		"appends each for itself":            appendEach,
+		"appends bodies before what needs":   bodiesBefore,
 		"holds its limits":                   limits,
 		"follows without gaps":               follow,
 		"reads to the end it had":            readBounds,
@@ -247,6 +248,35 @@ func appendEach(t *testing.T, u LogUnderTest) {
 		if len(got)-before != 2+len(more) {
 			t.Errorf("%d events more, want %d", len(got)-before, 2+len(more))
 		}
+	}
+}
+
+// bodiesBefore appends events with the bodies that they refer to: these are there when the event is.
+func bodiesBefore(t *testing.T, u LogUnderTest) {
+	l, ok := u.Log.(each)
+	if !ok {
+		t.Fatal("the log has no AppendEach")
+	}
+	must(t, u.Log, plain("old"))
+	body := func(hash string) bus.Record {
+		return bus.Record{Envelope: events.Envelope{Subject: events.TemplateSubject(events.Hash(hash)), Type: events.TemplateStored, Version: 1, Body: []byte(`{}`)}}
+	}
+	batches := [][]bus.Record{{body("h1"), bus.Expecting(event("new"), 0)}, {body("h2"), body("h3"), bus.Expecting(event("old"), 99)}, plain("z")}
+	firsts, errs := l.AppendEach(bounded(t), batches)
+	if errs[0] != nil || errs[2] != nil {
+		t.Fatal(errs)
+	}
+	wantConflict(t, errs[1], "old", 99, 1)
+	got := all(t, u.Log)
+	for _, i := range []int{0, 2} {
+		for j, r := range batches[i] {
+			if e := got[int(firsts[i])-1+j]; e.Subject != r.Envelope.Subject {
+				t.Errorf("batch %d at %d: %s, want %s", i, firsts[i], e.Subject, r.Envelope.Subject)
+			}
+		}
+	}
+	if got[len(got)-1].Subject != batches[2][0].Envelope.Subject {
+		t.Errorf("the last is %s", got[len(got)-1].Subject)
 	}
 }
 

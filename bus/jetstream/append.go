@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,21 +80,23 @@ func (c *Client) Append(ctx context.Context, batch []bus.Record) (events.Seq, er
 }
 
 // appendEach appends several batches, each for itself: whole or not at all, with
-// its own conflict. Batches of one event are pipelined. Where any has more, the
-// lot goes as one atomic batch first, since a small one costs as much as a big
-// one; when that fails, each goes alone.
+// its own conflict. Batches of one event, and of bodies before it, are pipelined: a
+// stranger's event may then stand among them, and the first sequence is told so that
+// the last event's follows from it. Where any has more, the lot goes as one atomic
+// batch first, since a small one costs as much as a big one; when that fails, each
+// goes alone.
 func (c *Client) appendEach(ctx context.Context, batches [][]bus.Record) ([]events.Seq, []error) {
 	firsts, errs := make([]events.Seq, len(batches)), make([]error, len(batches))
 	var all []bus.Record
-	sound, single := true, true
+	sound, loose := true, true
 	for i, b := range batches {
 		errs[i] = bus.CheckBatch(b)
-		sound, single = sound && errs[i] == nil, single && len(b) == 1
+		sound, loose = sound && errs[i] == nil, loose && bodiesFirst(b)
 		all = append(all, b...)
 	}
 	switch {
-	case sound && single:
-		return c.singles(ctx, all)
+	case sound && loose:
+		return c.loose(ctx, batches, all)
 	case sound && len(all) <= bus.MaxBatch:
 		first, err := c.atomic(ctx, all)
 		if !isConflict(err) {
@@ -108,6 +111,37 @@ func (c *Client) appendEach(ctx context.Context, batches [][]bus.Record) ([]even
 		if errs[i] == nil {
 			firsts[i], errs[i] = c.Append(ctx, b)
 		}
+	}
+	return firsts, errs
+}
+
+// bodiesFirst tells whether all events of a batch but the last are bodies stored by content. One that nobody refers to
+// changes nothing, and it is the same whenever it is stored again: they may land without the last, though not it without
+// them, and need no atomic batch, which costs milliseconds.
+func bodiesFirst(batch []bus.Record) bool {
+	for i := range len(batch) - 1 {
+		if r := batch[i]; r.Envelope.Subject.Class() != "template" || r.Expect != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// loose appends batches of which all but the last event are bodies, one after the other without waiting in between.
+func (c *Client) loose(ctx context.Context, batches [][]bus.Record, all []bus.Record) ([]events.Seq, []error) {
+	firsts, errs := make([]events.Seq, len(batches)), make([]error, len(batches))
+	seqs, each := c.singles(ctx, all)
+	next := 0
+	for i, b := range batches {
+		end := next + len(b)
+		switch errs[i] = errors.Join(each[next:end]...); {
+		case errs[i] != nil:
+		case !slices.IsSorted(seqs[next:end]):
+			errs[i] = fmt.Errorf("append: what it refers to came later: %w", errAgain) // put off, and so this one is void
+		default:
+			firsts[i] = seqs[end-1] - events.Seq(len(b)-1)
+		}
+		next = end
 	}
 	return firsts, errs
 }

@@ -40,7 +40,7 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	}
 	sweepKilled()
 	name := "scale" + strconv.Itoa(os.Getpid()%10000)
-	up := &upCmd{Listen: "127.0.0.1:0", PodCIDR: "10.128.0.0/13", ServiceCIDR: "10.96.0.0/16", NodeGrace: 40 * time.Second, Hollow: nodes}
+	up := &upCmd{Listen: "127.0.0.1:0", PodCIDR: "10.128.0.0/13", ServiceCIDR: "10.119.0.0/16", NodeGrace: 40 * time.Second, Hollow: nodes}
 	up.Kube = true
 	up.Pretend.Prefix = "h-"
 	up.Pretend.Capacity = map[string]string{"cpu": "64", "memory": "256Gi", "pods": "250"}
