@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/discovery"
 	"k8s.io/apiserver/pkg/endpoints/discovery/aggregated"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -19,6 +20,7 @@ var (
 	everyVerb = metav1.Verbs{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	askVerbs  = metav1.Verbs{"create"}
+	lookVerbs = metav1.Verbs{"get", "list"}
 	partVerbs = map[string]metav1.Verbs{"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
 		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}}
@@ -105,6 +107,8 @@ func verbsOf(k events.Kind) metav1.Verbs {
 	switch {
 	case isQuestion(k):
 		return askVerbs
+	case k.Resource == serviceKind.Resource || k.Group == metricsv1beta1.GroupName:
+		return lookVerbs
 	case k.Derived:
 		return readVerbs
 	}

@@ -31,6 +31,7 @@ func (s *Server) newExtras() http.Handler {
 		mux.HandleFunc(p, s.healthy)
 		mux.HandleFunc(p+"/", s.healthy)
 	}
+	mux.Handle("/metrics", s.newMetrics())
 	mux.HandleFunc("/", s.absent)
 	return mux
 }

@@ -34,7 +34,7 @@ import (
 
 // house is a control plane in one process with a Kubernetes door.
 type house struct {
-	*testing.T
+	testing.TB
 	log    *memory.Log
 	notes  *memory.Notes
 	wires  *memory.Wires
@@ -65,9 +65,9 @@ func (s oldSubmitter) Submit(ctx context.Context, w api.Wish) ([]events.Envelope
 }
 
 // open makes a cluster without nodes; controllers run.
-func open(t *testing.T) *house {
+func open(t testing.TB) *house {
 	t.Helper()
-	h := &house{T: t, log: memory.NewLog(time.Now), notes: memory.NewNotes(time.Now), wires: memory.NewWires(), port: "0"}
+	h := &house{TB: t, log: memory.NewLog(time.Now), notes: memory.NewNotes(time.Now), wires: memory.NewWires(), port: "0"}
 	var err error
 	if h.view, err = follow.Open(t.Context(), h.log, follow.Options{}); err != nil {
 		t.Fatal(err)

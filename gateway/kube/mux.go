@@ -15,6 +15,7 @@ import (
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
+	apimetrics "k8s.io/apiserver/pkg/endpoints/metrics"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/warning"
 )
@@ -30,22 +31,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(apierrors.NewBadRequest(err.Error()), w, r)
 		return
 	}
+	hurry(w, r, info, bodyTime, answerTime)
 	ctx := request.WithRequestInfo(r.Context(), info)
-	if !isPublic(info.Path) {
+	if !isPublic(info.Path) { // who asks whether all is well does not queue behind what is not
 		u, by, err := s.comesIn(r, info)
 		if err != nil {
 			s.fail(err, w, r)
 			return
 		}
+		release, err := s.busy.take(ctx, u.GetName(), info, r)
+		if err != nil {
+			apimetrics.RecordDroppedRequest(r, info, component, isWrite(r))
+			w.Header().Set("Retry-After", "1")
+			s.fail(err, w, r)
+			return
+		}
+		defer release()
 		ctx = context.WithValue(request.WithUser(ctx, u), byKey{}, by)
 	}
-	release, err := s.busy.take(info, r)
-	if err != nil {
-		w.Header().Set("Retry-After", "1")
-		s.fail(err, w, r)
-		return
-	}
-	defer release()
 	// Patches and watches need an audit context and the time of arrival.
 	ctx = request.WithReceivedTimestamp(audit.WithAuditContext(ctx), s.Now())
 	ctx = warning.WithWarningRecorder(ctx, &warner{header: w.Header()})
@@ -75,7 +78,7 @@ func isPublic(path string) bool {
 // route finds who answers.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.RequestInfo) {
 	if !info.IsResourceRequest {
-		s.extras().ServeHTTP(w, r)
+		counted(w, r, info, false, s.extras().ServeHTTP)
 		return
 	}
 	v, err := s.verbs()
@@ -87,7 +90,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.Req
 	h, known := v.find(gvr, info.Subresource, info.Verb)
 	switch {
 	case h != nil:
-		h.ServeHTTP(w, r)
+		counted(w, r, info, true, h.ServeHTTP)
 	case known:
 		s.fail(apierrors.NewMethodNotSupported(gvr.GroupResource(), info.Verb), w, r)
 	default:

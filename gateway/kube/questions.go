@@ -53,7 +53,7 @@ func answering[T runtime.Object](f func(*Server, context.Context, T) error) func
 
 // served are the kinds of all resources, questions too.
 func served() []events.Kind {
-	out := slices.Concat(events.Kinds, events.NoteKinds)
+	out := append(slices.Concat(events.Kinds, events.NoteKinds, measuredKinds), serviceKind)
 	for _, q := range questions {
 		out = append(out, q.Kind)
 	}

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
@@ -31,6 +33,7 @@ import (
 var groups = []func(*runtime.Scheme) error{
 	corev1.AddToScheme, appsv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
 	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
+	metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme,
 }
 
 // newScheme knows the types, and which of their fields can be selected on.
@@ -40,8 +43,8 @@ func newScheme() *runtime.Scheme {
 		utilruntime.Must(add(s)) // fails only for two types of one name
 	}
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
-	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
-		known := projections.SelectableFields(k.Resource)
+	for _, k := range served() {
+		known := projections.SelectableFields(selectedAs(k))
 		utilruntime.Must(s.AddFieldLabelConversionFunc(k.GVK(), func(label, value string) (string, string, error) {
 			if !slices.Contains(known, label) {
 				return "", "", fmt.Errorf("field label not supported: %s", label)
@@ -56,6 +59,15 @@ func newScheme() *runtime.Scheme {
 		}
 	})
 	return s
+}
+
+// selectedAs is the resource whose fields a kind is selected by: what is measured
+// goes by the fields of what it is of.
+func selectedAs(k events.Kind) events.Resource {
+	if k.Group == metricsv1beta1.GroupName {
+		return events.Resource(k.Plural())
+	}
+	return k.Resource
 }
 
 // newCodecs encodes lists item by item, so that a long one needs no second copy.

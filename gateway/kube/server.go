@@ -152,6 +152,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
 		ClientAuth: tls.RequestClientCert} // a bad one is told so in words, by Status and not by a broken handshake
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.MaxHeaderBytes = headerTime, idleTime, maxHeader
+	s.http.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime} // one who is gone without a word is found
 	s.http.BaseContext = func(net.Listener) context.Context { return s.base }
 	s.http.ErrorLog = log.New(discard{}, "", 0)       // clients that leave or speak no TLS are no news
 	go func() { _ = s.http.ServeTLS(pods, "", "") }() // it ends with the server

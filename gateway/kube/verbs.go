@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/endpoints/handlers"
+	apimetrics "k8s.io/apiserver/pkg/endpoints/metrics"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
@@ -51,6 +53,7 @@ func (v *verbs) find(r schema.GroupVersionResource, sub, verb string) (h http.Ha
 // newVerbs makes all handlers. It parses the merge schema, which takes some
 // milliseconds.
 func (s *Server) newVerbs() (*verbs, error) {
+	apimetrics.Register() // what was counted before is lost
 	types, err := kubeschema.Merge(s.scheme)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,9 @@ func (s *Server) newVerbs() (*verbs, error) {
 		if err := v.addNotes(k); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
 		}
+	}
+	if err := errors.Join(v.addMeasures(), v.addServices()); err != nil {
+		return nil, err
 	}
 	v.addStreams()
 	return v, v.addQuestions()
