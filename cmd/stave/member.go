@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/stave-run/stave/bus/jetstream"
+	"github.com/stave-run/stave/dataplane/dns"
 	"github.com/stave-run/stave/dataplane/lan"
 	"github.com/stave-run/stave/dataplane/netdump"
 	"github.com/stave-run/stave/dataplane/netfeed"
@@ -33,7 +34,8 @@ type membership struct {
 	registries string // directory of registry mirrors
 	containerd string // socket of one outside; empty embeds one
 	bounds     boundFlags
-	outside    string // pinned namespace of the machine, when the node's is another
+	outside    string      // pinned namespace of the machine, when the node's is another
+	recalled   *dns.Server // answers names already; nil when none does
 }
 
 // member is this process as a node.
@@ -50,6 +52,7 @@ type member struct {
 // It speaks to the control plane over the wires alone.
 func startMember(ctx context.Context, m membership, r *rooms, say func(string, ...any)) (*member, error) {
 	n := &member{membership: m, rooms: r, say: say}
+	n.recall()
 	var err error
 	if n.client, err = jetstream.Dial(ctx, jetstream.DialOptions{URL: m.server, Credential: m.credential}); err != nil {
 		return nil, fmt.Errorf("connect node: %w", err)

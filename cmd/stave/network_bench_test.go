@@ -126,7 +126,7 @@ func benchNetwork(b *testing.B) *network {
 		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: netlink.NewIPNet(address.AsSlice())})
 	}))
 	cluster, inside := fmt.Sprintf("bench-%d", os.Getpid()), netip.MustParsePrefix("10.200.1.0/24")
-	n := &network{peers: map[events.Key]projections.NetNode{}, own: inside, behind: newBehind(), ports: &publicPorts{}}
+	n := &network{peers: map[events.Key]projections.NetNode{}, own: inside, behind: newBehind(), ports: &publicPorts{}, rows: map[string]dns.Row{}}
 	var err error
 	n.links, err = podnet.Open(podnet.Options{Cluster: cluster, StateDir: dir, NetNS: ns, PodCIDR: inside})
 	check(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/bus/jetstream"
+	"github.com/stave-run/stave/dataplane/dns"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
@@ -55,13 +56,15 @@ type cluster struct {
 	member *member              // this process as a node; nil when the nodes are others
 	fleet  fleet                // those with network namespaces of their own
 	chosen *os.File             // held while a new cluster chooses its networks
+
+	recalled *dns.Server // answers names until the node does; nil when there was none
 }
 
 // start takes a cluster up: the log, the fold, the writer, the door, the node.
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
 	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openTokens, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
+		c.takeLock, c.gather, c.recall, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openTokens, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())

@@ -41,6 +41,8 @@ type network struct {
 	peers   map[events.Key]projections.NetNode
 	behind  *behind
 	waiting map[string]plan.Service // rows of which somebody else has a port
+	rows    map[string]dns.Row      // of the name server
+	noted   chan struct{}           // they have changed
 }
 
 // dnsPort is where names are asked for.
@@ -52,7 +54,8 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if err != nil {
 		return nil, err
 	}
-	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind(), waiting: map[string]plan.Service{}}
+	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind(), waiting: map[string]plan.Service{},
+		rows: map[string]dns.Row{}, noted: make(chan struct{}, 1)}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
@@ -73,14 +76,15 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if n.ports, err = readPublicPorts(filepath.Join(m.layout.links(), "host-ports"), n.links.Address); err != nil {
 		return nil, errors.Join(fmt.Errorf("read host ports: %w", err), n.close())
 	}
-	at := netip.AddrPortFrom(n.links.Gateway(), dnsPort)
-	if n.names, err = dns.Serve(ctx, dns.Options{Listen: at, Domain: place.Domain, Dial: m.dial(), Log: m.logger}); err != nil {
-		return nil, errors.Join(fmt.Errorf("serve names: %w", err), n.close())
+	at := namesAt(n.links.Gateway())
+	if n.names, err = m.serveNames(ctx, at, place.Domain); err != nil {
+		return nil, errors.Join(err, n.close())
 	}
 	if n.door, err = openGateway(ctx, n.links.Gateway(), m.client, m.credential.User, m.logger); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
 	go n.askAgain(ctx)
+	go n.keepNames(ctx, m.layout.names())
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
 		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
 		{Name: "dns-tcp", Proto: plan.TCP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
@@ -198,6 +202,8 @@ func (n *network) Replace(set projections.NetSet) error {
 	}
 	want = append(want, rows...)
 	n.names.Update(names)
+	clear(n.rows)
+	n.noteNames(names, nil)
 	if want, err = n.claimedAll(want); err != nil {
 		return err
 	}
@@ -228,6 +234,7 @@ func (n *network) Change(m projections.FeedMessage) error {
 		}
 	}
 	n.names.Change(names, gone)
+	n.noteNames(names, gone)
 	if rows, err = n.claimed(rows, gone); err != nil {
 		return err
 	}

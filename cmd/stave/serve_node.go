@@ -22,7 +22,7 @@ func (c *cluster) startNode(ctx context.Context, up *upCmd, say func(string, ...
 		return c.startFleet(ctx, up, say)
 	}
 	m, err := startMember(ctx, membership{layout: c.layout, cluster: c.layout.name, node: c.name, server: c.server.Address(), credential: c.agent,
-		registries: up.RegistryHosts, containerd: up.ContainerdAddress, bounds: up.boundFlags}, c.rooms, say)
+		registries: up.RegistryHosts, containerd: up.ContainerdAddress, bounds: up.boundFlags, recalled: c.recalled}, c.rooms, say)
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,9 @@ type Server struct {
 	addr netip.AddrPort
 	up   *upstreams
 
-	mu   sync.RWMutex
-	zone *zone // nil until it is known
+	mu       sync.RWMutex
+	zone     *zone // nil until it is known
+	recalled bool  // it is of before, and may lack what came since
 
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -136,7 +137,19 @@ func (s *Server) Update(rows []Row) {
 	if s.zone != nil {
 		fresh.serial += s.zone.serial
 	}
-	s.zone = fresh
+	s.zone, s.recalled = fresh, false
+}
+
+// Recall makes the server answer from what an earlier one knew, until the first [Server.Update]. A name of the cluster's
+// domain that is not in it fails for the moment: it may have come since.
+func (s *Server) Recall(rows []Row) {
+	old := newZone(s.opts.Domain)
+	old.change(rows, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.zone == nil {
+		s.zone, s.recalled = old, true
+	}
 }
 
 // Change puts single services and drops others by "namespace/name", at a cost that does not
@@ -211,7 +224,11 @@ func (s *Server) answer(question dns.Question, reply *dns.Msg) (follow string, o
 	case s.zone == nil || question.Qclass != dns.ClassINET || !s.zone.owns(question.Name):
 		return "", false
 	}
-	return s.zone.answer(question, reply), true
+	follow = s.zone.answer(question, reply)
+	if s.recalled && reply.Rcode == dns.RcodeNameError {
+		reply.Rcode, reply.Ns = dns.RcodeServerFailure, nil
+	}
+	return follow, true
 }
 
 // forward gives the question to the upstreams. Without any it is refused, which lets a
