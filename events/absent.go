@@ -27,7 +27,6 @@ var absent = []Absent{
 	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},
 	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
-	{"PodDisruptionBudget", "policy/v1", "poddisruptionbudgets poddisruptionbudget pdb"},
 	{"StorageClass", "storage.k8s.io/v1", "storageclasses storageclass sc"},
 	{"PriorityClass", "scheduling.k8s.io/v1", "priorityclasses priorityclass pc"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},

@@ -65,6 +65,7 @@ const (
 
 	MutatingWebhooks   Resource = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 	ValidatingWebhooks Resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+	Budgets            Resource = "poddisruptionbudgets.policy"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

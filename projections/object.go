@@ -27,6 +27,7 @@ type Object struct {
 	Born       uint64    // how many children it has ever had: the child counter
 	Tally      Tally     // of the pods below it; zero for kinds that control none
 	Rollout    *Rollout  // of a deployment, else nil
+	Budget     *Budget   // of a PodDisruptionBudget, else nil
 	Template   *Template // nil when the body is whole
 	Raw        json.RawMessage
 	Applied    json.RawMessage // as a person last applied it
@@ -160,7 +161,7 @@ func (o *Object) decode() (events.Object, error) {
 
 // counted are the kinds whose generation Kubernetes shows: those that somebody
 // else acts on.
-var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true}
+var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true}
 
 func (o *Object) fillMeta(v events.Object) {
 	v.SetNamespace(o.Key.Namespace)

@@ -25,6 +25,9 @@ type Rollout struct {
 func (f *folding) judge() {
 	for i := range f.changes {
 		c := &f.changes[i]
+		if c.Key.Resource == events.Budgets && c.After != nil {
+			f.judgeBudget(c)
+		}
 		if c.Key.Resource != events.Deployments || c.After == nil {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -66,6 +67,8 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		}
 	case *corev1.Namespace:
 		v.Status = s.namespaceStatus(o)
+	case *policyv1.PodDisruptionBudget:
+		v.Status = s.BudgetStatus(o)
 	}
 	return v
 }

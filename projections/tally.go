@@ -27,6 +27,7 @@ func (f *folding) follow(c Change) {
 	if c.Key.Resource == events.Pods {
 		f.endpoints(c)
 	}
+	f.budgets(c)
 }
 
 func sameOwner(a, b *Object) bool {

@@ -23,13 +23,13 @@ type drainCmd struct {
 	GracePeriod        int64         `help:"Seconds that a pod gets to stop; its own when negative." default:"-1" placeholder:"SECONDS"`
 	Timeout            time.Duration `help:"How long to wait until the pods are gone; 0 is as long as it takes." default:"0s"`
 	PodSelector        string        `help:"Label selector: only these pods." placeholder:"SELECTOR"`
-	DisableEviction    bool          `help:"Understood for kubectl's sake: pods are always deleted with their grace."`
+	DisableEviction    bool          `help:"Delete the pods whatever their disruption budgets say."`
 	DryRun             dryRun        `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 }
 
 // Help implements kong's detailed help.
 func (drainCmd) Help() string {
-	return `Pods get their grace to stop. Where they would land is told by: stave whatif --drain NODE
+	return `Pods get their grace to stop, and those that a PodDisruptionBudget holds wait. Where they would land is told by: stave whatif --drain NODE
 
 Examples:
   stave drain n1
@@ -156,12 +156,19 @@ func hasEmptyDir(p *corev1.Pod) bool {
 	return false
 }
 
-// evict asks for the deletion of all and waits for each.
+// againAfter is how long a pod waits that its budget does not let go, as kubectl's.
+const againAfter = 5 * time.Second
+
+// evict asks for the deletion of all and waits for each; those that a budget holds
+// are asked for again until it lets them go.
 func (c *drainCmd) evict(ctx context.Context, s *session, pods []*corev1.Pod) error {
 	if len(pods) == 0 {
 		return nil
 	}
-	req := wire.ChangeRequest{Operation: wire.Delete, DryRun: c.DryRun != "", Message: c.Message}
+	req := wire.ChangeRequest{Operation: wire.Evict, DryRun: c.DryRun != "", Message: c.Message}
+	if c.DisableEviction {
+		req.Operation = wire.Delete
+	}
 	if c.GracePeriod >= 0 {
 		req.Grace = &c.GracePeriod
 	}
@@ -169,18 +176,55 @@ func (c *drainCmd) evict(ctx context.Context, s *session, pods []*corev1.Pod) er
 		fmt.Fprintf(s.err, "evicting pod %s/%s%s\n", p.Namespace, p.Name, c.DryRun.suffix())
 		req.Items = append(req.Items, wire.Item{Key: events.Key{Resource: events.Pods, Namespace: p.Namespace, Name: p.Name}, UID: events.UID(p.UID)})
 	}
-	results, err := s.change(ctx, req)
-	if err != nil || c.DryRun != "" {
-		return err
-	}
-	var errs []error
-	for _, r := range results {
-		if r.Error != nil {
-			if r.Error.Reason != metav1.StatusReasonNotFound { // gone by itself meanwhile
-				errs = append(errs, refused(r.Error))
+	for {
+		held, err := c.evictOnce(ctx, s, req)
+		if err == nil && len(held) > 0 && c.DryRun == "" {
+			select {
+			case <-ctx.Done():
+			case <-time.After(againAfter):
 			}
-			continue
 		}
+		if late := errors.Is(ctx.Err(), context.DeadlineExceeded); late && len(held) > 0 {
+			return fmt.Errorf("error when evicting pods/%q -n %q: global timeout reached: %v", held[0].Key.Name, held[0].Key.Namespace, c.Timeout)
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil || len(held) == 0 || c.DryRun != "" {
+			return err
+		}
+		for _, it := range held {
+			fmt.Fprintf(s.err, "evicting pod %s/%s\n", it.Key.Namespace, it.Key.Name)
+		}
+		req.Items = held
+	}
+}
+
+// evictOnce asks once, waits for what goes, and says what is held.
+func (c *drainCmd) evictOnce(ctx context.Context, s *session, req wire.ChangeRequest) (held []wire.Item, err error) {
+	results, err := s.change(ctx, req)
+	if err != nil {
+		return req.Items, err // nobody knows which of them go
+	}
+	var going []wire.Result
+	var errs []error
+	for i, r := range results {
+		switch {
+		case r.Error == nil:
+			going = append(going, r)
+		case r.Error.Reason == metav1.StatusReasonTooManyRequests:
+			fmt.Fprintf(s.err, "error when evicting pods/%q -n %q (will retry after 5s): %s\n", r.Key.Name, r.Key.Namespace, r.Error.Message)
+			held = append(held, req.Items[i])
+		case r.Error.Reason != metav1.StatusReasonNotFound: // gone by itself meanwhile
+			errs = append(errs, refused(r.Error))
+		}
+	}
+	if c.DryRun == "" {
+		errs = append(errs, c.gone(ctx, s, going))
+	}
+	return held, errors.Join(errs...)
+}
+
+// gone waits until each pod is.
+func (c *drainCmd) gone(ctx context.Context, s *session, going []wire.Result) error {
+	for _, r := range going {
 		if err := s.waitGone(ctx, []wire.Result{r}, 0); err != nil {
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return fmt.Errorf("error when waiting for pod %q in namespace %q to terminate: global timeout reached: %v\nhelp: stave why pod/%s -n %s",
@@ -190,5 +234,5 @@ func (c *drainCmd) evict(ctx context.Context, s *session, pods []*corev1.Pod) er
 		}
 		fmt.Fprintf(s.out, "pod/%s evicted\n", r.Key.Name)
 	}
-	return errors.Join(errs...)
+	return nil
 }

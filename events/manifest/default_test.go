@@ -44,6 +44,8 @@ func defaulted(t *testing.T, src, path string) string {
 	return string(events.MustBody(at))
 }
 
+const budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata:\n  name: p\nspec:\n"
+
 const container = podHead + "spec:\n  containers:\n  - name: a\n    image: b\n"
 
 func TestPodDefaults(t *testing.T) {

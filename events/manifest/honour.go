@@ -143,6 +143,8 @@ var honoured = map[events.Resource]verdict{
 		"progressDeadlineSeconds": {}, "template": template()}}}),
 	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
 	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
 }
 

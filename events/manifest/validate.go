@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -48,6 +49,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateDeployment(o)...)
 	case *appsv1.ReplicaSet:
 		errs = append(errs, validateReplicaSet(o)...)
+	case *policyv1.PodDisruptionBudget:
+		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
 	}

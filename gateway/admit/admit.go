@@ -118,6 +118,8 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 		out, err = write(v, r)
 	case wire.Status:
 		out, err = writeStatus(v, r, now)
+	case wire.Evict:
+		out, err = evict(v, r, now)
 	case wire.Delete:
 		out, err = remove(v, r, now)
 	case wire.Scale:
@@ -146,7 +148,7 @@ func landed(v projections.State, r Request) (Outcome, bool) {
 	if !ok {
 		return Outcome{}, false
 	}
-	words := map[wire.Operation]string{wire.Apply: Configured, wire.Create: Created, wire.Replace: Replaced, wire.Status: Replaced, wire.Delete: Deleted, wire.Scale: Scaled}
+	words := map[wire.Operation]string{wire.Apply: Configured, wire.Create: Created, wire.Replace: Replaced, wire.Status: Replaced, wire.Delete: Deleted, wire.Evict: Deleted, wire.Scale: Scaled}
 	out := Outcome{Result: wire.Result{Key: KeyOf(r.Item), Outcome: words[r.Operation], Seq: seq}}
 	if out.Result.Key.Name == "" {
 		out.Result.Key.Name = generated(prefixOf(r.Item), r.Op)

@@ -17,6 +17,7 @@ const (
 	httpConflict              int32 = 409
 	httpRequestEntityTooLarge int32 = 413
 	httpUnprocessableEntity   int32 = 422
+	httpTooManyRequests       int32 = 429
 	httpInternalServerError   int32 = 500
 )
 

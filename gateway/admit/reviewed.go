@@ -41,7 +41,7 @@ func Propose(v projections.State, r Request, out Outcome, now time.Time) Proposa
 	if old, ok := v.Get(p.Key); ok {
 		p.Old = old.Typed()
 	}
-	if r.Operation == wire.Delete {
+	if r.Operation == wire.Delete || r.Operation == wire.Evict {
 		return p
 	}
 	if next, ok := Imagine(v, r.Op, out.Drafts, now).Get(p.Key); ok {

@@ -43,7 +43,7 @@ func partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Services:
+	case events.Nodes, events.Services, events.Budgets:
 		return []string{"status"}
 	}
 	return nil

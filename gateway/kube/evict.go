@@ -17,11 +17,11 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/wire"
 )
 
-// eviction is the eviction subresource of a pod: a deletion that may be refused
-// while too few pods of its kind are left. There are no PodDisruptionBudgets
-// here (an applied one is refused), so nothing refuses it yet.
+// eviction is the eviction subresource of a pod: a deletion that a
+// PodDisruptionBudget refuses while too few of its pods are healthy without it.
 type eviction struct{ of *objects }
 
 var _ rest.NamedCreater = eviction{}
@@ -73,11 +73,13 @@ func (e eviction) Create(ctx context.Context, name string, obj runtime.Object, v
 
 func (e eviction) evict(ctx context.Context, name string, opts *metav1.DeleteOptions) (runtime.Object, error) {
 	k := e.of.key(ctx, name)
+	ask := deletion(k, opts)
+	ask.Operation = wire.Evict
 	for range writeTries {
 		if _, ok := e.of.shown(e.of.Views.Durable(), k, e.of.Now()); !ok {
 			return nil, apierrors.NewNotFound(e.of.resource(), name)
 		}
-		_, err := e.of.submit(ctx, change{key: k, dryRun: len(opts.DryRun) > 0, Request: deletion(k, opts)})
+		_, err := e.of.submit(ctx, change{key: k, dryRun: len(opts.DryRun) > 0, Request: ask})
 		var again moved
 		if err == nil {
 			return &metav1.Status{Status: metav1.StatusSuccess}, nil

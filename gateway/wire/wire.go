@@ -55,6 +55,7 @@ const (
 	Replace Operation = "replace"
 	Delete  Operation = "delete"
 	Scale   Operation = "scale"
+	Evict   Operation = "evict"  // Delete of a pod that budgets may refuse
 	Status  Operation = "status" // of Object, the status alone
 )
 

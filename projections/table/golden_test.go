@@ -44,6 +44,7 @@ func story() *foldtest.Log {
 		"volumeMounts":[{"name":"tmp","mountPath":"/tmp"}]}],"volumes":[{"name":"tmp","emptyDir":{}}]}}`)
 	l.Create(image, `{"spec":{"containers":[{"name":"c","image":"nginx:nope"}]}}`)
 	l.Create(done, `{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}`)
+	l.Create(foldtest.Key(events.Budgets, "keep"), `{"spec":{"minAvailable":"50%","selector":{"matchLabels":{"app":"nginx"}}}}`)
 	l.Create(foldtest.Key(events.ConfigMaps, "conf"), `{"data":{"k":"v","long":"a\nb"},"binaryData":{"b":"AAE="}}`)
 	l.Create(foldtest.Key(events.Secrets, "db"), `{"type":"Opaque","data":{"password":"AHN0YXZlAVci+c58d7faMfhvUaGdWmtThONeXjVs9nq0K8EA/1h4LQOF","user":"YW5u"}}`) // one sealed, one plain
 	l.Conclude(big, events.Reason{Code: "Unschedulable", Said: "0/1 nodes are available: 1 Insufficient cpu."},

@@ -15,8 +15,10 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -76,6 +78,9 @@ var printers = map[events.Resource]printer{
 		names, images := containers(&o.Spec.Template.Spec)
 		return []string{o.Name, fmt.Sprint(wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.Replicas), fmt.Sprint(o.Status.ReadyReplicas), age,
 			names, images, selectorText(o.Spec.Selector)}
+	})},
+	events.Budgets: {[]Column{{Name: "NAME"}, {Name: "MIN AVAILABLE"}, {Name: "MAX UNAVAILABLE"}, {Name: "ALLOWED DISRUPTIONS"}, {Name: "AGE"}}, rowOf(func(o *policyv1.PodDisruptionBudget, age string, _ time.Time) []string {
+		return []string{o.Name, countOr(o.Spec.MinAvailable), countOr(o.Spec.MaxUnavailable), fmt.Sprint(o.Status.DisruptionsAllowed), age}
 	})},
 	events.Endpoints: {cols("NAME ENDPOINTS AGE"), rowOf(func(o *corev1.Endpoints, age string, _ time.Time) []string {
 		return []string{o.Name, endpoints(o), age}
@@ -292,4 +297,12 @@ func sliceRow(o *discoveryv1.EndpointSlice, age string, _ time.Time) []string {
 		endpointText = shortList(all, " + %d more...")
 	}
 	return []string{o.Name, string(o.AddressType), portText, endpointText, age}
+}
+
+// countOr is a number or part of a budget, if it says one.
+func countOr(n *intstr.IntOrString) string {
+	if n == nil {
+		return "N/A"
+	}
+	return n.String()
 }

@@ -37,6 +37,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	}
 	j.whole(e)
 	j.buried(e)
+	j.evicted(e)
 	counted := j.l.fold(e)
 	if !counted && e.Type.Verb() == events.VerbCreated {
 		j.w.fail("names", "%s is there already", e.Subject)

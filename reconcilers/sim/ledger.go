@@ -31,6 +31,7 @@ type ledger struct {
 type entry struct {
 	uid      events.UID
 	owner    *events.Owner
+	born     events.Seq
 	deleting bool
 	kept     []string     // its finalizers
 	owners   []events.UID // those that a client wrote
@@ -185,7 +186,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 	verb := e.Type.Verb()
 	if verb == events.VerbCreated {
 		if have == nil {
-			l.objects[k] = &entry{uid: b.UID, owner: b.Owner}
+			l.objects[k] = &entry{uid: b.UID, owner: b.Owner, born: e.Seq}
 			l.change(e.Seq, k, b)
 			l.joins(e, k, true)
 		}

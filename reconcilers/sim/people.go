@@ -70,8 +70,8 @@ func (w *World) person(a Action, rng *rand.Rand) bool {
 	q := wire.ChangeRequest{ID: strconv.FormatUint(a.R, 16)}
 	item := wire.Item{Key: x.key()}
 	switch a.Kind {
-	case "keep", "many":
-		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany}[a.Kind](a.R, rng)
+	case "keep", "many", "evict":
+		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany, "evict": w.evict}[a.Kind](a.R, rng)
 		return true
 	case "apply":
 		w.ask(a.R+1, namespaceRequest(x.namespace))
@@ -166,7 +166,7 @@ func (w *World) ask(id uint64, q wire.ChangeRequest) {
 	q.ID = strconv.FormatUint(id, 16)
 	k := admit.KeyOf(q.Items[0])
 	op := events.NewOpID(clusterName, somebody, q.ID, k, 0)
-	w.submit(run.Request{Actor: somebody, ID: q.ID, Key: k, Change: events.ChangeID(q.ID), Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+	w.submit(run.Request{Actor: somebody, ID: q.ID, Key: k, Change: events.ChangeID(q.ID), Message: q.Message, Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 		out := admit.Admit(v, admit.Request{ChangeRequest: q, Item: q.Items[0], Op: op}, now)
 		if out.Result.Error != nil {
 			return nil, errRefused

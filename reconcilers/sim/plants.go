@@ -20,6 +20,7 @@ func Plants() []Plant {
 		{Name: "a late fact counts for the next run", Judge: "fold", apply: credulous},
 		{Name: "capacity counted twice", Judge: "capacity", swap: bend("schedule", doubled)},
 		{Name: "maxUnavailable off by one", Judge: "budget", swap: bend("deployment", rolled("maxUnavailable"))},
+		{Name: "an eviction asks no budget", Judge: "budget", heedless: true},
 		{Name: "maxSurge off by one", Judge: "surge", swap: bend("deployment", rolled("maxSurge"))},
 		{Name: "a gap in a node's feed is not seen", Judge: "settle", deafNodes: true},
 		{Name: "a silent node is taken for dead", Judge: "forward", apply: hasty},
