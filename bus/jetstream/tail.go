@@ -34,10 +34,14 @@ const (
 // from the stream fills it, so that it costs no reading of its own while
 // somebody follows.
 type tail struct {
-	mu    sync.Mutex
-	next  events.Seq        // wanted next
-	log   []events.Envelope // in order; may hold events that are not durable
-	index segment.Index
+	mu   sync.Mutex
+	next events.Seq        // wanted next
+	log  []events.Envelope // in order; may hold events that are not durable
+
+	finding sync.Mutex // held by whoever looks in the index
+	index   segment.Index
+	begins  events.Seq // the index has nothing of before
+	noted   events.Seq // and what the log has up to here
 }
 
 // put takes an event when it is the next one. It tells whether a segment is full.
@@ -48,7 +52,6 @@ func (t *tail) put(gaps []gap, e events.Envelope, full int) bool {
 		return false
 	}
 	t.log = append(t.log, e)
-	t.index.Note(e)
 	t.next = e.Seq + 1
 	return len(t.log) >= full
 }
@@ -77,7 +80,6 @@ func (t *tail) drop(first events.Seq) {
 	t.next = max(t.next, first)
 	n, _ := slices.BinarySearchFunc(t.log, first, bySeq)
 	if n > 0 {
-		t.index.Drop(first - 1)
 		t.log = slices.Clone(t.log[n:])
 	}
 }
@@ -89,9 +91,24 @@ func (t *tail) all() []events.Envelope {
 	return t.log[:len(t.log):len(t.log)]
 }
 
+// find lists the events that speak of an object. The index is made by whoever
+// looks: to enter an event it is decoded, and most are sealed before anybody asks.
 func (t *tail) find(k events.Key) []events.Seq {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.finding.Lock()
+	defer t.finding.Unlock()
+	log := t.all()
+	if len(log) == 0 {
+		return nil
+	}
+	if first := log[0].Seq; first > t.begins {
+		t.index.Drop(first - 1)
+		t.begins = first
+	}
+	n, _ := slices.BinarySearchFunc(log, t.noted+1, bySeq)
+	for _, e := range log[n:] {
+		t.index.Note(e)
+		t.noted = e.Seq
+	}
 	return slices.Clone(t.index.Find(k))
 }
 
