@@ -154,6 +154,18 @@ func TestDecodeSaysWhere(t *testing.T) {
 	}
 }
 
+// names are all words that mean a kind.
+func (k Kind) names() []string {
+	out := append([]string{k.Plural(), k.Singular}, k.Short...)
+	for _, n := range []string{k.Plural(), k.Singular} {
+		if k.Group != "" {
+			out = append(out, n+"."+k.Group)
+		}
+		out = append(out, strings.TrimSuffix(n+"."+k.Version+"."+k.Group, "."))
+	}
+	return out
+}
+
 func TestKinds(t *testing.T) {
 	taken := map[string]string{}
 	for _, k := range Kinds {
@@ -181,8 +193,10 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s is %s", typed, k.Name)
 		}
 	}
-	if _, ok := KindNamed("cow"); ok {
-		t.Error("there are cows")
+	for _, typed := range []string{"cow", "", ".", "pod.", ".v1", "pods.v1.", "deployments.v1", "deployments.v1.apps.", "deploy.apps"} {
+		if k, ok := KindNamed(typed); ok {
+			t.Errorf("%q is %s", typed, k.Name)
+		}
 	}
 	d, _ := KindOf(Deployments)
 	p, _ := KindOf(Pods)

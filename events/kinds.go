@@ -1,6 +1,7 @@
 package events
 
 import (
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -111,23 +112,29 @@ func KindFor(apiVersion, kind string) (Kind, bool) {
 // kind, or plural/singular with group ("deployments.apps", "deployment.v1.apps").
 func KindNamed(typed string) (Kind, bool) {
 	want := strings.ToLower(typed)
-	for _, k := range Kinds {
-		for _, name := range k.names() {
-			if name == want {
-				return k, true
-			}
+	for i := range Kinds { // a copy of each would cost more than the comparison
+		if Kinds[i].named(want) {
+			return Kinds[i], true
 		}
 	}
 	return Kind{}, false
 }
 
-func (k Kind) names() []string {
-	out := append([]string{k.Plural(), k.Singular}, k.Short...)
-	for _, n := range []string{k.Plural(), k.Singular} {
-		if k.Group != "" {
-			out = append(out, n+"."+k.Group)
-		}
-		out = append(out, strings.TrimSuffix(n+"."+k.Version+"."+k.Group, "."))
+// named tells whether a word in small letters means the kind. Nothing is put together to compare with: each word of each
+// command is asked about.
+func (k *Kind) named(want string) bool {
+	name, rest, qualified := strings.Cut(want, ".")
+	plural := strings.HasPrefix(string(k.Resource), name) && name == k.Plural()
+	switch {
+	case name == "":
+		return false
+	case !qualified:
+		return plural || name == k.Singular || slices.Contains(k.Short, name)
+	case !plural && name != k.Singular:
+		return false
+	case k.Group != "" && rest == k.Group:
+		return true
 	}
-	return out
+	version, group, grouped := strings.Cut(rest, ".")
+	return version == k.Version && group == k.Group && grouped == (k.Group != "")
 }

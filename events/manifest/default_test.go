@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -159,6 +160,40 @@ func TestCanonical(t *testing.T) {
 	p.Annotations = map[string]string{lastApplied: "{}"}
 	if have, _ = Canonical(p); strings.Contains(string(have), "annotations") {
 		t.Errorf("empty annotations stay: %s", have)
+	}
+}
+
+// What Canonical takes apart by its brackets is what decoding and encoding it would give.
+func TestCanonicalIsOrdered(t *testing.T) {
+	objects := []events.Object{
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Data: map[string]string{`"status":`: `{"a": "\\"}`, "b": `]}\",`, "<": "&", "": "ü\u2028"}},
+		&corev1.Pod{Status: corev1.PodStatus{Phase: "}"}}, &corev1.Secret{Data: map[string][]byte{"a": {0, 1}}},
+	}
+	seeds, err := filepath.Glob("testdata/seeds/*.yaml")
+	if err != nil || len(seeds) == 0 {
+		t.Fatalf("no seeds: %v", err)
+	}
+	for _, s := range seeds {
+		docs, _ := Decode(s, read(t, filepath.Base(s)))
+		for _, d := range docs {
+			objects = append(objects, d.Object)
+		}
+	}
+	for _, o := range objects {
+		have, err := Canonical(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(have, &fields); err != nil {
+			t.Fatalf("%v: %s", err, have)
+		}
+		if again := events.MustBody(fields); string(again) != string(have) || fields["status"] != nil {
+			t.Errorf("have %s\nwant %s", have, again)
+		}
+		if k, ok := kindOfType(o); !ok || !strings.Contains(string(have), `"kind":"`+k.Name+`"`) {
+			t.Errorf("no kind in %s", have)
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package manifest
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 
 	"github.com/stave-run/stave/events"
 )
@@ -22,11 +21,9 @@ type Doc struct {
 // one of events.Kinds.
 func DocOf(o events.Object) Doc {
 	d := Doc{Object: o}
-	for _, k := range events.Kinds {
-		if sameType(k.New(), o) {
-			d.Kind = k
-			o.GetObjectKind().SetGroupVersionKind(k.GVK())
-		}
+	if k, ok := kindOfType(o); ok {
+		d.Kind = k
+		o.GetObjectKind().SetGroupVersionKind(k.GVK())
 	}
 	raw, err := json.Marshal(o)
 	if err != nil {
@@ -42,7 +39,10 @@ func DocOf(o events.Object) Doc {
 // JSON is the object as it was written, with the namespace that Object has by
 // now and without what nobody writes: status, and the empty creation time that
 // Go programs print.
-func (d Doc) JSON() json.RawMessage {
+func (d Doc) JSON() json.RawMessage { return d.shown().json(nil) }
+
+// shown is what JSON says.
+func (d Doc) shown() *node {
 	top := &node{kind: mapping}
 	for _, e := range d.written.fields {
 		switch {
@@ -53,7 +53,7 @@ func (d Doc) JSON() json.RawMessage {
 			top.fields = append(top.fields, e)
 		}
 	}
-	return top.json(nil)
+	return top
 }
 
 func (d Doc) metadata(written *node) *node {
@@ -85,5 +85,3 @@ func (d Doc) Where(field string) string {
 	line, column := d.Position(field)
 	return fmt.Sprintf("%s:%d:%d", d.file, line, column)
 }
-
-func sameType(a, b events.Object) bool { return reflect.TypeOf(a) == reflect.TypeOf(b) }

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -27,15 +26,13 @@ func (w Warning) String() string {
 // Unhonoured walks an object as a person wrote it. A field that nothing honours
 // is a warning; one that would weaken security or lose data if it were ignored
 // is refused.
-func Unhonoured(kind events.Kind, written json.RawMessage) ([]Warning, field.ErrorList) {
-	var p problems
-	docs := readJSON(&p, written)
-	tree, ok := honoured[kind.Resource]
-	if len(docs) != 1 || !ok {
+func Unhonoured(d Doc) ([]Warning, field.ErrorList) {
+	tree, ok := honoured[d.Kind.Resource]
+	if !ok {
 		return nil, nil
 	}
 	var w honouring
-	w.walk(docs[0], tree, "")
+	w.walk(d.shown(), tree, "")
 	return w.warnings, w.refused
 }
 

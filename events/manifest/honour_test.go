@@ -12,7 +12,7 @@ import (
 func unhonoured(t *testing.T, src string) (warned, refused []string) {
 	t.Helper()
 	d := one(t, src)
-	warnings, errs := Unhonoured(d.Kind, d.JSON())
+	warnings, errs := Unhonoured(d)
 	for _, w := range warnings {
 		warned = append(warned, w.Field)
 		if !strings.HasPrefix(w.String(), w.Field+": ") || len(w.String()) < len(w.Field)+5 {

@@ -77,7 +77,7 @@ func read(v projections.State, r Request) (*writing, *refusal) {
 		w.key.Name = generated(d.Object.GetGenerateName(), r.Op)
 		w.next.SetName(w.key.Name)
 	}
-	warnings, refused := manifest.Unhonoured(d.Kind, w.written)
+	warnings, refused := manifest.Unhonoured(d)
 	if len(refused) > 0 {
 		return nil, invalid(w.key, refused)
 	}
