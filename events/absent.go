@@ -30,7 +30,6 @@ var absent = []Absent{
 	{"StorageClass", "storage.k8s.io/v1", "storageclasses storageclass sc"},
 	{"PriorityClass", "scheduling.k8s.io/v1", "priorityclasses priorityclass pc"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},
-	{"CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions customresourcedefinition crd crds"},
 }
 
 // AbsentNamed finds a kind that is not there yet by what a person types, or

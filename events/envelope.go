@@ -34,6 +34,11 @@ const (
 // TypeOf joins a resource and a verb.
 func TypeOf(r Resource, verb string) Type { return Type(string(r) + "." + verb) }
 
+// Resource is what leads a type, for those that TypeOf made.
+func (t Type) Resource() Resource {
+	return Resource(strings.TrimSuffix(string(t), "."+t.Verb()))
+}
+
 // Verb is the last word of a type.
 func (t Type) Verb() string { return string(t)[strings.LastIndexByte(string(t), '.')+1:] }
 

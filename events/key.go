@@ -57,6 +57,7 @@ const (
 	Deployments    Resource = "deployments.apps"
 	Endpoints      Resource = "endpoints"
 	EndpointSlices Resource = "endpointslices.discovery.k8s.io"
+	Definitions    Resource = "customresourcedefinitions.apiextensions.k8s.io"
 
 	Roles               Resource = "roles.rbac.authorization.k8s.io"
 	RoleBindings        Resource = "rolebindings.rbac.authorization.k8s.io"

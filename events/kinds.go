@@ -12,6 +12,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -57,6 +58,7 @@ var Kinds = []Kind{
 	{ValidatingWebhooks, admissionv1.GroupName, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfiguration", nil, false, false, func() Object { return &admissionv1.ValidatingWebhookConfiguration{} }},
 	{Policies, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicy{} }},
 	{PolicyBindings, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
+	{Definitions, apiextensionsv1.SchemeGroupVersion.Group, "v1", "CustomResourceDefinition", "customresourcedefinition", []string{"crd", "crds"}, false, false, func() Object { return &apiextensionsv1.CustomResourceDefinition{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, true, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, true, func() Object { return &discoveryv1.EndpointSlice{} }},
 }

@@ -11,7 +11,7 @@ func (f *folding) spec() {
 		f.unknown()
 		return
 	}
-	if _, ok := events.KindOf(k.Resource); !ok {
+	if !f.s.defined(k.Resource) {
 		f.unknown()
 		return
 	}
@@ -26,6 +26,9 @@ func (f *folding) spec() {
 		f.removed(k)
 	default:
 		f.unknown()
+	}
+	if k.Resource == events.Definitions && len(f.changes) > 0 {
+		f.s.kinds = f.s.definedKinds()
 	}
 }
 

@@ -236,6 +236,7 @@ func (b *restorer) state() State {
 		return State{}
 	}
 	b.objects(objects, gone)
+	b.s.kinds = b.s.definedKinds()
 	b.pods(pods)
 	for _, n := range nodes {
 		n.Has = has(n.Facts)

@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stave-run/stave/events"
 )
@@ -55,6 +56,8 @@ func FieldOf(o events.Object, field string) string {
 		return string(o.Status.Phase)
 	case *appsv1.ReplicaSet:
 		return strconv.Itoa(int(o.Status.Replicas))
+	case *unstructured.Unstructured:
+		return customField(o.Object, field)
 	case *corev1.Event:
 		return eventField(o, field)
 	case *eventsv1.Event:

@@ -3,11 +3,13 @@ package projections
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stave-run/stave/events"
@@ -123,7 +125,7 @@ func (o *Object) decoded() events.Object {
 }
 
 func (o *Object) unreadable(why error) events.Object {
-	var v events.Object = &metav1.PartialObjectMetadata{}
+	var v events.Object = &unstructured.Unstructured{Object: map[string]any{}}
 	if kind, ok := events.KindOf(o.Key.Resource); ok {
 		v = kind.New()
 		v.GetObjectKind().SetGroupVersionKind(kind.GVK())
@@ -134,6 +136,13 @@ func (o *Object) unreadable(why error) events.Object {
 
 // shallow copies an object so that its metadata can be set; maps and slices stay shared.
 func shallow(v events.Object) events.Object {
+	if u, ok := v.(*unstructured.Unstructured); ok {
+		c := maps.Clone(u.Object)
+		if meta, ok := c["metadata"].(map[string]any); ok {
+			c["metadata"] = maps.Clone(meta)
+		}
+		return &unstructured.Unstructured{Object: c}
+	}
 	n := reflect.New(reflect.TypeOf(v).Elem())
 	n.Elem().Set(reflect.ValueOf(v).Elem())
 	return n.Interface().(events.Object)
@@ -144,9 +153,13 @@ func shallow(v events.Object) events.Object {
 func As[T events.Object](o *Object) T { return o.Typed().(T) }
 
 func (o *Object) decode() (events.Object, error) {
-	kind, ok := events.KindOf(o.Key.Resource)
-	if !ok {
-		return nil, fmt.Errorf("decode %s: unknown resource", o.Key)
+	kind, ours := events.KindOf(o.Key.Resource)
+	if !ours { // its definition may change or go: the object says itself what it is
+		v := &unstructured.Unstructured{}
+		if err := json.Unmarshal(o.Raw, v); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", o.Key, err)
+		}
+		return v, nil
 	}
 	v := kind.New()
 	if o.Template != nil {
@@ -161,14 +174,14 @@ func (o *Object) decode() (events.Object, error) {
 
 // counted are the kinds whose generation Kubernetes shows: those that somebody
 // else acts on.
-var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true}
+var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true}
 
 func (o *Object) fillMeta(v events.Object) {
 	v.SetNamespace(o.Key.Namespace)
 	v.SetName(o.Key.Name)
 	v.SetUID(types.UID(o.UID))
 	v.SetCreationTimestamp(metav1.NewTime(o.Created.Time.UTC().Truncate(1e9)))
-	if counted[o.Key.Resource] {
+	if _, ours := events.KindOf(o.Key.Resource); !ours || counted[o.Key.Resource] {
 		v.SetGeneration(o.Generation)
 	}
 	v.SetResourceVersion(o.Position.String())

@@ -11,7 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stave-run/stave/events"
 )
@@ -65,6 +67,11 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		if v.AggregationRule != nil {
 			v.Rules = slices.Clone(s.ClusterRules(o))
 		}
+	case *apiextensionsv1.CustomResourceDefinition:
+		v.Status = s.definitionStatus(o, v)
+		overlay(o, &v.Status)
+	case *unstructured.Unstructured:
+		s.customObject(o, v)
 	case *corev1.Namespace:
 		v.Status = s.namespaceStatus(o)
 	case *policyv1.PodDisruptionBudget:

@@ -8,7 +8,7 @@ import (
 )
 
 // Whole is the body of a spec event as JSON, the template that it refers to
-// filled in, without the status that its type brings along. It reads events of
+// filled in, without the status that a type of ours brings along. It reads events of
 // any age: templates outlive the objects that use them.
 func Whole(s State, k events.Key, h events.Hash, raw json.RawMessage) (json.RawMessage, error) {
 	o := &Object{Key: k, Raw: raw}
@@ -31,6 +31,8 @@ func Whole(s State, k events.Key, h events.Hash, raw json.RawMessage) (json.RawM
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return nil, fmt.Errorf("read %s: %w", k, err)
 	}
-	delete(fields, "status")
+	if _, ours := events.KindOf(k.Resource); ours {
+		delete(fields, "status")
+	}
 	return events.MustBody(fields), nil
 }

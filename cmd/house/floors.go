@@ -39,6 +39,7 @@ var plan = map[string]room{
 	"gateway/rbac":           {2, pure},
 	"gateway/vault":          {2, part},
 	"gateway/badge":          {2, part},
+	"gateway/custom":         {2, part},
 	"gateway/undo":           {2, pure},
 	"gateway/policy":         {2, part},
 	"gateway/webhook":        {3, shell},
@@ -128,15 +129,17 @@ func (p *Package) eachImport(ask func(*File, *ast.ImportSpec, string) []Finding)
 // exclusive names the foreign modules that only one place, or program, may know.
 var exclusive = map[string][]string{
 	"github.com/nats-io/":    {"bus/jetstream"},
-	"k8s.io/apiserver/":      {"gateway/kube", "gateway/policy", "gateway/webhook"},
+	"k8s.io/apiserver/":      {"gateway/kube", "gateway/custom", "gateway/policy", "gateway/webhook"},
 	"github.com/containerd/": {"node/containerd", "node/shim/cmd"}, // the shim is a program of its own
 }
 
 // allowed are the foreign packages that pure ones may import, exactly or (ending in /) below.
 var allowed = []string{
 	"k8s.io/api/",
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1",
 	"k8s.io/apimachinery/pkg/api/resource",
 	"k8s.io/apimachinery/pkg/apis/meta/v1",
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured",
 	"k8s.io/apimachinery/pkg/fields",
 	"k8s.io/apimachinery/pkg/labels",
 	"k8s.io/apimachinery/pkg/runtime",
@@ -145,6 +148,7 @@ var allowed = []string{
 	"k8s.io/apimachinery/pkg/util/intstr",
 	"k8s.io/apimachinery/pkg/util/validation",
 	"k8s.io/apimachinery/pkg/util/validation/field",
+	"k8s.io/apimachinery/pkg/version",
 }
 
 // allowedIn are those that one pure room alone may import besides.

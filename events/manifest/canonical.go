@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stave-run/stave/events"
 )
@@ -18,7 +19,7 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 
 // Canonical is the object as the log stores it: apiVersion, kind, metadata that
 // people write (name, namespace, labels, annotations, finalizers), spec and
-// data. The same object gives the same bytes.
+// data; of an object of a definition all fields. The same object gives the same bytes.
 func Canonical(o events.Object) (json.RawMessage, error) {
 	c, ok := o.DeepCopyObject().(events.Object)
 	if !ok {
@@ -31,6 +32,9 @@ func Canonical(o events.Object) (json.RawMessage, error) {
 	raw, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", o, err)
+	}
+	if _, custom := o.(*unstructured.Unstructured); custom {
+		return raw, nil // a map is in order, and its status may be a person's
 	}
 	return ordered(raw), nil
 }

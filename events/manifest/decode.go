@@ -14,7 +14,14 @@ import (
 // values one after the other; Lists are taken apart. Every problem of the file
 // is returned, in the order of its lines; the documents that have none too.
 func Decode(name string, data []byte) ([]Doc, []*Problem) {
-	d := decoder{problems: problems{file: name}, shapes: shapes{}}
+	return DecodeOf(events.Catalogue{}, name, data)
+}
+
+// DecodeOf is Decode for a cluster that has the kinds of a catalogue. Of an object
+// of a definition only its metadata is checked: what else it may hold is for the
+// cluster to say.
+func DecodeOf(kinds events.Catalogue, name string, data []byte) ([]Doc, []*Problem) {
+	d := decoder{kinds: kinds, problems: problems{file: name}, shapes: shapes{}}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	switch first := bytes.TrimLeft(data, " \t\r\n"); {
 	case len(data) > MaxBytes:
@@ -56,6 +63,7 @@ func badByte(data []byte) position {
 // decoder is one Decode under way.
 type decoder struct {
 	problems
+	kinds  events.Catalogue
 	shapes shapes
 	docs   []Doc
 	count  int
@@ -106,7 +114,7 @@ func (d *decoder) document(n *node) {
 		d.add(n.at, "", "begin with apiVersion: and kind:", "a manifest is a map, this is %s", kindWords[n.kind])
 		return
 	}
-	if items := n.get("items"); isList(n.str("kind")) && items != nil && items.kind == sequence {
+	if items := n.get("items"); d.isList(n.str("kind")) && items != nil && items.kind == sequence {
 		for _, item := range items.items {
 			d.document(item)
 		}
@@ -139,19 +147,19 @@ func (d *decoder) document(n *node) {
 }
 
 // isList tells List, and what `get -o yaml` prints for one kind: PodList.
-func isList(kind string) bool {
+func (d *decoder) isList(kind string) bool {
 	name, ok := strings.CutSuffix(kind, "List")
 	if name == "" {
 		return ok
 	}
-	return ok && slices.ContainsFunc(events.Kinds, func(k events.Kind) bool { return k.Name == name })
+	return ok && slices.ContainsFunc(d.kinds.All(), func(k events.Kind) bool { return k.Name == name })
 }
 
 // header finds the document's kind.
 func (d *decoder) header(n *node) (events.Kind, bool) {
 	version, kind := n.str("apiVersion"), n.str("kind")
 	if version != "" && kind != "" {
-		if k, ok := events.KindFor(version, kind); ok {
+		if k, ok := d.kinds.For(version, kind); ok {
 			return k, d.writable(n, k)
 		}
 		d.unknownKind(n, version, kind)
@@ -160,7 +168,7 @@ func (d *decoder) header(n *node) (events.Kind, bool) {
 	for _, field := range []string{"apiVersion", "kind"} {
 		switch e, ok := n.find(field); {
 		case !ok || e.value.kind == null:
-			d.add(n.at, field, missingHeader(field, kind), "missing")
+			d.add(n.at, field, d.missingHeader(field, kind), "missing")
 		case e.value.kind != text || e.value.text == "":
 			d.add(e.value.at, field, "", "wants a string, this is %s", kindWords[e.value.kind])
 		}
@@ -168,16 +176,16 @@ func (d *decoder) header(n *node) (events.Kind, bool) {
 	return events.Kind{}, false
 }
 
-func missingHeader(field, kind string) string {
+func (d *decoder) missingHeader(field, kind string) string {
 	if field == "apiVersion" {
-		for _, k := range events.Kinds {
+		for _, k := range d.kinds.All() {
 			if k.Name == kind {
 				return "add apiVersion: " + k.APIVersion()
 			}
 		}
 		return "add apiVersion: v1, or the kind's own"
 	}
-	return "add kind: with one of " + strings.Join(kindNames(), ", ")
+	return "add kind: with one of " + strings.Join(d.kindNames(), ", ")
 }
 
 func (d *decoder) writable(n *node, k events.Kind) bool {
@@ -190,7 +198,8 @@ func (d *decoder) writable(n *node, k events.Kind) bool {
 }
 
 func (d *decoder) unknownKind(n *node, version, kind string) {
-	for _, k := range events.Kinds {
+	defer func() { d.all[len(d.all)-1].Kind = true }()
+	for _, k := range d.kinds.All() {
 		if k.Name == kind {
 			e, _ := n.find("apiVersion")
 			d.add(e.value.at, "apiVersion", "write apiVersion: "+k.APIVersion(), "no %s in %s", kind, version)
@@ -198,20 +207,20 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 		}
 	}
 	e, _ := n.find("kind")
-	fix := "there are " + strings.Join(kindNames(), ", ")
+	fix := "there are " + strings.Join(d.kindNames(), ", ")
 	if a, ok := events.AbsentNamed(kind); ok {
 		d.add(e.value.at, "kind", fix, "Kubernetes' %s of %s is not there yet", a.Name, a.APIVersion)
 		return
 	}
-	if near := nearest(kind, kindNames()); near != "" {
+	if near := nearest(kind, d.kindNames()); near != "" {
 		fix = "did you mean " + near + "?"
 	}
 	d.add(e.value.at, "kind", fix, "no kind %q in version %q here", kind, version)
 }
 
-func kindNames() []string {
+func (d *decoder) kindNames() []string {
 	var out []string
-	for _, k := range events.Kinds {
+	for _, k := range d.kinds.All() {
 		if !k.Derived {
 			out = append(out, k.Name)
 		}

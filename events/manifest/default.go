@@ -5,6 +5,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/events"
@@ -40,6 +41,8 @@ func Default(o events.Object) {
 		defaultMatch(o.Spec.MatchConstraints)
 	case *admissionv1.ValidatingAdmissionPolicyBinding:
 		defaultMatch(o.Spec.MatchResources)
+	case *apiextensionsv1.CustomResourceDefinition:
+		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
 	case *appsv1.Deployment:
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:

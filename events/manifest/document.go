@@ -37,8 +37,8 @@ func DocOf(o events.Object) Doc {
 }
 
 // JSON is the object as it was written, with the namespace that Object has by
-// now and without what nobody writes: status, and the empty creation time that
-// Go programs print.
+// now and without what nobody writes: the empty creation time that Go programs
+// print, and the status of a kind of ours. A definition may let people write one.
 func (d Doc) JSON() json.RawMessage { return d.shown().json(nil) }
 
 // shown is what JSON says.
@@ -46,7 +46,7 @@ func (d Doc) shown() *node {
 	top := &node{kind: mapping}
 	for _, e := range d.written.fields {
 		switch {
-		case e.key == "status" || e.value.kind == null && e.key == "metadata":
+		case e.key == "status" && !d.Kind.Custom() || e.value.kind == null && e.key == "metadata":
 		case e.key == "metadata":
 			top.fields = append(top.fields, entry{key: e.key, value: d.metadata(e.value)})
 		default:

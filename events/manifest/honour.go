@@ -143,6 +143,11 @@ var honoured = map[events.Resource]verdict{
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
 	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
+	events.Definitions: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"group": {}, "names": {}, "scope": {}, "versions": {}, "preserveUnknownFields": {},
+		"conversion": {fields: map[string]verdict{
+			"strategy": {refuse: "no webhook is asked to convert objects yet: versions with one schema need none", unless: "None"},
+			"webhook":  {refuse: "no webhook is asked to convert objects yet: versions with one schema need none"}}}}}}),
 }
 
 func serviceSpec() verdict {

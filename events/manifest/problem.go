@@ -14,6 +14,7 @@ type Problem struct {
 	Field  string // path as Kubernetes writes it: spec.containers[0].image; "" above any field
 	Reason string // what is wrong
 	Fix    string // the one change that would help; may be empty
+	Kind   bool   // nobody here knows the object's kind: a cluster may
 }
 
 // Error is "file:line:column: field: reason (fix)"; parts that are empty are left out.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -57,7 +59,11 @@ var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 // place, once, and of its type. It also wants a name.
 func (d *decoder) check(n *node, object events.Object, kind events.Kind) {
 	before := len(d.all)
-	d.value(n, reflect.TypeOf(object), "")
+	if kind.Custom() {
+		d.custom(n)
+	} else {
+		d.value(n, reflect.TypeOf(object), "")
+	}
 	for _, p := range d.all[before:] {
 		if p.Field == "name" || strings.HasPrefix(p.Field, "metadata") {
 			return // why there is no name is said already
@@ -70,15 +76,43 @@ func (d *decoder) check(n *node, object events.Object, kind events.Kind) {
 	d.add(n.locate("metadata"), "metadata.name", "add name: below metadata:", "missing: a %s has a name", kind.Name)
 }
 
+// custom checks an object of a definition: what metadata is everybody knows, of the
+// rest only that nothing stands there twice.
+func (d *decoder) custom(n *node) {
+	for _, e := range n.fields {
+		if e.key == "metadata" {
+			d.value(e.value, reflect.TypeFor[metav1.ObjectMeta](), e.key)
+			continue
+		}
+		d.once(e.value, e.key)
+	}
+	d.twice(n, "")
+}
+
+// once reports what is written twice in a value of whatever type.
+func (d *decoder) once(n *node, path string) {
+	d.twice(n, path)
+	for _, e := range n.fields {
+		d.once(e.value, child(path, e.key))
+	}
+	for i, v := range n.items {
+		d.once(v, element(path, i))
+	}
+}
+
+func (d *decoder) twice(n *node, path string) {
+	for _, e := range n.again {
+		first, _ := n.find(e.key)
+		d.add(e.at, child(path, e.key), "keep one of them", "written twice, first at line %d", first.at.line)
+	}
+}
+
 // value checks one value against its type.
 func (d *decoder) value(n *node, t reflect.Type, path string) {
 	if n.kind == null {
 		return // Kubernetes reads it as "not set"
 	}
-	for _, e := range n.again {
-		first, _ := n.find(e.key)
-		d.add(e.at, child(path, e.key), "keep one of them", "written twice, first at line %d", first.at.line)
-	}
+	d.twice(n, path)
 	t = deref(t)
 	if reflect.PointerTo(t).Implements(unmarshaler) {
 		d.special(n, t, path)

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
@@ -22,6 +23,9 @@ const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
 // The result is not defaulted. It fails when a list that merges by a key has an
 // element without it, or when one of the three is no JSON of its kind.
 func ThreeWay(kind events.Kind, applied, next, live json.RawMessage) (json.RawMessage, error) {
+	if kind.Custom() {
+		return plainly(kind, applied, next, live)
+	}
 	schema, err := strategicpatch.NewPatchMetaFromStruct(kind.New())
 	if err != nil {
 		return nil, fmt.Errorf("merge %s: %w", kind.Name, err)
@@ -29,10 +33,10 @@ func ThreeWay(kind events.Kind, applied, next, live json.RawMessage) (json.RawMe
 	if len(applied) == 0 {
 		applied = json.RawMessage("{}")
 	}
-	if applied, err = written(applied); err != nil {
+	if applied, err = written(applied, false); err != nil {
 		return nil, fmt.Errorf("merge last applied %s: %w", kind.Name, err)
 	}
-	if next, err = written(next); err != nil {
+	if next, err = written(next, false); err != nil {
 		return nil, fmt.Errorf("merge %s: %w", kind.Name, err)
 	}
 	patch, err := strategicpatch.CreateThreeWayMergePatch(applied, next, live, schema, true)
@@ -46,16 +50,71 @@ func ThreeWay(kind events.Kind, applied, next, live json.RawMessage) (json.RawMe
 	return merged, nil
 }
 
-// written leaves out what an apply has no say in: status, what the log knows of
-// an object, and the annotation.
-func written(raw json.RawMessage) (json.RawMessage, error) {
+// plainly is ThreeWay for a kind whose lists nobody knows to merge: they are replaced,
+// as kubectl does with objects of definitions.
+func plainly(kind events.Kind, applied, next, live json.RawMessage) (json.RawMessage, error) {
+	var objects [3]map[string]any
+	for i, raw := range []json.RawMessage{applied, next, live} {
+		if len(raw) == 0 {
+			continue
+		}
+		if i < 2 {
+			var err error
+			if raw, err = written(raw, true); err != nil {
+				return nil, fmt.Errorf("merge %s: %w", kind.Name, err)
+			}
+		}
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber()
+		if err := d.Decode(&objects[i]); err != nil {
+			return nil, fmt.Errorf("merge %s: decode object: %w", kind.Name, err)
+		}
+	}
+	return events.MustBody(laid(objects[0], objects[1], objects[2])), nil
+}
+
+// laid lays next over live: maps field by field, everything else whole. What was
+// applied and is not any more goes; null means that too.
+func laid(applied, next, live map[string]any) map[string]any {
+	out := maps.Clone(live)
+	if out == nil {
+		out = map[string]any{}
+	}
+	//stave:sorted each key is taken out on its own
+	for k := range applied {
+		if _, stays := next[k]; !stays {
+			delete(out, k)
+		}
+	}
+	//stave:sorted each key is written once and on its own
+	for k, v := range next {
+		below, isMap := v.(map[string]any)
+		was, wasMap := out[k].(map[string]any)
+		switch {
+		case v == nil:
+			delete(out, k)
+		case isMap && (wasMap || out[k] == nil):
+			before, _ := applied[k].(map[string]any)
+			out[k] = laid(before, below, was)
+		default:
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// written leaves out what an apply has no say in: status, unless it may be the
+// person's, what the log knows of an object, and the annotation.
+func written(raw json.RawMessage, status bool) (json.RawMessage, error) {
 	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber() // an int64 must not pass through a float
 	if err := d.Decode(&object); err != nil {
 		return nil, fmt.Errorf("decode object: %w", err)
 	}
-	delete(object, "status")
+	if !status {
+		delete(object, "status")
+	}
 	if meta, ok := object["metadata"].(map[string]any); ok {
 		for _, ours := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "ownerReferences", "managedFields", "selfLink"} {
 			delete(meta, ours)

@@ -58,7 +58,7 @@ func (u *undoing) empty(p part) error {
 // removal is what a deletion by a person becomes; see gateway/admit.
 func removal(v projections.State, o *projections.Object) reconcilers.Draft {
 	switch o.Key.Resource {
-	case events.Deployments, events.ReplicaSets, events.Namespaces:
+	case events.Deployments, events.ReplicaSets, events.Namespaces, events.Definitions:
 		return reconcilers.RequestDeletion(o, events.DeletionRequested{})
 	case events.Pods:
 		if p, ok := v.PodOf(o.Key); ok && p.Node != "" {
@@ -130,26 +130,46 @@ func keepRevision(was, is *projections.Object, raw json.RawMessage) json.RawMess
 }
 
 // bringBack is the inverse of a deletion. Of a namespace, all comes back that
-// was in it and that nothing controls: the rest follows.
+// was in it and that nothing controls, of a definition all its objects: the rest
+// follows.
 func (u *undoing) bringBack(p part) error {
 	was, ok := u.Before.Get(p.key)
 	if !ok {
 		return refuse("the log does not say what %s was before %d", p.key, p.event.Seq)
 	}
-	if err := u.again(was); err != nil || p.key.Resource != events.Namespaces {
+	if err := u.again(was); err != nil {
 		return err
 	}
-	for _, kind := range events.Kinds {
+	switch p.key.Resource {
+	case events.Namespaces:
+		return u.bringContents(p.key.Name)
+	case events.Definitions:
+		return u.bringAll(events.Resource(p.key.Name), "")
+	}
+	return nil
+}
+
+// bringContents brings back what was in a namespace.
+func (u *undoing) bringContents(namespace string) error {
+	for _, kind := range u.Before.Kinds().All() {
 		if !kind.Namespaced || kind.Derived {
 			continue
 		}
-		for o := range u.Before.List(kind.Resource, p.key.Name) {
-			if o.Owner != nil || o.Deletion != nil || u.done[o.Key] {
-				continue
-			}
-			if err := u.note(u.again(o)); err != nil {
-				return err
-			}
+		if err := u.bringAll(kind.Resource, namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringAll brings back the objects of a resource that nothing controlled.
+func (u *undoing) bringAll(r events.Resource, namespace string) error {
+	for o := range u.Before.List(r, namespace) {
+		if o.Owner != nil || o.Deletion != nil || u.done[o.Key] {
+			continue
+		}
+		if err := u.note(u.again(o)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -41,6 +42,9 @@ var printers = map[events.Resource]printer{
 		return []string{o.Name, fmt.Sprint(len(o.Secrets)), age}
 	})},
 	events.Roles: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *rbacv1.Role, _ string, _ time.Time) []string {
+		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
+	})},
+	events.Definitions: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *apiextensionsv1.CustomResourceDefinition, _ string, _ time.Time) []string {
 		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
 	})},
 	events.ClusterRoles: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *rbacv1.ClusterRole, _ string, _ time.Time) []string {

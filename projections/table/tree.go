@@ -65,7 +65,7 @@ type growing struct {
 
 // branch is an object alone, in the words of its table.
 func (t growing) branch(o *projections.Object) *Branch {
-	kind, _ := events.KindOf(o.Key.Resource)
+	kind, _ := t.state.KindOf(o.Key.Resource)
 	v := t.state.ObjectOf(o, t.now)
 	b := &Branch{Name: kind.Name + "/" + o.Key.Name, Key: o.Key, Age: AgeOf(v, t.now)}
 	rows := Of(o.Key.Resource, []events.Object{v}, t.now)
@@ -134,7 +134,7 @@ func (t growing) grow(b *Branch, o *projections.Object) {
 
 // namespace has everything in it that nothing else owns.
 func (t growing) namespace(b *Branch, name string) {
-	for _, kind := range events.Kinds {
+	for _, kind := range t.state.Kinds().All() {
 		if !kind.Namespaced || kind.Derived {
 			continue
 		}

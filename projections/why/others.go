@@ -199,7 +199,7 @@ func (q Question) namespace(a *Answer, o *projections.Object) {
 	}
 	a.Verdict = fmt.Sprintf("Terminating: %s asked for its deletion", o.Deletion.Actor)
 	left := 0
-	for _, kind := range events.Kinds {
+	for _, kind := range q.State.Kinds().All() {
 		if !kind.Namespaced || kind.Derived {
 			continue
 		}

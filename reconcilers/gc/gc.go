@@ -18,7 +18,7 @@
 //   - whatever has finalizers waits, when all of that is done, until the last of
 //     them is taken off.
 //
-// Namespaces have a reconciler of their own.
+// Namespaces and definitions have reconcilers of their own.
 package gc
 
 import (
@@ -49,7 +49,7 @@ func (Reconciler) Reads() []events.Resource {
 			out = append(out, k.Resource)
 		}
 	}
-	return out
+	return append(out, events.CustomResources)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -156,7 +156,7 @@ func stranded(v reconcilers.View, p *projections.Pod) bool {
 func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	switch {
-	case !ok || k.Resource == events.Namespaces && o.Deletion != nil:
+	case !ok || (k.Resource == events.Namespaces || k.Resource == events.Definitions) && o.Deletion != nil:
 		return reconcilers.Decision{}
 	case o.Deletion == nil:
 		return collect(v, o)

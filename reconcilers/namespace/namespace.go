@@ -24,7 +24,7 @@ func (Reconciler) Version() int { return 2 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return append([]events.Resource{events.Namespaces}, contents()...)
+	return append([]events.Resource{events.Namespaces, events.CustomResources}, contents()...)
 }
 
 // contents are what a namespace can hold, owners before what they own: so that
@@ -47,7 +47,7 @@ func waitedFor(r events.Resource) bool {
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	out := []events.Type{events.TypeOf(events.Namespaces, events.VerbRemoved)}
+	out := []events.Type{events.TypeOf(events.Namespaces, events.VerbRemoved), events.TypeOf(events.CustomResources, events.VerbRemoved)}
 	for _, r := range contents() {
 		out = append(out, events.TypeOf(r, events.VerbDeletionRequested))
 		if !waitedFor(r) {
@@ -82,7 +82,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 	}
 	var d reconcilers.Decision
 	left := 0
-	for _, r := range contents() {
+	for _, r := range append(contents(), v.CustomResources()...) {
 		for child := range v.List(r, k.Name) {
 			left++
 			if child.Deletion != nil {

@@ -1,5 +1,5 @@
 // Command gen writes the merge schema of Stave's kinds, as package schema embeds
-// it, from the one of all kinds in client-go's apply configurations. Run it by
+// it, from the ones of all kinds in client-go's apply configurations, and of definitions. Run it by
 // `go generate ./gateway/kube/schema` after adding a kind or a new client-go; its
 // test fails when that was forgotten.
 package main
@@ -12,6 +12,10 @@ import (
 
 	"go.yaml.in/yaml/v2"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	definitions "k8s.io/apiextensions-apiserver/pkg/client/applyconfiguration"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
 	smd "sigs.k8s.io/structured-merge-diff/v6/schema"
@@ -40,7 +44,7 @@ func generate() ([]byte, error) {
 	}
 	p := picked{all: all, have: map[string]smd.TypeDef{}}
 	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
-		name, err := scheme.Scheme.ToOpenAPIDefinitionName(k.GVK())
+		name, err := known.ToOpenAPIDefinitionName(k.GVK())
 		if err == nil {
 			err = p.pick(name)
 		}
@@ -55,16 +59,30 @@ func generate() ([]byte, error) {
 	return append([]byte("# Written by go generate from k8s.io/client-go/applyconfigurations; do not edit.\n"), b...), nil
 }
 
-// everything is client-go's schema, read through the only door that is exported:
-// a typed value knows its schema.
+// known are the types of client-go and of definitions.
+var known = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(scheme.AddToScheme(s))
+	utilruntime.Must(apiextensionsv1.AddToScheme(s))
+	return s
+}()
+
+// everything are the schemas of client-go and of definitions, read through the only
+// door that is exported: a typed value knows its schema.
 func everything() (*smd.Schema, error) {
-	pod := &corev1.Pod{}
+	pod, definition := &corev1.Pod{}, &apiextensionsv1.CustomResourceDefinition{}
 	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
-	v, err := applyconfigurations.NewTypeConverter(scheme.Scheme).ObjectToTyped(pod)
+	definition.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
+	v, err := applyconfigurations.NewTypeConverter(known).ObjectToTyped(pod)
 	if err != nil {
 		return nil, fmt.Errorf("read client-go's schema: %w", err)
 	}
-	return v.Schema(), nil
+	d, err := definitions.NewTypeConverter(known).ObjectToTyped(definition)
+	if err != nil {
+		return nil, fmt.Errorf("read the schema of definitions: %w", err)
+	}
+	// Types of both are named alike and are the same.
+	return &smd.Schema{Types: append(slices.Clone(d.Schema().Types), v.Schema().Types...)}, nil
 }
 
 // picked are the types that were taken over.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	definitions "k8s.io/apiextensions-apiserver/pkg/client/applyconfiguration"
 	"k8s.io/client-go/applyconfigurations"
-	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/kube/schema"
@@ -28,11 +28,10 @@ func TestSchemaIsOfToday(t *testing.T) {
 
 // What is embedded must judge every kind as client-go's own schema does.
 func TestSchemaIsClientGos(t *testing.T) {
-	ours, err := schema.Merge(scheme.Scheme)
+	ours, err := schema.Merge(known)
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := applyconfigurations.NewTypeConverter(scheme.Scheme)
 	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
 		o := k.New()
 		o.SetName("x")
@@ -42,12 +41,16 @@ func TestSchemaIsClientGos(t *testing.T) {
 			t.Errorf("%s: %v", k.Resource, err)
 			continue
 		}
+		theirs, more := applyconfigurations.NewTypeConverter(known), []string{"io.k8s.api.core.v1.Container", "io.k8s.api.core.v1.ServiceSpec"}
+		if k.Resource == events.Definitions {
+			theirs, more = definitions.NewTypeConverter(known), nil
+		}
 		b, err := theirs.ObjectToTyped(o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ref := a.TypeRef()
-		for _, name := range []string{"io.k8s.api.core.v1.Container", "io.k8s.api.core.v1.ServiceSpec", *ref.NamedType} {
+		for _, name := range append(more, *ref.NamedType) {
 			mine, ok := a.Schema().FindNamedType(name)
 			if !ok {
 				t.Errorf("%s: no type %s", k.Resource, name)
