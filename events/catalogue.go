@@ -25,7 +25,7 @@ type Catalogue struct {
 func (c Catalogue) With(more ...Kind) Catalogue {
 	out := slices.Clone(c.custom)
 	for _, k := range more {
-		if _, ours := KindOf(k.Resource); !ours && !slices.ContainsFunc(c.custom, func(x Kind) bool { return x.Resource == k.Resource }) {
+		if !ours(k.Resource) && !slices.ContainsFunc(c.custom, func(x Kind) bool { return x.Resource == k.Resource }) {
 			out = append(out, k)
 		}
 	}
@@ -72,6 +72,21 @@ func (c Catalogue) For(apiVersion, kind string) (Kind, bool) {
 	return Kind{}, false
 }
 
+// InGroup finds a kind by what somebody else wrote down as its apiVersion and kind:
+// another version of it is the same kind, served or not.
+func (c Catalogue) InGroup(apiVersion, kind string) (Kind, bool) {
+	if k, ok := c.For(apiVersion, kind); ok {
+		return k, true
+	}
+	group, _, ok := strings.Cut(apiVersion, "/")
+	for _, k := range c.custom {
+		if ok && k.Group == group && k.Name == kind {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
 // Named finds a kind by what a person types, as KindNamed does. Stave's own come
 // before those of definitions.
 func (c Catalogue) Named(typed string) (Kind, bool) {
@@ -88,7 +103,13 @@ func (c Catalogue) Named(typed string) (Kind, bool) {
 }
 
 // Custom tells whether a definition makes the kind, and not Stave.
-func (k Kind) Custom() bool { _, ours := KindOf(k.Resource); return !ours }
+func (k Kind) Custom() bool { return !ours(k.Resource) }
+
+// ours tells whether a resource is one of Stave's own, in the log or beside it.
+func ours(r Resource) bool {
+	_, ok := KindOf(r)
+	return ok || slices.ContainsFunc(NoteKinds, func(k Kind) bool { return k.Resource == r })
+}
 
 // DefinitionKey is where the definition of a custom resource is.
 func DefinitionKey(r Resource) Key { return Key{Resource: Definitions, Name: string(r)} }

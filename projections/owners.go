@@ -76,15 +76,26 @@ const (
 	Waits
 )
 
+// OwnerKey is where the owner of an object is that a reference means; false for one
+// of a kind that is not there, and for one in a namespace of what is in none.
+func (s State) OwnerKey(o *Object, r metav1.OwnerReference) (events.Key, bool) {
+	kind, ok := s.kinds.InGroup(r.APIVersion, r.Kind)
+	k := events.Key{Resource: kind.Resource, Name: r.Name}
+	if kind.Namespaced {
+		k.Namespace = o.Key.Namespace
+	}
+	return k, ok && (!kind.Namespaced || o.Key.Namespace != "")
+}
+
 // Standing says what becomes of an object by one of its references.
 func (s State) Standing(o *Object, r metav1.OwnerReference) Standing {
-	w, ok := events.OwnerOf(r)
-	if kind, _ := events.KindOf(w.Resource); !ok || kind.Namespaced && o.Key.Namespace == "" {
+	k, ok := s.OwnerKey(o, r)
+	if !ok {
 		return Stands
 	}
-	owner, ok := s.Get(w.Key(o.Key))
+	owner, ok := s.Get(k)
 	switch {
-	case !ok || owner.UID != w.UID:
+	case !ok || owner.UID != events.UID(r.UID):
 		return Gone
 	case owner.Deletion != nil && owner.Deletion.Foreground:
 		return Waits

@@ -69,7 +69,6 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		}
 	case *apiextensionsv1.CustomResourceDefinition:
 		v.Status = s.definitionStatus(o, v)
-		overlay(o, &v.Status)
 	case *unstructured.Unstructured:
 		s.customObject(o, v)
 	case *corev1.Namespace:

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/stave-run/stave/events"
 )
 
 // namespaceStatus says whether a namespace stays, and what holds up the end of
@@ -46,7 +44,7 @@ func (s State) namespaceStatus(o *Object) corev1.NamespaceStatus {
 // contents counts what is in a namespace, by resource and by finalizer.
 func (s State) contents(namespace string) (left, finalizers map[string]int) {
 	left, finalizers = map[string]int{}, map[string]int{}
-	for _, kind := range events.Kinds {
+	for _, kind := range s.Kinds().All() {
 		if !kind.Namespaced || kind.Derived {
 			continue
 		}

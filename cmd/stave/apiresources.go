@@ -11,8 +11,8 @@ import (
 	"github.com/stave-run/stave/projections/table"
 )
 
-// apiResourcesCmd is `stave api-resources`. It asks no cluster: the kinds are
-// those of this release.
+// apiResourcesCmd is `stave api-resources`: the kinds of this release, and those of
+// the cluster's definitions when there is a cluster.
 type apiResourcesCmd struct {
 	Namespaced *bool   `help:"Only those in namespaces, or (=false) only the others."`
 	Group      *string `name:"api-group" help:"Only those of this group." placeholder:"GROUP"`
@@ -35,7 +35,11 @@ func (c *apiResourcesCmd) Run(s *session) error {
 	default:
 		return errors.New("--output must be one of wide or name")
 	}
-	kinds := slices.Clone(events.Kinds)
+	catalogue, err := known.all()
+	if err != nil {
+		fmt.Fprintf(s.err, "Warning: these are the kinds of this release; no cluster tells of others: %v\n", err)
+	}
+	kinds := catalogue.All()
 	slices.SortFunc(kinds, func(a, b events.Kind) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Plural(), b.Plural()))
 	})
@@ -54,6 +58,9 @@ func (c *apiResourcesCmd) Run(s *session) error {
 		category := ""
 		if slices.Contains(allKinds, k.Resource) {
 			category = "all"
+		}
+		if k.Custom() {
+			category = strings.Join(known.reply.Categories(k), ",")
 		}
 		t.Rows = append(t.Rows, table.Row{Cells: []string{k.Plural(), strings.Join(k.Short, ","), k.APIVersion(), fmt.Sprint(k.Namespaced), k.Name, verbs, category}})
 	}

@@ -137,7 +137,7 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 		if c.Output != formatTable {
 			continue
 		}
-		kind, _ := events.KindOf(r.Key.Resource)
+		kind, _ := kindOf(r.Key.Resource)
 		in := ""
 		if kind.Namespaced {
 			in = " from " + r.Key.Namespace + " namespace"

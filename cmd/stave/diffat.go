@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
@@ -60,7 +59,11 @@ func (c *between) targets(ctx context.Context, s *session) ([]target, error) {
 		return s.targets(ctx, files{}, c.What)
 	}
 	var out []target
-	for _, k := range events.Kinds {
+	kinds, err := known.all()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range kinds.All() {
 		if !k.Derived && (k.Namespaced || c.AllNamespaces) {
 			out = append(out, target{kind: k})
 		}

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"syscall"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
 )
 
 // editCmd is `stave edit`.
@@ -87,13 +87,9 @@ func (c *editCmd) one(ctx context.Context, s *session, k events.Key) error {
 // save makes the person's changes on what is there by now: what others changed
 // meanwhile stays. problem is what the person can mend.
 func (c *editCmd) save(ctx context.Context, s *session, k events.Key, clean, saved []byte) (problem, err error) {
-	docs, bad := manifest.Decode("edited", saved)
+	docs, bad := decodeTexts([]text{{"edited", saved}})
 	if len(bad) > 0 {
-		errs := make([]error, 0, len(bad))
-		for _, b := range bad {
-			errs = append(errs, b)
-		}
-		return errors.Join(errs...), nil
+		return errors.Join(bad...), nil
 	}
 	if len(docs) != 1 {
 		return fmt.Errorf("one object is edited, not %d", len(docs)), nil
@@ -106,7 +102,7 @@ func (c *editCmd) save(ctx context.Context, s *session, k events.Key, clean, sav
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", k, err)
 	}
-	patch, err := strategicpatch.CreateTwoWayMergePatch(before, docs[0].JSON(), kind.New())
+	patch, err := twoWay(kind, before, docs[0].JSON())
 	if err != nil {
 		return nil, fmt.Errorf("compare %s: %w", k, err)
 	}
@@ -116,6 +112,15 @@ func (c *editCmd) save(ctx context.Context, s *session, k events.Key, clean, sav
 		return err, nil
 	}
 	return nil, err
+}
+
+// twoWay is the patch that makes after of before. Nobody knows how the lists of
+// objects of a definition merge: they are replaced.
+func twoWay(kind events.Kind, before, after []byte) ([]byte, error) {
+	if kind.Custom() {
+		return jsonpatch.CreateMergePatch(before, after)
+	}
+	return strategicpatch.CreateTwoWayMergePatch(before, after, kind.New())
 }
 
 func (c *editCmd) patch(ctx context.Context, s *session, k events.Key, patch []byte) error {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections/table"
 )
@@ -159,7 +158,7 @@ func (c *eventsCmd) table(reply wire.EventsReply, said map[string]bool) table.Ta
 			continue
 		}
 		said[id] = true
-		kind, _ := events.KindOf(e.Key.Resource)
+		kind, _ := kindOf(e.Key.Resource)
 		age := table.Age(reply.Now.Sub(e.Last))
 		if e.Count > 1 {
 			age = fmt.Sprintf("%s (x%d over %s)", age, e.Count, table.Age(reply.Now.Sub(e.First)))

@@ -37,6 +37,9 @@ func (c *explainCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if kind.Custom() {
+		return fmt.Errorf("what a %s may hold stands in its definition\nhelp: stave get crd %s -o yaml, or kubectl explain %s", kind.Name, kind.Resource, c.What)
+	}
 	t := reflect.TypeOf(kind.New()).Elem()
 	var at field
 	for _, step := range steps[1:] {

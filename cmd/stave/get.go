@@ -144,7 +144,10 @@ func (s *session) sayNone(targets []target, everywhere bool) {
 
 func (c *getCmd) table(t target, raw []json.RawMessage, now time.Time) (table.Table, error) {
 	objects, err := decodeAll(raw)
-	return table.Of(t.kind.Resource, objects, now), err
+	if err != nil {
+		return table.Table{}, err
+	}
+	return tableOf(t.kind, objects, now)
 }
 
 func (c *getCmd) options(t target) table.Options {

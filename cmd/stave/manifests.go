@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
 )
 
@@ -25,8 +26,7 @@ type files struct {
 // load reads and decodes all manifests. Every problem in every file is
 // reported; nothing is used unless all of it can be read.
 func (f files) load(s *session) ([]manifest.Doc, error) {
-	var docs []manifest.Doc
-	var problems []error
+	var texts []text
 	for _, name := range f.Filename {
 		paths, err := f.expand(name)
 		if err != nil {
@@ -37,13 +37,10 @@ func (f files) load(s *session) ([]manifest.Doc, error) {
 			if err != nil {
 				return nil, err
 			}
-			d, bad := manifest.Decode(shown(p), data)
-			docs = append(docs, d...)
-			for _, b := range bad {
-				problems = append(problems, b)
-			}
+			texts = append(texts, text{shown(p), data})
 		}
 	}
+	docs, problems := decodeTexts(texts)
 	if len(problems) > 0 {
 		if len(docs) > 0 {
 			problems = append(problems, errors.New("nothing was sent to the cluster, neither the objects that can be read: correct the manifests first"))
@@ -54,6 +51,41 @@ func (f files) load(s *session) ([]manifest.Doc, error) {
 		return nil, fmt.Errorf("no objects in %s", strings.Join(f.Filename, ", "))
 	}
 	return docs, nil
+}
+
+// text is one file of manifests.
+type text struct {
+	name string
+	data []byte
+}
+
+// decodeTexts decodes all files. A kind that this release does not have may be one
+// of the cluster's own, or be defined beside its objects.
+func decodeTexts(texts []text) ([]manifest.Doc, []error) {
+	docs, problems, strange := decodeWith(events.Catalogue{}, texts)
+	if !strange {
+		return docs, problems
+	}
+	known.defined(docs)
+	kinds, err := known.all()
+	docs, problems, strange = decodeWith(kinds, texts)
+	if strange && err != nil {
+		problems = append(problems, fmt.Errorf("a kind may be one of the cluster's own: %w", err))
+	}
+	return docs, problems
+}
+
+// decodeWith decodes all files; strange tells whether a kind is not among kinds.
+func decodeWith(kinds events.Catalogue, texts []text) (docs []manifest.Doc, problems []error, strange bool) {
+	for _, t := range texts {
+		d, bad := manifest.DecodeOf(kinds, t.name, t.data)
+		docs = append(docs, d...)
+		for _, b := range bad {
+			strange = strange || b.Kind
+			problems = append(problems, b)
+		}
+	}
+	return docs, problems, strange
 }
 
 func shown(path string) string {

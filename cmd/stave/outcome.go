@@ -27,7 +27,7 @@ func (s *session) printOutcomes(f format, results []wire.Result) error {
 		if r.Error != nil {
 			continue
 		}
-		kind, _ := events.KindOf(r.Key.Resource)
+		kind, _ := kindOf(r.Key.Resource)
 		list = append(list, outcome{kind.APIVersion(), kind.Name, r.Key.Namespace, r.Key.Name, r.UID, r.Outcome, r.Seq})
 	}
 	doc, err := json.Marshal(list)

@@ -173,7 +173,7 @@ func identify(raw json.RawMessage) (events.Key, error) {
 	if err != nil {
 		return events.Key{}, err
 	}
-	kind, _ := events.KindFor(o.GetObjectKind().GroupVersionKind().GroupVersion().String(), o.GetObjectKind().GroupVersionKind().Kind)
+	kind, _ := kindFor(o.GetObjectKind().GroupVersionKind().GroupVersion().String(), o.GetObjectKind().GroupVersionKind().Kind)
 	return events.Key{Resource: kind.Resource, Namespace: o.GetNamespace(), Name: o.GetName()}, nil
 }
 
@@ -183,7 +183,7 @@ func decodeObject(raw json.RawMessage) (events.Object, error) {
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return nil, fmt.Errorf("decode object: %w", err)
 	}
-	kind, ok := events.KindFor(t.APIVersion, t.Kind)
+	kind, ok := kindFor(t.APIVersion, t.Kind)
 	if !ok {
 		return nil, fmt.Errorf("decode object: unknown kind %s %s", t.APIVersion, t.Kind)
 	}

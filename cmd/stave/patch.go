@@ -90,7 +90,10 @@ func (c *patchCmd) apply(k events.Key, live, patch []byte) ([]byte, error) {
 	case "merge":
 		return jsonpatch.MergePatch(live, patch)
 	}
-	kind, _ := events.KindOf(k.Resource)
+	kind, ok := kindOf(k.Resource)
+	if !ok || kind.Custom() {
+		return nil, errors.New("a strategic patch needs to know how lists merge, and nobody knows that of an object of a definition\nhelp: stave patch --type=merge, or --type=json")
+	}
 	return strategicpatch.StrategicMergePatch(live, patch, kind.New())
 }
 

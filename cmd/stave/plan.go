@@ -166,14 +166,12 @@ func readPlan(path string) (p plannedChange, docs []manifest.Doc, err error) {
 	if err := json.Unmarshal(raw, &p); err != nil || p.Version != planVersion || len(p.Documents) == 0 {
 		return p, nil, fmt.Errorf("%s is no plan of this version of stave\nhelp: stave plan -f FILE -o %s makes one", path, path)
 	}
-	for _, d := range p.Documents {
-		one, problems := manifest.Decode(path, d)
-		for _, bad := range problems {
-			err = errors.Join(err, bad)
-		}
-		docs = append(docs, one...)
+	texts := make([]text, len(p.Documents))
+	for i, d := range p.Documents {
+		texts[i] = text{path, d}
 	}
-	return p, docs, err
+	docs, problems := decodeTexts(texts)
+	return p, docs, errors.Join(problems...)
 }
 
 // carryOut applies a kept plan, if nothing that it rests on has moved.

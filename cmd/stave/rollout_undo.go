@@ -210,7 +210,7 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 		return err
 	}
 	for _, m := range copies {
-		kind, _ := events.KindOf(m.resource)
+		kind, _ := kindOf(m.resource)
 		fmt.Fprintf(s.err, "%s/%s is a copy of %s as it was at %d\n", kind.Singular, m.name, m.of, m.at)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/badge"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/projections"
@@ -22,6 +23,7 @@ import (
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/copies"
+	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/namespace"
@@ -34,7 +36,7 @@ import (
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, schedule.Reconciler{},
-	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its
@@ -48,6 +50,7 @@ type cluster struct {
 	loop   *run.Loop
 	door   *api.Server
 	vault  *vault.Vault
+	rules  custom.Schemas // of definitions
 	tokens *badge.Keys    // for pods
 	asked  *webhook.Chain // about what clients want
 	kube   kubeDoor
@@ -249,7 +252,7 @@ func (c *cluster) openDoor(ctx context.Context, _ *upCmd, _ func(string, ...any)
 	if err := c.openChain(ctx); err != nil {
 		return err
 	}
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Tokens: c.tokens, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Rules: &c.rules, Tokens: c.tokens, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held, Reviewer: c.asked})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

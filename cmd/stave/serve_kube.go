@@ -67,7 +67,7 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 	if err != nil {
 		return err
 	}
-	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Notes: c.server.Notes(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Tokens: c.tokens, Vault: c.vault,
+	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Notes: c.server.Notes(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Tokens: c.tokens, Vault: c.vault, Schemas: &c.rules,
 		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger, Held: c.held, Admission: c.asked})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)

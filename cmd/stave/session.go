@@ -32,7 +32,9 @@ type session struct {
 }
 
 func newSession(ctx context.Context, g globals, t *terminal) *session {
-	return &session{globals: g, terminal: t, done: ctx.Done()}
+	s := &session{globals: g, terminal: t, done: ctx.Done()}
+	known.askBy(ctx, s)
+	return s
 }
 
 // hints tells whether somebody sits there who may want to know more.
@@ -207,7 +209,7 @@ func readOne[T events.Object](ctx context.Context, s *session, k events.Key) (T,
 	if len(reply.Objects) == 0 {
 		return none, notFound(k)
 	}
-	kind, _ := events.KindOf(k.Resource)
+	kind, _ := kindOf(k.Resource)
 	o := kind.New()
 	if err := json.Unmarshal(reply.Objects[0], o); err != nil {
 		return none, fmt.Errorf("decode %s: %w", k, err)

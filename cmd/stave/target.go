@@ -95,20 +95,28 @@ func slashTargets(args []string) ([]target, error) {
 var allKinds = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets}
 
 func kindsOf(typed string) ([]events.Kind, error) {
-	if typed != "all" {
-		k, err := kindNamed(typed)
-		return []events.Kind{k}, err
-	}
 	var out []events.Kind
-	for _, r := range allKinds {
-		k, _ := events.KindOf(r)
-		out = append(out, k)
+	if typed == "all" {
+		for _, r := range allKinds {
+			k, _ := events.KindOf(r)
+			out = append(out, k)
+		}
+	} else if k, err := kindNamed(typed); err == nil {
+		return []events.Kind{k}, nil
 	}
-	return out, nil
+	if out = append(out, known.inCategory(typed)...); len(out) > 0 {
+		return out, nil
+	}
+	k, err := kindNamed(typed)
+	return []events.Kind{k}, err
 }
 
 func kindNamed(typed string) (events.Kind, error) {
 	if k, ok := events.KindNamed(typed); ok {
+		return k, nil
+	}
+	kinds, err := known.all()
+	if k, ok := kinds.Named(typed); ok {
 		return k, nil
 	}
 	if typed == "events" || typed == "event" || typed == "ev" {
@@ -120,8 +128,11 @@ func kindNamed(typed string) (events.Kind, error) {
 	if a, ok := events.AbsentNamed(typed); ok {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: Kubernetes' %s is not there yet; there are %s", typed, a.Name, strings.Join(knownTypes(), ", "))
 	}
+	if err != nil {
+		return events.Kind{}, fmt.Errorf("a type %q may be one of the cluster's own: %w", typed, err)
+	}
 	var names []string
-	for _, k := range events.Kinds {
+	for _, k := range kinds.All() {
 		names = append(append(names, k.Plural(), k.Singular), k.Short...)
 	}
 	hint := didYouMean(typed, names)
@@ -132,11 +143,11 @@ func kindNamed(typed string) (events.Kind, error) {
 }
 
 func knownTypes() []string {
-	var known []string
+	var out []string
 	for _, k := range events.Kinds {
-		known = append(known, k.Plural())
+		out = append(out, k.Plural())
 	}
-	return known
+	return out
 }
 
 // oneTarget is for verbs that take exactly one object; without a type it is a pod.
@@ -167,6 +178,6 @@ func notFound(k events.Key) error {
 
 // printedName is how result lines name an object: "deployment.apps/web".
 func printedName(k events.Key) string {
-	kind, _ := events.KindOf(k.Resource)
+	kind, _ := kindOf(k.Resource)
 	return kind.Printed() + "/" + k.Name
 }

@@ -314,7 +314,7 @@ func conditionIs(object map[string]any, name, want string) bool {
 
 // shortName is what a person would type: "deployment/web".
 func shortName(k events.Key) string {
-	kind, _ := events.KindOf(k.Resource)
+	kind, _ := kindOf(k.Resource)
 	return kind.Singular + "/" + k.Name
 }
 

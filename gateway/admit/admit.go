@@ -48,6 +48,8 @@ type Request struct {
 	// Held are node ports that something outside of the cluster has on this
 	// machine, and what; nil where nobody knows.
 	Held map[Port]string
+	// Rules are what definitions say of their objects; nil: nobody can write either.
+	Rules Rules
 }
 
 // Outcome is what follows from a request. Drafts is empty when nothing changes
@@ -74,7 +76,7 @@ const (
 
 // KeyOf is the object that an item is about, as far as it can be read: the name
 // is empty when it will be generated. It is part of the operation ids.
-func KeyOf(item wire.Item) events.Key {
+func KeyOf(v projections.State, item wire.Item) events.Key {
 	if len(item.Object) == 0 {
 		return item.Key
 	}
@@ -85,7 +87,7 @@ func KeyOf(item wire.Item) events.Key {
 	if json.Unmarshal(item.Object, &head) != nil {
 		return events.Key{}
 	}
-	kind, ok := events.KindFor(head.APIVersion, head.Kind)
+	kind, ok := v.Kinds().For(head.APIVersion, head.Kind)
 	if !ok {
 		return events.Key{}
 	}
@@ -128,8 +130,9 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 		err = badRequest("unknown operation %q", r.Operation)
 	}
 	if err != nil {
+		err.kind, _ = v.KindOf(err.key.Resource) // a definition may have made it
 		if out.Result.Key.IsZero() {
-			out.Result.Key = KeyOf(r.Item)
+			out.Result.Key = KeyOf(v, r.Item)
 		}
 		out.Drafts, out.Result.Outcome, out.Result.Error = nil, "", err.status()
 	}
@@ -149,9 +152,9 @@ func landed(v projections.State, r Request) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	words := map[wire.Operation]string{wire.Apply: Configured, wire.Create: Created, wire.Replace: Replaced, wire.Status: Replaced, wire.Delete: Deleted, wire.Evict: Deleted, wire.Scale: Scaled}
-	out := Outcome{Result: wire.Result{Key: KeyOf(r.Item), Outcome: words[r.Operation], Seq: seq}}
+	out := Outcome{Result: wire.Result{Key: KeyOf(v, r.Item), Outcome: words[r.Operation], Seq: seq}}
 	if out.Result.Key.Name == "" {
-		out.Result.Key.Name = generated(prefixOf(r.Item), r.Op)
+		out.Result.Key.Name = generated(prefixOf(v.Kinds(), r.Item), r.Op)
 	}
 	if o, ok := v.Get(out.Result.Key); ok {
 		out.Result.UID = o.UID
@@ -172,8 +175,8 @@ func generated(prefix string, op events.OpID) string {
 	return prefix + events.ChildSuffix(events.NewUID(op), 0)
 }
 
-func prefixOf(item wire.Item) string {
-	if docs, _ := manifest.Decode("", item.Object); len(docs) == 1 {
+func prefixOf(kinds events.Catalogue, item wire.Item) string {
+	if docs, _ := manifest.DecodeOf(kinds, "", item.Object); len(docs) == 1 {
 		return docs[0].Object.GetGenerateName()
 	}
 	return ""

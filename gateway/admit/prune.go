@@ -53,7 +53,7 @@ func strangers(v projections.State, o *projections.Object, stays map[events.Key]
 	if o.Key.Resource != events.Namespaces {
 		return ""
 	}
-	for _, kind := range events.Kinds {
+	for _, kind := range v.Kinds().All() {
 		if !kind.Namespaced || kind.Derived {
 			continue
 		}

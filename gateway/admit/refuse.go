@@ -28,17 +28,22 @@ type refusal struct {
 	key     events.Key
 	message string
 	causes  []metav1.StatusCause
+	kind    events.Kind     // of key
+	wrong   field.ErrorList // what makes it invalid
 }
 
 func (r *refusal) status() *metav1.Status {
 	st := &metav1.Status{Status: metav1.StatusFailure, Reason: r.reason, Code: r.code, Message: r.message}
 	if !r.key.IsZero() || len(r.causes) > 0 {
-		kind, _ := events.KindOf(r.key.Resource)
-		st.Details = &metav1.StatusDetails{Name: r.key.Name, Group: kind.Group, Kind: kind.Plural(), Causes: r.causes}
+		st.Details = &metav1.StatusDetails{Name: r.key.Name, Group: r.kind.Group, Kind: r.kind.Plural(), Causes: r.causes}
 	}
 	if r.reason == metav1.StatusReasonInvalid {
-		kind, _ := events.KindOf(r.key.Resource)
-		st.Details.Kind = kind.Name // Kubernetes names the kind here and the resource elsewhere
+		st.Details.Kind = r.kind.Name // Kubernetes names the kind here and the resource elsewhere
+		name := r.kind.Name
+		if r.kind.Group != "" {
+			name += "." + r.kind.Group
+		}
+		st.Message = fmt.Sprintf("%s %q is invalid: %v", name, r.key.Name, r.wrong.ToAggregate())
 	}
 	return st
 }
@@ -47,7 +52,8 @@ func (r *refusal) status() *metav1.Status {
 func resource(k events.Key) string { return string(k.Resource) }
 
 func refuse(reason metav1.StatusReason, code int32, k events.Key, format string, args ...any) *refusal {
-	return &refusal{reason: reason, code: code, key: k, message: fmt.Sprintf(format, args...)}
+	kind, _ := events.KindOf(k.Resource)
+	return &refusal{reason: reason, code: code, key: k, kind: kind, message: fmt.Sprintf(format, args...)}
 }
 
 func notFound(k events.Key) *refusal {
@@ -86,12 +92,8 @@ func tooLarge(k events.Key, size int) *refusal {
 
 // invalid has one cause a field, so that clients can point at each.
 func invalid(k events.Key, errs field.ErrorList) *refusal {
-	kind, _ := events.KindOf(k.Resource)
-	name := kind.Name
-	if kind.Group != "" {
-		name += "." + kind.Group
-	}
-	r := refuse(metav1.StatusReasonInvalid, httpUnprocessableEntity, k, "%s %q is invalid: %v", name, k.Name, errs.ToAggregate())
+	r := refuse(metav1.StatusReasonInvalid, httpUnprocessableEntity, k, "")
+	r.wrong = errs
 	for _, e := range errs {
 		r.causes = append(r.causes, metav1.StatusCause{Type: metav1.CauseType(e.Type), Message: e.ErrorBody(), Field: e.Field})
 	}

@@ -42,7 +42,7 @@ func (w *writing) release(old *projections.Object) (released []string, last bool
 	if len(kept)+len(own) > len(released) || len(own)+len(old.Keepers()) == 0 {
 		return released, false
 	}
-	busy := old.Key.Resource == events.Namespaces || reconcilers.Lingers(w.v, old)
+	busy := old.Key.Resource == events.Namespaces || old.Key.Resource == events.Definitions || reconcilers.Lingers(w.v, old)
 	return released, !busy
 }
 

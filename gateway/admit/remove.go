@@ -17,7 +17,7 @@ import (
 var lasting = map[string]bool{metav1.NamespaceDefault: true, metav1.NamespaceSystem: true, metav1.NamespacePublic: true}
 
 func remove(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
-	k, err := keyOf(r.Item)
+	k, err := keyOf(v, r.Item)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -66,8 +66,8 @@ func cascade(o *projections.Object, how string) (events.DeletionRequested, *refu
 }
 
 // keyOf checks the key of a delete or scale.
-func keyOf(item wire.Item) (events.Key, *refusal) {
-	kind, ok := events.KindOf(item.Key.Resource)
+func keyOf(v projections.State, item wire.Item) (events.Key, *refusal) {
+	kind, ok := v.KindOf(item.Key.Resource)
 	switch {
 	case !ok:
 		return item.Key, badRequest("the server doesn't have a resource type %q", item.Key.Resource)
@@ -87,7 +87,7 @@ func removal(v projections.State, o *projections.Object, r Request, body events.
 		return podRemoval(v, o, r, body, now)
 	case events.Namespaces:
 		body = events.DeletionRequested{}
-	case events.Deployments, events.ReplicaSets:
+	case events.Deployments, events.ReplicaSets, events.Definitions:
 	default:
 		if !held(v, o, body) && r.Shred {
 			return []reconcilers.Draft{reconcilers.Shred(o)}

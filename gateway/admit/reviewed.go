@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
@@ -65,9 +66,9 @@ func answered(v projections.State, r Request) (Outcome, bool) {
 	if r.Reviewed == nil {
 		return Outcome{}, false
 	}
-	k := KeyOf(r.Item)
+	k := KeyOf(v, r.Item)
 	if k.Name == "" {
-		k.Name = generated(prefixOf(r.Item), r.Op)
+		k.Name = generated(prefixOf(v.Kinds(), r.Item), r.Op)
 	}
 	out := Outcome{Result: wire.Result{Key: k, Warnings: slices.Clone(r.Reviewed.Warnings), Error: r.Reviewed.Refused}}
 	out.Moved = changeOf(v, k) != r.Reviewed.Of
@@ -88,5 +89,10 @@ func (w *writing) revise() *refusal {
 		return badRequest("a webhook renamed %s", w.key)
 	}
 	w.next = next
+	if u, ok := next.(*unstructured.Unstructured); ok { // it was shown as it is kept
+		if err := w.rules.In(u, w.kind.Version); err != nil {
+			return badRequest("read %s as webhooks want it: %v", w.key, err)
+		}
+	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func scale(v projections.State, r Request) (Outcome, *refusal) {
-	k, err := keyOf(r.Item)
+	k, err := keyOf(v, r.Item)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -28,8 +28,13 @@ func scale(v projections.State, r Request) (Outcome, *refusal) {
 		return out, err
 	}
 	has, ok := replicas(o)
-	if !ok {
-		return out, badRequest("%s cannot be scaled: only deployments and replicasets have replicas", k)
+	var custom []reconcilers.Draft
+	if _, defined := v.Definition(k.Resource); defined {
+		if custom, has, err = scaleCustom(v, r, o); err != nil {
+			return out, err
+		}
+	} else if !ok {
+		return out, badRequest("%s cannot be scaled: only deployments, replicasets and objects whose definition says so have replicas", k)
 	}
 	if want := r.CurrentReplicas; want != nil && *want >= 0 && *want != has {
 		return out, conflict(k, fmt.Sprintf("Expected replicas to be %d, was %d", *want, has))
@@ -38,6 +43,10 @@ func scale(v projections.State, r Request) (Outcome, *refusal) {
 		return out, invalid(k, field.ErrorList{field.Invalid(field.NewPath("spec", "replicas"), r.Replicas, "must be greater than or equal to 0")})
 	}
 	if has == r.Replicas {
+		return out, nil
+	}
+	if custom != nil {
+		out.Drafts = custom
 		return out, nil
 	}
 	body := reconcilers.Same(o)

@@ -31,11 +31,6 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 	if err := unmoved(v, old, w.precondition(), firstUID(r.Item.UID, events.UID(w.next.GetUID()))); err != nil {
 		return out, err
 	}
-	changed, err := w.metadata(old)
-	if err != nil {
-		return out, err
-	}
-	out.Drafts = changed
 	var sent struct {
 		Status json.RawMessage `json:"status"`
 	}
@@ -46,7 +41,15 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 		return out, tooLarge(w.key, len(r.Item.Object))
 	}
 	var body events.StatusWritten
-	body.Status, body.Over = projections.Difference(v.DerivedStatus(old, now), sent.Status)
+	if w.rules != nil {
+		body.Status, err = w.customStatus(old, sent.Status)
+	} else {
+		out.Drafts, err = w.metadata(old)
+		body.Status, body.Over = projections.Difference(v.DerivedStatus(old, now), sent.Status)
+	}
+	if err != nil {
+		return out, err
+	}
 	if r.Managed != nil && !bytes.Equal(r.Managed, old.Managed) {
 		body.Managed = r.Managed
 	}

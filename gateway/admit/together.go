@@ -36,8 +36,8 @@ func (w Whole) Drafts() []reconcilers.Draft {
 }
 
 // before are the resources that others need to be there: an object may stand
-// above its namespace or ServiceAccount in a file. All others keep the order of the requests.
-var before = map[events.Resource]int{events.Namespaces: -2, events.Accounts: -1}
+// above its namespace, ServiceAccount or definition in a file. All others keep the order of the requests.
+var before = map[events.Resource]int{events.Definitions: -3, events.Namespaces: -2, events.Accounts: -1}
 
 // Together decides the requests of one change as one. Each sees what those
 // before it would do, and every one that is refused is told of, not only the
@@ -49,7 +49,7 @@ func Together(v projections.State, rs []Request, now time.Time) Whole {
 	}
 	keys := make([]events.Key, len(rs))
 	for i, r := range rs {
-		keys[i] = KeyOf(r.Item)
+		keys[i] = KeyOf(v, r.Item)
 	}
 	slices.SortStableFunc(w.Order, func(a, b int) int { return cmp.Compare(before[keys[a].Resource], before[keys[b].Resource]) })
 	once := map[events.Subject]bool{}

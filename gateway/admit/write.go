@@ -27,6 +27,7 @@ type writing struct {
 	// next is the object as it was written; written is its JSON.
 	next     events.Object
 	written  json.RawMessage
+	rules    ObjectRules // of a definition's object, else nil
 	warnings []string
 }
 
@@ -53,7 +54,7 @@ func write(v projections.State, r Request) (Outcome, *refusal) {
 
 // read decodes the item strictly: the door believes no client.
 func read(v projections.State, r Request) (*writing, *refusal) {
-	docs, problems := manifest.Decode("object", r.Item.Object)
+	docs, problems := manifest.DecodeOf(v.Kinds(), "object", r.Item.Object)
 	if len(problems) > 0 {
 		// The object is one line of JSON that the client made: places in it mean
 		// nothing to a person, field paths do.
@@ -84,11 +85,14 @@ func read(v projections.State, r Request) (*writing, *refusal) {
 	for _, m := range warnings {
 		w.warnings = append(w.warnings, m.String())
 	}
-	return w, nil
+	return w, w.shape()
 }
 
 func (w *writing) create() (Outcome, *refusal) {
 	if err := w.namespaceOpen(); err != nil {
+		return Outcome{}, err
+	}
+	if err := w.definitionOpen(); err != nil {
 		return Outcome{}, err
 	}
 	if w.r.Item.ResourceVersion != "" {
@@ -169,8 +173,11 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	if w.r.Set != "" && old.Set != "" && w.r.Set != old.Set {
 		return Outcome{}, elsewhere(w.key, old.Set)
 	}
-	before := old.Typed()
-	live, bad := manifest.Canonical(stored(old))
+	before, shown, err := w.before(old)
+	if err != nil {
+		return Outcome{}, err
+	}
+	live, bad := manifest.Canonical(shown)
 	if bad != nil {
 		return Outcome{}, badRequest("read %s: %v", w.key, bad)
 	}
@@ -197,6 +204,11 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	raw, err := w.canonical()
 	if err != nil {
 		return Outcome{}, err
+	}
+	if w.rules != nil {
+		if live, bad = manifest.Canonical(stored(old)); bad != nil {
+			return Outcome{}, badRequest("read %s: %v", w.key, bad)
+		}
 	}
 	return w.changed(old, live, raw, released), nil
 }
@@ -259,7 +271,7 @@ func (w *writing) merge(old *projections.Object, live json.RawMessage) *refusal 
 	}
 	next.SetOwnerReferences(mergeOwners(ownersIn(old.Applied), w.next.GetOwnerReferences(), old.References()))
 	w.next = next
-	return nil
+	return w.shape()
 }
 
 func (w *writing) check(before events.Object) *refusal {
@@ -269,6 +281,7 @@ func (w *writing) check(before events.Object) *refusal {
 	}
 	errs = append(errs, w.r.Item.Found...)
 	errs = append(errs, manifest.Validate(w.next)...)
+	errs = append(errs, w.ruled(before)...)
 	if err := sealed(w.next); err != nil {
 		return err
 	}
@@ -282,7 +295,11 @@ func (w *writing) check(before events.Object) *refusal {
 }
 
 func (w *writing) canonical() (json.RawMessage, *refusal) {
-	raw, err := manifest.Canonical(w.next)
+	kept, refused := w.kept()
+	if refused != nil {
+		return nil, refused
+	}
+	raw, err := manifest.Canonical(kept)
 	if err != nil {
 		return nil, badRequest("%v", err)
 	}
@@ -317,10 +334,14 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, re
 		return out
 	}
 	body := events.Changed{Generation: old.Generation, Owner: owner, Owners: owners, Object: raw, Applied: applied, Managed: managed, Set: set, Released: released}
-	if !bytes.Equal(specOf(live), specOf(raw)) {
+	counted := specOf
+	if w.rules != nil {
+		counted = contentOf
+	}
+	if !bytes.Equal(counted(live), counted(raw)) {
 		body.Generation++
 	}
-	out.Drafts = []reconcilers.Draft{reconcilers.Change(old, body)}
+	out.Drafts = append([]reconcilers.Draft{reconcilers.Change(old, body)}, storing(w.v, old, w.next)...)
 	return out
 }
 
@@ -337,17 +358,6 @@ func (w *writing) applied(before json.RawMessage) json.RawMessage {
 		return before
 	}
 	return compact.Bytes()
-}
-
-// specOf is what generations count the changes of.
-func specOf(raw json.RawMessage) json.RawMessage {
-	var o struct {
-		Spec json.RawMessage `json:"spec"`
-	}
-	if json.Unmarshal(raw, &o) != nil {
-		return nil
-	}
-	return o.Spec
 }
 
 // carry takes over what the cluster gave out and a manifest does not repeat.

@@ -81,17 +81,17 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 	for range reviewTries {
 		reviewed, err := s.reviewedOne(ctx, actor, ask)
 		if err != nil {
-			return wire.Result{Key: admit.KeyOf(item), Error: statusOf(err)}
+			return wire.Result{Key: admit.KeyOf(s.Views.Durable(), item), Error: statusOf(err)}
 		}
 		if out := s.submitOne(ctx, actor, reviewed, id); !out.Moved {
 			return out.Result
 		}
 	}
-	return wire.Result{Key: admit.KeyOf(item), Error: statusOf(errStillMoving)}
+	return wire.Result{Key: admit.KeyOf(s.Views.Durable(), item), Error: statusOf(errStillMoving)}
 }
 
 func (s *Server) submitOne(ctx context.Context, actor events.Actor, ask admit.Request, id string) admit.Outcome {
-	key, req := admit.KeyOf(ask.Item), ask.ChangeRequest
+	key, req := admit.KeyOf(s.Views.Durable(), ask.Item), ask.ChangeRequest
 	var out admit.Outcome
 	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID), Together: true,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
@@ -113,8 +113,8 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item 
 	if item.Operation != "" {
 		req.Operation = item.Operation
 	}
-	key := admit.KeyOf(item)
-	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key)}, id
+	key := admit.KeyOf(s.Views.Durable(), item)
+	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.Rules}, id
 }
 
 // held are the node ports that are not to be had, if it can matter to an object.
@@ -177,7 +177,7 @@ func (s *Server) fillObject(v projections.State, r *wire.Result, now time.Time) 
 	if !ok || r.Outcome == admit.Deleted && events.UID(o.GetUID()) != r.UID {
 		return nil
 	}
-	raw, err := s.encode(o)
+	raw, err := s.encode(v, o, r.Key.Resource)
 	if err != nil {
 		return err
 	}

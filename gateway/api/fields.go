@@ -14,12 +14,12 @@ import (
 // fieldSelector is a parsed --field-selector.
 type fieldSelector struct{ fields.Selector }
 
-func parseFields(r events.Resource, s string) (fieldSelector, error) {
+func parseFields(v projections.State, r events.Resource, s string) (fieldSelector, error) {
 	sel, err := fields.ParseSelector(s)
 	if err != nil {
 		return fieldSelector{}, fmt.Errorf("unable to parse field selector: %w", err)
 	}
-	known := projections.SelectableFields(r)
+	known := v.SelectableFields(r)
 	for _, q := range sel.Requirements() {
 		if !slices.Contains(known, q.Field) {
 			return fieldSelector{}, fmt.Errorf("field label not supported: %s; there are %s", q.Field, strings.Join(known, ", "))

@@ -65,7 +65,7 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	before := f.View()
-	im := imagined{Fork: f, actor: events.User(r.From)}
+	im := imagined{Fork: f, rules: s.Rules, actor: events.User(r.From)}
 	im.all(req)
 	if err := f.Settle(); err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
@@ -119,6 +119,7 @@ func sensible(v projections.State, req wire.ForeseeRequest) error {
 // imagined makes changes on a fork.
 type imagined struct {
 	Fork
+	rules   admit.Rules
 	actor   events.Actor
 	results []wire.Result
 	pruned  []wire.Result
@@ -145,7 +146,7 @@ func (f *imagined) apply(req wire.ForeseeRequest) {
 	change := wire.ChangeRequest{Operation: wire.Apply, Whole: true, Set: req.Set, Prune: req.Prune}
 	asks := make([]admit.Request, len(req.Items))
 	for i, item := range req.Items {
-		asks[i] = admit.Request{ChangeRequest: change, Item: item, Op: events.OpID(fmt.Sprintf("apply/%d/0", i))}
+		asks[i] = admit.Request{ChangeRequest: change, Item: item, Op: events.OpID(fmt.Sprintf("apply/%d/0", i)), Rules: f.rules}
 	}
 	w := admit.Together(f.View(), asks, f.Now())
 	stays := map[events.Key]bool{}
@@ -159,7 +160,7 @@ func (f *imagined) apply(req wire.ForeseeRequest) {
 	if !req.Prune || w.Refused > 0 {
 		return
 	}
-	for i, out := range admit.Prune(f.View(), admit.Request{ChangeRequest: change}, stays, f.Now()) {
+	for i, out := range admit.Prune(f.View(), admit.Request{ChangeRequest: change, Rules: f.rules}, stays, f.Now()) {
 		f.Do(f.actor, events.OpID(fmt.Sprintf("prune/%d", i)), out.Drafts)
 		f.pruned = append(f.pruned, out.Result)
 	}
@@ -178,7 +179,7 @@ func (f *imagined) unusedName(i int) string {
 
 // change is admitted by the code that admits a real one.
 func (f *imagined) change(id string, req wire.ChangeRequest, item wire.Item) wire.Result {
-	out := admit.Admit(f.View(), admit.Request{ChangeRequest: req, Item: item, Op: events.OpID(id + "/0")}, f.Now())
+	out := admit.Admit(f.View(), admit.Request{ChangeRequest: req, Item: item, Op: events.OpID(id + "/0"), Rules: f.rules}, f.Now())
 	f.Do(f.actor, events.OpID(id), out.Drafts)
 	return out.Result
 }

@@ -34,11 +34,11 @@ func (s *Server) listing(ctx context.Context, r bus.Request, stream bus.Stream) 
 	if len(req.Names) > 0 {
 		return badRequest{errors.New("a list has no names: read them")}
 	}
-	m, err := s.matching(req)
+	v, now, err := s.viewAt(ctx, req.At, req.MinSeq)
 	if err != nil {
 		return err
 	}
-	v, now, err := s.viewAt(ctx, req.At, req.MinSeq)
+	m, err := s.matching(v, req)
 	if err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ type lister struct {
 }
 
 func (l *lister) all(ctx context.Context, m match, v projections.State, now time.Time) error {
-	for o := range v.Objects(m.resource, m.namespace, now) {
-		raw, ok, err := m.keep(o)
+	for o := range v.Objects(m.kind.Resource, m.namespace, now) {
+		raw, ok, err := m.keep(v, o)
 		if err != nil {
 			return err
 		}

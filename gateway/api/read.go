@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stave-run/stave/bus"
@@ -21,11 +22,11 @@ func (s *Server) read(ctx context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.matching(req)
+	v, now, err := s.viewAt(ctx, req.At, req.MinSeq)
 	if err != nil {
 		return nil, err
 	}
-	v, now, err := s.viewAt(ctx, req.At, req.MinSeq)
+	m, err := s.matching(v, req)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *Server) read(ctx context.Context, r bus.Request) (any, error) {
 			reply.Missing = append(reply.Missing, name)
 			continue
 		}
-		raw, err := s.encode(o)
+		raw, err := s.encode(v, o, m.kind.Resource)
 		if err != nil {
 			return nil, err
 		}
@@ -54,16 +55,22 @@ func endOf(v projections.State) events.Position { return events.At(v.Seq, events
 
 // match is a request's filter.
 type match struct {
-	resource  events.Resource
+	kind      events.Kind
 	namespace string
 	names     []string
 	labels    labels.Selector
 	fields    fieldSelector
-	encode    func(events.Object) (json.RawMessage, error)
+	encode    func(projections.State, events.Object, events.Resource) (json.RawMessage, error)
 }
 
-// encode is an object as people see it, Secrets opened.
-func (s *Server) encode(o events.Object) (json.RawMessage, error) {
+// encode is an object of a state as people see it: Secrets opened, and one of a
+// definition with the defaults that it has by now.
+func (s *Server) encode(v projections.State, o events.Object, r events.Resource) (json.RawMessage, error) {
+	if u, ok := o.(*unstructured.Unstructured); ok && s.Rules != nil {
+		if err := s.shape(v, u, r); err != nil {
+			return nil, err
+		}
+	}
 	raw, err := json.Marshal(s.Vault.Show(o))
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", o.GetName(), err)
@@ -71,8 +78,24 @@ func (s *Server) encode(o events.Object) (json.RawMessage, error) {
 	return raw, nil
 }
 
-func (s *Server) matching(r wire.ReadRequest) (match, error) {
-	kind, ok := events.KindOf(r.Resource)
+// shape holds an object to the definition that it has now.
+func (s *Server) shape(v projections.State, u *unstructured.Unstructured, r events.Resource) error {
+	row, ok := v.Definition(r)
+	if !ok {
+		return nil
+	}
+	rules, err := s.Rules.Objects(row)
+	if err == nil {
+		_, err = rules.Shape(u)
+	}
+	if err != nil {
+		return fmt.Errorf("show %s: %w", u.GetName(), err)
+	}
+	return nil
+}
+
+func (s *Server) matching(v projections.State, r wire.ReadRequest) (match, error) {
+	kind, ok := v.KindOf(r.Resource)
 	if !ok {
 		return match{}, badRequest{fmt.Errorf("the server doesn't have a resource type %q", r.Resource)}
 	}
@@ -83,17 +106,17 @@ func (s *Server) matching(r wire.ReadRequest) (match, error) {
 	if err != nil {
 		return match{}, badRequest{fmt.Errorf("unable to parse label selector: %w", err)}
 	}
-	fields, err := parseFields(r.Resource, r.FieldSelector)
+	fields, err := parseFields(v, r.Resource, r.FieldSelector)
 	if err != nil {
 		return match{}, badRequest{err}
 	}
-	return match{r.Resource, r.Namespace, r.Names, sel, fields, s.encode}, nil
+	return match{kind, r.Namespace, r.Names, sel, fields, s.encode}, nil
 }
 
 func (m match) list(v projections.State, now time.Time) ([]json.RawMessage, error) {
 	out := []json.RawMessage{}
-	for o := range v.Objects(m.resource, m.namespace, now) {
-		raw, ok, err := m.keep(o)
+	for o := range v.Objects(m.kind.Resource, m.namespace, now) {
+		raw, ok, err := m.keep(v, o)
 		if err != nil {
 			return nil, err
 		}
@@ -105,11 +128,11 @@ func (m match) list(v projections.State, now time.Time) ([]json.RawMessage, erro
 }
 
 // keep encodes an object if it matches.
-func (m match) keep(o events.Object) (json.RawMessage, bool, error) {
+func (m match) keep(v projections.State, o events.Object) (json.RawMessage, bool, error) {
 	if m.namespace != "" && o.GetNamespace() != m.namespace || !m.labels.Matches(labels.Set(o.GetLabels())) ||
 		len(m.names) > 0 && !slices.Contains(m.names, o.GetName()) || !m.fields.matches(o) {
 		return nil, false, nil
 	}
-	raw, err := m.encode(o)
+	raw, err := m.encode(v, o, m.kind.Resource)
 	return raw, err == nil, err
 }

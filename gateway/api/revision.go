@@ -67,7 +67,7 @@ func (s *Server) revised(m projections.Mention, then, now projections.State, nam
 	}
 	var err error
 	c.Gone, c.Lost = !has, len(s.Vault.Missing(k, row.Raw)) > 0
-	c.Then, err = s.encode(was)
+	c.Then, err = s.encode(then, was, m.Resource)
 	return c, true, err
 }
 

@@ -90,6 +90,7 @@ type Options struct {
 	Seal    func(context.Context) (sealed, checkpoint events.Seq, err error)
 	Explain Explainer
 	Vault   *vault.Vault // nil: there can be no Secrets
+	Rules   admit.Rules  // nil: there can be no definitions
 	Tokens  *badge.Keys  // nil: there are no tokens for pods
 	Fork    Forker       // nil: plan and what-if are not answered
 	Cluster string
@@ -117,7 +118,7 @@ func Serve(o Options) (*Server, error) {
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
 		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open, wire.VerbAccess: s.access,
-		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
+		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbKinds: s.kinds, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
 	s.stops = append(s.stops, s.memory.follow(o.Views))

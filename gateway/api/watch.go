@@ -37,16 +37,16 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	if err != nil {
 		return err
 	}
-	m, err := s.matching(req.ReadRequest)
-	if err != nil {
-		return err
-	}
 	if err := s.fromMoment(ctx, &req); err != nil {
 		return err
 	}
 	ticks, stop := s.subscribe()
 	defer stop()
 	v := s.Views.Durable()
+	m, err := s.matching(v, req.ReadRequest)
+	if err != nil {
+		return err
+	}
 	w := &watcher{match: m, stream: stream, now: s.Now}
 	if req.Each {
 		err = s.again(ctx, w, v, req.From.Seq())
@@ -133,7 +133,7 @@ func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State,
 	}
 	err := log.Read(ctx, from.Seq()+1, func(e events.Envelope) error {
 		k, err := e.Subject.Key()
-		if err != nil || e.Seq > v.Seq || k.Resource != w.resource || e.Type.Verb() != events.VerbRemoved {
+		if err != nil || e.Seq > v.Seq || k.Resource != w.kind.Resource || e.Type.Verb() != events.VerbRemoved {
 			return nil
 		}
 		return w.gone(ctx, k, events.At(e.Seq, 0))
@@ -141,12 +141,12 @@ func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State,
 	if err != nil {
 		return fmt.Errorf("read what was removed: %w", err)
 	}
-	for o := range v.Objects(w.resource, w.namespace, w.now()) {
+	for o := range v.Objects(w.kind.Resource, w.namespace, w.now()) {
 		p := positionOf(o)
 		if p <= from {
 			continue
 		}
-		if err := w.object(ctx, "MODIFIED", p, o); err != nil {
+		if err := w.object(ctx, v, "MODIFIED", p, o); err != nil {
 			return err
 		}
 	}
@@ -165,18 +165,18 @@ func (w *watcher) change(ctx context.Context, t tick, c projections.Change, k ev
 	if c.Before == nil {
 		how = "ADDED"
 	}
-	return w.object(ctx, how, c.Position, o)
+	return w.object(ctx, t.view, how, c.Position, o)
 }
 
 // object tells of an object that matches. One that does not match (any more) is
 // told of as gone: the client knows whether it ever saw it.
-func (w *watcher) object(ctx context.Context, how string, p events.Position, o events.Object) error {
-	raw, ok, err := w.keep(o)
+func (w *watcher) object(ctx context.Context, v projections.State, how string, p events.Position, o events.Object) error {
+	raw, ok, err := w.keep(v, o)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return w.gone(ctx, events.Key{Resource: w.resource, Namespace: o.GetNamespace(), Name: o.GetName()}, p)
+		return w.gone(ctx, events.Key{Resource: w.kind.Resource, Namespace: o.GetNamespace(), Name: o.GetName()}, p)
 	}
 	return w.event(ctx, wire.WatchEvent{Type: how, Position: p, Now: w.now(), Object: raw})
 }
@@ -186,9 +186,8 @@ func (w *watcher) gone(ctx context.Context, k events.Key, p events.Position) err
 	if w.namespace != "" && k.Namespace != w.namespace || len(w.names) > 0 && !slices.Contains(w.names, k.Name) {
 		return nil
 	}
-	kind, _ := events.KindOf(k.Resource)
-	o := kind.New()
-	o.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	o := w.kind.New()
+	o.GetObjectKind().SetGroupVersionKind(w.kind.GVK())
 	o.SetNamespace(k.Namespace)
 	o.SetName(k.Name)
 	o.SetResourceVersion(p.String())

@@ -54,7 +54,7 @@ func (w *watcher) follow(ctx context.Context, ticks <-chan tick, after events.Se
 // between goes on from the last that it has.
 func (w *watcher) gather(some []news, t tick) []news {
 	for _, c := range t.changes {
-		if len(projections.Shown(c.Key, w.resource)) == 0 {
+		if len(projections.Shown(c.Key, w.kind.Resource)) == 0 {
 			continue
 		}
 		if derived(c) {
@@ -77,7 +77,7 @@ func derived(c projections.Change) bool {
 // send tells of changes.
 func (w *watcher) send(ctx context.Context, some []news) error {
 	for _, n := range some {
-		for _, k := range projections.Shown(n.Key, w.resource) {
+		for _, k := range projections.Shown(n.Key, w.kind.Resource) {
 			if err := w.change(ctx, n.tick, n.Change, k); err != nil {
 				return err
 			}

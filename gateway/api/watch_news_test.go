@@ -34,7 +34,7 @@ func lived() []tick {
 // Whatever is left out, each row that is told goes on from the row that was told before it, and positions grow.
 func TestNewsOfARowFollowOneAnother(t *testing.T) {
 	for _, r := range []events.Resource{events.Deployments, events.ReplicaSets, events.Pods, events.Services} {
-		w := &watcher{match: match{resource: r}}
+		w := &watcher{match: match{kind: events.Kind{Resource: r}}}
 		var some []news
 		all, last := 0, map[events.Key]*projections.Object{}
 		for _, x := range lived() {
@@ -88,7 +88,7 @@ func TestTheFirstIsToldAtOnceAndTheLastSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := lived()
 		ticks, to := make(chan tick, len(all)), &sent{}
-		m, err := (&Server{}).matching(wire.ReadRequest{Resource: events.Deployments})
+		m, err := (&Server{}).matching(projections.State{}, wire.ReadRequest{Resource: events.Deployments})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -118,7 +118,7 @@ func (w *whole) prune(v projections.State, now time.Time) {
 		stays[w.out.Outcomes[i].Result.Key] = true
 		v = admit.Imagine(v, ask.Op, w.out.Outcomes[i].Drafts, now)
 	}
-	w.pruned = admit.Prune(v, admit.Request{ChangeRequest: w.req}, stays, now)
+	w.pruned = admit.Prune(v, admit.Request{ChangeRequest: w.req, Rules: w.s.Rules}, stays, now)
 }
 
 // op is the operation id that the change's n-th event gets.
@@ -183,7 +183,7 @@ func (w *whole) landed() wire.ChangeReply {
 	}
 	var reply wire.ChangeReply
 	for _, ask := range w.asks {
-		r := wire.Result{Key: admit.KeyOf(ask.Item), Outcome: admit.Unchanged}
+		r := wire.Result{Key: admit.KeyOf(w.view, ask.Item), Outcome: admit.Unchanged}
 		if o, ok := w.view.Get(r.Key); ok && mine[o.Created.Seq] {
 			r.Outcome, r.Seq = admit.Created, o.Created.Seq
 		} else if last := w.view.LastSpec(r.Key); mine[last] {

@@ -16,6 +16,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/badge"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/rbac"
@@ -25,6 +26,7 @@ import (
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
+	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/namespace"
@@ -74,7 +76,7 @@ func open(t testing.TB) *house {
 	}
 	t.Cleanup(h.view.Close)
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, account.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,7 @@ func open(t testing.TB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.past, err = api.Serve(api.Options{Wires: h.wires, Log: h.log, Views: h.view, Writer: oldSubmitter{h.loop}, Cluster: "test", Version: "1", Now: time.Now,
+	h.past, err = api.Serve(api.Options{Rules: &custom.Schemas{}, Wires: h.wires, Log: h.log, Views: h.view, Writer: oldSubmitter{h.loop}, Cluster: "test", Version: "1", Now: time.Now,
 		Explain: func(projections.State, events.Key) []events.Reason { return nil }})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/badge"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/kube/authority"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
@@ -79,7 +80,8 @@ type Options struct {
 	WiresUser string    // in whose name Wires ask
 	Authority *authority.CA
 	Tokens    *badge.Keys
-	Vault     *vault.Vault // nil: there can be no Secrets
+	Vault     *vault.Vault    // nil: there can be no Secrets
+	Schemas   *custom.Schemas // nil: there can be no definitions
 	Cluster   string
 	Version   string // Stave's
 	Domain    string // of the cluster's names

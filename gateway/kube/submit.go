@@ -56,6 +56,9 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 		return outcome{}, apierrors.NewInternalError(err)
 	}
 	c.Message = messageOf(ctx)
+	if s.Schemas != nil {
+		c.Rules = s.Schemas
+	}
 	c.Op = events.NewOpID(s.Cluster, actorOf(who), id, c.key, 0)
 	if s.Held != nil && c.key.Resource == events.Services {
 		c.Request.Held = s.Held()

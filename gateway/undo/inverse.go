@@ -37,15 +37,19 @@ func (u *undoing) unmake(p part) error {
 	return nil
 }
 
-// empty wants that nobody made anything in a namespace that goes but what goes
-// by the same undo.
+// empty wants that nobody made anything in a namespace, or of a definition, that
+// goes but what goes by the same undo.
 func (u *undoing) empty(p part) error {
-	if p.key.Resource != events.Namespaces || u.Force {
+	inside := func(k events.Key) bool { return k.Namespace == p.key.Name }
+	switch {
+	case u.Force || p.key.Resource != events.Namespaces && p.key.Resource != events.Definitions:
 		return nil
+	case p.key.Resource == events.Definitions:
+		inside = func(k events.Key) bool { return string(k.Resource) == p.key.Name }
 	}
 	for _, e := range u.Later {
 		k, err := e.Subject.Key()
-		if err != nil || k.Namespace != p.key.Name || e.Type.Verb() != events.VerbCreated || !strings.HasPrefix(string(e.Actor), "user:") || u.done[k] {
+		if err != nil || !inside(k) || e.Type.Verb() != events.VerbCreated || !strings.HasPrefix(string(e.Actor), "user:") || u.done[k] {
 			continue
 		}
 		if o, ok := u.Now.Get(k); ok && o.Created.Seq == e.Seq && o.Deletion == nil {

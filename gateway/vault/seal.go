@@ -20,7 +20,7 @@ import (
 // read, is as it was. s knows the Secret that is there already: its key is used
 // again, so that equal values stay equal. A dry run leaves no key behind.
 func (v *Vault) Seal(s projections.State, item wire.Item, dryRun bool) (wire.Item, error) {
-	k := admit.KeyOf(item)
+	k := admit.KeyOf(s, item)
 	if v == nil || k.Resource != events.Secrets || len(item.Object) == 0 {
 		return item, nil
 	}

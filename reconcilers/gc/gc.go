@@ -115,8 +115,8 @@ func waitingOwners(v reconcilers.View, o *projections.Object) []events.Key {
 	}
 	var out []events.Key
 	for _, r := range o.Owners {
-		if w, ok := events.OwnerOf(r); ok {
-			if owner, ok := v.Get(w.Key(o.Key)); ok && owner.Deletion != nil {
+		if k, ok := v.OwnerKey(o, r); ok {
+			if owner, ok := v.Get(k); ok && owner.Deletion != nil {
 				out = append(out, owner.Key)
 			}
 		}

@@ -47,7 +47,8 @@ func waitedFor(r events.Resource) bool {
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	out := []events.Type{events.TypeOf(events.Namespaces, events.VerbRemoved), events.TypeOf(events.CustomResources, events.VerbRemoved)}
+	out := []events.Type{events.TypeOf(events.Namespaces, events.VerbRemoved), events.TypeOf(events.CustomResources, events.VerbDeletionRequested),
+		events.TypeOf(events.CustomResources, events.VerbRemoved)}
 	for _, r := range contents() {
 		out = append(out, events.TypeOf(r, events.VerbDeletionRequested))
 		if !waitedFor(r) {

@@ -11,6 +11,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/run"
 )
@@ -34,7 +35,7 @@ func (w *World) askMany(id uint64, rng *rand.Rand) {
 	}
 	var asks []admit.Request
 	for i, item := range q.Items {
-		op := events.NewOpID(clusterName, somebody, fmt.Sprintf("%s/%d", q.ID, i), admit.KeyOf(item), 0)
+		op := events.NewOpID(clusterName, somebody, fmt.Sprintf("%s/%d", q.ID, i), admit.KeyOf(projections.State{}, item), 0)
 		asks = append(asks, admit.Request{ChangeRequest: q, Item: item, Op: op})
 	}
 	w.submit(run.Request{Actor: somebody, ID: q.ID, Change: events.ChangeID(q.ID), Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {

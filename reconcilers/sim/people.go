@@ -164,7 +164,7 @@ const somebody = events.Actor("user:ann")
 // ask sends a request to whoever leads and asks again until it is answered.
 func (w *World) ask(id uint64, q wire.ChangeRequest) {
 	q.ID = strconv.FormatUint(id, 16)
-	k := admit.KeyOf(q.Items[0])
+	k := admit.KeyOf(projections.State{}, q.Items[0])
 	op := events.NewOpID(clusterName, somebody, q.ID, k, 0)
 	w.submit(run.Request{Actor: somebody, ID: q.ID, Key: k, Change: events.ChangeID(q.ID), Message: q.Message, Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 		out := admit.Admit(v, admit.Request{ChangeRequest: q, Item: q.Items[0], Op: op}, now)
