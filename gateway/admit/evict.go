@@ -16,7 +16,7 @@ import (
 // evict deletes a pod with its grace, unless its budget has too few healthy ones
 // without it.
 func evict(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
-	k, err := keyOf(r.Item)
+	k, err := keyOf(v, r.Item)
 	if err == nil && k.Resource != events.Pods {
 		err = badRequest("only pods are evicted, not %s", k)
 	}

@@ -47,7 +47,7 @@ func (v *verbs) addServices() error {
 // every is what is served, the core first.
 func (s *services) every() []events.Object {
 	var out []events.Object
-	for i, gv := range versionsOf() {
+	for i, gv := range versionsOf(append(served(), s.Views.Durable().Kinds().Custom()...)) {
 		o := &apiregistrationv1.APIService{TypeMeta: metav1.TypeMeta{APIVersion: serviceKind.APIVersion(), Kind: serviceKind.Name}}
 		o.Name = gv.Version + "." + gv.Group // the core's is "v1."
 		o.UID, o.ResourceVersion, o.CreationTimestamp = types.UID(fmt.Sprintf("00000000-0000-8000-8000-%012x", i+1)), "1", metav1.NewTime(s.begun).Rfc3339Copy()

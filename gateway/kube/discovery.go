@@ -33,7 +33,10 @@ var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling
 	"token":    {Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}
 
 // partsOf are a kind's subresources.
-func partsOf(k events.Kind) []string {
+func (s *Server) partsOf(k events.Kind) []string {
+	if k.Custom() && !isQuestion(k) {
+		return s.customParts(k)
+	}
 	switch k.Resource {
 	case events.Pods:
 		return []string{"attach", "eviction", "exec", "log", "portforward", "status"}
@@ -43,7 +46,7 @@ func partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Services, events.Budgets:
+	case events.Nodes, events.Services, events.Budgets, events.Definitions:
 		return []string{"status"}
 	}
 	return nil
@@ -52,17 +55,23 @@ func partsOf(k events.Kind) []string {
 // everyday are the kinds that `kubectl get all` means.
 var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets}
 
-func categoriesOf(k events.Kind) []string {
+func (s *Server) categoriesOf(k events.Kind) []string {
+	if d := s.definitionOf(s.listed.view, k); d != nil {
+		return d.Spec.Names.Categories
+	}
+	if k.Resource == events.Definitions {
+		return []string{"api-extensions"}
+	}
 	if slices.Contains(everyday, k.Resource) {
 		return []string{"all"}
 	}
 	return nil
 }
 
-// versionsOf are the served group versions, core first.
-func versionsOf() []schema.GroupVersion {
+// versionsOf are the group versions of kinds, core first.
+func versionsOf(kinds []events.Kind) []schema.GroupVersion {
 	var out []schema.GroupVersion
-	for _, k := range served() {
+	for _, k := range kinds {
 		if gv := k.GVK().GroupVersion(); !slices.Contains(out, gv) {
 			out = append(out, gv)
 		}
@@ -84,20 +93,28 @@ func (s *Server) addDiscovery(mux *http.ServeMux) {
 	core, named := aggregated.NewResourceManager("api"), aggregated.NewResourceManager("apis")
 	where := loopback{s.address}
 	groups := discovery.NewRootAPIsHandler(where, s.codecs)
-	for _, gv := range versionsOf() {
+	var all []metav1.APIGroup // with their versions, the preferred one first
+	for _, gv := range versionsOf(s.everyKind()) {
 		manager, path := named, "/apis/"+gv.String()
 		if gv.Group == "" {
 			manager, path = core, "/api/"+gv.Version
 		}
 		manager.AddGroupVersion(gv.Group, s.newForm(gv))
-		mux.Handle(path, discovery.NewAPIVersionHandler(s.codecs, gv, discovery.APIResourceListerFunc(func() []metav1.APIResource { return oldForm(gv) })))
+		resources := s.oldForm(gv)
+		mux.Handle(path, discovery.NewAPIVersionHandler(s.codecs, gv, discovery.APIResourceListerFunc(func() []metav1.APIResource { return resources })))
 		if gv.Group == "" {
 			continue
 		}
 		v := metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version}
-		group := metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v}
+		if last := len(all) - 1; last >= 0 && all[last].Name == gv.Group {
+			all[last].Versions = append(all[last].Versions, v)
+			continue
+		}
+		all = append(all, metav1.APIGroup{Name: gv.Group, Versions: []metav1.GroupVersionForDiscovery{v}, PreferredVersion: v})
+	}
+	for _, group := range all {
 		groups.AddGroup(group)
-		mux.Handle("/apis/"+gv.Group, discovery.NewAPIGroupHandler(s.codecs, group))
+		mux.Handle("/apis/"+group.Name, discovery.NewAPIGroupHandler(s.codecs, group))
 	}
 	mux.Handle("/api", aggregated.WrapAggregatedDiscoveryToHandler(discovery.NewLegacyRootAPIHandler(where, s.codecs, "/api"), core, nil))
 	mux.Handle("/apis", aggregated.WrapAggregatedDiscoveryToHandler(groups, named, nil))
@@ -115,15 +132,15 @@ func verbsOf(k events.Kind) metav1.Verbs {
 	return everyVerb
 }
 
-func oldForm(gv schema.GroupVersion) []metav1.APIResource {
+func (s *Server) oldForm(gv schema.GroupVersion) []metav1.APIResource {
 	var out []metav1.APIResource
-	for _, k := range served() {
+	for _, k := range s.everyKind() {
 		if k.GVK().GroupVersion() != gv {
 			continue
 		}
 		out = append(out, metav1.APIResource{Name: k.Plural(), SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Name,
-			Verbs: verbsOf(k), ShortNames: k.Short, Categories: categoriesOf(k)})
-		for _, part := range partsOf(k) {
+			Verbs: verbsOf(k), ShortNames: k.Short, Categories: s.categoriesOf(k)})
+		for _, part := range s.partsOf(k) {
 			r := metav1.APIResource{Name: k.Plural() + "/" + part, Namespaced: k.Namespaced, Kind: k.Name, Verbs: partVerbs[part]}
 			if other, ok := partKinds[part]; ok {
 				r.Group, r.Version, r.Kind = other.Group, other.Version, other.Kind
@@ -136,7 +153,7 @@ func oldForm(gv schema.GroupVersion) []metav1.APIResource {
 
 func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscovery {
 	out := apidiscoveryv2.APIVersionDiscovery{Version: gv.Version, Freshness: apidiscoveryv2.DiscoveryFreshnessCurrent}
-	for _, k := range served() {
+	for _, k := range s.everyKind() {
 		if k.GVK().GroupVersion() != gv {
 			continue
 		}
@@ -145,8 +162,8 @@ func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscov
 			scope = apidiscoveryv2.ScopeNamespace
 		}
 		r := apidiscoveryv2.APIResourceDiscovery{Resource: k.Plural(), SingularResource: k.Singular, Scope: scope, Verbs: verbsOf(k),
-			ShortNames: k.Short, Categories: categoriesOf(k), ResponseKind: kindFor(k.GVK())}
-		for _, part := range partsOf(k) {
+			ShortNames: k.Short, Categories: s.categoriesOf(k), ResponseKind: kindFor(k.GVK())}
+		for _, part := range s.partsOf(k) {
 			kind := k.GVK()
 			if other, ok := partKinds[part]; ok {
 				kind = other

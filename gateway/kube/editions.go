@@ -27,8 +27,9 @@ type editions struct {
 // can show several objects.
 type editionKey struct {
 	events.Key
-	at   events.Position
-	gone bool // as it was last, told at the position of its end
+	at      events.Position
+	gone    bool   // as it was last, told at the position of its end
+	version string // a definition may serve several
 }
 
 // get is a version, made by whoever asks for it first; others wait for it.

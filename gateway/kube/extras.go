@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/apiserver/pkg/endpoints/handlers/responsewriters"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/kube/schema"
 )
 
@@ -24,7 +25,8 @@ const (
 func (s *Server) newExtras() http.Handler {
 	mux := http.NewServeMux()
 	s.addDiscovery(mux)
-	mux.Handle("/openapi/", schema.New(s.scheme, served(), s.converter))
+	view := s.listed.view // its documents are made by the first request for one
+	mux.Handle("/openapi/", schema.New(s.scheme, s.everyKind(), s.converter, func(k events.Kind) *schema.Shape { return s.shapeOf(view, k) }))
 	mux.HandleFunc("/version", s.version)
 	mux.HandleFunc("/version/", s.version)
 	for _, p := range []string{"/healthz", "/livez", "/readyz"} {

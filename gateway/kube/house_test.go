@@ -123,7 +123,7 @@ func (h *house) serve() {
 	if err != nil {
 		h.Fatal(err)
 	}
-	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -119,6 +120,14 @@ func keyOf(k events.Kind, o events.Object) events.Key {
 
 // fill puts objects into a typed list. Items of lists don't say what they are.
 func fill(list runtime.Object, items []events.Object) {
+	if u, ok := list.(*unstructured.UnstructuredList); ok { // these say what they are
+		for _, x := range items {
+			if o, ok := x.(*unstructured.Unstructured); ok {
+				u.Items = append(u.Items, *o)
+			}
+		}
+		return
+	}
 	dst := reflect.ValueOf(list).Elem().FieldByName("Items")
 	dst.Set(reflect.MakeSlice(dst.Type(), len(items), len(items)))
 	for i, x := range items {

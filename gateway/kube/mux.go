@@ -88,6 +88,15 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.Req
 	}
 	gvr := schema.GroupVersionResource{Group: info.APIGroup, Version: info.APIVersion, Resource: info.Resource}
 	h, known := v.find(gvr, info.Subresource, info.Verb)
+	if !known {
+		if v, err = s.customVerbs(gvr); err != nil {
+			s.fail(err, w, r)
+			return
+		}
+	}
+	if !known && v != nil {
+		h, known = v.find(gvr, info.Subresource, info.Verb)
+	}
 	switch {
 	case h != nil:
 		counted(w, r, info, true, h.ServeHTTP)

@@ -10,12 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -24,6 +26,8 @@ type objects struct {
 	*Server
 	kind events.Kind
 	part string // the subresource that is written; empty for the object itself
+	// definition is what makes the kind; nil for a kind of ours.
+	definition *custom.Definition
 }
 
 var (
@@ -36,7 +40,14 @@ var (
 func (o *objects) New() runtime.Object { return o.fresh(o.kind.Name) }
 
 // NewList implements rest.Lister: an empty list.
-func (o *objects) NewList() runtime.Object { return o.fresh(o.kind.Name + "List") }
+func (o *objects) NewList() runtime.Object {
+	if o.definition == nil {
+		return o.fresh(o.kind.Name + "List")
+	}
+	list := &unstructured.UnstructuredList{Object: map[string]any{}, Items: []unstructured.Unstructured{}}
+	list.SetGroupVersionKind(o.kind.GVK().GroupVersion().WithKind(o.definition.Spec.Names.ListKind))
+	return list
+}
 
 // Destroy implements rest.Storage; the server's Close does it.
 func (o *objects) Destroy() {}
@@ -48,6 +59,9 @@ func (o *objects) NamespaceScoped() bool { return o.kind.Namespaced }
 func (o *objects) GetSingularName() string { return o.kind.Singular }
 
 func (o *objects) fresh(kind string) runtime.Object {
+	if o.definition != nil {
+		return o.kind.New()
+	}
 	gvk := o.kind.GVK().GroupVersion().WithKind(kind)
 	v, err := o.scheme.New(gvk)
 	if err != nil {
@@ -103,6 +117,17 @@ func (s *Server) shown(v projections.State, k events.Key, now time.Time) (events
 		return nil, false // a slice is asked for by its own name here
 	}
 	return s.dressed(v, found, k), true
+}
+
+// shown is Server.shown, in the version of this storage.
+func (o *objects) shown(v projections.State, k events.Key, now time.Time) (events.Object, bool) {
+	found, ok := o.Server.shown(v, k, now)
+	return o.inVersion(found), ok
+}
+
+// dressed is Server.dressed, in the version of this storage.
+func (o *objects) dressed(v projections.State, found events.Object, k events.Key) events.Object {
+	return o.inVersion(o.Server.dressed(v, found, k))
 }
 
 // dressed adds the managers and the applied manifest, which the log keeps apart

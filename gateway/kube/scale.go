@@ -9,6 +9,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/registry/rest"
@@ -43,7 +44,14 @@ func (s scale) Get(ctx context.Context, name string, opts *metav1.GetOptions) (r
 	if err != nil {
 		return nil, err
 	}
-	return scaleOf(found)
+	return s.scaleOf(found)
+}
+
+func (s scale) scaleOf(o runtime.Object) (*autoscalingv1.Scale, error) {
+	if u, ok := o.(*unstructured.Unstructured); ok && s.of.definition != nil {
+		return s.of.customScale(u)
+	}
+	return scaleOf(o)
 }
 
 // scaleOf is a workload's scale.
@@ -96,7 +104,7 @@ func (s scale) Update(ctx context.Context, name string, info rest.UpdatedObjectI
 }
 
 func (s scale) updateOnce(ctx context.Context, found runtime.Object, info rest.UpdatedObjectInfo, validate rest.ValidateObjectUpdateFunc, dryRun bool) (runtime.Object, error) {
-	old, err := scaleOf(found)
+	old, err := s.scaleOf(found)
 	if err != nil {
 		return nil, err
 	}
@@ -130,5 +138,5 @@ func (s scale) updateOnce(ctx context.Context, found runtime.Object, info rest.U
 	if !ok {
 		return next, nil
 	}
-	return scaleOf(now)
+	return s.scaleOf(now)
 }

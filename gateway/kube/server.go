@@ -96,16 +96,17 @@ type Options struct {
 // Server serves the API until it is closed.
 type Server struct {
 	Options
-	scheme *runtime.Scheme
-	codecs serializer.CodecFactory
-	feed   *feed
-	pages  pages
-	book   *notebook
-	sheets sheets
-	begun  time.Time
-	verbs  func() (*verbs, error) // made by the first request for a resource
-	extras func() http.Handler    // discovery and OpenAPI, made by the first request for one
-	busy   limits
+	scheme  *runtime.Scheme
+	codecs  serializer.CodecFactory
+	feed    *feed
+	pages   pages
+	book    *notebook
+	sheets  sheets
+	begun   time.Time
+	verbs   func() (*verbs, error) // made by the first request for a resource
+	busy    limits
+	customs customs // handlers of what definitions make
+	listed  listed  // discovery and OpenAPI, as of the definitions that there are
 
 	http    http.Server
 	address string
@@ -121,7 +122,6 @@ func New(o Options) *Server {
 	s := &Server{Options: o, scheme: newScheme(), busy: newLimits(), done: make(chan struct{})}
 	s.codecs = newCodecs(s.scheme)
 	s.verbs = sync.OnceValues(s.newVerbs)
-	s.extras = sync.OnceValue(s.newExtras)
 	s.feed = newFeed(o.Views)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.book, s.begun = newNotebook(o.Notes, o.Logger), o.Now()

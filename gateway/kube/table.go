@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/stave-run/stave/events"
@@ -15,7 +16,11 @@ import (
 
 // ConvertToTable implements rest.TableConvertor, with the rows of `stave get`.
 func (o *objects) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*metav1.Table, error) {
-	return tableOf(obj, opts, func(found []events.Object) table.Table { return table.Of(o.kind.Resource, found, o.Now()) })
+	out, err := tableOf(obj, opts, func(found []events.Object) table.Table { return table.Of(o.kind.Resource, found, o.Now()) })
+	if err == nil && o.definition != nil {
+		o.customCells(out)
+	}
+	return out, err
 }
 
 // ConvertToTable implements rest.TableConvertor: both kinds of events look the same.
@@ -27,6 +32,19 @@ func (n *notes) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*me
 		}
 		return table.Of(n.shelf, kept, n.Now())
 	})
+}
+
+// customCells makes a table one with the columns of a definition.
+func (o *objects) customCells(t *metav1.Table) {
+	v := o.definition.Versions[o.kind.Version]
+	if len(t.ColumnDefinitions) > 0 {
+		t.ColumnDefinitions = v.Columns()
+	}
+	for i, r := range t.Rows {
+		if u, ok := r.Object.Object.(*unstructured.Unstructured); ok {
+			t.Rows[i].Cells = v.Cells(u, u.GetName(), o.Now())
+		}
+	}
 }
 
 // tableOf puts what print makes of an object, or of a list, into a Table.

@@ -86,24 +86,31 @@ func (v *verbs) addKind(k events.Kind) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, "", "get", handlers.GetResource(objects, scope))
-	list := handlers.ListResource(objects, objects, scope, false, watchTime)
+	if v.serve(k, objects, scope, patchTypes); k.Derived {
+		return nil
+	}
+	return v.addParts(k, objects)
+}
+
+// serve adds the verbs of a kind's objects.
+func (v *verbs) serve(k events.Kind, of *objects, scope *handlers.RequestScope, patches []string) {
+	v.set(k, "", "get", handlers.GetResource(of, scope))
+	list := handlers.ListResource(of, of, scope, false, watchTime)
 	v.set(k, "", "list", list)
 	v.set(k, "", "watch", list)
 	if k.Derived {
-		return nil
+		return
 	}
-	v.set(k, "", "create", handlers.CreateResource(objects, scope, v.server.Admission))
-	v.set(k, "", "update", handlers.UpdateResource(objects, scope, v.server.Admission))
-	v.set(k, "", "patch", handlers.PatchResource(objects, scope, v.server.Admission, patchTypes))
-	v.set(k, "", "delete", handlers.DeleteResource(objects, true, scope, v.server.Admission))
-	v.set(k, "", "deletecollection", handlers.DeleteCollection(objects, true, scope, v.server.Admission))
-	return v.addParts(k, objects)
+	v.set(k, "", "create", handlers.CreateResource(of, scope, v.server.Admission))
+	v.set(k, "", "update", handlers.UpdateResource(of, scope, v.server.Admission))
+	v.set(k, "", "patch", handlers.PatchResource(of, scope, v.server.Admission, patches))
+	v.set(k, "", "delete", handlers.DeleteResource(of, true, scope, v.server.Admission))
+	v.set(k, "", "deletecollection", handlers.DeleteCollection(of, true, scope, v.server.Admission))
 }
 
 // addParts adds a kind's subresources.
 func (v *verbs) addParts(k events.Kind, of *objects) error {
-	if slices.Contains(partsOf(k), "status") {
+	if slices.Contains(v.server.partsOf(k), "status") {
 		if err := v.addStatus(k, of); err != nil {
 			return err
 		}

@@ -221,7 +221,7 @@ func (w *watching) translate(ctx context.Context, t tick, k events.Key, p events
 	case there:
 		return w.send(ctx, watch.Added, is)
 	case was:
-		last, _ := w.edition(t.before, editionKey{k, p, true}, now)
+		last, _ := w.edition(t.before, editionKey{Key: k, at: p, gone: true}, now)
 		return w.send(ctx, watch.Deleted, last)
 	}
 	return true
@@ -239,6 +239,7 @@ func (w *watching) wanted(v projections.State, k events.Key, now time.Time) bool
 
 // edition is an object of a state as all watches tell it; false when there is none.
 func (w *watching) edition(v projections.State, k editionKey, now time.Time) (*edition, bool) {
+	k.version = w.kind.Version
 	one := w.feed.editions.get(k, func() events.Object {
 		o, ok := v.Object(k.Key, now)
 		if !ok {

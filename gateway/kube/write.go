@@ -37,7 +37,7 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 			return nil, err
 		}
 	}
-	raw, managed, err := body(next, o.part)
+	raw, managed, err := body(next, o.bodyPart())
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,15 @@ func (o *objects) result(out outcome, asked events.Object) (events.Object, error
 	asked.SetName(out.Result.Key.Name)
 	asked.SetResourceVersion(events.At(out.Result.Seq, 0).String())
 	return asked, nil
+}
+
+// bodyPart is which part of an object goes to admission. Whether a status is a part
+// of what a definition makes, admission knows.
+func (o *objects) bodyPart() string {
+	if o.definition != nil {
+		return statusPart
+	}
+	return o.part
 }
 
 // body is an object as admission reads it, and its managers apart. Its status is
@@ -183,7 +192,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 		return nil, false, apierrors.NewInternalError(fmt.Errorf("copy %T: not an object", next))
 	}
 	sent.SetResourceVersion("") // the row is asked instead
-	raw, managed, err := body(sent, o.part)
+	raw, managed, err := body(sent, o.bodyPart())
 	if err != nil {
 		return nil, false, err
 	}

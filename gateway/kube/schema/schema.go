@@ -29,12 +29,19 @@ type Documents struct {
 	scheme *runtime.Scheme
 	kinds  []events.Kind
 	merge  func() (managedfields.TypeConverter, error)
+	shape  func(events.Kind) *Shape
 	serve  func() http.Handler
 }
 
-// New describes kinds. merge gives the types' merge schema.
-func New(scheme *runtime.Scheme, kinds []events.Kind, merge func() (managedfields.TypeConverter, error)) *Documents {
-	d := &Documents{scheme: scheme, kinds: kinds, merge: merge}
+// Shape is what a definition says of the objects of a kind without a Go type.
+type Shape struct {
+	Schema   *spec.Schema // of one object, without what all objects have
+	ListKind string
+}
+
+// New describes kinds. merge gives the types' merge schema, shape what has no type.
+func New(scheme *runtime.Scheme, kinds []events.Kind, merge func() (managedfields.TypeConverter, error), shape func(events.Kind) *Shape) *Documents {
+	d := &Documents{scheme: scheme, kinds: kinds, merge: merge, shape: shape}
 	d.serve = sync.OnceValue(d.make)
 	return d
 }
@@ -104,6 +111,10 @@ func (d *Documents) document(kinds []events.Kind, lists *smd.Schema) *spec.Swagg
 			path += "/namespaces/{namespace}"
 		}
 		doc.Paths.Paths[path+"/"+k.Plural()+"/{name}"] = operations(k)
+		if d.shape != nil && d.shape(k) != nil {
+			w.custom(k, d.shape(k))
+			continue
+		}
 		w.top(reflect.TypeOf(k.New()).Elem(), k.GVK())
 		list := k.GVK()
 		list.Kind += "List"
