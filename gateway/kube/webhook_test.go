@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -304,5 +305,48 @@ func TestAdmissionPolicies(t *testing.T) {
 	policy.Name, policy.Spec.Validations[0].Expression = "broken", "object.spec.replicas <= nobody"
 	if _, err := policies.Create(t.Context(), policy, metav1.CreateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(fmt.Sprint(err), "undeclared reference to 'nobody'") {
 		t.Errorf("a policy that is none: %v", err)
+	}
+}
+
+// Objects of definitions are shown like all others: webhooks change them, and
+// policies read them.
+func TestObjectsOfDefinitionsAreGuarded(t *testing.T) {
+	h := open(t)
+	c, d := h.client(), dynamics(h)
+	paint := answering(t, func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		kind := admissionv1.PatchTypeJSONPatch
+		return &admissionv1.AdmissionResponse{Allowed: true, PatchType: &kind, Patch: []byte(`[{"op":"add","path":"/spec/colour","value":"red"}]`)}
+	})
+	w := paint.mutating("paint.example.com", registrationv1.NeverReinvocationPolicy)
+	w.Rules[0].APIGroups, w.Rules[0].Resources = []string{"x.org"}, []string{"widgets"}
+	_, err := c.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), &registrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "paint"}, Webhooks: []registrationv1.MutatingWebhook{w}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &registrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "small"}, Spec: registrationv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &registrationv1.MatchResources{ResourceRules: []registrationv1.NamedRuleWithOperations{{RuleWithOperations: w.Rules[0]}}},
+		Validations:      []registrationv1.Validation{{Expression: "object.spec.size < 5 && object.spec.colour == 'red'", Message: "too large"}}}}
+	if _, err = c.AdmissionregistrationV1().ValidatingAdmissionPolicies().Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Create(t.Context(), &registrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "here"},
+		Spec: registrationv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: "small", ValidationActions: []registrationv1.ValidationAction{registrationv1.Deny}}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := d.Resource(widgetsV1).Namespace("default")
+	made, err := all.Create(t.Context(), widget(t, "a", "{size: 3}"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if colour, _, _ := unstructured.NestedString(made.Object, "spec", "colour"); colour != "red" {
+		t.Errorf("made %v", made.Object)
+	}
+	if _, err = all.Create(t.Context(), widget(t, "b", "{size: 7}"), metav1.CreateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("too large: %v", err)
+	}
+	if r := paint.calls()[0]; r.Kind.Kind != "Widget" || r.Kind.Version != "v1" || r.Resource.Resource != "widgets" {
+		t.Errorf("asked about %+v", r)
 	}
 }

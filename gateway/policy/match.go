@@ -17,9 +17,9 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// Scope is which requests a webhook, a policy or a binding is asked about. Every
-// kind is served in one version, so a request matches by that one: matchPolicy
-// makes no difference.
+// Scope is which requests a webhook, a policy or a binding is asked about. A
+// request matches by the version that it is made in: matchPolicy makes no
+// difference, and only definitions serve more than one.
 type Scope struct {
 	Rules      []admissionv1.NamedRuleWithOperations // of which one has to match; nil lets all match
 	Except     []admissionv1.NamedRuleWithOperations // of which none may match

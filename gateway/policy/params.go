@@ -24,7 +24,7 @@ func paramsOf(v projections.State, kind *admissionv1.ParamKind, ref *admissionv1
 	if kind == nil || ref == nil {
 		return []runtime.Object{nil}, nil
 	}
-	k, ok := events.KindFor(kind.APIVersion, kind.Kind)
+	k, ok := v.Kinds().For(kind.APIVersion, kind.Kind)
 	if !ok {
 		return nil, fmt.Errorf("failed to find resource referenced by paramKind: '%s, Kind=%s'", kind.APIVersion, kind.Kind)
 	}

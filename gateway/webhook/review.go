@@ -14,6 +14,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/projections"
 )
 
 // Review asks about a change that came over the wires, as Admit and Validate do
@@ -22,7 +23,7 @@ import (
 func (c *Chain) Review(ctx context.Context, p admit.Proposal) (next events.Object, warnings []string, err error) {
 	said := &collected{}
 	ctx = warning.WithWarningRecorder(ctx, said)
-	a := attributesOf(p)
+	a := attributesOf(c.View(), p)
 	if p.Next != nil && !p.Fixed {
 		if err = c.Admit(ctx, a, nil); err != nil {
 			return nil, said.all, err
@@ -43,8 +44,8 @@ func changed(p admit.Proposal, now events.Object) bool {
 
 // attributesOf is a change in Kubernetes' terms. Its object is a copy, for it may
 // be changed.
-func attributesOf(p admit.Proposal) admission.Attributes {
-	kind, _ := events.KindOf(p.Key.Resource)
+func attributesOf(v projections.State, p admit.Proposal) admission.Attributes {
+	kind := kindOf(v, p)
 	var next, old runtime.Object // nil as interfaces too, or nobody sees that there is none
 	op, options := admission.Create, runtime.Object(&metav1.CreateOptions{})
 	if p.Old != nil {
@@ -63,6 +64,19 @@ func attributesOf(p admit.Proposal) admission.Attributes {
 	return admission.NewAttributesRecord(next, old, kind.GVK(), namespace, p.Key.Name,
 		schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: kind.Plural()}, "", op, options, p.DryRun,
 		&user.DefaultInfo{Name: p.User, Groups: []string{user.SystemPrivilegedGroup, user.AllAuthenticated}})
+}
+
+// kindOf is what the object is; a definition may serve it in several versions.
+func kindOf(v projections.State, p admit.Proposal) events.Kind {
+	kind, _ := v.KindOf(p.Key.Resource)
+	o := p.Next
+	if o == nil {
+		o = p.Old
+	}
+	if said := o.GetObjectKind().GroupVersionKind(); kind.Custom() && said.Version != "" {
+		kind.Version = said.Version
+	}
+	return kind
 }
 
 // collected are the warnings of one review.
