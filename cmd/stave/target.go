@@ -128,15 +128,15 @@ func kindNamed(typed string) (events.Kind, error) {
 	if a, ok := events.AbsentNamed(typed); ok {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: Kubernetes' %s is not there yet; there are %s", typed, a.Name, strings.Join(knownTypes(), ", "))
 	}
-	if err != nil {
-		return events.Kind{}, fmt.Errorf("a type %q may be one of the cluster's own: %w", typed, err)
-	}
 	var names []string
 	for _, k := range kinds.All() {
 		names = append(append(names, k.Plural(), k.Singular), k.Short...)
 	}
 	hint := didYouMean(typed, names)
-	if hint == "" {
+	switch {
+	case hint == "" && err != nil: // nobody to ask
+		return events.Kind{}, fmt.Errorf("a type %q may be one of the cluster's own: %w", typed, err)
+	case hint == "":
 		hint = "\nhelp: there are " + strings.Join(knownTypes(), ", ")
 	}
 	return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q%s", typed, hint)
