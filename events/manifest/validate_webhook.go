@@ -14,7 +14,7 @@ import (
 func defaultMutating(c *admissionv1.MutatingWebhookConfiguration) {
 	for i := range c.Webhooks {
 		w := &c.Webhooks[i]
-		plain := asValidating(*w)
+		plain := AsValidating(*w)
 		defaultWebhook(&plain)
 		w.ClientConfig, w.Rules, w.FailurePolicy, w.MatchPolicy = plain.ClientConfig, plain.Rules, plain.FailurePolicy, plain.MatchPolicy
 		w.NamespaceSelector, w.ObjectSelector, w.TimeoutSeconds = plain.NamespaceSelector, plain.ObjectSelector, plain.TimeoutSeconds
@@ -28,8 +28,8 @@ func defaultValidating(c *admissionv1.ValidatingWebhookConfiguration) {
 	}
 }
 
-// asValidating is what both kinds of webhooks have.
-func asValidating(w admissionv1.MutatingWebhook) admissionv1.ValidatingWebhook {
+// AsValidating is what a mutating webhook has in common with a validating one.
+func AsValidating(w admissionv1.MutatingWebhook) admissionv1.ValidatingWebhook {
 	return admissionv1.ValidatingWebhook{Name: w.Name, ClientConfig: w.ClientConfig, Rules: w.Rules, FailurePolicy: w.FailurePolicy,
 		MatchPolicy: w.MatchPolicy, NamespaceSelector: w.NamespaceSelector, ObjectSelector: w.ObjectSelector, SideEffects: w.SideEffects,
 		TimeoutSeconds: w.TimeoutSeconds, AdmissionReviewVersions: w.AdmissionReviewVersions, MatchConditions: w.MatchConditions}
@@ -59,7 +59,7 @@ func defaultWebhook(w *admissionv1.ValidatingWebhook) {
 func validateMutating(c *admissionv1.MutatingWebhookConfiguration) field.ErrorList {
 	plain := make([]admissionv1.ValidatingWebhook, len(c.Webhooks))
 	for i, w := range c.Webhooks {
-		plain[i] = asValidating(w)
+		plain[i] = AsValidating(w)
 	}
 	errs := validateWebhooks(plain)
 	for i, w := range c.Webhooks {

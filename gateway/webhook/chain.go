@@ -25,6 +25,7 @@ import (
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/projections"
 )
@@ -99,19 +100,12 @@ func hooks(v projections.State, r events.Resource) []hook {
 			}
 		case *registrationv1.MutatingWebhookConfiguration:
 			for _, w := range c.Webhooks {
-				out = append(out, hook{ValidatingWebhook: plain(w), configuration: c.Name, changed: o.Changed.Seq,
+				out = append(out, hook{ValidatingWebhook: manifest.AsValidating(w), configuration: c.Name, changed: o.Changed.Seq,
 					again: w.ReinvocationPolicy != nil && *w.ReinvocationPolicy == registrationv1.IfNeededReinvocationPolicy})
 			}
 		}
 	}
 	return out
-}
-
-// plain is what a mutating webhook has in common with a validating one.
-func plain(w registrationv1.MutatingWebhook) registrationv1.ValidatingWebhook {
-	return registrationv1.ValidatingWebhook{Name: w.Name, ClientConfig: w.ClientConfig, Rules: w.Rules, FailurePolicy: w.FailurePolicy,
-		MatchPolicy: w.MatchPolicy, NamespaceSelector: w.NamespaceSelector, ObjectSelector: w.ObjectSelector, SideEffects: w.SideEffects,
-		TimeoutSeconds: w.TimeoutSeconds, AdmissionReviewVersions: w.AdmissionReviewVersions, MatchConditions: w.MatchConditions}
 }
 
 func (h hook) failsOpen() bool {
