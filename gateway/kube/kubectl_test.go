@@ -59,7 +59,7 @@ func TestKubectl(t *testing.T) {
 		{[]string{"create", "configmap", "c", "--from-literal=a=b", "--dry-run=server"}, `created \(server dry run\)`},
 		{[]string{"auth", "whoami"}, `Username +admin\nGroups +\[system:masters system:authenticated\]`},
 		{[]string{"create", "serviceaccount", "robot"}, `serviceaccount/robot created`},
-		{[]string{"create", "token", "robot", "--duration=20m"}, `^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\n$`},
+		{[]string{"create", "token", "robot", "--duration=20m"}, `^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\n?$`},
 		{[]string{"create", "role", "reader", "--verb=get,list", "--resource=pods,deployments.apps", "--save-config"}, `role.rbac.authorization.k8s.io/reader created`},
 		{[]string{"create", "rolebinding", "readers", "--role=reader", "--serviceaccount=default:robot"}, `rolebinding.rbac.authorization.k8s.io/readers created`},
 		{[]string{"auth", "can-i", "list", "deployments.apps", "--as=system:serviceaccount:default:robot"}, `^yes\n$`},
