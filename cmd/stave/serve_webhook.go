@@ -23,7 +23,7 @@ func (c *cluster) openChain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.onClose(func() error { cancel(); return nil })
 	var err error
-	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger,
+	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies,
 		Dial: func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
 			return c.dialPod(ctx, pod, port)
 		}})
@@ -52,7 +52,7 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 	return near, nil
 }
 
-// policies are asked about what reconcilers make. What they compiled is kept for all states.
+// policies are asked at both doors and about what reconcilers make: each is compiled once.
 var policies policy.Engine
 
 // guards are the policies of a state that stand before the pods of ReplicaSets.

@@ -19,6 +19,7 @@ import (
 	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/kube"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/webhook"
@@ -119,7 +120,7 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Logger: slog.New(slog.DiscardHandler)})
+	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.Fatal(err)
 	}

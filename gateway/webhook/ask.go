@@ -127,7 +127,7 @@ func (c *Chain) Validate(ctx context.Context, a admission.Attributes, _ admissio
 		return nil
 	}
 	seen := see(a)
-	if err := c.policies.Validate(ctx, v, seen, c.rights); err != nil {
+	if err := c.Policies.Validate(ctx, v, seen, c.rights); err != nil {
 		return err
 	}
 	all := hooks(v, events.ValidatingWebhooks)

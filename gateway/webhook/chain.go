@@ -34,6 +34,8 @@ import (
 type Options struct {
 	// View is the newest state that requests are looked at in.
 	View func() projections.State
+	// Policies are asked between the webhooks; whoever else asks some shares what is compiled.
+	Policies *policy.Engine
 	// Dial connects to a TCP port of a pod, wherever it runs.
 	Dial   func(ctx context.Context, pod events.Key, port uint16) (net.Conn, error)
 	Logger *slog.Logger
@@ -42,7 +44,6 @@ type Options struct {
 // Chain is all who are asked. It may be used by many at once.
 type Chain struct {
 	Options
-	policies   policy.Engine
 	conditions conditions
 	clients    webhookutil.ClientManager
 	rights     policy.Rights
