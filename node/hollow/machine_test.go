@@ -189,6 +189,26 @@ func TestShares(t *testing.T) {
 	}
 }
 
+// A pod with a token of its own comes up, and its token is made anew in time: it once was always due, and the node spun on it.
+func TestTokensAreMadeAnew(t *testing.T) {
+	b := newBench(t, Model{})
+	r := row("a", "nginx:1")
+	r.Pod.Spec.Volumes = []corev1.Volume{{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}}}}}}
+	b.feed(r)
+	if b.count("a", events.FactReady) != 1 {
+		t.Fatalf("told %v", b.told("a"))
+	}
+	due := b.pods["a"].obs.TokensDue
+	if !due.After(b.now) || b.wakes.first().Before(b.now.Add(time.Minute)) {
+		t.Fatalf("at %s tokens are due at %s, and the node wakes at %s", b.now, due, b.wakes.first())
+	}
+	b.pass(due.Sub(b.now))
+	if !b.pods["a"].obs.TokensDue.After(due) {
+		t.Error("tokens are not made anew")
+	}
+}
+
 // A machine that lost its memory tells of runs that the log knows and it does not.
 func TestRestart(t *testing.T) {
 	b := newBench(t, Model{})

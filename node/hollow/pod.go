@@ -55,7 +55,7 @@ func (m *machine) advance(p *pod, now time.Time) {
 		if p.op != nil {
 			if p.at.After(now) {
 				m.wakes.add(p.at, p.uid)
-				break
+				return
 			}
 			op := p.op
 			p.op = nil
@@ -74,7 +74,7 @@ func (m *machine) advance(p *pod, now time.Time) {
 		}
 		p.op, p.at = d.Ops[0], now.Add(m.takes(p, d.Ops[0]))
 	}
-	m.wakes.add(soonest(now.Add(time.Second), p.at), p.uid)
+	m.wakes.add(now.Add(time.Second), p.uid)
 }
 
 // happens lets runs end and probes pass whose time has come, and tells when the next will.
@@ -140,7 +140,7 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 	case plan.MakeSandbox:
 		m.sandbox(p, now)
 	case plan.WriteVolumes:
-		p.obs.Volumes = op.Fingerprint
+		p.obs.Volumes, p.obs.TokensDue = op.Fingerprint, plan.TokensDue(now, tokenLife)
 	case plan.Start:
 		m.start(p, op, now)
 	case plan.Stop:
@@ -210,6 +210,9 @@ func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 	}
 	p.obs = p.obs.Put(c)
 }
+
+// tokenLife is how long the tokens last that a pod is pretended to have: what Kubernetes gives them when nothing else is asked for.
+const tokenLife = time.Hour
 
 // terminated is the code of who ends on TERM.
 const terminated = 143
