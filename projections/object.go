@@ -174,7 +174,8 @@ func (o *Object) decode() (events.Object, error) {
 
 // counted are the kinds whose generation Kubernetes shows: those that somebody
 // else acts on.
-var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true}
+var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
+	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true}
 
 func (o *Object) fillMeta(v events.Object) {
 	v.SetNamespace(o.Key.Namespace)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -75,6 +76,8 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		v.Status = s.namespaceStatus(o)
 	case *policyv1.PodDisruptionBudget:
 		v.Status = s.BudgetStatus(o)
+	case *admissionv1.ValidatingAdmissionPolicy:
+		v.Status.ObservedGeneration = o.Generation // its expressions were compiled before it was written
 	}
 	return v
 }

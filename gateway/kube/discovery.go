@@ -46,7 +46,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Services, events.Budgets, events.Definitions:
+	case events.Nodes, events.Services, events.Budgets, events.Definitions, events.Policies:
 		return []string{"status"}
 	}
 	return nil
@@ -139,7 +139,7 @@ func (s *Server) oldForm(gv schema.GroupVersion) []metav1.APIResource {
 			continue
 		}
 		out = append(out, metav1.APIResource{Name: k.Plural(), SingularName: k.Singular, Namespaced: k.Namespaced, Kind: k.Name,
-			Verbs: verbsOf(k), ShortNames: k.Short, Categories: s.categoriesOf(k)})
+			Verbs: verbsOf(k), ShortNames: k.Short, Categories: s.categoriesOf(k), StorageVersionHash: s.keptAs(k)})
 		for _, part := range s.partsOf(k) {
 			r := metav1.APIResource{Name: k.Plural() + "/" + part, Namespaced: k.Namespaced, Kind: k.Name, Verbs: partVerbs[part]}
 			if other, ok := partKinds[part]; ok {
@@ -149,6 +149,18 @@ func (s *Server) oldForm(gv schema.GroupVersion) []metav1.APIResource {
 		}
 	}
 	return out
+}
+
+// keptAs names the version that a kind is kept in, as clients compare it; empty for
+// what is not kept.
+func (s *Server) keptAs(k events.Kind) string {
+	version := k.Version
+	if d := s.definitionOf(s.listed.view, k); d != nil {
+		version = d.Storage
+	} else if k.Derived || !slices.Contains(verbsOf(k), "create") || isQuestion(k) {
+		return ""
+	}
+	return discovery.StorageVersionHash(k.Group, version, k.Name)
 }
 
 func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscovery {

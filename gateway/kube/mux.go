@@ -78,7 +78,7 @@ func isPublic(path string) bool {
 // route finds who answers.
 func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.RequestInfo) {
 	if !info.IsResourceRequest {
-		counted(w, r, info, false, s.extras().ServeHTTP)
+		counted(w, withoutSlash(r), info, false, s.extras().ServeHTTP)
 		return
 	}
 	v, err := s.verbs()
@@ -105,6 +105,18 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.Req
 	default:
 		s.absent(w, r)
 	}
+}
+
+// withoutSlash is a request for a document of discovery without a slash at its end,
+// which Kubernetes takes no notice of.
+func withoutSlash(r *http.Request) *http.Request {
+	path := strings.TrimSuffix(r.URL.Path, "/")
+	if path == r.URL.Path || path != "/api" && path != "/apis" && !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/apis/") {
+		return r
+	}
+	out, at := *r, *r.URL
+	at.Path, at.RawPath, out.URL = path, "", &at
+	return &out
 }
 
 // absent answers for what is not there, in Kubernetes' words.

@@ -90,10 +90,10 @@ func (a *asking) Create(ctx context.Context, o runtime.Object, _ rest.ValidateOb
 	return o, a.answer(ctx, a.Server, o)
 }
 
-// addQuestions serves them.
+// addQuestions serves them. An answer is no table: whoever asks for one gets 406.
 func (v *verbs) addQuestions() error {
 	for _, q := range questions {
-		scope, err := v.scope(q.Kind, q.GVK(), "", &objects{Server: v.server, kind: q.Kind}, managedfields.NewDeducedTypeConverter())
+		scope, err := v.scope(q.Kind, q.GVK(), "", nil, managedfields.NewDeducedTypeConverter())
 		if err != nil {
 			return fmt.Errorf("serve %s: %w", q.Resource, err)
 		}

@@ -1,5 +1,7 @@
 // Package namespace empties a namespace that shall go, pass by pass, and removes
-// it when nothing is left in it. What holds it is named.
+// it when nothing is left in it. Its pods go before what they may need to end well:
+// their configuration, their services, the roles of their accounts. What holds it
+// is named.
 package namespace
 
 import (
@@ -20,7 +22,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "namespace" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -28,7 +30,7 @@ func (Reconciler) Reads() []events.Resource {
 }
 
 // contents are what a namespace can hold, owners before what they own: so that
-// nothing is made again while it is taken away.
+// nothing is made again while it is taken away. The pods and what makes them are first.
 func contents() []events.Resource {
 	out := []events.Resource{events.Deployments, events.ReplicaSets, events.Pods}
 	for _, k := range events.Kinds {
@@ -82,10 +84,16 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 		return reconcilers.Decision{}
 	}
 	var d reconcilers.Decision
-	left := 0
+	left, first := 0, 0
 	for _, r := range append(contents(), v.CustomResources()...) {
+		if first > 0 && !waitedFor(r) {
+			return d
+		}
 		for child := range v.List(r, k.Name) {
 			left++
+			if waitedFor(r) {
+				first++
+			}
 			if child.Deletion != nil {
 				name(&d, v, child)
 				continue

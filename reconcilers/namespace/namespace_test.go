@@ -50,7 +50,8 @@ func TestNothingHappensToALivingNamespace(t *testing.T) {
 	}
 }
 
-func TestOwnersGoFirstAndOthersAreLeftAlone(t *testing.T) {
+// Pods go first: what they may need to end well waits for the last of them.
+func TestPodsGoFirstAndOthersAreLeftAlone(t *testing.T) {
 	w := stage.New()
 	w.Apply(shop, `{"metadata":{"name":"shop"}}`)
 	fill(w, "shop", 1)
@@ -61,7 +62,7 @@ func TestOwnersGoFirstAndOthersAreLeftAlone(t *testing.T) {
 	for _, e := range d.Events {
 		types = append(types, e.Type)
 	}
-	want := []events.Type{"deployments.apps.deletion-requested", "replicasets.apps.deletion-requested", "pods.deletion-requested", "configmaps.removed", "services.removed"}
+	want := []events.Type{"deployments.apps.deletion-requested", "replicasets.apps.deletion-requested", "pods.deletion-requested"}
 	if !slices.Equal(types, want) {
 		t.Errorf("drafted %v", types)
 	}
@@ -71,11 +72,23 @@ func TestOwnersGoFirstAndOthersAreLeftAlone(t *testing.T) {
 		}
 	}
 	w.Do(d.Events...)
-	if all, doomed := count(w, "shop"); all != 3 || doomed != 3 {
+	if all, doomed := count(w, "shop"); all != 5 || doomed != 3 {
 		t.Errorf("%d left, %d of them asked to go", all, doomed)
 	}
-	if o := w.Get(events.Key{Resource: events.Pods, Namespace: "shop", Name: "x0"}); o.Deletion.Grace != 9 {
-		t.Errorf("grace %d", o.Deletion.Grace)
+	pod := w.Get(events.Key{Resource: events.Pods, Namespace: "shop", Name: "x0"})
+	if pod.Deletion.Grace != 9 {
+		t.Errorf("grace %d", pod.Deletion.Grace)
+	}
+	for _, r := range []events.Resource{events.Deployments, events.ReplicaSets} {
+		w.Do(reconcilers.Remove(w.Get(events.Key{Resource: r, Namespace: "shop", Name: "x0"})))
+	}
+	if d := (Reconciler{}).Decide(w.State, shop, w.Now); len(d.Events) > 0 || len(d.Because) != 1 || d.Because[0].About != pod.Key {
+		t.Errorf("while a pod is there: %+v", d)
+	}
+	w.Do(reconcilers.Remove(pod))
+	w.Do(Reconciler{}.Decide(w.State, shop, w.Now).Events...)
+	if all, _ := count(w, "shop"); all != 0 {
+		t.Errorf("%d are left without pods", all)
 	}
 	if all, doomed := count(w, "shopper"); all != 5 || doomed != 0 {
 		t.Errorf("the neighbour has %d, %d doomed", all, doomed)

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,15 +23,23 @@ func (w walker) custom(k events.Kind, shape *Shape) {
 		s.Properties[field] = p
 	}
 	w.typeMeta(&s)
-	s.Properties["metadata"] = *spec.RefSchema("#/definitions/" + w.define(reflect.TypeFor[metav1.ObjectMeta]()))
+	s.Properties["metadata"] = w.meta(reflect.TypeFor[metav1.ObjectMeta](), "Standard object's metadata.")
 	s.Type = spec.StringOrArray{"object"}
 	w.named(name, s, k.GVK().Kind, k)
 
 	items := spec.ArrayProperty(spec.RefSchema("#/definitions/" + name))
+	items.Description = "List of " + k.Plural() + "."
 	list := spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}, Required: []string{"items"}, Description: k.Name + "List is a list of " + k.Name,
-		Properties: map[string]spec.Schema{"items": *items, "metadata": *spec.RefSchema("#/definitions/" + w.define(reflect.TypeFor[metav1.ListMeta]()))}}}
+		Properties: map[string]spec.Schema{"items": *items, "metadata": w.meta(reflect.TypeFor[metav1.ListMeta](), "Standard list metadata.")}}}
 	w.typeMeta(&list)
 	w.named(name+"List", list, shape.ListKind, k)
+}
+
+// meta refers to a type of metadata, with words for it as Kubernetes has them.
+func (w walker) meta(t reflect.Type, words string) spec.Schema {
+	p := *spec.RefSchema("#/definitions/" + w.define(t))
+	p.Description = words + " More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+	return p
 }
 
 func (w walker) typeMeta(s *spec.Schema) {
@@ -45,10 +54,7 @@ func (w walker) typeMeta(s *spec.Schema) {
 func (w walker) named(name string, s spec.Schema, kind string, k events.Kind) {
 	gvk := k.GVK()
 	gvk.Kind = kind
-	s.Extensions = spec.Extensions{}
-	for key, v := range w.defs[name].Extensions { //stave:sorted each key is written once
-		s.Extensions[key] = v
-	}
+	s.Extensions = maps.Clone(s.Extensions) // that unknown fields are kept, for one: whoever applies is told by it
 	s.AddExtension("x-kubernetes-group-version-kind", []any{inWords(gvk)})
 	w.defs[name] = s
 }
