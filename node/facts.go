@@ -50,12 +50,18 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 
 // describeNode is the part of the facts that pods can ask for.
 func describeNode(o Options) plan.Node {
-	n := plan.Node{Name: o.Name, Hostname: o.Facts.Hostname}
+	n := plan.Node{Name: o.Name, Hostname: o.Facts.Hostname, SELinux: labelling()}
 	if len(o.Facts.Addresses) > 0 {
 		n.IP = o.Facts.Addresses[0]
 	}
 	n.CPU, n.Memory = offered(o.Facts.Allocatable)
 	return n
+}
+
+// labelling says whether SELinux is on: the kernel shows its file system then, where systemd mounts it.
+func labelling() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
 }
 
 func offered(allocatable map[string]string) (cpu, memory resource.Quantity) {

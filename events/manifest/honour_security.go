@@ -4,11 +4,16 @@ package manifest
 // author counted on is worse than one that does not run.
 const unlabelled = "it cannot be honoured yet, and to ignore it would weaken security"
 
+// labelled is what becomes of SELinux labels: as in Kubernetes they say nothing where the kernel has no SELinux. A node that has it
+// does not start the container, because Stave sets no labels.
+const labelled = "SELinux labels have no effect on nodes without SELinux, and nodes with it do not start the container: labels are not set yet"
+
 // podSecurity and containerSecurity: what would take rights away and is not done is refused.
 func podSecurity() verdict {
 	return verdict{fields: map[string]verdict{
 		"*": {refuse: unlabelled}, "runAsUser": {}, "runAsGroup": {}, "runAsNonRoot": {}, "supplementalGroups": {}, "supplementalGroupsPolicy": {},
 		"fsGroup": {}, "fsGroupChangePolicy": {}, "sysctls": {}, "seccompProfile": {}, "appArmorProfile": appArmor(),
+		"seLinuxOptions": {warn: labelled}, "seLinuxChangePolicy": {warn: labelled},
 	}}
 }
 
@@ -16,7 +21,8 @@ func containerSecurity() verdict {
 	return verdict{fields: map[string]verdict{
 		"*": {refuse: unlabelled}, "runAsUser": {}, "runAsGroup": {}, "runAsNonRoot": {}, "privileged": {}, "allowPrivilegeEscalation": {},
 		"readOnlyRootFilesystem": {}, "capabilities": {}, "seccompProfile": {}, "appArmorProfile": appArmor(),
-		"procMount": {refuse: "paths of /proc are always masked, but for privileged containers", unless: "Default"},
+		"seLinuxOptions": {warn: labelled},
+		"procMount":      {refuse: "paths of /proc are always masked, but for privileged containers", unless: "Default"},
 	}}
 }
 

@@ -66,7 +66,7 @@ func TestUnhonoured(t *testing.T) {
 			[]string{"spec.initContainers[0].volumeDevices"}},
 		{"security of the pod", container + "  securityContext: {runAsUser: 0, fsGroup: 5, runAsNonRoot: true, sysctls: [{name: net.ipv4.tcp_syncookies, value: '1'}], seccompProfile: {type: RuntimeDefault}, appArmorProfile: {type: Unconfined}}\n", nil, nil},
 		{"security modules", container + "    securityContext: {appArmorProfile: {type: RuntimeDefault}}\n  securityContext: {seLinuxOptions: {level: s0}}\n",
-			nil, []string{"spec.containers[0].securityContext.appArmorProfile.type", "spec.securityContext.seLinuxOptions"}},
+			[]string{"spec.securityContext.seLinuxOptions"}, []string{"spec.containers[0].securityContext.appArmorProfile.type"}},
 		{"security of a container", container + "    securityContext: {readOnlyRootFilesystem: true, privileged: true, allowPrivilegeEscalation: true, capabilities: {drop: [ALL], add: [NET_ADMIN]}, procMount: Unmasked}\n",
 			nil, []string{"spec.containers[0].securityContext.procMount"}},
 		{"volumes", container + "    volumeMounts: [{name: a, mountPath: /a, mountPropagation: HostToContainer, recursiveReadOnly: Enabled}]\n" +

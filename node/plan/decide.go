@@ -284,7 +284,7 @@ func (p *planner) start(c corev1.Container) {
 		p.wait(c.Name, k.Retry.Reason, k.Retry.Message, k.Retry.Until)
 		return
 	}
-	if _, err := Env(p.row, c, p.node, p.o.IP); err != nil {
+	if err := p.unfit(c); err != nil {
 		p.wait(c.Name, CreateContainerConfigError, err.Error(), time.Time{})
 		return
 	}

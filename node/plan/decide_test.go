@@ -145,6 +145,28 @@ func TestWaitingIsToldOnce(t *testing.T) {
 	}
 }
 
+// A label that nobody sets is no confinement; where the kernel has no SELinux it says nothing, as in Kubernetes.
+func TestLabelsNeedANodeWithoutSELinux(t *testing.T) {
+	of := func(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) *projections.DesiredPod {
+		row := rowOf(corev1.RestartPolicyAlways, "a")
+		row.Pod.Spec.SecurityContext, row.Pod.Spec.Containers[0].SecurityContext = pod, c
+		return row
+	}
+	level := &corev1.SELinuxOptions{Level: "s0:c0,c1"}
+	for _, row := range []*projections.DesiredPod{of(&corev1.PodSecurityContext{SELinuxOptions: level}, nil), of(nil, &corev1.SecurityContext{SELinuxOptions: level})} {
+		if got := Decide(row, ready("a"), Node{}, t0).String(); got != "start a run 1\n" {
+			t.Errorf("without SELinux: %s", got)
+		}
+		facts := Decide(row, ready("a"), Node{SELinux: true}, t0).Ops[0].(Report).Facts
+		if facts[0].Reason != CreateContainerConfigError || !strings.Contains(facts[0].Message, "seLinuxOptions") {
+			t.Errorf("with SELinux: %+v", facts)
+		}
+	}
+	if got := Decide(of(nil, nil), ready("a"), Node{SELinux: true}, t0).String(); got != "start a run 1\n" {
+		t.Errorf("a pod that asks for no label: %s", got)
+	}
+}
+
 func TestAChangedConfigMapIsWrittenToARunningPod(t *testing.T) {
 	row := rowOf(corev1.RestartPolicyAlways, "a")
 	row.Pod.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cfg"}}}}}

@@ -23,6 +23,7 @@ type Node struct {
 	Memory   resource.Quantity // allocatable
 	DNS      string            // the cluster DNS service's address
 	Domain   string            // "cluster.local"
+	SELinux  bool              // whether the kernel labels what runs, which nothing here does
 }
 
 // Environment is a container's environment in the order in which it was made.
