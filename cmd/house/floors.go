@@ -42,6 +42,7 @@ var plan = map[string]room{
 	"gateway/custom":         {2, part},
 	"gateway/undo":           {2, pure},
 	"gateway/policy":         {2, part},
+	"gateway/reach":          {2, part},
 	"gateway/webhook":        {3, shell},
 	"gateway":                {3, shell},
 	"gateway/kube/authority": {2, part},

@@ -27,6 +27,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/policy"
+	"github.com/stave-run/stave/gateway/reach"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -62,8 +63,9 @@ func New(o Options) (*Chain, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make webhook clients: %w", err)
 	}
-	c.clients.SetAuthenticationInfoResolver(places{c})
-	c.clients.SetServiceResolver(places{c})
+	at := places{reach.Ways{View: o.View, Dial: o.Dial}}
+	c.clients.SetAuthenticationInfoResolver(at)
+	c.clients.SetServiceResolver(at)
 	return c, nil
 }
 
