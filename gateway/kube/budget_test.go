@@ -24,7 +24,7 @@ func (h *house) serving(name string) {
 		p, _ := v.PodOf(k)
 		return []reconcilers.Draft{{Subject: events.SeenSubject("n1"), Type: events.PodsSeen, Body: events.MustBody(events.Seen{Pods: []events.PodSeen{{
 			Namespace: k.Namespace, Name: k.Name, UID: p.UID, Assigned: p.Assigned.Seq,
-			Facts: []events.Fact{{Kind: events.FactStarted, Container: "c", Run: 1}, {Kind: events.FactReady, Container: "c", Run: 1}}}}})}}, nil
+			Facts: []events.Fact{{Kind: events.FactSandbox, IP: "10.9.9.9"}, {Kind: events.FactStarted, Container: "c", Run: 1}, {Kind: events.FactReady, Container: "c", Run: 1}}}}})}}, nil
 	}})
 	if err != nil {
 		h.Fatal(err)

@@ -23,7 +23,7 @@ var (
 	lookVerbs = metav1.Verbs{"get", "list"}
 	partVerbs = map[string]metav1.Verbs{"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
-		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}}
+		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}, proxying: {"create", "delete", "get", "patch", "update"}}
 )
 
 // partKinds are the kinds of the parts that are not of their resource's kind.
@@ -32,6 +32,15 @@ var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling
 	"eviction": {Group: "policy", Version: "v1", Kind: "Eviction"},
 	"token":    {Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}
 
+// kindOfPart is the kind of a part that is not of its resource's kind.
+func kindOfPart(k events.Kind, part string) (schema.GroupVersionKind, bool) {
+	if part == proxying {
+		return schema.GroupVersionKind{Version: "v1", Kind: k.Name + "ProxyOptions"}, true
+	}
+	kind, ok := partKinds[part]
+	return kind, ok
+}
+
 // partsOf are a kind's subresources.
 func (s *Server) partsOf(k events.Kind) []string {
 	if k.Custom() && !isQuestion(k) {
@@ -39,14 +48,16 @@ func (s *Server) partsOf(k events.Kind) []string {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return []string{"attach", "eviction", "exec", "log", "portforward", "status"}
+		return []string{"attach", "eviction", "exec", "log", "portforward", proxying, "status"}
+	case events.Services:
+		return []string{proxying, "status"}
 	case events.Accounts:
 		return []string{"token"}
 	case events.Deployments, events.ReplicaSets:
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Services, events.Budgets, events.Definitions, events.Policies:
+	case events.Nodes, events.Budgets, events.Definitions, events.Policies:
 		return []string{"status"}
 	}
 	return nil
@@ -142,7 +153,7 @@ func (s *Server) oldForm(gv schema.GroupVersion) []metav1.APIResource {
 			Verbs: verbsOf(k), ShortNames: k.Short, Categories: s.categoriesOf(k), StorageVersionHash: s.keptAs(k)})
 		for _, part := range s.partsOf(k) {
 			r := metav1.APIResource{Name: k.Plural() + "/" + part, Namespaced: k.Namespaced, Kind: k.Name, Verbs: partVerbs[part]}
-			if other, ok := partKinds[part]; ok {
+			if other, ok := kindOfPart(k, part); ok {
 				r.Group, r.Version, r.Kind = other.Group, other.Version, other.Kind
 			}
 			out = append(out, r)
@@ -177,7 +188,7 @@ func (s *Server) newForm(gv schema.GroupVersion) apidiscoveryv2.APIVersionDiscov
 			ShortNames: k.Short, Categories: s.categoriesOf(k), ResponseKind: kindFor(k.GVK())}
 		for _, part := range s.partsOf(k) {
 			kind := k.GVK()
-			if other, ok := partKinds[part]; ok {
+			if other, ok := kindOfPart(k, part); ok {
 				kind = other
 			}
 			r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{Subresource: part, Verbs: partVerbs[part], ResponseKind: kindFor(kind)})

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
@@ -88,13 +89,17 @@ type forwarder struct {
 // PortForward implements portforward.PortForwarder: one connection, until one
 // of its ends closes it.
 func (f forwarder) PortForward(_ context.Context, _, _ string, port int32, client io.ReadWriteCloser) error {
-	stream, err := f.server.dial(f.asked.Context(), f.pod, wire.NodeForward,
-		wire.ForwardRequest{Namespace: f.pod.Namespace, Pod: f.pod.Name, UID: events.UID(f.pod.UID), Port: uint16(port)}) //nolint:gosec // it was read as one
+	return f.server.carry(f.asked.Context(), f.pod, uint16(port), client) //nolint:gosec // it was read as one
+}
+
+// carry joins a connection to one that a pod's node makes to a port of the pod.
+func (s *Server) carry(ctx context.Context, pod *corev1.Pod, port uint16, client io.ReadWriteCloser) error {
+	stream, err := s.dial(ctx, pod, wire.NodeForward, wire.ForwardRequest{Namespace: pod.Namespace, Pod: pod.Name, UID: events.UID(pod.UID), Port: port})
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	ctx, cancel := context.WithCancel(f.asked.Context())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go node{stream}.sendInput(ctx, client)
 	for {
@@ -114,4 +119,45 @@ func (f forwarder) PortForward(_ context.Context, _, _ string, port int32, clien
 			return ended(fr.Data)
 		}
 	}
+}
+
+// dialPod is carry for whoever wants a connection.
+func (s *Server) dialPod(_ context.Context, k events.Key, port uint16) (net.Conn, error) {
+	o, _ := s.Views.Durable().Object(k, s.Now())
+	pod, ok := o.(*corev1.Pod)
+	if !ok || pod.Spec.NodeName == "" {
+		return nil, fmt.Errorf("connect to %s: it is not there, or on no node", k)
+	}
+	near, far := net.Pipe()
+	ctx, cancel := context.WithCancel(s.base)
+	c := &carried{Conn: near, cancel: cancel}
+	go func() {
+		defer far.Close()
+		if err := s.carry(ctx, pod, port, far); err != nil {
+			c.why.Store(&err)
+		}
+	}()
+	return c, nil
+}
+
+// carried is a connection that knows why it ended.
+type carried struct {
+	net.Conn
+	why    atomic.Pointer[error]
+	cancel context.CancelFunc
+}
+
+// Close implements net.Conn: a pod that goes on speaking does not hold the connection.
+func (c *carried) Close() error {
+	c.cancel()
+	return c.Conn.Close()
+}
+
+// Read implements net.Conn.
+func (c *carried) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if why := c.why.Load(); errors.Is(err, io.EOF) && why != nil {
+		err = *why
+	}
+	return n, err
 }

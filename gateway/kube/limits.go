@@ -51,7 +51,7 @@ func isWrite(r *http.Request) bool { return r.Method != http.MethodGet && r.Meth
 // isLong tells requests that go on until somebody ends them.
 func isLong(i *request.RequestInfo, r *http.Request) bool {
 	switch i.Subresource {
-	case "log", "exec", "attach", "portforward":
+	case "log", "exec", "attach", "portforward", proxying:
 		return i.IsResourceRequest
 	}
 	return i.Verb == "watch" || r.URL.Query().Get("follow") == "true"

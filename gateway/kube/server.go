@@ -23,6 +23,7 @@ import (
 	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/kube/authority"
+	"github.com/stave-run/stave/gateway/reach"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -107,6 +108,8 @@ type Server struct {
 	busy    limits
 	customs customs // handlers of what definitions make
 	listed  listed  // discovery and OpenAPI, as of the definitions that there are
+	ways    reach.Ways
+	proxies *http.Transport // along the ways
 
 	http    http.Server
 	address string
@@ -123,6 +126,8 @@ func New(o Options) *Server {
 	s.codecs = newCodecs(s.scheme)
 	s.verbs = sync.OnceValues(s.newVerbs)
 	s.feed = newFeed(o.Views)
+	s.ways = reach.Ways{View: o.Views.Durable, Dial: s.dialPod}
+	s.proxies = newProxies(s.ways)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.book, s.begun = newNotebook(o.Notes, o.Logger), o.Now()
 	s.keeping.Go(func() { s.book.run(s.base) })

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/stave-run/stave/bus"
@@ -32,17 +31,12 @@ func (v *verbs) addStreams() {
 // connections are the kinds as which webhooks and policies know a stream.
 var connections = map[string]string{"exec": "PodExecOptions", "attach": "PodAttachOptions", "portforward": "PodPortForwardOptions"}
 
-// admitted asks whoever is asked about connections first. None of them changes what is connected to.
+// admitted asks whoever is asked about connections first.
 func (s *Server) admitted(part string, serve serving) serving {
 	return func(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) error {
-		ask, ok := s.Admission.(admission.ValidationInterface)
-		u, known := request.UserFrom(r.Context())
-		if ok && known {
-			a := admission.NewAttributesRecord(streamOptions(part, r.URL.Query()), nil, corev1.SchemeGroupVersion.WithKind(connections[part]), pod.Namespace, pod.Name,
-				corev1.SchemeGroupVersion.WithResource("pods"), part, admission.Connect, nil, false, u)
-			if err := ask.Validate(r.Context(), a, nil); err != nil {
-				return err
-			}
+		info, _ := request.RequestInfoFrom(r.Context())
+		if err := s.askAboutConnection(r, info, streamOptions(part, r.URL.Query()), connections[part]); err != nil {
+			return err
 		}
 		return serve(w, r, pod)
 	}

@@ -73,6 +73,7 @@ func (s *Server) newVerbs() (*verbs, error) {
 		return nil, err
 	}
 	v.addStreams()
+	v.addProxies()
 	return v, v.addQuestions()
 }
 
