@@ -14,8 +14,6 @@ type Absent struct {
 var absent = []Absent{
 	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
 	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
-	{"ResourceQuota", "v1", "resourcequotas resourcequota quota"},
-	{"LimitRange", "v1", "limitranges limitrange limits"},
 	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
 	{"PodTemplate", "v1", "podtemplates podtemplate"},
 	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},

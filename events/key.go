@@ -67,6 +67,8 @@ const (
 	MutatingWebhooks   Resource = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 	ValidatingWebhooks Resource = "validatingwebhookconfigurations.admissionregistration.k8s.io"
 	Budgets            Resource = "poddisruptionbudgets.policy"
+	Quotas             Resource = "resourcequotas"
+	LimitRanges        Resource = "limitranges"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -49,6 +49,8 @@ var Kinds = []Kind{
 	{Services, "", "v1", "Service", "service", []string{"svc"}, true, false, func() Object { return &corev1.Service{} }},
 	{Deployments, "apps", "v1", "Deployment", "deployment", []string{"deploy"}, true, false, func() Object { return &appsv1.Deployment{} }},
 	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
+	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
+	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
 	{Budgets, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudget", []string{"pdb"}, true, false, func() Object { return &policyv1.PodDisruptionBudget{} }},
 	{Roles, rbacv1.GroupName, "v1", "Role", "role", nil, true, false, func() Object { return &rbacv1.Role{} }},
 	{RoleBindings, rbacv1.GroupName, "v1", "RoleBinding", "rolebinding", nil, true, false, func() Object { return &rbacv1.RoleBinding{} }},

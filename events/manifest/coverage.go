@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/stave-run/stave/events"
 )
@@ -21,7 +22,9 @@ func Coverage(r events.Resource) []Field {
 	if !ok {
 		return nil
 	}
-	return tree.list("")
+	out := tree.list("")
+	slices.SortFunc(out, func(a, b Field) int { return strings.Compare(a.Path, b.Path) })
+	return out
 }
 
 func (v verdict) list(path string) []Field {

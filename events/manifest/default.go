@@ -43,6 +43,10 @@ func Default(o events.Object) {
 		defaultMatch(o.Spec.MatchResources)
 	case *apiextensionsv1.CustomResourceDefinition:
 		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
+	case *corev1.LimitRange:
+		for i := range o.Spec.Limits {
+			defaultLimits(&o.Spec.Limits[i])
+		}
 	case *appsv1.Deployment:
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:
@@ -92,6 +96,29 @@ func defaultDeployment(d *appsv1.Deployment) {
 		pointTo(&s.Strategy.RollingUpdate.MaxSurge, intstr.FromString("25%"))
 	}
 	defaultPod(&s.Template.Spec)
+}
+
+// defaultLimits derives what an item for containers leaves open: the limit from the
+// most, the request from the limit or the least.
+func defaultLimits(item *corev1.LimitRangeItem) {
+	if item.Type != corev1.LimitTypeContainer {
+		return
+	}
+	inherit(&item.Default, item.Max)
+	inherit(&item.DefaultRequest, item.Default)
+	inherit(&item.DefaultRequest, item.Min)
+}
+
+// inherit takes over quantities that are not said.
+func inherit(to *corev1.ResourceList, from corev1.ResourceList) {
+	for _, name := range resourceNames(from) {
+		if *to == nil {
+			*to = corev1.ResourceList{}
+		}
+		if _, said := (*to)[name]; !said {
+			(*to)[name] = from[name].DeepCopy()
+		}
+	}
 }
 
 func defaultReplicaSet(r *appsv1.ReplicaSet) {

@@ -142,12 +142,27 @@ var honoured = map[events.Resource]verdict{
 		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
+	events.Quotas: object(map[string]verdict{"spec": {fields: map[string]verdict{"hard": quotaHard(), "scopes": {}, "scopeSelector": {}}}}),
+	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
+		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod"},
+		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),
 	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
 	events.Definitions: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"group": {}, "names": {}, "scope": {}, "versions": {}, "preserveUnknownFields": {},
 		"conversion": {fields: map[string]verdict{
 			"strategy": {refuse: "no webhook is asked to convert objects yet: versions with one schema need none", unless: "None"},
 			"webhook":  {refuse: "no webhook is asked to convert objects yet: versions with one schema need none"}}}}}}),
+}
+
+// quotaHard are the names of what a quota limits: all but those of objects that are
+// no rows of the log.
+func quotaHard() verdict {
+	beside := verdict{warn: "they are kept beside the log, and nothing counts them"}
+	derived := verdict{warn: "they follow from services, and nothing counts them: limit services"}
+	return verdict{fields: map[string]verdict{"*": {},
+		"count/leases.coordination.k8s.io": beside, "count/events": beside, "count/events.events.k8s.io": beside,
+		"count/endpoints": derived, "count/endpointslices.discovery.k8s.io": derived,
+		"requests.storage": {warn: "there are no claims of volumes here: it limits nothing"}}}
 }
 
 func serviceSpec() verdict {

@@ -32,8 +32,9 @@ func containerFields() map[string]verdict {
 		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {}, "secretRef": {}}},
 		"ports":   {},
 		"resources": {fields: map[string]verdict{
-			"limits":   {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}}},
-			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}}}}},
+			"limits": {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}}},
+			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {},
+				"ephemeral-storage": {warn: "it counts in quotas and limit ranges; no node sets it aside"}}}}},
 		"volumeMounts":           mountFields(),
 		"volumeDevices":          {refuse: "it cannot be honoured yet: the container would start without its device"},
 		"securityContext":        containerSecurity(),

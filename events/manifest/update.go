@@ -43,6 +43,10 @@ func updateSpec(old, next events.Object) field.ErrorList {
 		if n, ok := next.(*corev1.Service); ok {
 			return updateService(&old.Spec, &n.Spec, at)
 		}
+	case *corev1.ResourceQuota:
+		if n, ok := next.(*corev1.ResourceQuota); ok {
+			return updateQuota(&old.Spec, &n.Spec)
+		}
 	case *corev1.Pod:
 		if n, ok := next.(*corev1.Pod); ok {
 			return updatePod(&old.Spec, &n.Spec, at)

@@ -51,6 +51,10 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateReplicaSet(o)...)
 	case *policyv1.PodDisruptionBudget:
 		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
+	case *corev1.ResourceQuota:
+		errs = append(errs, validateQuota(&o.Spec)...)
+	case *corev1.LimitRange:
+		errs = append(errs, validateLimitRange(o)...)
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
 	}
