@@ -238,6 +238,7 @@ func (b *restorer) state() State {
 	b.objects(objects, gone)
 	b.s.kinds = b.s.definedKinds()
 	b.pods(pods)
+	b.s.countQuotas() // of all rows there are by now
 	for _, n := range nodes {
 		n.Has = has(n.Facts)
 		b.s.nodes = b.s.nodes.with(n.Name, n)

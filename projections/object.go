@@ -30,6 +30,7 @@ type Object struct {
 	Tally      Tally     // of the pods below it; zero for kinds that control none
 	Rollout    *Rollout  // of a deployment, else nil
 	Budget     *Budget   // of a PodDisruptionBudget, else nil
+	Ration     *Ration   // of a ResourceQuota, else nil
 	Template   *Template // nil when the body is whole
 	Raw        json.RawMessage
 	Applied    json.RawMessage // as a person last applied it

@@ -75,7 +75,7 @@ func (g *drawing) change(k events.Key, w *events.Owner, object string) {
 
 func (g *drawing) step() {
 	l := g.l
-	switch g.n(17, "what") {
+	switch g.n(18, "what") {
 	case 0:
 		g.create(g.deployment(), nil, foldtest.DeploymentJSON(g.n(3, "replicas"), ""))
 	case 1:
@@ -93,11 +93,13 @@ func (g *drawing) step() {
 	case 10:
 		l.Delete(g.pod(), foldtest.Person, 30)
 	case 11:
-		l.Remove([]events.Key{g.pod(), g.set(), g.deployment(), g.service()}[g.n(3, "removed")])
+		l.Remove([]events.Key{g.pod(), g.set(), g.deployment(), g.service(), g.quota()}[g.n(4, "removed")])
 	case 12:
 		l.Heard(g.node(), g.n(1, "heard") == 1)
 	case 13, 14:
 		g.selecting()
+	case 18:
+		g.limiting()
 	case 17:
 		l.Cut(events.Seq(g.n(int(l.State.Seq)+1, "first")))
 	case 15:
@@ -113,6 +115,24 @@ func (g *drawing) step() {
 // service is one of two.
 func (g *drawing) service() events.Key {
 	return foldtest.Key(events.Services, []string{"nginx-service", "other"}[g.n(1, "service")])
+}
+
+// quota is one of two.
+func (g *drawing) quota() events.Key {
+	return foldtest.Key(events.Quotas, fmt.Sprintf("q%d", g.n(1, "quota")))
+}
+
+// limiting creates or changes a quota.
+func (g *drawing) limiting() {
+	hard := []string{`"pods":"3"`, `"count/pods":"1","count/replicasets.apps":"2"`, `"limits.cpu":"1","requests.memory":"1Gi","resourcequotas":"5"`,
+		`"services":"1","services.nodeports":"2","count/deployments.apps":"3"`}[g.n(3, "hard")]
+	scopes := []string{`[]`, `["BestEffort"]`}[g.n(1, "scopes")]
+	k, object := g.quota(), `{"spec":{"hard":{`+hard+`},"scopes":`+scopes+`}}`
+	if _, ok := g.l.State.Get(k); ok {
+		g.change(k, nil, object)
+		return
+	}
+	g.create(k, nil, object)
 }
 
 // selecting creates or changes a service by a selector.

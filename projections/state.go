@@ -42,6 +42,7 @@ type State struct {
 	made       *madeList        // what people changed last
 	oldMade    *madeList        // the generation of changes before
 	edits      uint32           // how many a Bulk has begun
+	quotas     int              // how many ResourceQuotas there are
 	kinds      events.Catalogue // that there are, by the definitions
 }
 

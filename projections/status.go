@@ -78,6 +78,8 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		v.Status = s.BudgetStatus(o)
 	case *admissionv1.ValidatingAdmissionPolicy:
 		v.Status.ObservedGeneration = o.Generation // its expressions were compiled before it was written
+	case *corev1.ResourceQuota:
+		v.Status = quotaStatus(o, &v.Spec)
 	}
 	return v
 }

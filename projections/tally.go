@@ -28,6 +28,7 @@ func (f *folding) follow(c Change) {
 		f.endpoints(c)
 	}
 	f.budgets(c)
+	f.rations(c)
 }
 
 func sameOwner(a, b *Object) bool {
@@ -107,7 +108,7 @@ func (f *folding) touchOnce(k events.Key, edit func(*Object)) {
 
 // countPod is what one pod adds to its owners' tallies.
 func countPod(o *Object, p *Pod) Tally {
-	over := !p.Stopped.IsZero() || p.Failed != nil || p.Finished(o)
+	over := ended(o, p)
 	switch {
 	case over && o.Deletion != nil:
 		return Tally{}

@@ -49,34 +49,45 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.labels("Labels", o.Labels)
 		p.labels("Annotations", o.Annotations)
 		p.line(0, "Status:\t%s", o.Status.Phase)
-		p.text("\nNo resource quota.\n\nNo LimitRange resource.\n")
+		p.rations(s, o.Name, now)
 		told = false
 	case *corev1.ConfigMap:
 		p.configMap(o)
 	case *corev1.Secret:
 		p.secret(o)
 		told = false
-	case *rbacv1.Role:
-		p.role(o, o.Rules)
-		told = false
-	case *rbacv1.ClusterRole:
-		p.role(o, o.Rules)
-		told = false
-	case *rbacv1.RoleBinding:
-		p.binding(o, o.RoleRef, o.Subjects)
-		told = false
-	case *rbacv1.ClusterRoleBinding:
-		p.binding(o, o.RoleRef, o.Subjects)
-		told = false
 	case *corev1.ServiceAccount:
 		p.account(o)
 	default:
-		p.meta(o)
+		told = p.lawful(o)
 	}
 	if told {
 		p.events(rows)
 	}
 	return p.done(), true
+}
+
+// lawful tells of kinds that say what may be, and is false then: kubectl tells no
+// events of them. Of any other it tells the metadata.
+func (p page) lawful(o events.Object) bool {
+	switch o := o.(type) {
+	case *rbacv1.Role:
+		p.role(o, o.Rules)
+	case *rbacv1.ClusterRole:
+		p.role(o, o.Rules)
+	case *rbacv1.RoleBinding:
+		p.binding(o, o.RoleRef, o.Subjects)
+	case *rbacv1.ClusterRoleBinding:
+		p.binding(o, o.RoleRef, o.Subjects)
+	case *corev1.ResourceQuota:
+		p.quota(o)
+	case *corev1.LimitRange:
+		p.limitRange(o)
+	default:
+		p.meta(o)
+		return true
+	}
+	return false
 }
 
 // page is a description under way: tab-separated cells, aligned at the end.
