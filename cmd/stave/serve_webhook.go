@@ -14,7 +14,7 @@ import (
 	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/reconcilers"
-	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // openChain makes whom both doors ask about changes. Connections to webhooks that
@@ -56,4 +56,4 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 var policies policy.Engine
 
 // guards are the policies of a state that stand before the pods of ReplicaSets.
-func guards(v reconcilers.View) replicaset.Guard { return policies.Guard(v, policy.ReplicaSets) }
+func guards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.ReplicaSets) }

@@ -129,6 +129,9 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 	default:
 		err = badRequest("unknown operation %q", r.Operation)
 	}
+	if err == nil {
+		err = rationed(v, r, out, now)
+	}
 	if err != nil {
 		err.kind, _ = v.KindOf(err.key.Resource) // a definition may have made it
 		if out.Result.Key.IsZero() {

@@ -108,10 +108,7 @@ func (w *writing) create() (Outcome, *refusal) {
 		return Outcome{}, err
 	}
 	manifest.Default(w.next)
-	if err := w.check(nil); err != nil {
-		return Outcome{}, err
-	}
-	if err := w.accountThere(); err != nil {
+	if err := w.checkNew(); err != nil {
 		return Outcome{}, err
 	}
 	raw, err := w.canonical()

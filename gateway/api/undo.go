@@ -11,6 +11,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/undo"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -93,6 +94,14 @@ func (s *Server) whichChange(ctx context.Context, newest projections.State, req 
 	return req.Seq, s.within(b, newest, wire.Moment{Seq: req.Seq})
 }
 
+// within wants room in the quotas for what an undo brings back.
+func within(v projections.State, op events.OpID, drafts []reconcilers.Draft, now time.Time) error {
+	if said := admit.Overdrawn(v, op, drafts, now); said != "" {
+		return &undo.Refusal{Said: said}
+	}
+	return nil
+}
+
 // submitUndo decides on the writer's own view. made are the events appended, one
 // a step; none for a preview.
 func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.UndoRequest, q undo.Question) (steps []undo.Step, made []events.Envelope, err error) {
@@ -108,7 +117,7 @@ func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.Un
 	op := events.NewOpID(s.Cluster, actor, req.ID, k, 0)
 	var landed []events.Envelope
 	made, err = s.Writer.Submit(ctx, Wish{Actor: actor, ID: req.ID, Key: k, Message: message, Change: events.ChangeID(req.ID),
-		Decide: func(v projections.State, _ time.Time) ([]reconcilers.Draft, error) {
+		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
 			if seq, ok := v.Landed(op); ok && !req.Preview {
 				steps, landed = []undo.Step{{Key: k, Outcome: undo.Restored}}, []events.Envelope{{Seq: seq}} // a retry of what was done
 				return nil, nil
@@ -118,17 +127,17 @@ func (s *Server) submitUndo(ctx context.Context, actor events.Actor, req wire.Un
 			if steps, err = undo.Undo(q); err == nil {
 				err = s.lasting(steps)
 			}
-			if err != nil || req.Preview {
-				return nil, err
-			}
-			if err := bounded(len(steps)); err != nil {
-				return nil, err
-			}
 			var drafts []reconcilers.Draft
 			for _, step := range steps {
 				drafts = append(drafts, step.Draft)
 			}
-			return drafts, nil
+			if err == nil {
+				err = within(v, op, drafts, now)
+			}
+			if err != nil || req.Preview {
+				return nil, err
+			}
+			return drafts, bounded(len(steps))
 		}})
 	if len(made) == 0 {
 		made = landed

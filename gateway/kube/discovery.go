@@ -57,7 +57,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Budgets, events.Definitions, events.Policies:
+	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies:
 		return []string{"status"}
 	}
 	return nil

@@ -12,29 +12,28 @@ import (
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
-
-// Guard says why a pod must not be made, "" when it may; a nil one lets all pass.
-type Guard func(pod *corev1.Pod) string
 
 // again is when a set looks once more whether it may make its pods: what bars
 // them may hang on anything that a policy reads.
 const again = 10 * time.Second
 
-// guard is who stands before the pods that this pass makes.
-func (p *pass) guard() Guard {
-	if p.guards == nil {
-		return nil
+// deskOf is what stands before the pods that this pass makes.
+func (p *pass) deskOf() *birth.Desk {
+	var guard birth.Guard
+	if p.guards != nil {
+		guard = p.guards(p.v)
 	}
-	return p.guards(p.v)
+	return birth.In(p.v, p.o.Key.Namespace, guard)
 }
 
 // barred tells whether a pod must not be made, and writes down why when that is news.
-func (p *pass) barred(g Guard, k events.Key) bool {
-	if g == nil {
+func (p *pass) barred(k events.Key) bool {
+	if p.desk == nil {
 		return false
 	}
-	said := g(p.pod(k))
+	said := p.desk.Bars(p.pod(k))
 	if said == "" {
 		return false
 	}
@@ -62,10 +61,10 @@ func (p *pass) verdict() string {
 	return v.Reasons[0].Said
 }
 
-// pod is what a guard looks at: the pod as it would be.
+// pod is what is looked at: the pod as it would be.
 func (p *pass) pod(k events.Key) *corev1.Pod {
 	yes := true
-	t := p.rs.Spec.Template.DeepCopy()
+	t := p.shaped.DeepCopy()
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
 		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.prefix(), Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: p.o.Key.Name, UID: types.UID(p.o.UID),
@@ -74,10 +73,11 @@ func (p *pass) pod(k events.Key) *corev1.Pod {
 	return pod
 }
 
-// short are the sets that lack pods: those whom a change of what bars pods concerns.
-func short(v reconcilers.View) []events.Key {
+// short are the sets of a namespace, or of all, that lack pods: those whom a change
+// of what bars pods concerns.
+func short(v reconcilers.View, namespace string) []events.Key {
 	var out []events.Key
-	for o := range v.List(events.ReplicaSets, "") {
+	for o := range v.List(events.ReplicaSets, namespace) {
 		if o.Tally.Pods < want(projections.As[*appsv1.ReplicaSet](o)) {
 			out = append(out, o.Key)
 		}

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // The back-off between pods that failed as a whole: the first waits
@@ -31,20 +33,21 @@ const maxPrefix = 63 - 6
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who stands before pods in a state, a nil Guard when nobody does; a
-	// nil function lets all pods pass. It has to be pure, for decisions are.
-	Guards func(v reconcilers.View) Guard
+	// Guards is who is asked about pods in a state beside limits and quotas, a nil
+	// Guard when nobody is; a nil function asks nobody. It has to be pure, for
+	// decisions are.
+	Guards func(v reconcilers.View) birth.Guard
 }
 
 // Name implements reconcilers.Reconciler.
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings}
+	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -67,7 +70,9 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return wooers(v, c.After)
 	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings:
-		return short(v)
+		return short(v, "")
+	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
+		return short(v, c.Key.Namespace)
 	}
 	return nil
 }
@@ -143,7 +148,9 @@ type pass struct {
 	rs       *appsv1.ReplicaSet
 	selector labels.Selector
 	now      time.Time
-	guards   func(reconcilers.View) Guard
+	guards   func(reconcilers.View) birth.Guard
+	desk     *birth.Desk             // before the pods that it makes
+	shaped   *corev1.PodTemplateSpec // as they are made
 
 	active   []member // count towards the wish
 	failed   int      // failed as a whole and still kept
@@ -234,12 +241,12 @@ func (p *pass) create(missing int) {
 			Need: strconv.Itoa(missing), Have: strconv.Itoa(p.failed) + " failed"})
 		return
 	}
+	p.desk = p.deskOf()
 	hash, ok := p.template()
 	if !ok {
 		return
 	}
-	guard := p.guard()
-	if guard == nil {
+	if p.desk == nil {
 		p.cleared()
 	}
 	counter := p.o.Born
@@ -248,7 +255,7 @@ func (p *pass) create(missing int) {
 		if _, taken := p.v.Get(k); taken {
 			continue // somebody else's pod; names of one set never repeat among 27⁵
 		}
-		if p.barred(guard, k) {
+		if p.barred(k) {
 			return
 		}
 		if !p.emit(reconcilers.Create(k, p.child(k, hash))) {
@@ -272,10 +279,12 @@ func (p *pass) backoff() time.Time {
 // template is the hash of the pods' template, stored first when the log does
 // not have it.
 func (p *pass) template() (events.Hash, bool) {
-	if p.o.Template != nil {
+	own := &p.rs.Spec.Template
+	p.shaped = p.desk.Template(own)
+	if p.o.Template != nil && p.shaped == own {
 		return p.o.Template.Hash, true
 	}
-	raw := events.MustBody(p.rs.Spec.Template)
+	raw := events.MustBody(p.shaped)
 	h := events.HashOf(raw)
 	if _, ok := p.v.Template(h); ok {
 		return h, true

@@ -12,11 +12,17 @@ import (
 // same view: each alone keeps enough pods, both together might keep none. That
 // is one writer's promise to budgets.
 //
+// So are the namespaces with quotas in which a decision makes something, or changes
+// a service: each alone keeps within what is left, both together might not.
+//
 // What belongs to an owner that goes, or is gone, is nobody's budget any more.
 func families(v reconcilers.View, records []bus.Record) []events.UID {
 	var out []events.UID
 	for _, r := range records {
 		t := r.Envelope.Type
+		if ns, ok := rationed(v, r.Envelope); ok {
+			out = append(out, ns)
+		}
 		if t != events.TypeOf(events.Pods, events.VerbDeletionRequested) && t != events.TypeOf(events.ReplicaSets, events.VerbChanged) {
 			continue
 		}
@@ -31,6 +37,18 @@ func families(v reconcilers.View, records []bus.Record) []events.UID {
 		}
 	}
 	return out
+}
+
+// rationed is the namespace in which an event may use more of a quota.
+func rationed(v reconcilers.View, e events.Envelope) (events.UID, bool) {
+	if verb := e.Type.Verb(); verb != events.VerbCreated && verb != events.VerbChanged {
+		return "", false
+	}
+	k, err := e.Subject.Key()
+	if err != nil || len(v.Quotas(k.Namespace)) == 0 {
+		return "", false
+	}
+	return events.UID("namespace " + k.Namespace), true
 }
 
 // maxOwners bounds how far owners are followed: people can write a circle of them.

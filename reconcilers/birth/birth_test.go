@@ -1,0 +1,66 @@
+package birth
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/reconcilers/stage"
+)
+
+func pod(name string) *corev1.Pod {
+	p := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}
+	p.Name = name
+	return p
+}
+
+func TestNobodyStandsThere(t *testing.T) {
+	w := stage.New()
+	w.Apply(stage.In(events.ConfigMaps, "c"), `{}`)
+	d := In(w.State, "default", nil)
+	template := &corev1.PodTemplateSpec{}
+	if d != nil || d.Bars(pod("p")) != "" || d.Template(template) != template {
+		t.Error("something stands where nothing is")
+	}
+}
+
+// Pods of one decision see each other: as many are made as fit.
+func TestPodsSeeEachOther(t *testing.T) {
+	w := stage.New()
+	w.Apply(stage.In(events.Quotas, "a"), `{"metadata":{"name":"a"},"spec":{"hard":{"pods":"5"}}}`)
+	w.Apply(stage.In(events.Quotas, "b"), `{"metadata":{"name":"b"},"spec":{"hard":{"pods":"3"}}}`)
+	w.Apply(stage.PodKey("there"), `{"spec":{"containers":[{"name":"c"}]}}`)
+	d := In(w.State, "default", nil)
+	for i, want := range []string{"", "", `pods "x" is forbidden: exceeded quota: b, requested: pods=1, used: pods=3, limited: pods=3`} {
+		if said := d.Bars(pod("x")); said != want {
+			t.Errorf("pod %d: %q, want %q", i, said, want)
+		}
+	}
+	if said := In(w.State, "default", nil).Bars(pod("x")); said != "" {
+		t.Errorf("the next decision begins with what is used: %s", said)
+	}
+}
+
+func TestTemplates(t *testing.T) {
+	w := stage.New()
+	w.Apply(stage.In(events.LimitRanges, "l"), `{"spec":{"limits":[{"type":"Container","default":{"cpu":"1"},"max":{"memory":"1Gi"}}]}}`)
+	d := In(w.State, "default", func(p *corev1.Pod) string { return "policy says no to " + p.Name })
+	own := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
+	shaped := d.Template(own)
+	if shaped == own || shaped.Spec.Containers[0].Resources.Limits.Cpu().String() != "1" || own.Spec.Containers[0].Resources.Limits != nil ||
+		shaped.Annotations["kubernetes.io/limit-ranger"] == "" {
+		t.Errorf("%+v of %+v", shaped, own)
+	}
+	if again := d.Template(shaped); again != shaped {
+		t.Errorf("%+v", again)
+	}
+	p := pod("p")
+	if said := d.Bars(p); said != `pods "p" is forbidden: maximum memory usage per Container is 1Gi.  No limit is specified` {
+		t.Error(said)
+	}
+	p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"memory": *shaped.Spec.Containers[0].Resources.Limits.Cpu()}
+	if said := d.Bars(p); said != "policy says no to p" {
+		t.Error(said)
+	}
+}
