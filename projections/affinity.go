@@ -22,6 +22,11 @@ func Suits(spec *corev1.PodSpec, node string, labels map[string]string) bool {
 	return r == nil || slices.ContainsFunc(r.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool { return TermMatches(&t, node, labels) })
 }
 
+// Ours tells whether our scheduler is the one that a pod asks for; another one binds what asks for it.
+func Ours(spec *corev1.PodSpec) bool {
+	return spec.SchedulerName == "" || spec.SchedulerName == corev1.DefaultSchedulerName
+}
+
 // TermMatches wants all of a term of a node; an empty term matches nothing, as in Kubernetes.
 func TermMatches(t *corev1.NodeSelectorTerm, node string, labels map[string]string) bool {
 	return len(t.MatchExpressions)+len(t.MatchFields) > 0 && len(Unmet(t, node, labels)) == 0

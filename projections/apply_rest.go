@@ -63,6 +63,7 @@ func (f *folding) statusWritten(k events.Key) {
 		}
 	})
 	f.fillPods(len(f.changes) - 1)
+	f.gates(k)
 }
 
 func (f *folding) nodeReport(k events.Key) {

@@ -184,6 +184,9 @@ func (f *folding) settle(before, p *Pod) {
 		p.Initialized = f.mark()
 	}
 	ready := p.Stopped.IsZero() && allReady(p, spec)
+	if len(spec.ReadinessGates) > 0 {
+		ready = f.gated(o, p, ready)
+	}
 	if ready == !before.ReadySince.IsZero() {
 		return
 	}

@@ -24,10 +24,12 @@ type Pod struct {
 	Stopped     Mark         `cbor:",omitzero"` // nothing of it runs any more
 	Failed      *events.Fact `cbor:",omitzero"` // it cannot run as a whole
 	FailedAt    Mark         `cbor:",omitzero"`
-	ReadySince  Mark         `cbor:",omitzero"` // all containers ready since; zero while not
+	ReadySince  Mark         `cbor:",omitzero"` // all containers ready since, and all gates open; zero while not
 	// ReadyTurned is when the pod last became ready or ceased to be.
 	ReadyTurned Mark `cbor:",omitzero"`
 	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
+	// Gated is set of a pod with readiness gates whose containers have been ready.
+	Gated *Gated `cbor:",omitzero"`
 }
 
 // Container is the latest of one container of a pod.

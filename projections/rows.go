@@ -45,7 +45,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	s.fillConfig(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
-	d.Misfit = o.PodSpec().NodeName != "" && !s.suits(o.PodSpec(), p.Node)
+	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
 	for _, c := range p.Containers {
 		if d.Runs == nil {
 			d.Runs = map[string]int{}

@@ -193,6 +193,12 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 		turned = p.ReadyTurned.Time
 	}
 	containers := condition(corev1.ContainersReady, ready, turned, reason, message)
+	if g := p.Gated; g != nil {
+		containers = condition(corev1.ContainersReady, !g.Since.IsZero(), g.Turned.Time, reason, message)
+		if !ready && !g.Since.IsZero() {
+			reason, message = shutReason(o.Shut())
+		}
+	}
 	if ready && p.Lost {
 		ready, reason, message = false, "NodeNotReady", "" // what Kubernetes' node lifecycle says; the containers are not heard of
 	}
@@ -225,7 +231,7 @@ func condition(t corev1.PodConditionType, ok bool, at time.Time, reason, message
 
 // unready is why a pod's containers are not ready; empty when they are.
 func unready(p *Pod, v *corev1.Pod) (reason, message string) {
-	if !p.ReadySince.IsZero() {
+	if !p.ReadySince.IsZero() || p.Gated != nil && !p.Gated.Since.IsZero() {
 		return "", ""
 	}
 	switch phaseOf(p, v) {

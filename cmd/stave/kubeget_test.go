@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -22,16 +24,42 @@ func kubeget(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: kubeget [-table] PATH")
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", ts.Getenv("KUBECONFIG"))
-	ts.Check(err)
-	c, err := kubernetes.NewForConfig(config)
-	ts.Check(err)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	body, err := c.RESTClient().Get().RequestURI(args[0]).SetHeader("Accept", accept).DoRaw(ctx)
+	body, err := kubeAPI(ts).Get().RequestURI(args[0]).SetHeader("Accept", accept).DoRaw(ctx)
 	if neg != (err != nil) {
 		ts.Fatalf("%s: %v\n%s", args[0], err, body)
 	}
 	_, err = ts.Stdout().Write(append(body, '\n'))
 	ts.Check(err)
+}
+
+// kubesend sends a file to a path of the Kubernetes API by a method, as who is in the kubeconfig, and prints the answer; a
+// PATCH is a strategic one. With ! it wants a refusal, and prints that.
+//
+//	[!] kubesend POST|PUT|PATCH PATH FILE
+func kubesend(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: kubesend POST|PUT|PATCH PATH FILE")
+	}
+	form := map[string]string{"PATCH": string(types.StrategicMergePatchType)}[args[0]]
+	if form == "" {
+		form = "application/json"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	body, err := kubeAPI(ts).Verb(args[0]).RequestURI(args[1]).SetHeader("Content-Type", form).Body([]byte(ts.ReadFile(args[2]))).DoRaw(ctx)
+	if neg != (err != nil) {
+		ts.Fatalf("%s %s: %v\n%s", args[0], args[1], err, body)
+	}
+	_, err = ts.Stdout().Write(append(body, '\n'))
+	ts.Check(err)
+}
+
+func kubeAPI(ts *testscript.TestScript) rest.Interface {
+	config, err := clientcmd.BuildConfigFromFlags("", ts.Getenv("KUBECONFIG"))
+	ts.Check(err)
+	c, err := kubernetes.NewForConfig(config)
+	ts.Check(err)
+	return c.RESTClient()
 }

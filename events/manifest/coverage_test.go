@@ -25,7 +25,8 @@ func TestCoverage(t *testing.T) {
 		"spec.containers.image":                {},
 		"spec.containers.resources.limits.cpu": {},
 		"spec.initContainers.image":            {},
-		"spec.readinessGates":                  {Refused: true, Said: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
+		"spec.readinessGates":                  {},
+		"spec.runtimeClassName":                {Refused: true, Said: "it cannot be honoured yet, and to ignore it would weaken security"},
 		"spec.preemptionPolicy":                {Said: ignored, Unless: "PreemptLowerPriority"},
 	} {
 		want.Path = path

@@ -6,11 +6,11 @@ func podSpec() verdict {
 	return verdict{fields: map[string]verdict{
 		"containers": {fields: containerFields()}, "restartPolicy": {}, "terminationGracePeriodSeconds": {}, "nodeName": {},
 		"nodeSelector": {}, "tolerations": {}, "hostname": {}, "subdomain": {}, "setHostnameAsFQDN": {}, "dnsPolicy": {}, "dnsConfig": {}, "enableServiceLinks": {},
-		"schedulerName":    {warn: "there is one scheduler, it takes the pod", unless: "default-scheduler"},
+		"schedulerName":    {},
 		"securityContext":  podSecurity(),
 		"volumes":          {fields: volumeFields()},
 		"initContainers":   {fields: containerFields()},
-		"readinessGates":   {refuse: "nothing sets such conditions yet: the pod would never be ready, or be ready without them"},
+		"readinessGates":   {},
 		"imagePullSecrets": {},
 		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
 		"affinity":                  {fields: map[string]verdict{"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}}},

@@ -35,6 +35,9 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = append(errs, validatePodAffinity(s.Affinity, at.Child("affinity"))...)
 	errs = append(errs, validateSpread(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
 	errs = append(errs, validateTolerations(s.Tolerations, at.Child("tolerations"))...)
+	for i, g := range s.ReadinessGates {
+		errs = invalid(errs, at.Child("readinessGates").Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))
+	}
 	for _, n := range []struct {
 		field, value string
 		rule         rule

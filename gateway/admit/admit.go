@@ -48,6 +48,8 @@ type Request struct {
 	// Held are node ports that something outside of the cluster has on this
 	// machine, and what; nil where nobody knows.
 	Held map[Port]string
+	// Labels and Annotations are laid over those of a pod that is bound.
+	Labels, Annotations map[string]string
 	// Rules are what definitions say of their objects; nil: nobody can write either.
 	Rules Rules
 }
@@ -72,6 +74,7 @@ const (
 	Replaced   = "replaced"
 	Deleted    = "deleted"
 	Scaled     = "scaled"
+	Bound      = "bound"
 )
 
 // KeyOf is the object that an item is about, as far as it can be read: the name
@@ -126,6 +129,8 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 		out, err = remove(v, r, now)
 	case wire.Scale:
 		out, err = scale(v, r)
+	case wire.Bind:
+		out, err = bind(v, r)
 	default:
 		err = badRequest("unknown operation %q", r.Operation)
 	}
@@ -154,7 +159,7 @@ func landed(v projections.State, r Request) (Outcome, bool) {
 	if !ok {
 		return Outcome{}, false
 	}
-	words := map[wire.Operation]string{wire.Apply: Configured, wire.Create: Created, wire.Replace: Replaced, wire.Status: Replaced, wire.Delete: Deleted, wire.Evict: Deleted, wire.Scale: Scaled}
+	words := map[wire.Operation]string{wire.Apply: Configured, wire.Create: Created, wire.Replace: Replaced, wire.Status: Replaced, wire.Delete: Deleted, wire.Evict: Deleted, wire.Scale: Scaled, wire.Bind: Bound}
 	out := Outcome{Result: wire.Result{Key: KeyOf(v, r.Item), Outcome: words[r.Operation], Seq: seq}}
 	if out.Result.Key.Name == "" {
 		out.Result.Key.Name = generated(prefixOf(v.Kinds(), r.Item), r.Op)

@@ -21,7 +21,8 @@ var (
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	askVerbs  = metav1.Verbs{"create"}
 	lookVerbs = metav1.Verbs{"get", "list"}
-	partVerbs = map[string]metav1.Verbs{"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
+	partVerbs = map[string]metav1.Verbs{bindingPart: {"create"},
+		"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
 		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}, proxying: {"create", "delete", "get", "patch", "update"}}
 )
@@ -29,8 +30,9 @@ var (
 // partKinds are the kinds of the parts that are not of their resource's kind.
 var partKinds = map[string]schema.GroupVersionKind{"scale": {Group: "autoscaling", Version: "v1", Kind: "Scale"},
 	"exec": {Version: "v1", Kind: "PodExecOptions"}, "attach": {Version: "v1", Kind: "PodAttachOptions"}, "portforward": {Version: "v1", Kind: "PodPortForwardOptions"},
-	"eviction": {Group: "policy", Version: "v1", Kind: "Eviction"},
-	"token":    {Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}
+	"eviction":  {Group: "policy", Version: "v1", Kind: "Eviction"},
+	bindingPart: {Version: "v1", Kind: "Binding"},
+	"token":     {Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"}}
 
 // kindOfPart is the kind of a part that is not of its resource's kind.
 func kindOfPart(k events.Kind, part string) (schema.GroupVersionKind, bool) {
@@ -48,7 +50,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return []string{"attach", "eviction", "exec", "log", "portforward", proxying, "status"}
+		return []string{"attach", bindingPart, "eviction", "exec", "log", "portforward", proxying, "status"}
 	case events.Services:
 		return []string{proxying, "status"}
 	case events.Accounts:

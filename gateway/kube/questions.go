@@ -53,15 +53,16 @@ func answering[T runtime.Object](f func(*Server, context.Context, T) error) func
 
 // served are the kinds of all resources, questions too.
 func served() []events.Kind {
-	out := append(slices.Concat(events.Kinds, events.NoteKinds, measuredKinds), serviceKind)
+	out := append(slices.Concat(events.Kinds, events.NoteKinds, measuredKinds), serviceKind, bindingKind)
 	for _, q := range questions {
 		out = append(out, q.Kind)
 	}
 	return out
 }
 
+// isQuestion tells whether things of a kind are only ever created, and never there.
 func isQuestion(k events.Kind) bool {
-	return slices.ContainsFunc(questions, func(q question) bool { return q.Resource == k.Resource })
+	return k.Resource == bindingKind.Resource || slices.ContainsFunc(questions, func(q question) bool { return q.Resource == k.Resource })
 }
 
 // asking is the storage of a question that the handlers work on.

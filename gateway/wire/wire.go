@@ -57,6 +57,7 @@ const (
 	Scale   Operation = "scale"
 	Evict   Operation = "evict"  // Delete of a pod that budgets may refuse
 	Status  Operation = "status" // of Object, the status alone
+	Bind    Operation = "bind"   // gives a pod to Node, as a scheduler does
 )
 
 // ChangeRequest asks for changes. Each item stands or falls alone, in order, as
@@ -77,6 +78,7 @@ type ChangeRequest struct {
 	Shred           bool      `json:"shred,omitempty"`           // Delete: a Secret's values are gone for good, from the past too
 	Replicas        int32     `json:"replicas,omitempty"`        // Scale
 	CurrentReplicas *int32    `json:"currentReplicas,omitempty"` // Scale: only when it is this now
+	Node            string    `json:"node,omitempty"`            // Bind
 }
 
 // Item is one object of a change. Object is set for apply, create and replace;

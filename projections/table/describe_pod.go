@@ -25,6 +25,7 @@ func (p page) pod(o *corev1.Pod, row *projections.Pod) {
 		c := &o.Spec.Containers[i]
 		p.container(c, statusOf(o.Status.ContainerStatuses, c.Name), row)
 	}
+	p.gates(o)
 	if len(o.Status.Conditions) > 0 {
 		p.line(0, "Conditions:\n  Type\tStatus")
 		for _, c := range o.Status.Conditions {
@@ -356,4 +357,21 @@ func toleration(t corev1.Toleration) string {
 		text += fmt.Sprintf(" for %ds", *t.TolerationSeconds)
 	}
 	return text
+}
+
+// gates tells the readiness gates of a pod and how they stand.
+func (p page) gates(o *corev1.Pod) {
+	if len(o.Spec.ReadinessGates) == 0 {
+		return
+	}
+	p.line(0, "Readiness Gates:\n  Type\tStatus")
+	for _, g := range o.Spec.ReadinessGates {
+		status := none
+		for _, c := range o.Status.Conditions {
+			if c.Type == g.ConditionType {
+				status = string(c.Status)
+			}
+		}
+		p.line(1, "%s\t%s", g.ConditionType, status)
+	}
 }

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,12 +26,22 @@ func podRow(o *corev1.Pod, age string, now time.Time) []string {
 			ready++
 		}
 	}
-	gates := none
-	if n := len(o.Spec.ReadinessGates); n > 0 {
-		gates = fmt.Sprintf("0/%d", n)
-	}
 	return []string{o.Name, fmt.Sprintf("%d/%d", ready, total), PodStatus(o), restarts(o, now), age,
-		orNone(o.Status.PodIP), orNone(o.Spec.NodeName), orNone(o.Status.NominatedNodeName), gates}
+		orNone(o.Status.PodIP), orNone(o.Spec.NodeName), orNone(o.Status.NominatedNodeName), gatesWord(o)}
+}
+
+// gatesWord is how many of a pod's readiness gates stand open.
+func gatesWord(o *corev1.Pod) string {
+	if len(o.Spec.ReadinessGates) == 0 {
+		return none
+	}
+	open := 0
+	for _, g := range o.Spec.ReadinessGates {
+		if slices.ContainsFunc(o.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == g.ConditionType && c.Status == corev1.ConditionTrue }) {
+			open++
+		}
+	}
+	return fmt.Sprintf("%d/%d", open, len(o.Spec.ReadinessGates))
 }
 
 // PodStatus is the STATUS word of a pod.

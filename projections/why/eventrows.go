@@ -83,7 +83,11 @@ func (t *telling) assigned(e events.Envelope) {
 	node, _ := e.Subject.Tail()
 	for _, r := range a.Pods {
 		if r.Key == t.key {
-			t.add(e.Time, normal, "Scheduled", fromScheduler, "Successfully assigned %s/%s to %s", r.Namespace, r.Name, node)
+			from := fromScheduler
+			if by, outside := strings.CutPrefix(string(e.Actor), string(events.User(""))); outside {
+				from = by
+			}
+			t.add(e.Time, normal, "Scheduled", from, "Successfully assigned %s/%s to %s", r.Namespace, r.Name, node)
 		}
 	}
 }

@@ -33,6 +33,10 @@ func (q Question) initializing(a *Answer, o *projections.Object, p *projections.
 
 // unwell names the containers that do not answer, and what their probes say.
 func (q Question) unwell(a *Answer, o *projections.Object, p *projections.Pod) {
+	if g := p.Gated; g != nil && !g.Since.IsZero() {
+		a.WaitsFor = "its readiness gates to open: whoever set them writes conditions of these types into its status"
+		a.Details = append(a.Details, o.Shut()...)
+	}
 	for _, c := range p.Containers {
 		if c.Phase != projections.Running || c.Ready {
 			continue

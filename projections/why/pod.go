@@ -77,6 +77,9 @@ func (q Question) pending(a *Answer, o *projections.Object) {
 	a.Reasons = reasons
 	if len(reasons) == 0 {
 		a.Verdict, a.WaitsFor = "Pending: no node was chosen yet", "the scheduler"
+		if !projections.Ours(o.PodSpec()) {
+			a.WaitsFor = "the scheduler " + o.PodSpec().SchedulerName + " to bind it"
+		}
 		a.fault = fault{level: levelMoving, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 		return
 	}

@@ -32,7 +32,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 5 }
+func (Reconciler) Version() int { return 6 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
@@ -62,6 +62,8 @@ func asks(v reconcilers.View, c projections.Change) bool {
 		return anyWaiting(v)
 	case c.Key.Resource != events.Pods:
 		return false
+	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && !projections.Ours(c.After.PodSpec()):
+		return false // somebody else binds it
 	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && c.After.Deletion == nil:
 		// A verdict of ours changes neither: no reason to look again.
 		return c.Before == nil || c.PodBefore != c.PodAfter || c.Before.Changed != c.After.Changed
@@ -125,7 +127,7 @@ func classesOf(v reconcilers.View) []*class {
 	var out []*class
 	var waiting []*projections.Object
 	for row := range v.PodsOn("") {
-		if o, ok := v.Get(row.Key); ok && o.Deletion == nil {
+		if o, ok := v.Get(row.Key); ok && o.Deletion == nil && projections.Ours(o.PodSpec()) {
 			waiting = append(waiting, o)
 		}
 	}

@@ -282,3 +282,20 @@ func TestPlacementIsSound(t *testing.T) {
 		}
 	})
 }
+
+// A pod that asks for another scheduler is that one's to bind: ours neither takes it nor says why it waits.
+func TestPodsOfOtherSchedulersAreLeft(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "2", "4Gi")
+	w.Apply(stage.PodKey("theirs"), asking("theirs", "9", "1Mi", `"schedulerName":"mine"`))
+	w.Apply(stage.PodKey("ours"), asking("ours", "1", "1Mi", `"schedulerName":"default-scheduler"`))
+	if d := schedule(t, w); len(d.Because) != 0 || nodeOf(w, "theirs") != "" || nodeOf(w, "ours") != "n1" {
+		t.Errorf("because %v; theirs is on %q, ours on %q", d.Because, nodeOf(w, "theirs"), nodeOf(w, "ours"))
+	}
+	if v, ok := w.State.Verdict(stage.PodKey("theirs")); ok {
+		t.Errorf("verdict %+v", v)
+	}
+	if why := Explain(w.State, stage.PodKey("theirs")); len(why) != 0 {
+		t.Errorf("explained as %v", why)
+	}
+}
