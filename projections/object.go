@@ -178,13 +178,21 @@ func (o *Object) decode() (events.Object, error) {
 var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
 	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true}
 
+// generation is how often what is wanted has changed, as people see it: as in Kubernetes, that it shall go is one change more.
+func (o *Object) generation() int64 {
+	if o.Deletion != nil {
+		return o.Generation + 1
+	}
+	return o.Generation
+}
+
 func (o *Object) fillMeta(v events.Object) {
 	v.SetNamespace(o.Key.Namespace)
 	v.SetName(o.Key.Name)
 	v.SetUID(types.UID(o.UID))
 	v.SetCreationTimestamp(metav1.NewTime(o.Created.Time.UTC().Truncate(1e9)))
 	if _, ours := events.KindOf(o.Key.Resource); !ours || counted[o.Key.Resource] {
-		v.SetGeneration(o.Generation)
+		v.SetGeneration(o.generation())
 	}
 	v.SetResourceVersion(o.Position.String())
 	v.SetOwnerReferences(o.References())

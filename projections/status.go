@@ -77,7 +77,7 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 	case *policyv1.PodDisruptionBudget:
 		v.Status = s.BudgetStatus(o)
 	case *admissionv1.ValidatingAdmissionPolicy:
-		v.Status.ObservedGeneration = o.Generation // its expressions were compiled before it was written
+		v.Status.ObservedGeneration = o.generation() // its expressions were compiled before it was written
 	case *corev1.ResourceQuota:
 		v.Status = quotaStatus(o, &v.Spec)
 	}

@@ -60,12 +60,12 @@ func (s State) BudgetStatus(o *Object) policyv1.PodDisruptionBudgetStatus {
 		}
 	}
 	expected, desired, scaled := expectation(spec, pods, scales)
-	st := policyv1.PodDisruptionBudgetStatus{ObservedGeneration: o.Generation, CurrentHealthy: healthy, DesiredHealthy: desired, ExpectedPods: expected}
+	st := policyv1.PodDisruptionBudgetStatus{ObservedGeneration: o.generation(), CurrentHealthy: healthy, DesiredHealthy: desired, ExpectedPods: expected}
 	if expected > 0 && healthy > desired && (problem == "" || !scaled) {
 		st.DisruptionsAllowed = healthy - desired
 	}
 	c := metav1.Condition{Type: policyv1.DisruptionAllowedCondition, Status: metav1.ConditionFalse, Reason: policyv1.InsufficientPodsReason,
-		ObservedGeneration: o.Generation, LastTransitionTime: stamp(o.Created.Time)}
+		ObservedGeneration: o.generation(), LastTransitionTime: stamp(o.Created.Time)}
 	if o.Budget != nil {
 		c.LastTransitionTime = stamp(o.Budget.Turned.Time)
 	}

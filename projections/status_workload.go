@@ -74,7 +74,7 @@ func (s State) replicaSetStatus(o *Object, v *appsv1.ReplicaSet, now time.Time) 
 		FullyLabeledReplicas: int32(s.fullyLabeled(o, v)),
 		ReadyReplicas:        int32(o.Tally.Ready),
 		AvailableReplicas:    int32(n),
-		ObservedGeneration:   o.Generation,
+		ObservedGeneration:   o.generation(),
 	}
 }
 
@@ -110,7 +110,7 @@ func (s State) deploymentStatus(o *Object, v *appsv1.Deployment, now time.Time) 
 	want := replicasOf(v.Spec.Replicas)
 	available, _ := s.Available(o, now)
 	st := appsv1.DeploymentStatus{
-		ObservedGeneration: o.Generation,
+		ObservedGeneration: o.generation(),
 		Replicas:           int32(o.Tally.Pods),
 		ReadyReplicas:      int32(o.Tally.Ready),
 		AvailableReplicas:  int32(available),

@@ -195,3 +195,21 @@ func TestForegroundIsAFinalizer(t *testing.T) {
 		return apierrors.IsNotFound(err)
 	})
 }
+
+// That an object shall go is one change more of what is wanted.
+func TestDeletionIsAGeneration(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	pods := h.client().CoreV1().Pods("default")
+	before, err := pods.Get(t.Context(), "a", metav1.GetOptions{})
+	if err != nil || before.Generation != 1 {
+		t.Fatalf("generation %d, %v", before.Generation, err)
+	}
+	if err := pods.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := pods.Get(t.Context(), "a", metav1.GetOptions{})
+	if err != nil || after.DeletionTimestamp == nil || after.Generation != 2 {
+		t.Errorf("generation %d, goes %v, %v", after.Generation, after.DeletionTimestamp, err)
+	}
+}

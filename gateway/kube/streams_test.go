@@ -3,14 +3,17 @@ package kube_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
 
@@ -111,6 +114,76 @@ func TestStreams(t *testing.T) {
 		code, ok := err.(exec.CodeExitError) //nolint:errorlint // it is not wrapped
 		if !ok || code.Code != 3 || out.String() != "HELLO" || errs.String() != "oh" {
 			t.Errorf("%s: %q, %q, %v", how, out.String(), errs.String(), err)
+		}
+	}
+}
+
+// Clients of any age are understood: the end of the stream is a Status for the newer ones, and words for the older.
+func TestWebSocketsOfEveryAge(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	h.agent(wire.NodeExec, echo)
+	config, err := rest.TLSConfigFor(h.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.NextProtos = nil
+	text := func(channel, data string) string { return channel + base64.StdEncoding.EncodeToString([]byte(data)) }
+	for protocol, c := range map[string]struct{ send, out string }{
+		"v5.channel.k8s.io":        {"\x00hello", "\x01HELLO"},
+		"v4.channel.k8s.io":        {"\x00hello", "\x01HELLO"},
+		"channel.k8s.io":           {"\x00hello", "\x01HELLO"},
+		"":                         {"\x00hello", "\x01HELLO"},
+		"v4.base64.channel.k8s.io": {text("0", "hello"), text("1", "HELLO")},
+		"base64.channel.k8s.io":    {text("0", "hello"), text("1", "HELLO")},
+	} {
+		d := websocket.Dialer{TLSClientConfig: config}
+		if protocol != "" {
+			d.Subprotocols = []string{protocol}
+		}
+		ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/exec?command=x&stdin=1&stdout=1&stderr=1", nil)
+		if err != nil {
+			t.Errorf("%q: %v", protocol, err)
+			continue
+		}
+		defer ws.Close()
+		if err := ws.WriteMessage(websocket.BinaryMessage, []byte(c.send)); err != nil {
+			t.Fatal(err)
+		}
+		if _, m, err := ws.ReadMessage(); err != nil || string(m) != c.out || ws.Subprotocol() != protocol {
+			t.Errorf("%q: speaks %q, said %q, %v, want %q", protocol, ws.Subprotocol(), m, err, c.out)
+		}
+	}
+}
+
+// A stream's end as the oldest clients hear of it: nothing when all went well.
+func TestTheEndInWords(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	failed := false
+	h.agent(wire.NodeExec, func(ctx context.Context, _ bus.Request, s bus.Stream) {
+		st := metav1.Status{Status: metav1.StatusSuccess}
+		if failed {
+			st = metav1.Status{Status: metav1.StatusFailure, Message: "it broke"}
+		}
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(st)})
+		_ = s.Close()
+	})
+	config, err := rest.TLSConfigFor(h.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.NextProtos = nil
+	for _, failed = range []bool{false, true} {
+		d := websocket.Dialer{TLSClientConfig: config, Subprotocols: []string{"channel.k8s.io"}}
+		ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/exec?command=x&stdout=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ws.Close()
+		_, m, err := ws.ReadMessage()
+		if closed := websocket.IsCloseError(err, websocket.CloseNormalClosure); closed == failed || failed && string(m) != "\x03it broke" {
+			t.Errorf("failed %t: %q, %v", failed, m, err)
 		}
 	}
 }

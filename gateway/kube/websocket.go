@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"strings"
 
@@ -15,8 +16,16 @@ import (
 // maxMessage is how many bytes a message of a client may have.
 const maxMessage = 1 << 20
 
-// upgrader takes the two newest protocols: the older ones carry no exit codes.
-var upgrader = websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name}}
+// The oldest protocols, which a client that names none speaks too: the end of the stream is told in words, and only when it
+// failed. In base64 each message is text: the channel's digit, and its data in base64.
+const (
+	oldest       = "channel.k8s.io"
+	inText       = "v4.base64.channel.k8s.io"
+	oldestInText = "base64.channel.k8s.io"
+)
+
+// upgrader takes the protocols that Kubernetes takes, the newest first.
+var upgrader = websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name, inText, oldest, oldestInText}}
 
 func isWebSocket(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 
@@ -34,11 +43,12 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream) e
 	}
 	defer ws.Close()
 	ws.SetReadLimit(maxMessage)
+	to := talk{ws}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	go func() {
 		defer cancel() // a client that is gone needs no output
-		receive(ctx, ws, stream)
+		receive(ctx, to, stream)
 	}()
 	for {
 		f, err := stream.Recv(ctx)
@@ -48,7 +58,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream) e
 		if f.Channel != wire.Stdout && f.Channel != wire.Stderr && f.Channel != wire.Failed {
 			continue
 		}
-		if err := ws.WriteMessage(websocket.BinaryMessage, append([]byte{f.Channel}, f.Data...)); err != nil {
+		if err := to.say(f.Channel, f.Data); err != nil {
 			return nil //nolint:nilerr // the client is gone
 		}
 		if f.Channel == wire.Failed {
@@ -69,10 +79,38 @@ func speaks(wanted []string) bool {
 	return false
 }
 
+// talk is a WebSocket in the protocol that was agreed on.
+type talk struct{ *websocket.Conn }
+
+// say sends a message on a channel.
+func (t talk) say(channel byte, data []byte) error {
+	p := t.Subprotocol()
+	if channel == wire.Failed && (p == oldest || p == oldestInText || p == "") {
+		err := ended(data)
+		if err == nil {
+			return nil
+		}
+		data = []byte(err.Error())
+	}
+	if p == inText || p == oldestInText {
+		return t.WriteMessage(websocket.TextMessage, base64.StdEncoding.AppendEncode([]byte{'0' + channel}, data))
+	}
+	return t.WriteMessage(websocket.BinaryMessage, append([]byte{channel}, data...))
+}
+
+// hear waits for a message.
+func (t talk) hear() ([]byte, error) {
+	_, m, err := t.ReadMessage()
+	if p := t.Subprotocol(); err != nil || len(m) == 0 || p != inText && p != oldestInText {
+		return m, err
+	}
+	return base64.StdEncoding.AppendDecode([]byte{m[0] - '0'}, m[1:])
+}
+
 // receive carries what the client sends, until it is gone.
-func receive(ctx context.Context, ws *websocket.Conn, stream bus.Stream) {
+func receive(ctx context.Context, from talk, stream bus.Stream) {
 	for {
-		_, m, err := ws.ReadMessage()
+		m, err := from.hear()
 		if err != nil {
 			return
 		}
