@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,7 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 
+	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
@@ -44,6 +47,9 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) er
 		return err
 	}
 	defer stream.Close()
+	if isWebSocket(r) {
+		return wsstream.NewReader(&lines{ctx: r.Context(), from: stream}, true, wsstream.NewDefaultReaderProtocols()).Copy(w, r)
+	}
 	out := &opening{w: w}
 	for {
 		f, err := stream.Recv(r.Context())
@@ -60,6 +66,34 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) er
 			}
 		}
 	}
+}
+
+// lines reads a container's output from the stream of its node.
+type lines struct {
+	ctx  context.Context //nolint:containedctx // io.Reader has no other place for it
+	from bus.Stream
+	rest []byte
+}
+
+// Read implements io.Reader.
+func (l *lines) Read(p []byte) (int, error) {
+	for len(l.rest) == 0 {
+		f, err := l.from.Recv(l.ctx)
+		switch {
+		case err != nil:
+			return 0, err
+		case f.Channel == wire.Failed:
+			if err := ended(f.Data); err != nil {
+				return 0, err
+			}
+			return 0, io.EOF
+		case f.Channel == wire.Stdout:
+			l.rest = f.Data
+		}
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
 }
 
 // sensible refuses what contradicts itself, as Kubernetes does.

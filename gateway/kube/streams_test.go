@@ -187,3 +187,38 @@ func TestTheEndInWords(t *testing.T) {
 		}
 	}
 }
+
+// A container's output over a WebSocket: what browsers follow logs by.
+func TestLogsOverWebSockets(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	h.agent(wire.NodeLogs, func(ctx context.Context, _ bus.Request, s bus.Stream) {
+		for _, line := range []string{"one\n", "two\n"} {
+			_ = s.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: []byte(line)})
+		}
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(metav1.Status{Status: metav1.StatusSuccess})})
+		_ = s.Close()
+	})
+	config, err := rest.TLSConfigFor(h.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.NextProtos = nil
+	d := websocket.Dialer{TLSClientConfig: config, Subprotocols: []string{"binary.k8s.io"}}
+	ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/log", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	var all []byte
+	for {
+		_, m, err := ws.ReadMessage()
+		if err != nil {
+			break
+		}
+		all = append(all, m...)
+	}
+	if string(all) != "one\ntwo\n" {
+		t.Errorf("read %q", all)
+	}
+}
