@@ -34,6 +34,7 @@ type feed struct {
 	unread []projections.FeedMessage
 	beats  *projections.Beacon // the newest, when not yet read
 	wake   chan struct{}
+	shelf  projections.Shelf
 
 	ledger.Reading
 }
@@ -65,6 +66,9 @@ func (f *feed) message(m bus.Message) {
 	var msg projections.FeedMessage
 	err := json.Unmarshal(m.Body, &msg)
 	f.mu.Lock()
+	if err == nil {
+		err = f.shelf.Unpack(msg.Pods, msg.Bodies)
+	}
 	if err != nil || len(f.unread) >= maxUnread {
 		f.a.log.Warn("feed message dropped", "error", err)
 		f.unread = []projections.FeedMessage{{Prev: ^events.Position(0)}} // a gap: the set is read again
@@ -76,8 +80,8 @@ func (f *feed) message(m bus.Message) {
 }
 
 func (f *feed) beacon(m bus.Message) {
-	var b projections.Beacon
-	if err := json.Unmarshal(m.Body, &b); err != nil {
+	b, err := projections.ReadBeacon(m.Body, f.a.o.Name)
+	if err != nil {
 		f.a.log.Warn("beacon unread", "error", err)
 		return
 	}
@@ -140,9 +144,9 @@ func (f *feed) apply(m projections.FeedMessage) {
 	if !f.Take(m) {
 		return
 	}
-	for i := range m.Pods {
-		w, _ := f.a.worker(m.Pods[i].UID, true)
-		w.want(&m.Pods[i])
+	for _, row := range m.Pods { // copies: a row kept must not keep all that came with it
+		w, _ := f.a.worker(row.UID, true)
+		w.want(&row)
 	}
 	for _, ref := range m.Gone {
 		if w, ok := f.a.worker(ref.UID, false); ok {
@@ -161,13 +165,18 @@ func (f *feed) fetch(ctx context.Context) error {
 	if set.Node != f.a.o.Name {
 		return fmt.Errorf("read desired set: it is for node %q", set.Node)
 	}
+	f.mu.Lock()
+	err := f.shelf.Unpack(set.Pods, set.Bodies)
+	f.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("read desired set: %w", err)
+	}
 	f.a.settings(set.DNS, set.Domain)
 	listed := map[events.UID]bool{}
-	for i := range set.Pods {
-		row := &set.Pods[i]
+	for _, row := range set.Pods {
 		listed[row.UID] = true
 		w, _ := f.a.worker(row.UID, true)
-		w.want(row)
+		w.want(&row)
 	}
 	f.a.each(func(w *worker) {
 		if !listed[w.uid] {

@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"strings"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -82,7 +84,7 @@ func (s State) noteOp(e events.Envelope) State {
 	if s.ops.len() >= MaxOps {
 		s.oldOps, s.ops = s.ops, tree[events.Seq]{edit: s.ops.edit}
 	}
-	s.ops = s.ops.with(string(e.Op), e.Seq)
+	s.ops = s.ops.with(strings.Clone(string(e.Op)), e.Seq) // it may be a part of all the event's headers
 	return s
 }
 

@@ -16,6 +16,8 @@ type DesiredPod struct {
 	UID      events.UID      `json:"uid"`
 	Assigned events.Seq      `json:"assigned"` // facts about the pod name this
 	Pod      corev1.Pod      `json:"pod"`      // metadata and spec
+	// Template names what a packed row leaves out of Pod; only on the wire, see FeedMessage.Pack.
+	Template events.Hash `json:"template,omitempty"`
 	// Stop asks the node to stop the pod, by Deadline at the latest; Why says
 	// on whose wish. Force means that nobody waits for the answer.
 	Stop     bool      `json:"stop,omitempty"`
@@ -72,6 +74,7 @@ type DesiredSet struct {
 	Position events.Position `json:"position"`
 	Epoch    events.Seq      `json:"epoch"`
 	Pods     []DesiredPod    `json:"pods"`
+	Bodies   Bodies          `json:"bodies,omitempty"` // what packed rows name
 	// Cluster-wide settings that a pod's resolv.conf and environment need.
 	DNS    string `json:"dns"`    // the cluster DNS service's address
 	Domain string `json:"domain"` // "cluster.local"
@@ -132,7 +135,8 @@ type FeedMessage struct {
 	Prev     events.Position `json:"prev"`
 	Epoch    events.Seq      `json:"epoch"`
 	Pods     []DesiredPod    `json:"pods,omitempty"`
-	Gone     []events.Ref    `json:"gone,omitempty"` // no longer desired: stop and forget
+	Bodies   Bodies          `json:"bodies,omitempty"` // what packed rows name
+	Gone     []events.Ref    `json:"gone,omitempty"`   // no longer desired: stop and forget
 	Services []NetService    `json:"services,omitempty"`
 	Nodes    []NetNode       `json:"nodes,omitempty"`
 	Dropped  []events.Key    `json:"dropped,omitempty"` // services and nodes that are gone

@@ -59,7 +59,10 @@ func (s *Server) desired(_ context.Context, r bus.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return projections.DesiredFor(s.Views.Durable(), req.Node), nil
+	v := s.Views.Durable()
+	set := projections.DesiredFor(v, req.Node)
+	set.Pack(v)
+	return set, nil
 }
 
 // network answers an agent with every service row.

@@ -40,9 +40,9 @@ func (m *machine) settle(place wire.JoinReply) error {
 // whole reads the whole set: what is not in it shall not be here.
 func (m *machine) whole(set projections.DesiredSet, now time.Time) {
 	listed := make(map[events.UID]bool, len(set.Pods))
-	for i := range set.Pods {
-		listed[set.Pods[i].UID] = true
-		m.want(&set.Pods[i], now)
+	for _, row := range set.Pods { // copies: a row kept must not keep all that came with it
+		listed[row.UID] = true
+		m.want(&row, now)
 	}
 	for _, uid := range m.uids() {
 		if !listed[uid] {
@@ -58,8 +58,8 @@ func (m *machine) take(msg projections.FeedMessage, now time.Time) {
 	if !m.reads.Take(msg) {
 		return
 	}
-	for i := range msg.Pods {
-		m.want(&msg.Pods[i], now)
+	for _, row := range msg.Pods {
+		m.want(&row, now)
 	}
 	for _, ref := range msg.Gone {
 		m.gone(ref.UID, now)

@@ -60,6 +60,7 @@ type Node struct {
 	beats  *projections.Beacon
 	wake   chan struct{}
 	tell   chan struct{}
+	shelf  projections.Shelf
 }
 
 // New makes a node; Run lets it live.
@@ -220,6 +221,10 @@ func (n *Node) fetch(ctx context.Context) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if err := n.shelf.Unpack(set.Pods, set.Bodies); err != nil {
+		n.o.Logger.Warn("desired set unread", "error", err)
+		return
+	}
 	n.m.whole(set, time.Now())
 }
 
@@ -234,6 +239,9 @@ func (n *Node) message(m bus.Message) {
 	var msg projections.FeedMessage
 	err := json.Unmarshal(m.Body, &msg)
 	n.mu.Lock()
+	if err == nil {
+		err = n.shelf.Unpack(msg.Pods, msg.Bodies)
+	}
 	if err != nil || len(n.unread) >= maxUnread {
 		n.o.Logger.Warn("feed message dropped", "error", err)
 		n.unread = []projections.FeedMessage{{Prev: ^events.Position(0)}} // a gap: the set is read again
@@ -245,8 +253,8 @@ func (n *Node) message(m bus.Message) {
 }
 
 func (n *Node) beacon(m bus.Message) {
-	var b projections.Beacon
-	if err := json.Unmarshal(m.Body, &b); err != nil {
+	b, err := projections.ReadBeacon(m.Body, n.o.Name)
+	if err != nil {
 		n.o.Logger.Warn("beacon unread", "error", err)
 		return
 	}

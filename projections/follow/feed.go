@@ -42,8 +42,11 @@ type Feed struct {
 
 	mu    sync.Mutex
 	queue []tick
+	spare []tick // room for as many again, empty
 	some  chan struct{}
 	lost  bool // the queue overflowed: some ticks are missing
+
+	changes []projections.Change // room for those of a flush
 
 	before projections.State              // the view before the queue's first tick
 	base   events.Position                // the least that every node feed is taken to stand at
@@ -100,8 +103,21 @@ func (f *Feed) take() ([]tick, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q, lost := f.queue, f.lost
-	f.queue, f.lost = nil, false
+	f.queue, f.spare, f.lost = f.spare, nil, false
 	return q, lost
+}
+
+// maxSpare is how much room is kept for the next ticks.
+const maxSpare = 4096
+
+// told gives back what take gave: a tick is a kilobyte, and its view keeps rows that are gone.
+func (f *Feed) told(ticks []tick) {
+	clear(ticks)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if cap(ticks) <= maxSpare {
+		f.spare = ticks[:0]
+	}
 }
 
 // flush tells what was folded since the last flush. Objects are told of change
@@ -111,6 +127,7 @@ func (f *Feed) flush() {
 	if len(ticks) == 0 {
 		return
 	}
+	defer f.told(ticks)
 	newest := ticks[len(ticks)-1].view
 	if lost || !f.Holds() {
 		f.restart(newest)
@@ -118,7 +135,13 @@ func (f *Feed) flush() {
 	}
 	// What was in the view that the feed began with is told by no feed.
 	ticks = slices.DeleteFunc(ticks, func(t tick) bool { return t.event.Seq <= f.before.Seq })
-	var all []projections.Change
+	all := f.changes[:0]
+	defer func() {
+		clear(all)
+		if f.changes = all[:0]; cap(all) > maxSpare {
+			f.changes = nil
+		}
+	}()
 	for _, t := range ticks {
 		all = append(all, t.changes...)
 	}
@@ -197,6 +220,7 @@ func (f *Feed) nodes(v projections.State, changes []projections.Change) {
 			continue
 		}
 		f.last[r.Node] = m.Position
+		m.Pack(v)
 		f.publish(string(events.NodeFeedSubject(r.Node)), nil, events.MustBody(m))
 	}
 }

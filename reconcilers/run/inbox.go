@@ -11,6 +11,7 @@ import (
 type inbox struct {
 	mu    *sync.Mutex
 	items []folded
+	spare []folded      // room for as many again, empty
 	some  chan struct{} // holds one token while items may be waiting
 	after events.Seq    // events up to here are in the view that the loop began with
 }
@@ -37,6 +38,20 @@ func (b *inbox) take() []folded {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := b.items
-	b.items = nil
+	b.items, b.spare = b.spare, nil
 	return out
+}
+
+// maxSpare is how much room is kept for the next.
+const maxSpare = 4096
+
+// read gives back what take gave, when nobody looks at it any more: an event is a kilobyte here, and its views keep rows
+// that are gone.
+func (b *inbox) read(items []folded) {
+	clear(items)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if cap(items) <= maxSpare {
+		b.spare = items[:0]
+	}
 }

@@ -133,7 +133,9 @@ func (l *Loop) start(ctx context.Context) error {
 
 // drain hands the folded events to the step.
 func (l *Loop) drain() error {
-	for _, f := range l.inbox.take() {
+	items := l.inbox.take()
+	defer l.inbox.read(items)
+	for _, f := range items {
 		if f.e.Seq <= l.inbox.after {
 			continue
 		}
