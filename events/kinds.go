@@ -61,8 +61,8 @@ var Kinds = []Kind{
 	{Policies, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicy{} }},
 	{PolicyBindings, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
 	{Definitions, apiextensionsv1.SchemeGroupVersion.Group, "v1", "CustomResourceDefinition", "customresourcedefinition", []string{"crd", "crds"}, false, false, func() Object { return &apiextensionsv1.CustomResourceDefinition{} }},
-	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, true, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
-	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, true, func() Object { return &discoveryv1.EndpointSlice{} }},
+	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, false, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
+	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, false, func() Object { return &discoveryv1.EndpointSlice{} }},
 }
 
 // NoteKinds are those that clients write beside the log, through the Kubernetes API
@@ -72,6 +72,10 @@ var NoteKinds = []Kind{
 	{Happenings, "", "v1", "Event", "event", []string{"ev"}, true, false, func() Object { return &corev1.Event{} }},
 	{Happenings1, eventsv1.GroupName, "v1", "Event", "event", []string{"ev"}, true, false, func() Object { return &eventsv1.Event{} }},
 }
+
+// FollowsServices tells whether objects of a resource follow from services and pods,
+// beside those that somebody wrote.
+func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
 
 // Plural is the resource without its group: "deployments".
 func (k Kind) Plural() string { p, _, _ := strings.Cut(string(k.Resource), "."); return p }

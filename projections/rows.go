@@ -225,40 +225,36 @@ func (s State) netRow(o *Object) NetService {
 			n.AffinitySeconds = int(*c.ClientIP.TimeoutSeconds)
 		}
 	}
-	backends := s.Backends(o)
+	backends, written := s.Backends(o), s.Written(o)
 	for _, p := range spec.Ports {
-		n.Ports = append(n.Ports, netPort(p, backends))
+		n.Ports = append(n.Ports, netPort(p, backends, written))
 	}
 	for _, b := range backends {
 		if b.Ready && n.ClusterIP == "" {
 			n.Hosts = append(n.Hosts, NetHost{IP: b.Pod.IP, Hostname: hostnameOf(b.Spec, o.Key.Name), Node: b.Pod.Node})
 		}
 	}
+	for _, w := range written {
+		if n.ClusterIP == "" {
+			n.Hosts = append(n.Hosts, w.hosts()...)
+		}
+	}
 	return n
 }
 
-func netPort(p corev1.ServicePort, backends []Backend) NetPort {
+func netPort(p corev1.ServicePort, backends []Backend, written []Written) NetPort {
 	out := NetPort{Name: p.Name, Protocol: string(protocol(p.Protocol)), Port: p.Port, NodePort: p.NodePort, Endpoints: []string{}}
 	for _, b := range backends {
 		if port, ok := b.targetPort(p); ok && b.Ready {
 			out.Endpoints = append(out.Endpoints, hostPort(b.Pod.IP, port))
 		}
 	}
+	for _, w := range written {
+		out.Endpoints = append(out.Endpoints, w.behind(p)...)
+	}
 	slices.Sort(out.Endpoints)
+	out.Endpoints = slices.Compact(out.Endpoints)
 	return out
 }
 
 func hostPort(ip string, port int32) string { return fmt.Sprintf("%s:%d", ip, port) }
-
-// Shown are the objects of a resource that a changed row shows: itself, or what
-// is derived from a service.
-func Shown(row events.Key, r events.Resource) []events.Key {
-	if row.Resource == r {
-		return []events.Key{row}
-	}
-	if kind, ok := events.KindOf(r); ok && kind.Derived && row.Resource == events.Services {
-		row.Resource = r
-		return []events.Key{row}
-	}
-	return nil
-}

@@ -20,18 +20,24 @@ import (
 )
 
 // Object is the whole typed object as people see it: metadata, spec and status
-// as of now. The caller owns it. Derived kinds are found by the key of the
-// service they come from. It is a function of (s, k, now) alone: times in a
-// status come from the log; now decides what only waited for time to pass.
+// as of now. The caller owns it. What follows from a service comes before what
+// somebody wrote under its name; a service's slices are found by its name too. It
+// is a function of (s, k, now) alone: times in a status come from the log; now
+// decides what only waited for time to pass.
 func (s State) Object(k events.Key, now time.Time) (events.Object, bool) {
-	if kind, ok := events.KindOf(k.Resource); ok && kind.Derived {
-		return s.derived(k)
+	follows := events.FollowsServices(k.Resource)
+	if follows {
+		if v, ok := s.derived(k); ok {
+			return v, true
+		}
 	}
-	o, ok := s.Get(k)
-	if !ok {
-		return nil, false
+	if o, ok := s.Get(k); ok {
+		return s.ObjectOf(o, now), true
 	}
-	return s.ObjectOf(o, now), true
+	if follows {
+		return s.firstSlice(k)
+	}
+	return nil, false
 }
 
 // ObjectOf is Object for a row of s.
@@ -84,19 +90,15 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 	return v
 }
 
-// Objects walks the objects of a resource, derived kinds too, in the order of
-// namespace and name; an empty namespace means all of them.
+// Objects walks the objects of a resource, those too that follow from services, in
+// the order of namespace and name; an empty namespace means all of them.
 func (s State) Objects(r events.Resource, namespace string, now time.Time) iter.Seq[events.Object] {
+	if events.FollowsServices(r) {
+		return slices.Values(s.behindServices(r, namespace, now))
+	}
 	return func(yield func(events.Object) bool) {
-		kind, _ := events.KindOf(r)
-		rows := r
-		if kind.Derived {
-			rows = events.Services
-		}
-		for o := range s.List(rows, namespace) {
-			k := o.Key
-			k.Resource = r
-			if v, ok := s.Object(k, now); ok && !yield(v) {
+		for o := range s.List(r, namespace) {
+			if !yield(s.ObjectOf(o, now)) {
 				return
 			}
 		}
@@ -104,10 +106,10 @@ func (s State) Objects(r events.Resource, namespace string, now time.Time) iter.
 }
 
 // PositionOf is the position of the row that an object is derived from: a
-// service's for its endpoints, its own for everything else; 0 when there is none.
+// service's for what follows from it, its own for everything else; 0 when there is none.
 func (s State) PositionOf(k events.Key) events.Position {
 	find := s.Get
-	if kind, ok := events.KindOf(k.Resource); ok && kind.Derived {
+	if s.Follows(k) {
 		find = s.serviceOf
 	}
 	if o, ok := find(k); ok {

@@ -3,7 +3,6 @@ package projections
 //lint:file-ignore SA1019 people still type "get endpoints"
 
 import (
-	"sort"
 	"strconv"
 	"strings"
 
@@ -130,46 +129,6 @@ func (s State) subsets(svc *Object) []subset {
 	return out
 }
 
-// derived is an Endpoints or EndpointSlice, a fold of a service and its pods.
-func (s State) derived(k events.Key) (events.Object, bool) {
-	svc, ok := s.serviceOf(k)
-	if !ok {
-		return nil, false
-	}
-	v := As[*corev1.Service](svc)
-	if svc.Key == GatewayKey {
-		return s.gateway(k, svc, v), true
-	}
-	if len(v.Spec.Selector) == 0 || v.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil, false // nothing is chosen for such a service
-	}
-	if k.Resource == events.Endpoints {
-		return s.endpointsOf(svc, v), true
-	}
-	return s.sliceOf(svc, v), true
-}
-
-// SliceName is the name of a service's EndpointSlice: its own and five
-// characters, as Kubernetes' generated ones have.
-func SliceName(svc *Object) string { return svc.Key.Name + "-" + events.ChildSuffix(svc.UID, 1) }
-
-// serviceOf is the service that a derived object comes from. A slice may be
-// asked for by its own name or by the service's.
-func (s State) serviceOf(k events.Key) (*Object, bool) {
-	k.Resource = events.Services
-	if o, ok := s.Get(k); ok {
-		return o, true
-	}
-	own := k.Name
-	i := strings.LastIndexByte(own, '-')
-	if i < 0 {
-		return nil, false
-	}
-	k.Name = own[:i]
-	o, ok := s.Get(k)
-	return o, ok && SliceName(o) == own
-}
-
 func derivedMeta(svc *Object, name string, kind events.Kind, labels map[string]string) metav1.ObjectMeta {
 	l := map[string]string{}
 	for k, v := range labels {
@@ -220,36 +179,6 @@ func hostnameOf(spec *corev1.PodSpec, service string) string {
 		return spec.Hostname
 	}
 	return ""
-}
-
-// sliceOf is the service's one slice. Kubernetes would cut after 100 endpoints
-// and per set of target ports; readers of slices take the union, so that one
-// slice with the ports of the first set says as much when pods agree on them.
-func (s State) sliceOf(svc *Object, v *corev1.Service) *discoveryv1.EndpointSlice {
-	kind, _ := events.KindOf(events.EndpointSlices)
-	labels := map[string]string{discoveryv1.LabelServiceName: svc.Key.Name, discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io"}
-	for k, l := range v.Labels {
-		labels[k] = l
-	}
-	out := &discoveryv1.EndpointSlice{ObjectMeta: derivedMeta(svc, SliceName(svc), kind, labels), AddressType: discoveryv1.AddressTypeIPv4}
-	out.SetGroupVersionKind(kind.GVK())
-	out.GenerateName = svc.Key.Name + "-"
-	yes := true
-	out.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: svc.Key.Name, UID: types.UID(svc.UID),
-		Controller: &yes, BlockOwnerDeletion: &yes}}
-	out.Endpoints = []discoveryv1.Endpoint{}
-	for _, g := range s.subsets(svc) {
-		for _, b := range g.backends {
-			out.Endpoints = append(out.Endpoints, endpointOf(b, v.Name))
-		}
-		if out.Ports == nil {
-			for _, t := range g.targets {
-				out.Ports = append(out.Ports, discoveryv1.EndpointPort{Name: &t.name, Port: &t.port, Protocol: &t.protocol})
-			}
-		}
-	}
-	sort.SliceStable(out.Endpoints, func(i, j int) bool { return out.Endpoints[i].TargetRef.Name < out.Endpoints[j].TargetRef.Name })
-	return out
 }
 
 func endpointOf(b Backend, service string) discoveryv1.Endpoint {

@@ -25,10 +25,10 @@ func (s State) gateways() (nodes, addresses []string) {
 }
 
 // gateway is the Endpoints or EndpointSlice of the API's service.
-func (s State) gateway(k events.Key, svc *Object, v *corev1.Service) events.Object {
+func (s State) gateway(r events.Resource, svc *Object, v *corev1.Service) events.Object {
 	nodes, addresses := s.gateways()
 	name, port, protocol := "https", int32(APIPort), corev1.ProtocolTCP
-	if k.Resource == events.Endpoints {
+	if r == events.Endpoints {
 		out := s.endpointsOf(svc, v)
 		var e corev1.EndpointSubset
 		for i, a := range addresses {
@@ -40,7 +40,7 @@ func (s State) gateway(k events.Key, svc *Object, v *corev1.Service) events.Obje
 		}
 		return out
 	}
-	out := s.sliceOf(svc, v)
+	out := serviceSlice(svc, v, subset{}, 0)
 	yes := true
 	for i, a := range addresses {
 		out.Endpoints = append(out.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}, NodeName: &nodes[i], Conditions: discoveryv1.EndpointConditions{Ready: &yes}})

@@ -24,8 +24,11 @@ func (f *folding) follow(c Change) {
 	case before != after || c.shows():
 		f.carry(c.After, after.minus(before), 0)
 	}
-	if c.Key.Resource == events.Pods {
+	switch c.Key.Resource {
+	case events.Pods:
 		f.endpoints(c)
+	case events.Endpoints, events.EndpointSlices:
+		f.written(c)
 	}
 	f.budgets(c)
 	f.rations(c)

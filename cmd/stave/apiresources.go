@@ -51,10 +51,7 @@ func (c *apiResourcesCmd) Run(s *session) error {
 			fmt.Fprintln(s.out, k.Resource)
 			continue
 		}
-		verbs := "create,delete,get,list,patch,update,watch"
-		if k.Derived {
-			verbs = "get,list,watch"
-		}
+		const verbs = "create,delete,get,list,patch,update,watch"
 		category := ""
 		if slices.Contains(allKinds, k.Resource) {
 			category = "all"

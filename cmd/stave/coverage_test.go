@@ -85,8 +85,8 @@ func kindTable() string {
 	b.WriteString("\n| kind | types on the command line | |\n|---|---|---|\n")
 	for _, k := range events.Kinds {
 		note := ""
-		if k.Derived {
-			note = "follows from services and pods; nobody writes it"
+		if events.FollowsServices(k.Resource) {
+			note = "follows from a service that has a selector; people write it for others"
 		}
 		fmt.Fprintf(&b, "| %s `%s` | %s | %s |\n", k.Name, k.APIVersion(), strings.Join(append([]string{k.Plural(), k.Singular}, k.Short...), ", "), note)
 	}

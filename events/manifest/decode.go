@@ -160,7 +160,7 @@ func (d *decoder) header(n *node) (events.Kind, bool) {
 	version, kind := n.str("apiVersion"), n.str("kind")
 	if version != "" && kind != "" {
 		if k, ok := d.kinds.For(version, kind); ok {
-			return k, d.writable(n, k)
+			return k, true
 		}
 		d.unknownKind(n, version, kind)
 		return events.Kind{}, false
@@ -188,15 +188,6 @@ func (d *decoder) missingHeader(field, kind string) string {
 	return "add kind: with one of " + strings.Join(d.kindNames(), ", ")
 }
 
-func (d *decoder) writable(n *node, k events.Kind) bool {
-	if !k.Derived {
-		return true
-	}
-	e, _ := n.find("kind")
-	d.add(e.value.at, "kind", "write a Service with a selector", "%s are made from services and pods, nobody writes them", k.Plural())
-	return false
-}
-
 func (d *decoder) unknownKind(n *node, version, kind string) {
 	defer func() { d.all[len(d.all)-1].Kind = true }()
 	for _, k := range d.kinds.All() {
@@ -221,9 +212,7 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 func (d *decoder) kindNames() []string {
 	var out []string
 	for _, k := range d.kinds.All() {
-		if !k.Derived {
-			out = append(out, k.Name)
-		}
+		out = append(out, k.Name)
 	}
 	return out
 }

@@ -146,8 +146,6 @@ func TestProblems(t *testing.T) {
 			[]string{"f:2:7: kind: Kubernetes' CronJob of batch/v1 is not there yet (there are " + strings.Join((&decoder{}).kindNames(), ", ") + ")"}},
 		{"a kind of somebody else", "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: a}\n",
 			[]string{`f:2:7: kind: no kind "Certificate" in version "cert-manager.io/v1" here (there are ` + strings.Join((&decoder{}).kindNames(), ", ") + ")"}},
-		{"a derived kind", "apiVersion: v1\nkind: Endpoints\nmetadata: {name: a}\n",
-			[]string{"f:2:7: kind: endpoints are made from services and pods, nobody writes them (write a Service with a selector)"}},
 		{"a tab", "apiVersion: v1\nkind: Pod\nmetadata:\n\tname: p\n", []string{"f:4:1: a tab in the indentation (indent with spaces)"}},
 		{"bad indentation", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n   labels: {}\n",
 			[]string{"f:4:9: not YAML: mapping value is not allowed in this context (look at the indentation and the colons of this line and the one above)"}},

@@ -4,6 +4,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -24,6 +25,13 @@ func Default(o events.Object) {
 		pointTo(&o.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks) // Kubernetes leaves templates without
 	case *corev1.Service:
 		defaultService(o)
+	case *corev1.Endpoints: //nolint:staticcheck // people still write them
+		defaultEndpoints(o)
+	case *discoveryv1.EndpointSlice:
+		for i := range o.Ports {
+			pointTo(&o.Ports[i].Name, "")
+			pointTo(&o.Ports[i].Protocol, corev1.ProtocolTCP)
+		}
 	case *rbacv1.ClusterRole:
 		if o.AggregationRule != nil {
 			o.Rules = nil // they are those of other roles, and nobody writes them

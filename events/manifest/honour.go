@@ -147,6 +147,13 @@ var honoured = map[events.Resource]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),
 	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
+	events.Endpoints: object(map[string]verdict{"subsets": {fields: map[string]verdict{"addresses": {}, "notReadyAddresses": {},
+		"ports": {fields: map[string]verdict{"name": {}, "port": {}, "protocol": {warn: "SCTP is not carried yet", unless: "TCP UDP"}, "appProtocol": {}}}}}}),
+	events.EndpointSlices: object(map[string]verdict{
+		"addressType": {warn: "services are of IPv4: it is kept, and no connection goes there", unless: "IPv4"},
+		"ports":       {fields: map[string]verdict{"name": {}, "port": {}, "protocol": {warn: "SCTP is not carried yet", unless: "TCP UDP"}, "appProtocol": {}}},
+		"endpoints": {fields: map[string]verdict{"addresses": {}, "conditions": {}, "hostname": {}, "targetRef": {}, "nodeName": {}, "zone": {}, "deprecatedTopology": {},
+			"hints": {warn: "connections go to all endpoints, wherever they are"}}}}),
 	events.Definitions: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"group": {}, "names": {}, "scope": {}, "versions": {}, "preserveUnknownFields": {},
 		"conversion": {fields: map[string]verdict{

@@ -98,9 +98,6 @@ func TestUnhonoured(t *testing.T) {
 // about what is honoured.
 func TestHonouredNamesExist(t *testing.T) {
 	for _, k := range events.Kinds {
-		if k.Derived {
-			continue
-		}
 		v, ok := honoured[k.Resource]
 		if !ok {
 			t.Errorf("%s has no table", k.Name)

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -46,6 +47,10 @@ func updateSpec(old, next events.Object) field.ErrorList {
 	case *corev1.ResourceQuota:
 		if n, ok := next.(*corev1.ResourceQuota); ok {
 			return updateQuota(&old.Spec, &n.Spec)
+		}
+	case *discoveryv1.EndpointSlice:
+		if n, ok := next.(*discoveryv1.EndpointSlice); ok {
+			return unchanged(nil, field.NewPath("addressType"), old.AddressType, n.AddressType)
 		}
 	case *corev1.Pod:
 		if n, ok := next.(*corev1.Pod); ok {

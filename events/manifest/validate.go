@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,10 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Service:
 		errs = append(errs, validateService(o)...)
+	case *corev1.Endpoints: //nolint:staticcheck // people still write them
+		errs = append(errs, validateEndpoints(o.Subsets, field.NewPath("subsets"))...)
+	case *discoveryv1.EndpointSlice:
+		errs = append(errs, validateSlice(o)...)
 	case *appsv1.Deployment:
 		errs = append(errs, validateDeployment(o)...)
 	case *appsv1.ReplicaSet:

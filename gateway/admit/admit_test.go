@@ -194,8 +194,7 @@ func TestInvalidHasACauseAField(t *testing.T) {
 func TestTheDoorBelievesNobody(t *testing.T) {
 	w := newTown(t)
 	for _, raw := range []string{"", "{", "[]", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"x":1}}`, `{"apiVersion":"v1","kind":"Lease","metadata":{"name":"p"}}`,
-		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"p"},"data":{"k":"cGxhaW4="}}`, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"p"},"stringData":{"k":"plain"}}`,
-		`{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"p"}}`} {
+		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"p"},"data":{"k":"cGxhaW4="}}`, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"p"},"stringData":{"k":"plain"}}`} {
 		r := w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Create}, Item: wire.Item{Object: []byte(raw)}})
 		if r.Error == nil || r.Error.Reason != metav1.StatusReasonBadRequest {
 			t.Errorf("%s: %+v", raw, r)

@@ -73,10 +73,12 @@ func keyOf(v projections.State, item wire.Item) (events.Key, *refusal) {
 		return item.Key, badRequest("the server doesn't have a resource type %q", item.Key.Resource)
 	case item.Key.Name == "":
 		return item.Key, badRequest("resource name may not be empty")
-	case kind.Derived:
-		return item.Key, forbidden(item.Key, "it follows from services and pods; nobody writes it")
 	}
-	return place(kind, item.Key.Namespace, item.Key.Name), nil
+	k := place(kind, item.Key.Namespace, item.Key.Name)
+	if _, written := v.Get(k); !written && v.Follows(k) {
+		return k, forbidden(k, ErrFollows.Error())
+	}
+	return k, nil
 }
 
 // removal is an object's end, or the wish for it when something has to happen

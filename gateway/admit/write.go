@@ -38,7 +38,8 @@ func write(v projections.State, r Request) (Outcome, *refusal) {
 	}
 	old, there := v.Get(w.key)
 	var out Outcome
-	switch {
+	switch err = w.follows(); {
+	case err != nil:
 	case r.Operation == wire.Create && there:
 		err = exists(w.key, old.Deletion != nil)
 	case r.Operation == wire.Replace && !there:

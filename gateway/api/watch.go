@@ -47,7 +47,7 @@ func (s *Server) watching(ctx context.Context, r bus.Request, stream bus.Stream)
 	if err != nil {
 		return err
 	}
-	w := &watcher{match: m, stream: stream, now: s.Now}
+	w := &watcher{match: m, stream: stream, now: s.Now, view: v}
 	if req.Each {
 		err = s.again(ctx, w, v, req.From.Seq())
 	} else {
@@ -97,6 +97,7 @@ type watcher struct {
 	match
 	stream bus.Stream
 	now    func() time.Time
+	view   projections.State // before what is told next
 }
 
 // again sends every change after an event up to a snapshot, each as it was when
@@ -154,11 +155,11 @@ func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State,
 }
 
 func (w *watcher) change(ctx context.Context, t tick, c projections.Change, k events.Key) error {
-	if c.After == nil {
-		return w.gone(ctx, k, c.Position)
-	}
 	o, ok := t.view.Object(k, w.now())
-	if !ok {
+	switch {
+	case c.After == nil && !ok, !ok && k != c.Key:
+		return w.gone(ctx, k, c.Position)
+	case !ok:
 		return nil
 	}
 	how := "MODIFIED"

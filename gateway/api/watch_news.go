@@ -13,10 +13,12 @@ import (
 // gatherFor is for how long what follows a change is gathered before it is told too. The first is told at once.
 const gatherFor = 10 * time.Millisecond
 
-// news is a changed row with the event that changed it.
+// news is a changed row with the event that changed it, and the objects that it
+// shows or showed before.
 type news struct {
 	projections.Change
 	tick tick
+	keys []events.Key
 }
 
 var errBehind = errors.New("the watch fell behind; go on from the last position")
@@ -53,20 +55,35 @@ func (w *watcher) follow(ctx context.Context, ticks <-chan tick, after events.Se
 // gather adds an event's changes to what is to be told. The order stays that of the positions: whoever is cut off in
 // between goes on from the last that it has.
 func (w *watcher) gather(some []news, t tick) []news {
+	before := w.view
+	w.view = t.view
 	for _, c := range t.changes {
-		if len(projections.Shown(c.Key, w.kind.Resource)) == 0 {
+		keys := t.view.Shown(c.Key, w.kind.Resource)
+		if c.Key.Resource != w.kind.Resource {
+			keys = union(keys, before.Shown(c.Key, w.kind.Resource))
+		}
+		if len(keys) == 0 {
 			continue
 		}
 		if derived(c) {
 			same := func(n news) bool { return n.After == c.Before && derived(n.Change) }
 			if i := slices.IndexFunc(some, same); i >= 0 {
-				c.Before = some[i].Before
+				c.Before, keys = some[i].Before, union(keys, some[i].keys)
 				some = slices.Delete(some, i, i+1)
 			}
 		}
-		some = append(some, news{c, t})
+		some = append(some, news{c, t, keys})
 	}
 	return some
+}
+
+func union(a, b []events.Key) []events.Key {
+	for _, k := range b {
+		if !slices.Contains(a, k) {
+			a = append(a, k)
+		}
+	}
+	return a
 }
 
 // derived tells whether a row changed only because something else did. What happens to a pod is its own.
@@ -77,7 +94,7 @@ func derived(c projections.Change) bool {
 // send tells of changes.
 func (w *watcher) send(ctx context.Context, some []news) error {
 	for _, n := range some {
-		for _, k := range projections.Shown(n.Key, w.kind.Resource) {
+		for _, k := range n.keys {
 			if err := w.change(ctx, n.tick, n.Change, k); err != nil {
 				return err
 			}

@@ -172,9 +172,9 @@ func (s selection) has(o events.Object) bool {
 // all walks the wanted objects of a state.
 func (o *objects) all(v projections.State, want selection, now time.Time) func(yield func(events.Object) bool) {
 	return func(yield func(events.Object) bool) {
-		if want.name != "" && !o.kind.Derived && (want.namespace != "" || !o.kind.Namespaced) {
+		if want.name != "" && (want.namespace != "" || !o.kind.Namespaced) {
 			found, ok := v.Object(events.Key{Resource: o.kind.Resource, Namespace: want.namespace, Name: want.name}, now)
-			if ok && want.has(found) {
+			if ok && want.has(found) && found.GetName() == want.name {
 				yield(found)
 			}
 			return

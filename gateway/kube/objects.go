@@ -113,7 +113,7 @@ func (s *Server) shown(v projections.State, k events.Key, now time.Time) (events
 	if !ok {
 		return nil, false
 	}
-	if kind, ok := events.KindOf(k.Resource); ok && kind.Derived && found.GetName() != k.Name {
+	if found.GetName() != k.Name {
 		return nil, false // a slice is asked for by its own name here
 	}
 	return s.dressed(v, found, k), true
@@ -134,7 +134,7 @@ func (o *objects) dressed(v projections.State, found events.Object, k events.Key
 // from the object, and opens Secrets.
 func (s *Server) dressed(v projections.State, o events.Object, k events.Key) events.Object {
 	row, ok := v.Get(k)
-	if !ok {
+	if !ok || row.UID != events.UID(o.GetUID()) { // it follows from a service
 		return s.Vault.Show(o)
 	}
 	if len(row.Managed) > 0 {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
@@ -32,6 +33,9 @@ func (o *objects) Delete(ctx context.Context, name string, validate rest.Validat
 	if opts == nil {
 		opts = &metav1.DeleteOptions{}
 	}
+	if row, ok := o.Views.Durable().Get(k); events.FollowsServices(k.Resource) && (!ok || row.UID != events.UID(old.GetUID())) {
+		return o.remade(ctx, old, opts)
+	}
 	out, err := o.submit(ctx, change{key: k, dryRun: len(opts.DryRun) > 0, Request: deletion(k, opts)})
 	if err != nil {
 		return nil, false, asConflict(err, o, name)
@@ -42,6 +46,16 @@ func (o *objects) Delete(ctx context.Context, name string, validate rest.Validat
 	gone := gvrOf(o.kind)
 	return &metav1.Status{Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{Name: name, Group: gone.Group, Kind: gone.Resource, UID: old.GetUID()}}, true, nil
+}
+
+// remade answers who deletes what follows from a service: Kubernetes' controllers make
+// it again at once, and here it was never away.
+func (o *objects) remade(ctx context.Context, old events.Object, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	if p := opts.Preconditions; p != nil && (p.UID != nil && *p.UID != old.GetUID() || p.ResourceVersion != nil && *p.ResourceVersion != old.GetResourceVersion()) {
+		return nil, false, apierrors.NewConflict(o.resource(), old.GetName(), words("Precondition failed"))
+	}
+	warning.AddWarning(ctx, "", "it follows from a service and its pods: it is there again")
+	return old, false, nil
 }
 
 // asConflict is for changes that are not made again.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -196,7 +197,7 @@ func (w *watching) tell(ctx context.Context, t tick) bool {
 		if c.Position <= w.at || c.After != nil && c.After.Position > c.Position {
 			continue // told before, or the row changes once more in this event
 		}
-		for _, k := range projections.Shown(c.Key, w.kind.Resource) {
+		for _, k := range w.shownBy(t, c.Key) {
 			if w.want.namespace != "" && k.Namespace != w.want.namespace {
 				continue
 			}
@@ -207,6 +208,20 @@ func (w *watching) tell(ctx context.Context, t tick) bool {
 	}
 	w.at = events.At(t.seq, events.MaxRows-1)
 	return true
+}
+
+// shownBy are the objects that a row shows after an event, or showed before it.
+func (w *watching) shownBy(t tick, row events.Key) []events.Key {
+	out := t.after.Shown(row, w.kind.Resource)
+	if row.Resource == w.kind.Resource || !events.FollowsServices(w.kind.Resource) {
+		return out
+	}
+	for _, k := range t.before.Shown(row, w.kind.Resource) {
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // translate tells a change as it looks through the selectors: what begins to
@@ -229,7 +244,7 @@ func (w *watching) translate(ctx context.Context, t tick, k events.Key, p events
 
 // wanted tells whether a state has an object that the watch looks at.
 func (w *watching) wanted(v projections.State, k events.Key, now time.Time) bool {
-	if w.want.everything && !w.kind.Derived {
+	if w.want.everything && !events.FollowsServices(w.kind.Resource) {
 		_, ok := v.Get(k) // without looking at it: the namespace is right
 		return ok
 	}

@@ -184,7 +184,10 @@ func (o *objects) updated(ctx context.Context, old events.Object, info rest.Upda
 // from is still as it was in view.
 func (o *objects) replace(ctx context.Context, view projections.State, k events.Key, old, next events.Object, dryRun bool) (runtime.Object, bool, error) {
 	row, ok := view.Get(k)
-	if !ok {
+	switch {
+	case view.Follows(k):
+		return nil, false, apierrors.NewForbidden(o.resource(), k.Name, admit.ErrFollows)
+	case !ok:
 		return nil, false, apierrors.NewNotFound(o.resource(), k.Name)
 	}
 	sent, ok := next.DeepCopyObject().(events.Object)

@@ -269,9 +269,8 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 // endpoints tells people who tap of what is derived from a service; once a
 // flush, because it is as large as the service.
 func (f *Feed) endpoints(v projections.State, k events.Key, m moved) {
-	_, here := v.Get(k)
 	k.Resource = events.Endpoints
-	if !here {
+	if !v.Follows(k) {
 		delete(f.shown, k)
 		return
 	}

@@ -120,6 +120,18 @@ func replicas(o *projections.Object) int {
 	return int(*n)
 }
 
+// written tells of a service whose endpoints nobody chooses.
+func (q Question) written(o *projections.Object) string {
+	n := 0
+	for _, w := range q.State.Written(o) {
+		n += w.Ready()
+	}
+	if n == 0 {
+		return "has no selector, and nobody has written ready endpoints for it: nothing is behind it"
+	}
+	return fmt.Sprintf("has no selector: connections go to the %d endpoints that were written for it", n)
+}
+
 func (q Question) service(a *Answer, o *projections.Object) {
 	spec := &projections.As[*corev1.Service](o).Spec
 	ready, all := 0, 0
@@ -140,7 +152,7 @@ func (q Question) service(a *Answer, o *projections.Object) {
 	case spec.Type == corev1.ServiceTypeExternalName:
 		a.Verdict = "stands for " + spec.ExternalName
 	case len(spec.Selector) == 0:
-		a.Verdict = "has no selector: nothing is behind it"
+		a.Verdict = q.written(o)
 	case matching == 0:
 		a.Verdict = "has no pods behind it: none has the labels " + labelText(spec.Selector)
 		a.Fix = "stave get pods" + q.dashN() + " --show-labels, and compare"

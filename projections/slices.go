@@ -1,0 +1,206 @@
+package projections
+
+//lint:file-ignore SA1019 people still type "get endpoints"
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/stave-run/stave/events"
+)
+
+// Endpoints and EndpointSlices are rows when somebody writes them, and follow from
+// services with a selector and their pods otherwise: those are a fold, and no event.
+
+// Follows tells whether an Endpoints or EndpointSlice under this key, by its own
+// name, follows from a service.
+func (s State) Follows(k events.Key) bool {
+	if !events.FollowsServices(k.Resource) {
+		return false
+	}
+	_, ok := s.derived(k)
+	return ok
+}
+
+// derived is what follows from a service under a key.
+func (s State) derived(k events.Key) (events.Object, bool) {
+	svc, ok := s.serviceOf(k)
+	if !ok {
+		return nil, false
+	}
+	if k.Resource == events.Endpoints {
+		return s.derivedEndpoints(svc)
+	}
+	for _, v := range s.slicesOf(svc) {
+		if v.Name == k.Name {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+// derivedEndpoints are a service's, when it has a selector or is the API's.
+func (s State) derivedEndpoints(svc *Object) (events.Object, bool) {
+	v := As[*corev1.Service](svc)
+	switch {
+	case svc.Key == GatewayKey:
+		return s.gateway(events.Endpoints, svc, v), true
+	case !chooses(v):
+		return nil, false
+	}
+	return s.endpointsOf(svc, v), true
+}
+
+// chooses tells whether a service's endpoints are chosen for it.
+func chooses(v *corev1.Service) bool {
+	return len(v.Spec.Selector) > 0 && v.Spec.Type != corev1.ServiceTypeExternalName
+}
+
+// serviceOf is the service that an Endpoints or EndpointSlice of this name comes
+// from, if it comes from one.
+func (s State) serviceOf(k events.Key) (*Object, bool) {
+	if k.Resource == events.EndpointSlices {
+		i := strings.LastIndexByte(k.Name, '-')
+		if i < 0 {
+			return nil, false
+		}
+		k.Name = k.Name[:i]
+	}
+	k.Resource = events.Services
+	return s.Get(k)
+}
+
+// firstSlice finds a service's first slice by the service's name.
+func (s State) firstSlice(k events.Key) (events.Object, bool) {
+	if k.Resource != events.EndpointSlices {
+		return nil, false
+	}
+	k.Resource = events.Services
+	svc, ok := s.Get(k)
+	if !ok {
+		return nil, false
+	}
+	all := s.slicesOf(svc)
+	if len(all) == 0 {
+		return nil, false
+	}
+	return all[0], true
+}
+
+// behindServices are all objects of one of the two kinds, written and following, in
+// the order of namespace and name.
+func (s State) behindServices(r events.Resource, namespace string, now time.Time) []events.Object {
+	var out []events.Object
+	taken := map[events.Key]bool{}
+	for svc := range s.List(events.Services, namespace) {
+		for _, k := range s.Shown(svc.Key, r) {
+			if v, ok := s.derived(k); ok {
+				taken[k] = true
+				out = append(out, v)
+			}
+		}
+	}
+	for o := range s.List(r, namespace) {
+		if !taken[o.Key] {
+			out = append(out, s.ObjectOf(o, now))
+		}
+	}
+	slices.SortFunc(out, func(a, b events.Object) int {
+		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
+	})
+	return out
+}
+
+// Shown are the objects of a resource that a row shows: itself, or what follows from
+// a service.
+func (s State) Shown(row events.Key, r events.Resource) []events.Key {
+	if row.Resource == r {
+		return []events.Key{row}
+	}
+	if !events.FollowsServices(r) || row.Resource != events.Services {
+		return nil
+	}
+	svc, ok := s.Get(row)
+	if !ok {
+		return nil
+	}
+	if row.Resource = r; r == events.Endpoints {
+		if svc.Key == GatewayKey || chooses(As[*corev1.Service](svc)) {
+			return []events.Key{row}
+		}
+		return nil
+	}
+	var out []events.Key
+	for _, v := range s.slicesOf(svc) {
+		out = append(out, events.Key{Resource: r, Namespace: row.Namespace, Name: v.Name})
+	}
+	return out
+}
+
+// slicesOf are the slices that follow from a service: one for each set of target
+// ports that its pods have, or those that tell of its Endpoints when it has no selector.
+// Kubernetes would cut them after a hundred endpoints.
+func (s State) slicesOf(svc *Object) []*discoveryv1.EndpointSlice {
+	v := As[*corev1.Service](svc)
+	switch {
+	case svc.Key == GatewayKey:
+		slice, _ := s.gateway(events.EndpointSlices, svc, v).(*discoveryv1.EndpointSlice)
+		return []*discoveryv1.EndpointSlice{slice}
+	case v.Spec.Type == corev1.ServiceTypeExternalName:
+		return nil
+	case len(v.Spec.Selector) == 0:
+		return s.mirrored(svc)
+	}
+	sets := s.subsets(svc)
+	if len(sets) == 0 {
+		sets = []subset{{}}
+	}
+	var out []*discoveryv1.EndpointSlice
+	for i, g := range sets {
+		out = append(out, serviceSlice(svc, v, g, i))
+	}
+	return out
+}
+
+// serviceSlice is one slice of a service.
+func serviceSlice(svc *Object, v *corev1.Service, g subset, i int) *discoveryv1.EndpointSlice {
+	out := newSlice(svc, svc, "v1", "Service", i)
+	for k, l := range v.Labels {
+		out.Labels[k] = l
+	}
+	out.Labels[discoveryv1.LabelManagedBy] = "endpointslice-controller.k8s.io"
+	for _, b := range g.backends {
+		out.Endpoints = append(out.Endpoints, endpointOf(b, v.Name))
+	}
+	for _, t := range g.targets {
+		out.Ports = append(out.Ports, discoveryv1.EndpointPort{Name: &t.name, Port: &t.port, Protocol: &t.protocol})
+	}
+	slices.SortStableFunc(out.Endpoints, func(a, b discoveryv1.Endpoint) int { return cmp.Compare(a.TargetRef.Name, b.TargetRef.Name) })
+	return out
+}
+
+// newSlice is an empty slice for a service that a service or its Endpoints own. Its
+// name is its owner's and five characters, as Kubernetes' generated ones have.
+func newSlice(svc, owner *Object, version, name string, i int) *discoveryv1.EndpointSlice {
+	kind, _ := events.KindOf(events.EndpointSlices)
+	life := string(owner.UID) + " " + kind.Name
+	if i > 0 {
+		life += " " + strconv.Itoa(i)
+	}
+	out := &discoveryv1.EndpointSlice{AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{}}
+	out.SetGroupVersionKind(kind.GVK())
+	yes := true
+	out.ObjectMeta = metav1.ObjectMeta{Name: owner.Key.Name + "-" + events.ChildSuffix(owner.UID, uint64(i)+1), GenerateName: owner.Key.Name + "-", Namespace: svc.Key.Namespace,
+		Labels: map[string]string{discoveryv1.LabelServiceName: svc.Key.Name}, ResourceVersion: svc.Position.String(),
+		UID: types.UID(events.NewUID(events.OpID(life))), CreationTimestamp: stamp(owner.Created.Time),
+		OwnerReferences: []metav1.OwnerReference{{APIVersion: version, Kind: name, Name: owner.Key.Name, UID: types.UID(owner.UID), Controller: &yes, BlockOwnerDeletion: &yes}}}
+	return out
+}
