@@ -72,6 +72,9 @@ const (
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 
+	MutatingPolicies       Resource = "mutatingadmissionpolicies.admissionregistration.k8s.io"
+	MutatingPolicyBindings Resource = "mutatingadmissionpolicybindings.admissionregistration.k8s.io"
+
 	// What clients write beside the log; these have no row in Kinds.
 
 	Leases      Resource = "leases.coordination.k8s.io"

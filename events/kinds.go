@@ -60,6 +60,8 @@ var Kinds = []Kind{
 	{ValidatingWebhooks, admissionv1.GroupName, "v1", "ValidatingWebhookConfiguration", "validatingwebhookconfiguration", nil, false, false, func() Object { return &admissionv1.ValidatingWebhookConfiguration{} }},
 	{Policies, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicy{} }},
 	{PolicyBindings, admissionv1.GroupName, "v1", "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.ValidatingAdmissionPolicyBinding{} }},
+	{MutatingPolicies, admissionv1.GroupName, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.MutatingAdmissionPolicy{} }},
+	{MutatingPolicyBindings, admissionv1.GroupName, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.MutatingAdmissionPolicyBinding{} }},
 	{Definitions, apiextensionsv1.SchemeGroupVersion.Group, "v1", "CustomResourceDefinition", "customresourcedefinition", []string{"crd", "crds"}, false, false, func() Object { return &apiextensionsv1.CustomResourceDefinition{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, false, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, false, func() Object { return &discoveryv1.EndpointSlice{} }},

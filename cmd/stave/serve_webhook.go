@@ -23,7 +23,7 @@ func (c *cluster) openChain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.onClose(func() error { cancel(); return nil })
 	var err error
-	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies,
+	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies, Schemas: &c.rules,
 		Dial: func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
 			return c.dialPod(ctx, pod, port)
 		}})

@@ -49,6 +49,11 @@ func Default(o events.Object) {
 		defaultMatch(o.Spec.MatchConstraints)
 	case *admissionv1.ValidatingAdmissionPolicyBinding:
 		defaultMatch(o.Spec.MatchResources)
+	case *admissionv1.MutatingAdmissionPolicy:
+		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
+		defaultMatch(o.Spec.MatchConstraints)
+	case *admissionv1.MutatingAdmissionPolicyBinding:
+		defaultMatch(o.Spec.MatchResources)
 	case *apiextensionsv1.CustomResourceDefinition:
 		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
 	case *corev1.LimitRange:

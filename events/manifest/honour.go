@@ -132,6 +132,9 @@ var honoured = map[events.Resource]verdict{
 		"auditAnnotations": {warn: "there is no audit log: they are evaluated and go nowhere"}}}}),
 	events.PolicyBindings: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"policyName": {}, "paramRef": {}, "matchResources": {}, "validationActions": {}}}}),
+	events.MutatingPolicies: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"paramKind": {}, "matchConstraints": {}, "mutations": {}, "failurePolicy": {}, "matchConditions": {}, "variables": {}, "reinvocationPolicy": {}}}}),
+	events.MutatingPolicyBindings: object(map[string]verdict{"spec": {fields: map[string]verdict{"policyName": {}, "paramRef": {}, "matchResources": {}}}}),
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),

@@ -42,6 +42,10 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validatePolicy(&o.Spec, field.NewPath("spec"))...)
 	case *admissionv1.ValidatingAdmissionPolicyBinding:
 		errs = append(errs, validatePolicyBinding(&o.Spec, field.NewPath("spec"))...)
+	case *admissionv1.MutatingAdmissionPolicy:
+		errs = append(errs, validateMutatingPolicy(&o.Spec, field.NewPath("spec"))...)
+	case *admissionv1.MutatingAdmissionPolicyBinding:
+		errs = append(errs, validateMutatingBinding(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Pod:
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Service:

@@ -27,22 +27,7 @@ func defaultMatch(m *admissionv1.MatchResources) {
 
 func validatePolicy(s *admissionv1.ValidatingAdmissionPolicySpec, at *field.Path) field.ErrorList {
 	errs := oneOfPointed(nil, at.Child("failurePolicy"), s.FailurePolicy, admissionv1.Fail, admissionv1.Ignore)
-	if k := s.ParamKind; k != nil {
-		if k.APIVersion == "" {
-			errs = append(errs, field.Required(at.Child("paramKind", "apiVersion"), ""))
-		}
-		if k.Kind == "" {
-			errs = append(errs, field.Required(at.Child("paramKind", "kind"), ""))
-		}
-	}
-	if m := s.MatchConstraints; m == nil {
-		errs = append(errs, field.Required(at.Child("matchConstraints"), ""))
-	} else {
-		errs = append(errs, validateMatch(m, at.Child("matchConstraints"))...)
-		if len(m.ResourceRules) == 0 {
-			errs = append(errs, field.Required(at.Child("matchConstraints", "resourceRules"), ""))
-		}
-	}
+	errs = append(errs, validateMatter(s.ParamKind, s.MatchConstraints, at)...)
 	if len(s.Validations)+len(s.AuditAnnotations) == 0 {
 		errs = append(errs, field.Required(at.Child("validations"), "validations or auditAnnotations must contain at least one item"))
 	}
@@ -51,6 +36,25 @@ func validatePolicy(s *admissionv1.ValidatingAdmissionPolicySpec, at *field.Path
 	}
 	errs = append(errs, validateVariables(s.Variables, at.Child("variables"))...)
 	return append(errs, validateConditions(s.MatchConditions, at.Child("matchConditions"))...)
+}
+
+// validateMatter holds to the rules what a policy of either sort is about.
+func validateMatter(k *admissionv1.ParamKind, m *admissionv1.MatchResources, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if k != nil && k.APIVersion == "" {
+		errs = append(errs, field.Required(at.Child("paramKind", "apiVersion"), ""))
+	}
+	if k != nil && k.Kind == "" {
+		errs = append(errs, field.Required(at.Child("paramKind", "kind"), ""))
+	}
+	if m == nil {
+		return append(errs, field.Required(at.Child("matchConstraints"), ""))
+	}
+	errs = append(errs, validateMatch(m, at.Child("matchConstraints"))...)
+	if len(m.ResourceRules) == 0 {
+		errs = append(errs, field.Required(at.Child("matchConstraints", "resourceRules"), ""))
+	}
+	return errs
 }
 
 // claims are the reasons that a policy may refuse with.
@@ -108,17 +112,23 @@ func validateMatch(m *admissionv1.MatchResources, at *field.Path) field.ErrorLis
 	return errs
 }
 
-func validatePolicyBinding(s *admissionv1.ValidatingAdmissionPolicyBindingSpec, at *field.Path) field.ErrorList {
+// validateBound holds to the rules what a binding of either sort says.
+func validateBound(policy string, params *admissionv1.ParamRef, m *admissionv1.MatchResources, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.PolicyName == "" {
+	if policy == "" {
 		errs = append(errs, field.Required(at.Child("policyName"), ""))
 	} else {
-		errs = invalid(errs, at.Child("policyName"), s.PolicyName, validation.IsDNS1123Subdomain(s.PolicyName))
+		errs = invalid(errs, at.Child("policyName"), policy, validation.IsDNS1123Subdomain(policy))
 	}
-	errs = append(errs, validateParams(s.ParamRef, at.Child("paramRef"))...)
-	if s.MatchResources != nil {
-		errs = append(errs, validateMatch(s.MatchResources, at.Child("matchResources"))...)
+	errs = append(errs, validateParams(params, at.Child("paramRef"))...)
+	if m != nil {
+		errs = append(errs, validateMatch(m, at.Child("matchResources"))...)
 	}
+	return errs
+}
+
+func validatePolicyBinding(s *admissionv1.ValidatingAdmissionPolicyBindingSpec, at *field.Path) field.ErrorList {
+	errs := validateBound(s.PolicyName, s.ParamRef, s.MatchResources, at)
 	actions := at.Child("validationActions")
 	if len(s.ValidationActions) == 0 {
 		errs = append(errs, field.Required(actions, "at least one validation action is required"))

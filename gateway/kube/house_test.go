@@ -120,7 +120,7 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Logger: slog.New(slog.DiscardHandler)})
+	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Schemas: &custom.Schemas{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.Fatal(err)
 	}

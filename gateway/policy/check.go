@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating/patch"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
 	"k8s.io/apiserver/pkg/cel/environment"
 	"k8s.io/apiserver/pkg/warning"
@@ -27,6 +28,9 @@ func Check(ctx context.Context, o runtime.Object) error {
 	case *registrationv1.ValidatingAdmissionPolicy:
 		kind.Kind, name = "ValidatingAdmissionPolicy", o.Name
 		errs = checkPolicy(o)
+	case *registrationv1.MutatingAdmissionPolicy:
+		kind.Kind, name = "MutatingAdmissionPolicy", o.Name
+		errs = checkMutating(ctx, o)
 	case *registrationv1.ValidatingWebhookConfiguration:
 		kind.Kind, name = "ValidatingWebhookConfiguration", o.Name
 		for i, w := range o.Webhooks {
@@ -45,15 +49,10 @@ func Check(ctx context.Context, o runtime.Object) error {
 }
 
 func checkPolicy(p *registrationv1.ValidatingAdmissionPolicy) field.ErrorList {
-	c, err := compilerOf(&registrationv1.ValidatingAdmissionPolicy{})
-	if err != nil {
-		return field.ErrorList{field.InternalError(field.NewPath("spec"), err)}
-	}
 	at := field.NewPath("spec")
-	k := checking{compiler: c, full: variablesOf(p, true), plain: variablesOf(p, false)}
-	for i, v := range p.Spec.Variables {
-		e := expression{name: v.Name, text: v.Expression, types: []*celgo.Type{celgo.AnyType, celgo.DynType}}
-		k.note(c.CompileAndStoreVariable(e, k.full, environment.NewExpressions), v.Expression, at.Child("variables").Index(i).Child("expression"))
+	k, err := checkingOf(p.Spec.Variables, p.Spec.ParamKind, at)
+	if err != nil {
+		return field.ErrorList{field.InternalError(at, err)}
 	}
 	for i, v := range p.Spec.Validations {
 		here := at.Child("validations").Index(i)
@@ -70,6 +69,46 @@ func checkPolicy(p *registrationv1.ValidatingAdmissionPolicy) field.ErrorList {
 	return k.errs
 }
 
+func checkMutating(ctx context.Context, p *registrationv1.MutatingAdmissionPolicy) field.ErrorList {
+	at := field.NewPath("spec")
+	k, err := checkingOf(p.Spec.Variables, p.Spec.ParamKind, at)
+	if err != nil {
+		return field.ErrorList{field.InternalError(at, err)}
+	}
+	if m := p.Spec.MatchConstraints; m != nil {
+		for i, r := range m.ResourceRules {
+			warnOfChildren(ctx, at.Child("matchConstraints", "resourceRules").Index(i), r.RuleWithOperations)
+		}
+	}
+	patches := k.full
+	patches.HasPatchTypes = true
+	for i, m := range p.Spec.Mutations {
+		here := at.Child("mutations").Index(i)
+		if m.ApplyConfiguration != nil {
+			k.compile(&patch.ApplyConfigurationCondition{Expression: m.ApplyConfiguration.Expression}, patches, here.Child("applyConfiguration", "expression"))
+		}
+		if m.JSONPatch != nil {
+			k.compile(&patch.JSONPatchCondition{Expression: m.JSONPatch.Expression}, patches, here.Child("jsonPatch", "expression"))
+		}
+	}
+	k.conditions(p.Spec.MatchConditions, at.Child("matchConditions"))
+	return k.errs
+}
+
+// checkingOf begins with a policy's variables, which its other expressions may name.
+func checkingOf(variables []registrationv1.Variable, params *registrationv1.ParamKind, at *field.Path) (*checking, error) {
+	c, err := compilerOf(nil, params)
+	if err != nil {
+		return nil, err
+	}
+	k := &checking{compiler: c, full: variablesOf(params, true), plain: variablesOf(params, false)}
+	for i, v := range variables {
+		e := expression{name: v.Name, text: v.Expression, types: []*celgo.Type{celgo.AnyType, celgo.DynType}}
+		k.note(c.CompileAndStoreVariable(e, k.full, environment.NewExpressions), v.Expression, at.Child("variables").Index(i).Child("expression"))
+	}
+	return k, nil
+}
+
 func checkWebhook(ctx context.Context, i int, rules []registrationv1.RuleWithOperations, all []registrationv1.MatchCondition) field.ErrorList {
 	for j, r := range rules {
 		warnOfChildren(ctx, field.NewPath("webhooks").Index(i).Child("rules").Index(j), r)
@@ -83,9 +122,9 @@ func checkWebhook(ctx context.Context, i int, rules []registrationv1.RuleWithOpe
 // children are the resources whose objects reconcilers make too.
 var children = []string{"pods", "replicasets", "*", "*/*"}
 
-// warnOfChildren says what a webhook's rule will not do: reconcilers wait for
-// nobody outside, so what they make is shown to no webhook first. Policies are
-// asked about their pods.
+// warnOfChildren says what a rule of those who change objects will not do, and of
+// webhooks: reconcilers wait for nobody outside, so what they make is shown to no
+// webhook first, and changed by nobody. Policies that refuse are asked about their pods.
 func warnOfChildren(ctx context.Context, at *field.Path, r registrationv1.RuleWithOperations) {
 	made := slices.ContainsFunc(r.Operations, func(op registrationv1.OperationType) bool {
 		return op == registrationv1.OperationAll || op == registrationv1.Create

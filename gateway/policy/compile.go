@@ -51,11 +51,11 @@ type input struct {
 // compile makes a program of a policy. Mistakes in expressions show when they
 // are run, as refusals or not, by the policy's failurePolicy.
 func compile(p *admissionv1.ValidatingAdmissionPolicy) (*program, error) {
-	c, err := compilerOf(p)
+	c, err := compilerOf(p.Spec.Variables, p.Spec.ParamKind)
 	if err != nil {
 		return nil, err
 	}
-	full, plain := variablesOf(p, true), variablesOf(p, false)
+	full, plain := variablesOf(p.Spec.ParamKind, true), variablesOf(p.Spec.ParamKind, false)
 	var claims, messages []cel.ExpressionAccessor
 	for _, v := range p.Spec.Validations {
 		claims = append(claims, expression{text: v.Expression, types: []*celgo.Type{celgo.BoolType}})
@@ -75,19 +75,19 @@ func compile(p *admissionv1.ValidatingAdmissionPolicy) (*program, error) {
 }
 
 // compilerOf is a compiler that knows a policy's own variables.
-func compilerOf(p *admissionv1.ValidatingAdmissionPolicy) (*cel.CompositedCompiler, error) {
+func compilerOf(variables []admissionv1.Variable, params *admissionv1.ParamKind) (*cel.CompositedCompiler, error) {
 	c, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		return nil, fmt.Errorf("make CEL compiler: %w", err)
 	}
-	for _, v := range p.Spec.Variables {
-		c.CompileAndStoreVariable(expression{name: v.Name, text: v.Expression, types: []*celgo.Type{celgo.AnyType, celgo.DynType}}, variablesOf(p, true), environment.StoredExpressions)
+	for _, v := range variables {
+		c.CompileAndStoreVariable(expression{name: v.Name, text: v.Expression, types: []*celgo.Type{celgo.AnyType, celgo.DynType}}, variablesOf(params, true), environment.StoredExpressions)
 	}
 	return c, nil
 }
 
-func variablesOf(p *admissionv1.ValidatingAdmissionPolicy, authorizer bool) cel.OptionalVariableDeclarations {
-	return cel.OptionalVariableDeclarations{HasParams: p.Spec.ParamKind != nil, HasAuthorizer: authorizer}
+func variablesOf(params *admissionv1.ParamKind, authorizer bool) cel.OptionalVariableDeclarations {
+	return cel.OptionalVariableDeclarations{HasParams: params != nil, HasAuthorizer: authorizer}
 }
 
 func accessors(all []admissionv1.MatchCondition) []cel.ExpressionAccessor {

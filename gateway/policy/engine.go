@@ -24,6 +24,7 @@ import (
 type Engine struct {
 	mu       sync.Mutex
 	programs map[string]compiled // by the policy's name
+	mutators map[string]*mutator // by the policy's name
 }
 
 // compiled is a policy's program and the row that it is of. Rows never change, so

@@ -19,15 +19,16 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// Admit implements admission.MutationInterface: it lets the mutating webhooks
-// change the object in place.
+// Admit implements admission.MutationInterface: it lets the mutating policies and
+// webhooks change the object in place.
 func (c *Chain) Admit(ctx context.Context, a admission.Attributes, _ admission.ObjectInterfaces) error {
 	v := c.View()
-	all := hooks(v, events.MutatingWebhooks)
+	m := mutation{Chain: c, v: v}
+	all := m.turns()
 	if len(all) == 0 || policy.Exempt(a) {
 		return nil
 	}
-	m := mutation{Chain: c, v: v, seen: see(a)}
+	m.seen = see(a)
 	if err := m.ask(ctx, all); err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func see(a admission.Attributes) *admission.VersionedAttributes {
 	return seen
 }
 
-// mutation is one request on its way through the mutating webhooks.
+// mutation is one request on its way through the mutating policies and webhooks.
 type mutation struct {
 	*Chain
 	v       projections.State
@@ -59,27 +60,52 @@ type mutation struct {
 	changed bool
 }
 
+// turn is one who may change the object.
+type turn struct {
+	again bool // asked once more when somebody after it changed the object
+	ask   func(context.Context) (asked bool, err error)
+}
+
+// turns are all of them: policies first, for they are at hand.
+func (m *mutation) turns() []turn {
+	var out []turn
+	for _, p := range policy.Mutations(m.v) {
+		out = append(out, turn{p.Again(), func(ctx context.Context) (bool, error) { return m.askPolicy(ctx, p) }})
+	}
+	for _, h := range hooks(m.v, events.MutatingWebhooks) {
+		out = append(out, turn{h.again, func(ctx context.Context) (bool, error) { return m.askOne(ctx, h) }})
+	}
+	return out
+}
+
 // ask asks all in turn, and those that want it once more when somebody after
 // them changed the object.
-func (m *mutation) ask(ctx context.Context, all []hook) error {
+func (m *mutation) ask(ctx context.Context, all []turn) error {
 	left := map[int]runtime.Object{} // how those that want it left the object
-	for i, h := range all {
-		asked, err := m.askOne(ctx, h)
+	for i, t := range all {
+		asked, err := t.ask(ctx)
 		if err != nil {
 			return err
 		}
-		if asked && h.again {
+		if asked && t.again {
 			left[i] = m.seen.VersionedObject.Object()
 		}
 	}
-	for i, h := range all {
+	for i, t := range all {
 		if was, ok := left[i]; ok && !equality.Semantic.DeepEqual(was, m.seen.VersionedObject.Object()) {
-			if _, err := m.askOne(ctx, h); err != nil {
+			if _, err := t.ask(ctx); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (m *mutation) askPolicy(ctx context.Context, p policy.Mutation) (bool, error) {
+	before := m.seen.VersionedObject.Object()
+	asked, err := m.Policies.Mutate(ctx, m.v, m.seen, m.rights, m.merges.of, p)
+	m.changed = m.changed || !equality.Semantic.DeepEqual(before, m.seen.VersionedObject.Object())
+	return asked, err
 }
 
 func (m *mutation) askOne(ctx context.Context, h hook) (asked bool, err error) {

@@ -1,9 +1,9 @@
 // Package webhook asks a cluster's admission webhooks and policies about what
 // clients want, before the one writer does. Both doors stand behind it: a
 // mutating webhook may change an object, a policy and a validating webhook may
-// refuse it. With none configured it costs three looks into a table.
+// refuse it. With none configured it costs four looks into a table.
 //
-// Order, as in Kubernetes: mutating webhooks, by the name of their configuration
+// Order, as in Kubernetes: mutating policies by name; mutating webhooks, by the name of their configuration
 // and then as they stand in it; policies; validating webhooks, all at once.
 //
 // What reconcilers decide is not asked about: a decision is a function of the log
@@ -26,6 +26,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/reach"
 	"github.com/stave-run/stave/projections"
@@ -38,8 +39,10 @@ type Options struct {
 	// Policies are asked between the webhooks; whoever else asks some shares what is compiled.
 	Policies *policy.Engine
 	// Dial connects to a TCP port of a pod, wherever it runs.
-	Dial   func(ctx context.Context, pod events.Key, port uint16) (net.Conn, error)
-	Logger *slog.Logger
+	Dial func(ctx context.Context, pod events.Key, port uint16) (net.Conn, error)
+	// Schemas are those of definitions, which say how their objects merge; nil: there are none.
+	Schemas *custom.Schemas
+	Logger  *slog.Logger
 }
 
 // Chain is all who are asked. It may be used by many at once.
@@ -48,6 +51,7 @@ type Chain struct {
 	conditions conditions
 	clients    webhookutil.ClientManager
 	rights     policy.Rights
+	merges     merges
 }
 
 var (
@@ -57,7 +61,7 @@ var (
 
 // New makes a chain. Its error is a broken build's.
 func New(o Options) (*Chain, error) {
-	c := &Chain{Options: o, rights: policy.Rights(o.View)}
+	c := &Chain{Options: o, rights: policy.Rights(o.View), merges: newMerges(o.Schemas)}
 	var err error
 	c.clients, err = webhookutil.NewClientManager([]schema.GroupVersion{admissionv1.SchemeGroupVersion}, admissionv1.AddToScheme)
 	if err != nil {
@@ -73,7 +77,7 @@ func New(o Options) (*Chain, error) {
 func (c *Chain) Asks() bool { return asks(c.View()) }
 
 func asks(v projections.State) bool {
-	return slices.ContainsFunc([]events.Resource{events.MutatingWebhooks, events.Policies, events.ValidatingWebhooks}, func(r events.Resource) bool {
+	return slices.ContainsFunc([]events.Resource{events.MutatingPolicies, events.MutatingWebhooks, events.Policies, events.ValidatingWebhooks}, func(r events.Resource) bool {
 		for range v.List(r, "") {
 			return true
 		}

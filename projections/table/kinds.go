@@ -68,6 +68,12 @@ var printers = map[events.Resource]printer{
 	events.PolicyBindings: {cols("NAME POLICYNAME PARAMREF AGE"), rowOf(func(o *admissionv1.ValidatingAdmissionPolicyBinding, age string, _ time.Time) []string {
 		return []string{o.Name, o.Spec.PolicyName, paramRef(o.Spec.ParamRef), age}
 	})},
+	events.MutatingPolicies: {cols("NAME MUTATIONS PARAMKIND AGE"), rowOf(func(o *admissionv1.MutatingAdmissionPolicy, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(len(o.Spec.Mutations)), paramKind(o.Spec.ParamKind), age}
+	})},
+	events.MutatingPolicyBindings: {cols("NAME POLICYNAME PARAMREF AGE"), rowOf(func(o *admissionv1.MutatingAdmissionPolicyBinding, age string, _ time.Time) []string {
+		return []string{o.Name, o.Spec.PolicyName, paramRef(o.Spec.ParamRef), age}
+	})},
 	events.Nodes: {cols("NAME STATUS ROLES AGE VERSION", "INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION", "CONTAINER-RUNTIME"), rowOf(nodeRow)},
 	events.Pods:  {cols("NAME READY STATUS RESTARTS AGE", "IP", "NODE", "NOMINATED NODE", "READINESS GATES"), rowOf(podRow)},
 	events.Services: {cols("NAME TYPE CLUSTER-IP EXTERNAL-IP PORT(S) AGE", "SELECTOR"), rowOf(func(o *corev1.Service, age string, _ time.Time) []string {
