@@ -78,6 +78,7 @@ const (
 	FactStarved    FactKind = "starved"     // the kernel killed processes of a run that goes on, for want of memory: Count, Limit, Victim, Message
 	FactCrowded    FactKind = "crowded"     // a run was refused to fork, having as many processes as it may: Count, Limit, Message
 	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
+	FactObserved   FactKind = "observed"    // the node goes by a newer spec of the pod: Count is its generation; of the first nothing is said
 	FactStopping   FactKind = "stopping"    // the node began to stop the pod: Message says why
 	FactStopped    FactKind = "stopped"     // nothing of the pod runs any more and its resources are free
 	FactFailed     FactKind = "failed"      // the pod as a whole cannot run: Reason, Message

@@ -30,6 +30,8 @@ type Pod struct {
 	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
 	// Gated is set of a pod with readiness gates whose containers have been ready.
 	Gated *Gated `cbor:",omitzero"`
+	// Observed is the newest generation of its spec that its node said it goes by; 0 while it goes by the first.
+	Observed int64 `cbor:",omitzero"`
 }
 
 // Container is the latest of one container of a pod.

@@ -37,6 +37,9 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		return DesiredPod{}, false
 	}
 	d := DesiredPod{Position: wanted(o, p), UID: o.UID, Assigned: p.Assigned.Seq, Pod: *As[*corev1.Pod](o)}
+	if o.Generation > 1 {
+		d.Pod.Generation = o.Generation // the first goes without saying
+	}
 	d.Pod.Spec.NodeName = p.Node
 	d.Pod.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &d.Pod.Spec).ImagePullSecrets)
 	if x := o.Deletion; x != nil {

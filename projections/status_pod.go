@@ -24,6 +24,7 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 		v.Spec.NodeName = p.Node
 		st.StartTime = stampOf(p.Assigned.Time)
 		s.addresses(p, st)
+		st.ObservedGeneration = p.observed(o)
 	}
 	// A pod that was rejected before anything of it was made has no containers, and waits for none.
 	if p.Node != "" && (p.Failed == nil || len(p.Containers) > 0) {
@@ -47,6 +48,19 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 		st.Message = fmt.Sprintf("Node %s which was running pod %s is unresponsive", p.Node, o.Key.Name)
 	}
 	st.Conditions = s.podConditions(o, p, v)
+}
+
+// observed is the generation of a pod that its node goes by; 0 until it said anything of the pod.
+func (p *Pod) observed(o *Object) int64 {
+	switch {
+	case !p.Stopping.IsZero():
+		return o.generation()
+	case p.Observed > 0:
+		return p.Observed
+	case !p.Sandbox.IsZero() || len(p.Containers) > 0 || p.Failed != nil:
+		return 1
+	}
+	return 0
 }
 
 // NodeLost is the reason of a pod that is to go and whose node is silent.

@@ -153,6 +153,39 @@ func TestPodPhases(t *testing.T) {
 	}
 }
 
+// A pod's observedGeneration is what its node says, never what was asked of it.
+func TestPodObservedGeneration(t *testing.T) {
+	l := foldtest.New()
+	l.Lease("a")
+	l.Node("n1", foldtest.Facts)
+	k := foldtest.Key(events.Pods, "p")
+	l.Create(k, `{"spec":{"containers":[{"name":"c","image":"i"}]}}`)
+	expect := func(when string, generation, observed int64) {
+		t.Helper()
+		if v := pod(t, l, k); v.Generation != generation || v.Status.ObservedGeneration != observed {
+			t.Errorf("%s: generation %d, observed %d; want %d and %d", when, v.Generation, v.Status.ObservedGeneration, generation, observed)
+		}
+	}
+	expect("new", 1, 0)
+	l.Assign("n1", k)
+	expect("assigned", 1, 0)
+	l.Saw(k, events.Fact{Kind: events.FactStarted, Container: "c", Run: 1})
+	expect("started", 1, 1)
+	l.Change(k, "user:ann", `{"spec":{"containers":[{"name":"c","image":"j"}]}}`)
+	expect("changed", 2, 1)
+	if row, _ := projections.DesiredRow(l.State, k); row.Pod.Generation != 2 {
+		t.Errorf("the node is told of generation %d", row.Pod.Generation)
+	}
+	l.Saw(k, events.Fact{Kind: events.FactObserved, Count: 2})
+	expect("taken up", 2, 2)
+	l.Saw(k, events.Fact{Kind: events.FactObserved, Count: 1})
+	expect("told late", 2, 2)
+	l.Delete(k, "user:ann", 30)
+	expect("to go", 3, 2)
+	l.Saw(k, events.Fact{Kind: events.FactStopping})
+	expect("going", 3, 3)
+}
+
 func TestSilentNode(t *testing.T) {
 	l := foldtest.Nginx(2)
 	l.Pass(time.Minute).Heard("n1", false)

@@ -73,6 +73,9 @@ func (p *planner) wake(at time.Time) {
 
 // run plans for a pod that shall run.
 func (p *planner) run() {
+	if g := int(p.row.Pod.Generation); g > max(p.o.Told.Generation, 1) {
+		p.report(events.Fact{Kind: events.FactObserved, Count: g})
+	}
 	p.news()
 	p.mercy()
 	p.refresh()

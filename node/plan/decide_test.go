@@ -145,6 +145,24 @@ func TestWaitingIsToldOnce(t *testing.T) {
 	}
 }
 
+// That the node goes by a newer spec is told once, and of the first nothing is.
+func TestANewerSpecIsToldOnce(t *testing.T) {
+	row, o := rowOf(corev1.RestartPolicyAlways, "a"), ready("a")
+	row.Pod.Generation = 1
+	if got := Decide(row, o, Node{}, t0).String(); got != "start a run 1\n" {
+		t.Errorf("of the first: %s", got)
+	}
+	row.Pod.Generation = 3
+	d := Decide(row, o, Node{}, t0)
+	facts := d.Ops[0].(Report).Facts
+	if len(facts) != 1 || facts[0].Kind != events.FactObserved || facts[0].Count != 3 {
+		t.Fatalf("of the third: %s", d)
+	}
+	if got := Decide(row, o.Tell(facts), Node{}, t0).String(); got != "start a run 1\n" {
+		t.Errorf("told once, then: %s", got)
+	}
+}
+
 // A label that nobody sets is no confinement; where the kernel has no SELinux it says nothing, as in Kubernetes.
 func TestLabelsNeedANodeWithoutSELinux(t *testing.T) {
 	of := func(pod *corev1.PodSecurityContext, c *corev1.SecurityContext) *projections.DesiredPod {

@@ -113,6 +113,8 @@ type Told struct {
 	Stopped  bool `json:"stopped,omitempty"`
 	// Failed says that the pod as a whole is over.
 	Failed bool `json:"failed,omitempty"`
+	// Generation is the newest of the pod's spec that the log was told the node goes by; the first is not told.
+	Generation int `json:"generation,omitempty"`
 }
 
 // Newest is the latest run of a container that the runtime has.
@@ -185,6 +187,8 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			o.Told.Stopped = true
 		case events.FactFailed:
 			o.Told.Failed = true
+		case events.FactObserved:
+			o.Told.Generation = f.Count
 		case events.FactStarted:
 			o = o.Remember(f.Container, func(k *Known) { k.begin(f.Run, o.crashes(f.Container, f.Run)) })
 		case events.FactExited, events.FactNotStarted:

@@ -165,6 +165,8 @@ func factWords(x events.Fact) string {
 		return x.Container + ": " + x.Message
 	case events.FactStopping, events.FactStopped:
 		return string(x.Kind)
+	case events.FactObserved:
+		return fmt.Sprintf("goes by generation %d of the spec", x.Count)
 	}
 	return strings.TrimSuffix(strings.TrimSpace(fmt.Sprintf("%s: %s %s", x.Container, x.Reason, x.Message)), ":")
 }
