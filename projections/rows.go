@@ -215,9 +215,12 @@ const defaultAffinity = 10800
 func (s State) netRow(o *Object) NetService {
 	spec := &As[*corev1.Service](o).Spec
 	n := NetService{Key: o.Key, Position: o.Position, UID: o.UID, Type: string(spec.Type), ClusterIP: spec.ClusterIP,
-		ExternalName: spec.ExternalName, PublishNotReady: spec.PublishNotReadyAddresses, Ports: []NetPort{}}
+		PublishNotReady: spec.PublishNotReadyAddresses, Ports: []NetPort{}}
 	if n.ClusterIP == corev1.ClusterIPNone {
 		n.ClusterIP = ""
+	}
+	if spec.Type == corev1.ServiceTypeExternalName {
+		n.ExternalName = spec.ExternalName // with another type it says nothing
 	}
 	if n.Type == "" {
 		n.Type = string(corev1.ServiceTypeClusterIP)

@@ -18,8 +18,8 @@ func podSpec() verdict {
 		"serviceAccount":            {}, "serviceAccountName": {}, "automountServiceAccountToken": {},
 		"runtimeClassName":      {refuse: unsafe},
 		"hostUsers":             {refuse: unsafe, unless: "true"},
-		"shareProcessNamespace": {},
-		"preemptionPolicy":      {warn: ignored, unless: "PreemptLowerPriority"},
+		"shareProcessNamespace": {}, "activeDeadlineSeconds": {},
+		"preemptionPolicy": {warn: ignored, unless: "PreemptLowerPriority"},
 	}}
 }
 

@@ -18,6 +18,9 @@ import (
 // does not name them, and drops what its new type cannot have.
 func carryService(before, next *corev1.ServiceSpec) {
 	named := next.Type != "" && next.Type != before.Type
+	if before.Type == corev1.ServiceTypeExternalName && next.Type != before.Type && next.ExternalName == before.ExternalName {
+		next.ExternalName = ""
+	}
 	switch {
 	case next.Type == corev1.ServiceTypeExternalName:
 		if before.Type != corev1.ServiceTypeExternalName && next.ClusterIP == before.ClusterIP {

@@ -163,6 +163,12 @@ func TestServiceUpdates(t *testing.T) {
 	if s := get[*corev1.Service](w, r).Spec; s.ClusterIP == "" || s.ExternalName != "" {
 		t.Errorf("back again: %+v", s)
 	}
+	// A client that writes back what it read, with another type, means that the name is over; DNS would go on telling it.
+	w.must(wire.Apply, svc("s", "type: ExternalName, externalName: a.b"), Configured)
+	r = w.must(wire.Replace, svc("s", "type: ClusterIP, externalName: a.b, ports: [{port: 80}]"), Replaced)
+	if s := get[*corev1.Service](w, r).Spec; s.ClusterIP == "" || s.ExternalName != "" {
+		t.Errorf("written back: %+v", s)
+	}
 }
 
 // An API that is served is told of once: its certificate, and its service on the

@@ -25,6 +25,7 @@ const (
 	StartError                 = "StartError"
 	Evicted                    = "Evicted"
 	NodeAffinity               = "NodeAffinity"
+	DeadlineExceeded           = "DeadlineExceeded"
 )
 
 // misfit is what a kubelet says of a pod that was given to it past the scheduler.
@@ -36,10 +37,12 @@ func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Deci
 	switch {
 	case row == nil || row.Stop:
 		p.stop()
+	case p.late():
+		p.evict(DeadlineExceeded, overdue, p.ownGrace())
 	case o.Told.Failed || o.Outgrown != "":
-		p.evict(Evicted, o.Outgrown)
+		p.evict(Evicted, o.Outgrown, evictionGrace)
 	case row.Misfit && !o.begun() && len(row.Runs) == 0:
-		p.evict(NodeAffinity, misfit)
+		p.evict(NodeAffinity, misfit, evictionGrace)
 	default:
 		p.run()
 	}
@@ -75,6 +78,9 @@ func (p *planner) wake(at time.Time) {
 func (p *planner) run() {
 	if g := int(p.row.Pod.Generation); g > max(p.o.Told.Generation, 1) {
 		p.report(events.Fact{Kind: events.FactObserved, Count: g})
+	}
+	if d, ok := p.deadline(); ok {
+		p.wake(d)
 	}
 	p.news()
 	p.mercy()

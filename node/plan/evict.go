@@ -14,7 +14,7 @@ import (
 const evictionGrace = time.Second
 
 // evict ends a pod for good: it is told first, so that its replacement need not wait for its end.
-func (p *planner) evict(reason, message string) {
+func (p *planner) evict(reason, message string, grace time.Duration) {
 	p.news()
 	if !p.o.Told.Failed {
 		p.report(events.Fact{Kind: events.FactFailed, Reason: reason, Message: message})
@@ -22,12 +22,30 @@ func (p *planner) evict(reason, message string) {
 	running := p.leaving()
 	switch {
 	case len(running) > 0:
-		p.do(Stop{Runs: running, Grace: evictionGrace})
+		p.do(Stop{Runs: running, Grace: grace})
 	case p.o.Remains && p.o.Cleanup.Until.After(p.now):
 		p.wake(p.o.Cleanup.Until)
 	case p.o.Remains:
 		p.do(Clean{})
 	}
+}
+
+// overdue is what is said of a pod that has run for as long as it may, in the kubelet's words.
+const overdue = "Pod was active on the node longer than the specified deadline"
+
+// deadline is when a pod is ended that may be here for some time only; false for others.
+func (p *planner) deadline() (time.Time, bool) {
+	d := p.row.Pod.Spec.ActiveDeadlineSeconds
+	if d == nil || p.o.Told.Since.IsZero() {
+		return time.Time{}, false
+	}
+	return p.o.Told.Since.Add(time.Duration(*d) * time.Second), true
+}
+
+// late says whether a pod's time is over before it is.
+func (p *planner) late() bool {
+	d, ok := p.deadline()
+	return ok && !d.After(p.now) && (p.o.Told.Failed || !p.over())
 }
 
 // DiskLimit is the bound of a volume on the node's disk, in bytes; false when it has none.

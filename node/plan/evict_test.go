@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -41,6 +43,36 @@ func TestEviction(t *testing.T) {
 	}
 	if got := Decide(stopping(row, 0), o, Node{}, t0).String(); got != "report stopping\nreport stopped\n" {
 		t.Errorf("deleted: %s", got)
+	}
+}
+
+// A pod that may run for some time only is failed then, with the grace that it asked for; one that is over by then has done its work.
+func TestActiveDeadline(t *testing.T) {
+	row, seconds := rowOf(corev1.RestartPolicyNever, "a"), int64(60)
+	row.Pod.Spec.ActiveDeadlineSeconds = &seconds
+	o := ready("a").Tell([]events.Fact{{Kind: events.FactSandbox, At: t0}}).Tell([]events.Fact{{Kind: events.FactSandbox, At: t0.Add(time.Hour)}})
+	o = told(o.Put(running("a", 1)))
+	if d := Decide(row, o, Node{}, t0.Add(59*time.Second)); len(d.Ops) != 0 || !d.WakeAt.Equal(t0.Add(time.Minute)) {
+		t.Fatalf("in its time: %s, wakes at %s", d, d.WakeAt)
+	}
+	end := t0.Add(time.Minute)
+	d := Decide(row, o, Node{}, end)
+	if got := d.String(); got != "report failed (DeadlineExceeded)\nstop a run 1 within 30s\n" {
+		t.Fatalf("at its end: %s", got)
+	}
+	o = o.Tell(d.Ops[0].(Report).Facts)
+	if got := Decide(row, o, Node{}, end.Add(time.Second)).String(); got != "stop a run 1 within 30s\n" {
+		t.Errorf("told: %s", got)
+	}
+	o = o.Put(exited("a", 1, 143, 0))
+	o = o.Tell(Decide(row, o, Node{}, end).Ops[0].(Report).Facts)
+	if got := Decide(row, o, Node{}, end).String(); got != "remove sandbox, containers and volumes\n" {
+		t.Errorf("ended: %s", got)
+	}
+	done := told(ready("a").Tell([]events.Fact{{Kind: events.FactSandbox, At: t0}}).Put(running("a", 1))).Put(exited("a", 1, 0, 0))
+	done = done.Tell(Decide(row, done, Node{}, t0).Ops[0].(Report).Facts)
+	if got := Decide(row, done, Node{}, end).String(); strings.Contains(got, "failed") {
+		t.Errorf("one that was over: %s", got)
 	}
 }
 

@@ -115,6 +115,8 @@ type Told struct {
 	Failed bool `json:"failed,omitempty"`
 	// Generation is the newest of the pod's spec that the log was told the node goes by; the first is not told.
 	Generation int `json:"generation,omitempty"`
+	// Since is when the pod first had its namespaces and address.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Newest is the latest run of a container that the runtime has.
@@ -187,6 +189,10 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			o.Told.Stopped = true
 		case events.FactFailed:
 			o.Told.Failed = true
+		case events.FactSandbox:
+			if o.Told.Since.IsZero() {
+				o.Told.Since = f.At
+			}
 		case events.FactObserved:
 			o.Told.Generation = f.Count
 		case events.FactStarted:
