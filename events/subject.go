@@ -131,10 +131,18 @@ func escape(s string) string {
 	if s == "" {
 		return clusterScope
 	}
+	plain := 0
+	for plain < len(s) && isPlain(s[plain]) {
+		plain++
+	}
+	if plain == len(s) {
+		return s // most are: every event and every heartbeat has some
+	}
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
+	b.WriteString(s[:plain])
+	for i := plain; i < len(s); i++ {
 		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
+		if isPlain(c) {
 			b.WriteByte(c)
 			continue
 		}
@@ -144,6 +152,8 @@ func escape(s string) string {
 	}
 	return b.String()
 }
+
+func isPlain(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' }
 
 func unescape(s string) (string, error) {
 	if s == clusterScope {

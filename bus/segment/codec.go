@@ -29,10 +29,12 @@ func encode(b []byte, e events.Envelope) []byte {
 	for _, h := range headers {
 		b = text(text(b, h.Name), h.Value)
 	}
-	return text(b, string(e.Body))
+	return text(b, e.Body)
 }
 
-func text(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+func text[T ~string | ~[]byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
 
 // errShort says that a block ends in the middle of an event.
 var errShort = errors.New("it ends in the middle of an event")

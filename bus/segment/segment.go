@@ -64,8 +64,9 @@ func write(dir, prev string, log []events.Envelope) (Head, error) {
 	}
 	sum := sha256.New()
 	sum.Write([]byte(prev))
+	var plain []byte
 	for some := range slices.Chunk(log, blockEvents) {
-		var plain []byte
+		plain = plain[:0]
 		for _, e := range some {
 			plain = encode(plain, e)
 			index.Note(e)

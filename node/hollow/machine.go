@@ -25,6 +25,7 @@ type machine struct {
 	wakes  wakes
 	images map[string]bool
 	pool   pool
+	likes  []*projections.DesiredPod // what rows share; never changed
 }
 
 func newMachine(name string, model Model, facts events.NodeFacts) *machine {
@@ -117,13 +118,14 @@ func (m *machine) unsent() []ledger.Piece {
 	return m.kept[i:min(len(m.kept), i+ledger.MaxFlush)]
 }
 
+// want takes a row.
 func (m *machine) want(row *projections.DesiredPod, now time.Time) {
 	p, ok := m.pods[row.UID]
 	if !ok {
 		p = &pod{uid: row.UID}
 		m.pods[row.UID] = p
 	}
-	p.wish(row)
+	p.wish(m.slim(row))
 	m.advance(p, now)
 }
 

@@ -16,7 +16,7 @@ import (
 // pod is one pretended pod. The plan for it is node/plan's, as on a real node; only the doing is pretended.
 type pod struct {
 	uid events.UID
-	row *projections.DesiredPod
+	row *lean // nil for what the node shall not have
 	obs plan.Observed
 	ip  netip.Addr
 	// op is under way until at; nil when none is.
@@ -35,13 +35,13 @@ type ending struct {
 }
 
 // wish gives the pod its row, nil for one that the node shall not have. What is under way for a wish that is over ends.
-func (p *pod) wish(row *projections.DesiredPod) {
+func (p *pod) wish(row *lean) {
 	before := p.row
 	p.row = row
 	switch {
 	case before == nil || row == nil:
 		p.op = nil
-	case before.Stop != row.Stop || !before.Deadline.Equal(row.Deadline):
+	case before.like.Stop != row.like.Stop || !before.like.Deadline.Equal(row.like.Deadline):
 		p.op = nil
 	}
 }
@@ -51,6 +51,10 @@ const maxOps = 100
 
 // advance does what is due of a pod, and what follows from it, as far as it takes no time.
 func (m *machine) advance(p *pod, now time.Time) {
+	var row *projections.DesiredPod
+	if p.row != nil {
+		row = p.row.row()
+	}
 	for range maxOps {
 		if p.op != nil {
 			if p.at.After(now) {
@@ -63,7 +67,7 @@ func (m *machine) advance(p *pod, now time.Time) {
 		}
 		next := m.happens(p, now)
 		p.obs.Evidence = p.row == nil && m.holds(p.uid)
-		d := plan.Decide(p.row, p.obs, m.host, now)
+		d := plan.Decide(row, p.obs, m.host, now)
 		if len(d.Ops) == 0 {
 			m.wakes.add(soonest(next, d.WakeAt), p.uid)
 			return
@@ -156,7 +160,7 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 }
 
 func (m *machine) report(p *pod, facts ...events.Fact) {
-	m.tell(ledger.Piece{Pod: &events.PodSeen{Namespace: p.row.Pod.Namespace, Name: p.row.Pod.Name, UID: p.uid, Assigned: p.row.Assigned, Facts: facts}})
+	m.tell(ledger.Piece{Pod: &events.PodSeen{Namespace: p.row.like.Pod.Namespace, Name: p.row.name, UID: p.uid, Assigned: p.row.assigned, Facts: facts}})
 	p.obs = p.obs.Tell(facts)
 }
 
@@ -183,7 +187,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 func (m *machine) sandbox(p *pod, now time.Time) {
 	p.obs.Remains = true
 	ip := m.host.IP
-	if !p.row.Pod.Spec.HostNetwork {
+	if !p.row.like.Pod.Spec.HostNetwork {
 		a, ok := m.pool.take()
 		if !ok {
 			p.obs.Setup = p.obs.Setup.Failed(now, plan.ContainerCreating, "failed to create pod sandbox: no address is free in "+m.pool.cidr.String())
