@@ -55,6 +55,7 @@ const (
 	Nodes          Resource = "nodes"
 	ReplicaSets    Resource = "replicasets.apps"
 	Deployments    Resource = "deployments.apps"
+	Jobs           Resource = "jobs.batch"
 	Endpoints      Resource = "endpoints"
 	EndpointSlices Resource = "endpointslices.discovery.k8s.io"
 	Definitions    Resource = "customresourcedefinitions.apiextensions.k8s.io"

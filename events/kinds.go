@@ -6,6 +6,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -51,6 +52,7 @@ var Kinds = []Kind{
 	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
 	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
+	{Jobs, batchv1.GroupName, "v1", "Job", "job", nil, true, false, func() Object { return &batchv1.Job{} }},
 	{Budgets, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudget", []string{"pdb"}, true, false, func() Object { return &policyv1.PodDisruptionBudget{} }},
 	{Roles, rbacv1.GroupName, "v1", "Role", "role", nil, true, false, func() Object { return &rbacv1.Role{} }},
 	{RoleBindings, rbacv1.GroupName, "v1", "RoleBinding", "rolebinding", nil, true, false, func() Object { return &rbacv1.RoleBinding{} }},
@@ -78,6 +80,16 @@ var NoteKinds = []Kind{
 // FollowsServices tells whether objects of a resource follow from services and pods,
 // beside those that somebody wrote.
 func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
+
+// makers are the resources that Makers tells of.
+var makers = []Resource{Deployments, ReplicaSets, Jobs}
+
+// Makers are the resources whose objects make others by themselves, owners before what they own.
+func Makers() []Resource { return slices.Clone(makers) }
+
+// Makes tells whether objects of a resource make others by themselves: such a one
+// is asked to go rather than removed, so that whoever decides for it stops first.
+func Makes(r Resource) bool { return slices.Contains(makers, r) }
 
 // Plural is the resource without its group: "deployments".
 func (k Kind) Plural() string { p, _, _ := strings.Cut(string(k.Resource), "."); return p }

@@ -27,6 +27,7 @@ var shapes = map[string]func() any{
 	string(LeaseTaken): func() any { return &Lease{} }, string(HistoryCut): func() any { return &Cut{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
 	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
 	string(TypeOf(Nodes, VerbStatus)): func() any { return &NodeReported{} },
+	string(TypeOf(Jobs, VerbStatus)):  func() any { return &JobReported{} },
 }
 
 func shapeOf(t Type) (func() any, bool) {

@@ -38,6 +38,10 @@ func (f *folding) status() {
 		f.nodeReport(k)
 		return
 	}
+	if k.Resource == events.Jobs {
+		f.jobReported(k)
+		return
+	}
 	b, ok := body[events.StatusReported](f)
 	if !ok {
 		return

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,6 +24,7 @@ func SelectableFields(r events.Resource) []string {
 		events.Nodes:       {"spec.unschedulable"},
 		events.Namespaces:  {"status.phase"},
 		events.ReplicaSets: {"status.replicas"},
+		events.Jobs:        {"status.successful"},
 		events.Happenings:  append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
 		events.Happenings1: append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
@@ -56,6 +58,8 @@ func FieldOf(o events.Object, field string) string {
 		return string(o.Status.Phase)
 	case *appsv1.ReplicaSet:
 		return strconv.Itoa(int(o.Status.Replicas))
+	case *batchv1.Job:
+		return strconv.Itoa(int(o.Status.Succeeded))
 	case *unstructured.Unstructured:
 		return customField(o.Object, field)
 	case *corev1.Event:

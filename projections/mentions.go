@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
@@ -44,6 +45,8 @@ func Mentions(o *Object) []Mention {
 	case *appsv1.ReplicaSet:
 		return ConfigOf(&x.Spec.Template.Spec)
 	case *appsv1.Deployment:
+		return ConfigOf(&x.Spec.Template.Spec)
+	case *batchv1.Job:
 		return ConfigOf(&x.Spec.Template.Spec)
 	}
 	return nil

@@ -28,6 +28,9 @@ func (f *folding) judge() {
 		if c.Key.Resource == events.Budgets && c.After != nil {
 			f.judgeBudget(c)
 		}
+		if c.After != nil {
+			f.begin(c.After) // as below: nobody has seen the row
+		}
 		if c.Key.Resource != events.Deployments || c.After == nil {
 			continue
 		}

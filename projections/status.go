@@ -9,6 +9,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -68,6 +69,9 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		v.Status = s.replicaSetStatus(o, v, now)
 	case *appsv1.Deployment:
 		v.Status = s.deploymentStatus(o, v, now)
+	case *batchv1.Job:
+		FillJob(v, o.UID)
+		v.Status = s.jobStatus(o, v)
 	case *corev1.Node:
 		s.nodeStatus(o, v)
 	case *rbacv1.ClusterRole:

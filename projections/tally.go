@@ -32,6 +32,7 @@ func (f *folding) follow(c Change) {
 	}
 	f.budgets(c)
 	f.rations(c)
+	f.ends(c)
 }
 
 func sameOwner(a, b *Object) bool {
@@ -148,8 +149,8 @@ func (p *Pod) Finished(o *Object) bool {
 	}
 	for _, w := range spec.Containers {
 		c, ok := p.Container(w.Name)
-		if !ok || c.Phase != Terminated || c.Exit == nil {
-			return false
+		if !ok || c.Phase == Running || c.Exit == nil || c.Exit.Run != c.Run {
+			return false // one that could not begin waits, and has an exit all the same
 		}
 		if (c.Exit.Code != 0 || c.Exit.Killed != "") && spec.RestartPolicy == corev1.RestartPolicyOnFailure {
 			return false

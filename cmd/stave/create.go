@@ -31,10 +31,10 @@ type createCmd struct {
 	EnvFile  []string `name:"from-env-file" sep:"none" help:"configmap, secret generic: file of KEY=VALUE lines, repeatable." placeholder:"FILE"`
 	serviceFlags
 	secretFlags
-	Image    []string `sep:"none" help:"deployment: image of a container, repeatable." placeholder:"IMAGE"`
+	Image    []string `sep:"none" help:"deployment, job: image of a container; for a deployment repeatable." placeholder:"IMAGE"`
 	Replicas int32    `help:"deployment: how many pods." default:"1" placeholder:"N"`
 	Port     int32    `help:"deployment: port that the container listens on." placeholder:"PORT"`
-	What     []string `arg:"" optional:"" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
+	What     []string `arg:"" optional:"" passthrough:"partial" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], job NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
 }
 
 // Help implements kong's detailed help.
@@ -46,6 +46,7 @@ func (createCmd) Help() string {
   stave create secret generic db --from-literal=password=s3cret
   stave create secret tls web --cert=web.crt --key=web.key
   stave create deployment web --image=nginx:alpine --replicas=2
+  stave create job pi --image=perl -- perl -Mbignum=bpi -wle 'print bpi(100)'
   stave create service nodeport web --tcp=80:8080
   stave create namespace orange --dry-run=client -o yaml > orange.yaml`
 }
@@ -88,7 +89,7 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 	case events.Secrets:
 		return c.secret(c.What[1:])
 	}
-	if more := c.What[2:]; len(more) > 0 && kind.Resource != events.Deployments {
+	if more := c.What[2:]; len(more) > 0 && kind.Resource != events.Deployments && kind.Resource != events.Jobs {
 		return nil, fmt.Errorf("exactly one NAME is required, got %d", 1+len(more))
 	}
 	switch kind.Resource {
@@ -104,6 +105,8 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 		return &corev1.ConfigMap{ObjectMeta: meta, Data: data}, err
 	case events.Deployments:
 		return c.deployment(meta)
+	case events.Jobs:
+		return c.job(meta)
 	}
 	return nil, fmt.Errorf("a %s is created from a manifest\nhelp: stave create -f FILE", kind.Singular)
 }
@@ -152,7 +155,7 @@ func (c *createCmd) deployment(meta metav1.ObjectMeta) (events.Object, error) {
 			box.Ports = []corev1.ContainerPort{{ContainerPort: c.Port}}
 		}
 		if len(c.Image) == 1 {
-			box.Command = c.What[2:]
+			box.Command = afterDashes(c.What[2:])
 		}
 		d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, box)
 	}

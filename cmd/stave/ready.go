@@ -18,6 +18,7 @@ import (
 var readyGoals = map[events.Resource]goal{
 	events.Deployments: {kind: goalReady, ready: rolledOut},
 	events.ReplicaSets: {kind: goalReady, ready: allReady},
+	events.Jobs:        {kind: goalReady, ready: jobEnded},
 	events.Pods:        {kind: goalCondition, name: "Ready", want: "True"},
 }
 

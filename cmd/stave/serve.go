@@ -26,6 +26,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
@@ -35,7 +36,7 @@ import (
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, schedule.Reconciler{},
+	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, job.Reconciler{Guards: jobGuards}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 

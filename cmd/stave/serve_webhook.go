@@ -57,3 +57,6 @@ var policies policy.Engine
 
 // guards are the policies of a state that stand before the pods of ReplicaSets.
 func guards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.ReplicaSets) }
+
+// jobGuards are those that stand before the pods of Jobs.
+func jobGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.Jobs) }

@@ -143,6 +143,7 @@ var honoured = map[events.Resource]verdict{
 		"progressDeadlineSeconds": {}, "template": template()}}}),
 	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+	events.Jobs: object(map[string]verdict{"spec": jobSpec()}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
 	events.Quotas: object(map[string]verdict{"spec": {fields: map[string]verdict{"hard": quotaHard(), "scopes": {}, "scopeSelector": {}}}}),
@@ -173,6 +174,13 @@ func quotaHard() verdict {
 		"count/leases.coordination.k8s.io": beside, "count/events": beside, "count/events.events.k8s.io": beside,
 		"count/endpoints": derived, "count/endpointslices.discovery.k8s.io": derived,
 		"requests.storage": {warn: "there are no claims of volumes here: it limits nothing"}}}
+}
+
+func jobSpec() verdict {
+	return verdict{fields: map[string]verdict{
+		"parallelism": {}, "completions": {}, "activeDeadlineSeconds": {}, "podFailurePolicy": {}, "successPolicy": {}, "backoffLimit": {},
+		"backoffLimitPerIndex": {}, "maxFailedIndexes": {}, "selector": {}, "manualSelector": {}, "ttlSecondsAfterFinished": {},
+		"completionMode": {}, "suspend": {}, "podReplacementPolicy": {}, "managedBy": {}, "template": template()}}
 }
 
 func serviceSpec() verdict {

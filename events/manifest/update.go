@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -31,6 +32,10 @@ func updateSpec(old, next events.Object) field.ErrorList {
 	case *appsv1.ReplicaSet:
 		if n, ok := next.(*appsv1.ReplicaSet); ok {
 			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
+		}
+	case *batchv1.Job:
+		if n, ok := next.(*batchv1.Job); ok {
+			return updateJob(old, n)
 		}
 	case *corev1.ConfigMap:
 		if n, ok := next.(*corev1.ConfigMap); ok {

@@ -6,6 +6,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -58,6 +59,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateDeployment(o)...)
 	case *appsv1.ReplicaSet:
 		errs = append(errs, validateReplicaSet(o)...)
+	case *batchv1.Job:
+		errs = append(errs, validateJob(o)...)
 	case *policyv1.PodDisruptionBudget:
 		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.ResourceQuota:

@@ -84,12 +84,12 @@ func keyOf(v projections.State, item wire.Item) (events.Key, *refusal) {
 // removal is an object's end, or the wish for it when something has to happen
 // first. A wish that is there already is not written again.
 func removal(v projections.State, o *projections.Object, r Request, body events.DeletionRequested, now time.Time) []reconcilers.Draft {
-	switch o.Key.Resource {
-	case events.Pods:
+	switch {
+	case o.Key.Resource == events.Pods:
 		return podRemoval(v, o, r, body, now)
-	case events.Namespaces:
+	case o.Key.Resource == events.Namespaces:
 		body = events.DeletionRequested{}
-	case events.Deployments, events.ReplicaSets, events.Definitions:
+	case events.Makes(o.Key.Resource), o.Key.Resource == events.Definitions:
 	default:
 		if !held(v, o, body) && r.Shred {
 			return []reconcilers.Draft{reconcilers.Shred(o)}

@@ -211,34 +211,6 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	return w.changed(old, live, raw, released), nil
 }
 
-// forgetGiven takes out of a pod which was read, edited and sent back what it was
-// given meanwhile, as the spec may not change: the volume with its token, and the
-// node, which stands in log.assign.
-func (w *writing) forgetGiven(old *projections.Object) {
-	pod, ok := w.next.(*corev1.Pod)
-	if !ok {
-		return
-	}
-	projections.ForgetAccess(pod, projections.As[*corev1.Pod](old), old.UID)
-	if projections.As[*corev1.Pod](old).Spec.NodeName != "" {
-		return
-	}
-	if p, ok := w.v.PodOf(old.Key); ok && p.Node == pod.Spec.NodeName {
-		pod.Spec.NodeName = ""
-	}
-}
-
-// forgetDefault takes the one default out of a pod that its template has not: the
-// spec of a pod that a controller made is as it was.
-func forgetDefault(before, next events.Object) {
-	was, ok := before.(*corev1.Pod)
-	pod, is := next.(*corev1.Pod)
-	if links := corev1.DefaultEnableServiceLinks; ok && is && was.Spec.EnableServiceLinks == nil &&
-		pod.Spec.EnableServiceLinks != nil && *pod.Spec.EnableServiceLinks == links {
-		pod.Spec.EnableServiceLinks = nil
-	}
-}
-
 func firstUID(a, b events.UID) events.UID {
 	if a != "" {
 		return a

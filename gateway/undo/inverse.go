@@ -61,10 +61,10 @@ func (u *undoing) empty(p part) error {
 
 // removal is what a deletion by a person becomes; see gateway/admit.
 func removal(v projections.State, o *projections.Object) reconcilers.Draft {
-	switch o.Key.Resource {
-	case events.Deployments, events.ReplicaSets, events.Namespaces, events.Definitions:
+	switch r := o.Key.Resource; {
+	case events.Makes(r), r == events.Namespaces, r == events.Definitions:
 		return reconcilers.RequestDeletion(o, events.DeletionRequested{})
-	case events.Pods:
+	case r == events.Pods:
 		if p, ok := v.PodOf(o.Key); ok && p.Node != "" {
 			return reconcilers.RequestDeletion(o, events.DeletionRequested{Grace: reconcilers.GraceOf(o)})
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -38,6 +39,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.deployment(s, o)
 	case *appsv1.ReplicaSet:
 		p.replicaSet(s, o)
+	case *batchv1.Job:
+		p.job(o)
 	case *corev1.Service:
 		p.service(s, o)
 	case *corev1.Endpoints:

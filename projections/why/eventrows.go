@@ -17,6 +17,7 @@ const (
 	fromKubelet    = "kubelet"
 	fromDeployment = "deployment-controller"
 	fromReplicaSet = "replicaset-controller"
+	fromJob        = "job-controller"
 	fromNodes      = "node-controller"
 )
 
@@ -56,6 +57,9 @@ func (t *telling) add(at time.Time, kind, reason, from, format string, args ...a
 	t.at[id] = len(t.rows)
 	t.rows = append(t.rows, r)
 }
+
+// makers are those who make pods, each in Kubernetes' name for it.
+var makers = map[events.Resource]string{events.ReplicaSets: fromReplicaSet, events.Jobs: fromJob}
 
 const (
 	normal  = "Normal"
@@ -98,8 +102,8 @@ func (t *telling) verdict(e events.Envelope) {
 	if err != nil || bad != nil || k != t.key || len(v.Reasons) == 0 {
 		return
 	}
-	if r := v.Reasons[0]; k.Resource == events.ReplicaSets && r.Code == events.FailedCreate {
-		t.add(e.Time, warning, string(r.Code), fromReplicaSet, "Error creating: %s", r.Said)
+	if r := v.Reasons[0]; makers[k.Resource] != "" && r.Code == events.FailedCreate {
+		t.add(e.Time, warning, string(r.Code), makers[k.Resource], "Error creating: %s", r.Said)
 	}
 	if k.Resource != events.Pods {
 		return
@@ -109,6 +113,9 @@ func (t *telling) verdict(e events.Envelope) {
 
 func (t *telling) status(e events.Envelope) {
 	k, err := e.Subject.Key()
+	if err == nil && k == t.key && k.Resource == events.Jobs {
+		t.jobStatus(e)
+	}
 	if err != nil || k != t.key || k.Resource != events.Nodes {
 		return
 	}
@@ -140,8 +147,8 @@ func (t *telling) spec(e events.Envelope) {
 			t.child(k, b.Owner.Key(k), b.Object, e)
 		}
 	case events.VerbDeletionRequested:
-		if t.key.Resource == events.ReplicaSets && k.Resource == events.Pods && e.Actor == events.Controller("replicaset") {
-			t.add(e.Time, normal, "SuccessfulDelete", fromReplicaSet, "Deleted pod: %s", k.Name)
+		if from := makers[t.key.Resource]; from != "" && k.Resource == events.Pods && string(e.Actor)+"-controller" == "reconciler:"+from {
+			t.add(e.Time, normal, "SuccessfulDelete", from, "Deleted pod: %s", k.Name)
 		}
 	}
 }
@@ -152,7 +159,7 @@ func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.En
 	}
 	switch {
 	case k.Resource == events.Pods && e.Type.Verb() == events.VerbCreated:
-		t.add(e.Time, normal, "SuccessfulCreate", fromReplicaSet, "Created pod: %s", k.Name)
+		t.add(e.Time, normal, "SuccessfulCreate", makers[t.key.Resource], "Created pod: %s", k.Name)
 	case k.Resource == events.ReplicaSets:
 		t.scaled(k, object, e.Time)
 	}

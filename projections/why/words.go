@@ -86,6 +86,10 @@ func (q Question) what(e events.Envelope) string {
 	}
 	switch e.Type.Verb() {
 	case events.VerbStatus:
+		if r, err := events.Decode[events.JobReported](e); err == nil && k.Resource == events.Jobs && len(r.Conditions) > 0 {
+			c := r.Conditions[len(r.Conditions)-1]
+			return "reported " + c.Reason + " of " + q.spelled(k)
+		}
 		if r, err := events.Decode[events.NodeReported](e); err == nil && r.Reason != "" {
 			return "reported " + r.Reason + " of " + q.spelled(k)
 		}

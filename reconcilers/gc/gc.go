@@ -212,8 +212,7 @@ func request(v reconcilers.View, o *projections.Object, foreground bool) reconci
 		b.Orphan = slices.Contains(has, metav1.FinalizerOrphanDependents)
 		b.Foreground = !b.Orphan && slices.Contains(has, metav1.FinalizerDeleteDependents)
 	}
-	switch o.Key.Resource {
-	case events.Deployments, events.ReplicaSets:
+	if events.Makes(o.Key.Resource) {
 		return reconcilers.RequestDeletion(o, b)
 	}
 	if !owns(v, o) {

@@ -32,7 +32,7 @@ func (Reconciler) Reads() []events.Resource {
 // contents are what a namespace can hold, owners before what they own: so that
 // nothing is made again while it is taken away. The pods and what makes them are first.
 func contents() []events.Resource {
-	out := []events.Resource{events.Deployments, events.ReplicaSets, events.Pods}
+	out := append(events.Makers(), events.Pods)
 	for _, k := range events.Kinds {
 		if k.Namespaced && !k.Derived && !waitedFor(k.Resource) {
 			out = append(out, k.Resource)
@@ -44,7 +44,7 @@ func contents() []events.Resource {
 // waitedFor tells whether a resource's end takes time: the garbage collector
 // carries it out. The others are removed here, but for what has finalizers.
 func waitedFor(r events.Resource) bool {
-	return r == events.Deployments || r == events.ReplicaSets || r == events.Pods
+	return events.Makes(r) || r == events.Pods
 }
 
 // Writes implements reconcilers.Reconciler.

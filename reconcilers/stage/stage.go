@@ -42,10 +42,13 @@ func (w *World) Append(e events.Envelope) events.Seq {
 	return e.Seq
 }
 
-// Do appends drafts as Step would.
-func (w *World) Do(drafts ...reconcilers.Draft) {
+// Do appends what a person wants.
+func (w *World) Do(drafts ...reconcilers.Draft) { w.as("user:test", drafts) }
+
+// as appends drafts as Step would.
+func (w *World) as(who events.Actor, drafts []reconcilers.Draft) {
 	for _, d := range drafts {
-		e := events.Envelope{Subject: d.Subject, Type: d.Type, Body: d.Body, Epoch: w.State.Epoch, Actor: "user:test",
+		e := events.Envelope{Subject: d.Subject, Type: d.Type, Body: d.Body, Epoch: w.State.Epoch, Actor: who,
 			Op: events.OpID("op-" + strconv.Itoa(len(w.Log)))}
 		if d.Child != nil {
 			b := d.Child.Body
@@ -64,7 +67,7 @@ func (w *World) Run(r reconcilers.Reconciler, k events.Key) (reconcilers.Decisio
 		if len(d.Events) == 0 {
 			return d, nil
 		}
-		w.Do(d.Events...)
+		w.as(events.Controller(r.Name()), d.Events)
 	}
 	return reconcilers.Decision{}, fmt.Errorf("run %s on %s: never quiet", r.Name(), k)
 }
