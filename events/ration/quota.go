@@ -249,6 +249,9 @@ func Add(a, b corev1.ResourceList, sign int) corev1.ResourceList {
 			delete(out, name)
 		}
 	}
+	if len(out) == 0 {
+		return nil // nothing is nothing, also when there was something: sums are compared to the byte
+	}
 	return out
 }
 
