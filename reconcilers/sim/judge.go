@@ -42,6 +42,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	if !counted && e.Type.Verb() == events.VerbCreated {
 		j.w.fail("names", "%s is there already", e.Subject)
 	}
+	j.jobs(e)
 	switch e.Subject.Class() {
 	case "assign":
 		j.capacity(nodeOf(e))

@@ -15,6 +15,7 @@ func (j *judge) rest() {
 	j.carried()
 	j.owners()
 	j.nodes()
+	j.resting()
 	for _, a := range apps {
 		j.app(a)
 	}

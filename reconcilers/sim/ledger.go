@@ -36,6 +36,8 @@ type entry struct {
 	kept     []string     // its finalizers
 	owners   []events.UID // those that a client wrote
 	versions []version
+	object   json.RawMessage // of a Job
+	decided  bool            // how a Job ends
 }
 
 // version is what an object was from an event on.
@@ -72,6 +74,9 @@ type life struct {
 	ready    []turn
 	ended    events.Seq // when nothing of it ran any more, or it was removed; 0: not yet
 	place    place
+	task     string // its Job's name, empty for others
+	index    string // its completion index
+	fate     fate
 }
 
 // turn is a change of readiness.
@@ -86,7 +91,8 @@ type room struct{ milli, bytes, pods int64 }
 
 type podBody struct {
 	Metadata struct {
-		Labels map[string]string `json:"labels"`
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec struct {
 		where
@@ -150,6 +156,7 @@ func (l *ledger) fold(e events.Envelope) bool {
 		l.seen(e, nodeOf(e))
 	case "status":
 		l.heard(e, nodeOf(e))
+		l.verdictOnJob(e)
 	case "change":
 		return l.large(e)
 	}
@@ -203,6 +210,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 		have.deleting = true
 		if p := l.pods[b.UID]; p != nil && p.deleted == 0 {
 			p.deleted = e.Seq
+			l.fateOf(p, e.Actor)
 		}
 	case events.VerbRemoved:
 		delete(l.objects, k)
@@ -211,6 +219,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 		if p := l.pods[b.UID]; p != nil {
 			p.removed = true
 			p.ends(e.Seq)
+			l.fateOf(p, "")
 		}
 	}
 	return true
@@ -240,6 +249,8 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		var w workload
 		read(b.Object, &w)
 		o.versions = append(o.versions, w.version(seq))
+	case events.Jobs:
+		o.object = b.Object
 	case events.Nodes:
 		var n podBody
 		read(b.Object, &n)
@@ -250,9 +261,12 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 			p = &life{key: k, uid: b.UID, born: seq, run: map[string]int{}, exited: map[string]bool{}, codes: map[string]int{}, answers: map[string]bool{}}
 			l.pods[b.UID], l.order = p, append(l.order, p)
 		}
-		p.owner = ""
+		p.owner, p.task = "", ""
 		if b.Owner != nil {
 			p.owner = b.Owner.UID
+		}
+		if b.Owner != nil && b.Owner.Resource == events.Jobs {
+			p.task = b.Owner.Name
 		}
 		l.body(p, b)
 	}
@@ -262,10 +276,10 @@ func (l *ledger) body(p *life, b wish) {
 	body := podBody{}
 	if t := l.templates[b.Template]; t != nil {
 		body = *t
-		body.Metadata.Labels = maps.Clone(t.Metadata.Labels)
+		body.Metadata.Labels, body.Metadata.Annotations = maps.Clone(t.Metadata.Labels), maps.Clone(t.Metadata.Annotations)
 	}
 	read(b.Object, &body)
-	p.place = placeOf(&body, b.Template)
+	p.place, p.index = placeOf(&body, b.Template), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
 	p.policy, p.names, p.ask = body.Spec.RestartPolicy, nil, room{pods: 1}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)

@@ -33,6 +33,7 @@ func (l *ledger) seen(e events.Envelope, node string) {
 		}
 		p.settle(e.Seq, e.Time)
 		p.ends(e.Seq)
+		l.fateOf(p, "")
 	}
 }
 

@@ -82,6 +82,7 @@ func (n *node) start(p *pod, op plan.Start) {
 		c.Phase, c.Exit = plan.Exited, plan.Exit{Code: 128, NotStarted: true, Message: "no such command", At: n.clock()}
 	}
 	p.obs = p.obs.Put(c)
+	n.ends(p, op.Container)
 	if strings.HasPrefix(image(p, op.Container), "crash") {
 		n.crash(p, 1, false)
 	}

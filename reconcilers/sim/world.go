@@ -13,6 +13,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
@@ -56,7 +57,7 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, job.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}}
 }
 
