@@ -56,6 +56,7 @@ const (
 	ReplicaSets    Resource = "replicasets.apps"
 	Deployments    Resource = "deployments.apps"
 	Jobs           Resource = "jobs.batch"
+	CronJobs       Resource = "cronjobs.batch"
 	Endpoints      Resource = "endpoints"
 	EndpointSlices Resource = "endpointslices.discovery.k8s.io"
 	Definitions    Resource = "customresourcedefinitions.apiextensions.k8s.io"

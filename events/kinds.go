@@ -52,6 +52,7 @@ var Kinds = []Kind{
 	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
 	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
+	{CronJobs, batchv1.GroupName, "v1", "CronJob", "cronjob", []string{"cj"}, true, false, func() Object { return &batchv1.CronJob{} }},
 	{Jobs, batchv1.GroupName, "v1", "Job", "job", nil, true, false, func() Object { return &batchv1.Job{} }},
 	{Budgets, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudget", []string{"pdb"}, true, false, func() Object { return &policyv1.PodDisruptionBudget{} }},
 	{Roles, rbacv1.GroupName, "v1", "Role", "role", nil, true, false, func() Object { return &rbacv1.Role{} }},
@@ -82,7 +83,7 @@ var NoteKinds = []Kind{
 func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
 
 // makers are the resources that Makers tells of.
-var makers = []Resource{Deployments, ReplicaSets, Jobs}
+var makers = []Resource{Deployments, ReplicaSets, CronJobs, Jobs}
 
 // Makers are the resources whose objects make others by themselves, owners before what they own.
 func Makers() []Resource { return slices.Clone(makers) }

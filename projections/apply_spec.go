@@ -55,6 +55,7 @@ func (f *folding) created(k events.Key) {
 	}
 	f.adopt(o)
 	f.follow(f.changes[len(f.changes)-1])
+	f.scheduled(o)
 }
 
 func (f *folding) changed(k events.Key) {

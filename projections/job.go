@@ -346,6 +346,11 @@ func (f *folding) jobReported(k events.Key) {
 		}
 	}
 	f.touch(k, func(o *Object) { o.Job = &j })
+	if c, ok := j.Condition(batchv1.JobComplete); ok && c.Seq == f.e.Seq {
+		f.remember(o, func(m *Cron) { m.Succeeded = c.Time })
+	} else if o.Owner != nil {
+		f.remember(o, func(*Cron) {}) // its status tells of the Jobs that go on
+	}
 }
 
 // since is a condition with the moment from which it is as it is.

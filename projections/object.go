@@ -32,6 +32,7 @@ type Object struct {
 	Budget     *Budget   // of a PodDisruptionBudget, else nil
 	Ration     *Ration   // of a ResourceQuota, else nil
 	Job        *Job      // of a Job, else nil
+	Cron       *Cron     // of a CronJob that has made Jobs, else nil
 	Template   *Template // nil when the body is whole
 	Raw        json.RawMessage
 	Applied    json.RawMessage // as a person last applied it
@@ -177,7 +178,7 @@ func (o *Object) decode() (events.Object, error) {
 // counted are the kinds whose generation Kubernetes shows: those that somebody
 // else acts on.
 var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
-	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true}
+	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true, events.CronJobs: true}
 
 // generation is how often what is wanted has changed, as people see it: as in Kubernetes, that it shall go is one change more.
 func (o *Object) generation() int64 {

@@ -31,10 +31,12 @@ type createCmd struct {
 	EnvFile  []string `name:"from-env-file" sep:"none" help:"configmap, secret generic: file of KEY=VALUE lines, repeatable." placeholder:"FILE"`
 	serviceFlags
 	secretFlags
-	Image    []string `sep:"none" help:"deployment, job: image of a container; for a deployment repeatable." placeholder:"IMAGE"`
+	Schedule string   `help:"cronjob: when, in five fields." placeholder:"CRON"`
+	From     string   `help:"job: the cronjob of which one is made now." placeholder:"cronjob/NAME"`
+	Image    []string `sep:"none" help:"deployment, job, cronjob: image of a container; for a deployment repeatable." placeholder:"IMAGE"`
 	Replicas int32    `help:"deployment: how many pods." default:"1" placeholder:"N"`
 	Port     int32    `help:"deployment: port that the container listens on." placeholder:"PORT"`
-	What     []string `arg:"" optional:"" passthrough:"partial" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], job NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
+	What     []string `arg:"" optional:"" passthrough:"partial" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], job NAME [-- COMMAND], cronjob NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
 }
 
 // Help implements kong's detailed help.
@@ -47,13 +49,15 @@ func (createCmd) Help() string {
   stave create secret tls web --cert=web.crt --key=web.key
   stave create deployment web --image=nginx:alpine --replicas=2
   stave create job pi --image=perl -- perl -Mbignum=bpi -wle 'print bpi(100)'
+  stave create cronjob tidy --image=busybox --schedule='0 3 * * *' -- sh -c 'echo tidy'
+  stave create job tidy-now --from=cronjob/tidy
   stave create service nodeport web --tcp=80:8080
   stave create namespace orange --dry-run=client -o yaml > orange.yaml`
 }
 
 // Run creates what the manifests or the arguments say.
 func (c *createCmd) Run(ctx context.Context, s *session) error {
-	docs, err := c.docs(s)
+	docs, err := c.docs(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -61,12 +65,18 @@ func (c *createCmd) Run(ctx context.Context, s *session) error {
 	return err
 }
 
-func (c *createCmd) docs(s *session) ([]manifest.Doc, error) {
+func (c *createCmd) docs(ctx context.Context, s *session) ([]manifest.Doc, error) {
 	switch {
 	case len(c.Filename) > 0 && len(c.What) > 0:
 		return nil, errors.New("give either -f or a type and a name, not both")
 	case len(c.Filename) > 0:
 		return c.load(s)
+	case c.From != "":
+		j, err := c.jobFrom(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return []manifest.Doc{manifest.DocOf(j)}, nil
 	case len(c.What) >= 2:
 		o, err := c.named(c.What[0], c.What[1])
 		if err != nil {
@@ -89,7 +99,7 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 	case events.Secrets:
 		return c.secret(c.What[1:])
 	}
-	if more := c.What[2:]; len(more) > 0 && kind.Resource != events.Deployments && kind.Resource != events.Jobs {
+	if more := c.What[2:]; len(more) > 0 && kind.Resource != events.Deployments && kind.Resource != events.Jobs && kind.Resource != events.CronJobs {
 		return nil, fmt.Errorf("exactly one NAME is required, got %d", 1+len(more))
 	}
 	switch kind.Resource {
@@ -107,6 +117,8 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 		return c.deployment(meta)
 	case events.Jobs:
 		return c.job(meta)
+	case events.CronJobs:
+		return c.cronJob(meta)
 	}
 	return nil, fmt.Errorf("a %s is created from a manifest\nhelp: stave create -f FILE", kind.Singular)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/copies"
+	"github.com/stave-run/stave/reconcilers/cronjob"
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
@@ -36,7 +37,7 @@ import (
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, job.Reconciler{Guards: jobGuards}, schedule.Reconciler{},
+	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 

@@ -65,6 +65,8 @@ func Default(o events.Object) {
 		defaultDeployment(o)
 	case *appsv1.ReplicaSet:
 		defaultReplicaSet(o)
+	case *batchv1.CronJob:
+		defaultCronJob(o)
 	case *batchv1.Job:
 		defaultJob(o)
 	}

@@ -143,6 +143,11 @@ var honoured = map[events.Resource]verdict{
 		"progressDeadlineSeconds": {}, "template": template()}}}),
 	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+	events.CronJobs: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"schedule": {}, "timeZone": {}, "startingDeadlineSeconds": {}, "concurrencyPolicy": {}, "suspend": {},
+		"successfulJobsHistoryLimit": {}, "failedJobsHistoryLimit": {},
+		"jobTemplate": {fields: map[string]verdict{"metadata": {fields: map[string]verdict{"labels": {}, "annotations": {}, "creationTimestamp": {},
+			"name": {warn: "names of Jobs follow from their owner's"}, "namespace": {warn: "Jobs are in their owner's namespace"}}}, "spec": jobSpec()}}}}}),
 	events.Jobs: object(map[string]verdict{"spec": jobSpec()}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),

@@ -59,6 +59,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateDeployment(o)...)
 	case *appsv1.ReplicaSet:
 		errs = append(errs, validateReplicaSet(o)...)
+	case *batchv1.CronJob:
+		errs = append(errs, validateCronJob(o)...)
 	case *batchv1.Job:
 		errs = append(errs, validateJob(o)...)
 	case *policyv1.PodDisruptionBudget:

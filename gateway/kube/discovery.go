@@ -59,14 +59,14 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs:
+	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs:
 		return []string{"status"}
 	}
 	return nil
 }
 
 // everyday are the kinds that `kubectl get all` means.
-var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.Jobs}
+var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.CronJobs, events.Jobs}
 
 func (s *Server) categoriesOf(k events.Kind) []string {
 	if d := s.definitionOf(s.listed.view, k); d != nil {

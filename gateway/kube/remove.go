@@ -79,7 +79,7 @@ func deletion(k events.Key, opts *metav1.DeleteOptions) admit.Request {
 		if r.Cascade = "background"; *opts.OrphanDependents { //nolint:staticcheck // as above
 			r.Cascade = "orphan"
 		}
-	case k.Resource == events.Jobs:
+	case k.Resource == events.Jobs: // CronJobs never did
 		r.Cascade = "orphan" // what batch/v1 has said from its beginning to who says nothing; kubectl says background
 	}
 	if p := opts.Preconditions; p != nil {

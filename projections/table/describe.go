@@ -39,6 +39,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.deployment(s, o)
 	case *appsv1.ReplicaSet:
 		p.replicaSet(s, o)
+	case *batchv1.CronJob:
+		p.cronJob(o)
 	case *batchv1.Job:
 		p.job(o)
 	case *corev1.Service:

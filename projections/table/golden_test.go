@@ -49,6 +49,8 @@ func story() *foldtest.Log {
 	l.Create(foldtest.Key(events.Secrets, "db"), `{"type":"Opaque","data":{"password":"AHN0YXZlAVci+c58d7faMfhvUaGdWmtThONeXjVs9nq0K8EA/1h4LQOF","user":"YW5u"}}`) // one sealed, one plain
 	l.Create(foldtest.Key(events.Jobs, "pi"), `{"metadata":{"labels":{"app":"pi"}},"spec":{"completions":3,"parallelism":2,"backoffLimit":6,"completionMode":"Indexed","suspend":false,
 		"template":{"metadata":{"labels":{"app":"pi"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"perl","command":["perl","-e","1"]}]}}}}`)
+	l.Create(foldtest.Key(events.CronJobs, "tidy"), `{"spec":{"schedule":"0 3 * * *","timeZone":"Europe/Berlin","suspend":false,"concurrencyPolicy":"Forbid","successfulJobsHistoryLimit":3,
+		"failedJobsHistoryLimit":1,"jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}}}}}`)
 	l.Conclude(big, events.Reason{Code: "Unschedulable", Said: "0/1 nodes are available: 1 Insufficient cpu."},
 		events.Reason{Code: "Insufficient", About: foldtest.Key(events.Nodes, "n1"), What: "cpu", Need: "64", Have: "1650m", Fix: "ask for 1650m of cpu or less"})
 	l.Assign("n1", crash, image, done)
@@ -96,7 +98,7 @@ func TestDescribe(t *testing.T) {
 	l := story()
 	for _, k := range []events.Key{foldtest.Pod(0), foldtest.Pod(2), foldtest.Key(events.Pods, "big"), foldtest.Key(events.Pods, "crash"),
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
-		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi")} {
+		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy")} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {

@@ -93,6 +93,8 @@ var printers = map[events.Resource]printer{
 	events.LimitRanges: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *corev1.LimitRange, _ string, _ time.Time) []string {
 		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
 	})},
+	events.CronJobs: {[]Column{{Name: "NAME"}, {Name: "SCHEDULE"}, {Name: "TIMEZONE"}, {Name: "SUSPEND"}, {Name: "ACTIVE"}, {Name: "LAST SCHEDULE"}, {Name: "AGE"},
+		{Name: "CONTAINERS", Wide: true}, {Name: "IMAGES", Wide: true}, {Name: "SELECTOR", Wide: true}}, rowOf(cronRow)},
 	events.Jobs: {jobColumns, rowOf(jobRow)},
 	events.Budgets: {[]Column{{Name: "NAME"}, {Name: "MIN AVAILABLE"}, {Name: "MAX UNAVAILABLE"}, {Name: "ALLOWED DISRUPTIONS"}, {Name: "AGE"}}, rowOf(func(o *policyv1.PodDisruptionBudget, age string, _ time.Time) []string {
 		return []string{o.Name, countOr(o.Spec.MinAvailable), countOr(o.Spec.MaxUnavailable), fmt.Sprint(o.Status.DisruptionsAllowed), age}

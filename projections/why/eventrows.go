@@ -18,6 +18,7 @@ const (
 	fromDeployment = "deployment-controller"
 	fromReplicaSet = "replicaset-controller"
 	fromJob        = "job-controller"
+	fromCron       = "cronjob-controller"
 	fromNodes      = "node-controller"
 )
 
@@ -160,6 +161,8 @@ func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.En
 	switch {
 	case k.Resource == events.Pods && e.Type.Verb() == events.VerbCreated:
 		t.add(e.Time, normal, "SuccessfulCreate", makers[t.key.Resource], "Created pod: %s", k.Name)
+	case k.Resource == events.Jobs && e.Type.Verb() == events.VerbCreated:
+		t.add(e.Time, normal, "SuccessfulCreate", fromCron, "Created job %s", k.Name)
 	case k.Resource == events.ReplicaSets:
 		t.scaled(k, object, e.Time)
 	}

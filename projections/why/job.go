@@ -2,11 +2,13 @@ package why
 
 import (
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/cron"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -102,6 +104,38 @@ func (t *telling) jobStatus(e events.Envelope) {
 				reason = "Resumed"
 			}
 			t.add(e.Time, normal, reason, fromJob, "%s", c.Message)
+		}
+	}
+}
+
+// cron says when a CronJob was due and will be, as its schedule has it.
+func (q Question) cron(a *Answer, o *projections.Object) {
+	s := &projections.As[*batchv1.CronJob](o).Spec
+	last := "it has made no Job yet"
+	if o.Cron != nil && !o.Cron.Scheduled.IsZero() {
+		last = "the last time was " + o.Cron.Scheduled.Format(time.RFC3339)
+	}
+	if s.Suspend != nil && *s.Suspend {
+		a.Verdict, a.WaitsFor, a.Fix = "is suspended; "+last, "somebody to resume it", "set spec.suspend to false"
+		return
+	}
+	zone := ""
+	if s.TimeZone != nil {
+		zone = *s.TimeZone
+	}
+	at, bad := cron.Zone(zone)
+	when, err := cron.Parse(s.Schedule)
+	if bad != nil || err != nil {
+		a.Verdict = "its schedule cannot be read"
+		return
+	}
+	a.Verdict = fmt.Sprintf("is due at %s; %s", when.Next(q.Now.In(at)).Format(time.RFC3339), last)
+	for job := range q.State.Children(o.UID) {
+		if job.Job == nil {
+			continue
+		}
+		if _, over := job.Job.Finished(); !over {
+			a.Details = append(a.Details, job.Key.Name+" goes on")
 		}
 	}
 }

@@ -86,6 +86,8 @@ func (q Question) judge(a *Answer, o *projections.Object) {
 		q.pod(a, o)
 	case events.Deployments, events.ReplicaSets:
 		q.workload(a, o)
+	case events.CronJobs:
+		q.cron(a, o)
 	case events.Jobs:
 		q.job(a, o)
 	case events.Services:
