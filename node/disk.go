@@ -105,10 +105,7 @@ func (a *Agent) collect(ctx context.Context) {
 	var keep []string
 	a.each(func(w *worker) {
 		if row, obs, _ := w.state(); row != nil && !row.Stop && !obs.Told.Failed {
-			for _, c := range row.Pod.Spec.InitContainers {
-				keep = append(keep, c.Image)
-			}
-			for _, c := range row.Pod.Spec.Containers {
+			for c := range plan.Containers(&row.Pod.Spec) {
 				keep = append(keep, c.Image)
 			}
 		}

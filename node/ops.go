@@ -219,6 +219,8 @@ func (w *worker) begin(ctx context.Context, row *projections.DesiredPod, op plan
 	var spec runtime.ContainerSpec
 	if err == nil {
 		spec, err = w.a.containerSpec(plain, op, obs.IP)
+		target, _ := obs.Newest(plan.Target(&row.Pod.Spec, op.Container))
+		spec.ProcessesOf = target.ID
 	}
 	if err != nil {
 		w.retryContainer(op.Container, plan.CreateContainerConfigError, err.Error())

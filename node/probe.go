@@ -46,10 +46,7 @@ func (w *worker) attend(ctx context.Context, row *projections.DesiredPod, obs pl
 
 // containerOf is a container's spec, whatever its part in the pod; nil when there is none.
 func containerOf(row *projections.DesiredPod, name string) *corev1.Container {
-	if c := plan.Find(row.Pod.Spec.Containers, name); c != nil {
-		return c
-	}
-	return plan.Find(row.Pod.Spec.InitContainers, name)
+	return plan.Spec(&row.Pod.Spec, name)
 }
 
 // prober asks one run how it is.

@@ -110,6 +110,9 @@ func (a *Agent) find(namespace, pod string, uid events.UID, container string) (t
 	for _, c := range t.row.Pod.Spec.InitContainers {
 		names = append(names, c.Name)
 	}
+	for _, c := range t.row.Pod.Spec.EphemeralContainers {
+		names = append(names, c.Name)
+	}
 	switch {
 	case container == "" && only:
 		container = names[0]

@@ -85,6 +85,11 @@ func mentions(spec *corev1.PodSpec) iter.Seq[Mention] {
 				}
 			}
 		}
+		for c := range Ephemeral(spec) {
+			if !containerMentions(c, yield) {
+				return
+			}
+		}
 		for i := range spec.Volumes {
 			if !volumeMentions(&spec.Volumes[i], yield) {
 				return

@@ -39,6 +39,11 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 			st.ContainerStatuses = append(st.ContainerStatuses, containerStatus(p, &v.Spec.Containers[i], waits))
 		}
 	}
+	if p.Node != "" {
+		for c := range Ephemeral(&v.Spec) {
+			st.EphemeralContainerStatuses = append(st.EphemeralContainerStatuses, ephemeralStatus(p, c))
+		}
+	}
 	st.Phase = phaseOf(p, v)
 	if p.Failed != nil {
 		st.Reason, st.Message = p.Failed.Reason, p.Failed.Message

@@ -154,12 +154,15 @@ func (c *logsCmd) sources(s *session, pod *corev1.Pod) ([]source, error) {
 			out = append(out, source{pod, b.Name, runOf(pod, b.Name)})
 		}
 	}
+	for _, b := range pod.Spec.EphemeralContainers {
+		out = append(out, source{pod, b.Name, runOf(pod, b.Name)})
+	}
 	return out, nil
 }
 
 // runOf is a container's present or last run.
 func runOf(pod *corev1.Pod, container string) int {
-	for _, st := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+	for _, st := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses) {
 		if st.Name == container && (st.State.Running != nil || st.State.Terminated != nil || st.LastTerminationState.Terminated != nil) {
 			return int(st.RestartCount) + 1
 		}

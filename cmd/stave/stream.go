@@ -62,6 +62,12 @@ func (s *session) chooseContainer(pod *corev1.Pod, wanted string) (string, error
 		}
 		names = append(names, c.Name+" (init)")
 	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		if c.Name == wanted {
+			return wanted, nil
+		}
+		names = append(names, c.Name+" (ephem)")
+	}
 	if wanted != "" {
 		return "", fmt.Errorf("container %s is not valid for pod %s out of: %s", wanted, pod.Name, strings.Join(names, ", "))
 	}

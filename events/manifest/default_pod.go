@@ -24,6 +24,9 @@ func defaultPod(s *corev1.PodSpec) {
 	for i := range s.Containers {
 		defaultContainer(&s.Containers[i])
 	}
+	for i := range s.EphemeralContainers {
+		defaultContainer((*corev1.Container)(&s.EphemeralContainers[i].EphemeralContainerCommon))
+	}
 	if s.HostNetwork {
 		hostPorts(s.Containers)
 		hostPorts(s.InitContainers)

@@ -6,13 +6,14 @@ func podSpec() verdict {
 	return verdict{fields: map[string]verdict{
 		"containers": {fields: containerFields()}, "restartPolicy": {}, "terminationGracePeriodSeconds": {}, "nodeName": {},
 		"nodeSelector": {}, "tolerations": {}, "hostname": {}, "subdomain": {}, "setHostnameAsFQDN": {}, "dnsPolicy": {}, "dnsConfig": {}, "enableServiceLinks": {},
-		"schedulerName":    {},
-		"securityContext":  podSecurity(),
-		"volumes":          {fields: volumeFields()},
-		"initContainers":   {fields: containerFields()},
-		"readinessGates":   {},
-		"imagePullSecrets": {},
-		"hostNetwork":      {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
+		"schedulerName":       {},
+		"securityContext":     podSecurity(),
+		"volumes":             {fields: volumeFields()},
+		"initContainers":      {fields: containerFields()},
+		"ephemeralContainers": {fields: ephemeralFields()},
+		"readinessGates":      {},
+		"imagePullSecrets":    {},
+		"hostNetwork":         {}, "hostPID": {}, "hostIPC": {}, "hostAliases": {},
 		"affinity":                  {fields: map[string]verdict{"nodeAffinity": {}, "podAffinity": {}, "podAntiAffinity": {}}},
 		"topologySpreadConstraints": {},
 		"serviceAccount":            {}, "serviceAccountName": {}, "automountServiceAccountToken": {},
@@ -42,6 +43,12 @@ func containerFields() map[string]verdict {
 		"livenessProbe": {}, "readinessProbe": {}, "startupProbe": {},
 		"lifecycle": {fields: map[string]verdict{"postStart": hook(), "preStop": hook()}},
 	}
+}
+
+func ephemeralFields() map[string]verdict {
+	f := containerFields()
+	f["targetContainerName"] = verdict{}
+	return f
 }
 
 // hook is what a container can ask for at its beginning and end. Kubernetes takes tcpSocket and then fails; so do we, before.

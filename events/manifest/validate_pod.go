@@ -17,6 +17,7 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	names := map[string]bool{}
 	errs = append(errs, validateContainers(s.InitContainers, names, volumes, at.Child("initContainers"))...)
 	errs = append(errs, validateContainers(s.Containers, names, volumes, at.Child("containers"))...)
+	errs = append(errs, validateEphemeral(s, names, volumes, at.Child("ephemeralContainers"))...)
 	errs = append(errs, validateLives(s, at)...)
 	errs = append(errs, hostPortConflicts(s.Containers, at.Child("containers"))...)
 	errs = oneOf(errs, at.Child("restartPolicy"), s.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)

@@ -89,6 +89,9 @@ func validateTemplate(t *corev1.PodTemplateSpec, s *metav1.LabelSelector, at *fi
 	}
 	spec := at.Child("template", "spec")
 	errs = append(errs, validatePod(&t.Spec, spec)...)
+	if len(t.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "ephemeral containers not allowed in pod template"))
+	}
 	if p := t.Spec.RestartPolicy; p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure {
 		errs = append(errs, field.NotSupported(spec.Child("restartPolicy"), p, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}

@@ -41,8 +41,8 @@ type Request struct {
 	// generated names follow from it, and a retry of a wish that landed is known
 	// by it.
 	Op events.OpID
-	// Finalize writes the finalizers of a namespace's spec, which no other write does.
-	Finalize bool
+	// Part is the subresource that a Replace writes, which may change what no other write does; empty for the object itself.
+	Part string
 	// Reviewed is what webhooks and policies said of the request; nil: nobody was asked.
 	Reviewed *Reviewed
 	// Held are node ports that something outside of the cluster has on this
@@ -75,6 +75,13 @@ const (
 	Deleted    = "deleted"
 	Scaled     = "scaled"
 	Bound      = "bound"
+)
+
+// The parts of an object that are written apart.
+const (
+	PartFinalize  = "finalize"            // the finalizers of a namespace's spec
+	PartEphemeral = "ephemeralcontainers" // containers that look into a pod
+	PartResize    = "resize"              // what a pod's containers ask for and may take
 )
 
 // KeyOf is the object that an item is about, as far as it can be read: the name

@@ -50,7 +50,7 @@ func (w *writing) release(old *projections.Object) (released []string, last bool
 // for them.
 func (w *writing) keepSpecFinalizers(before events.Object) {
 	was, ok := before.(*corev1.Namespace)
-	if ns, is := w.next.(*corev1.Namespace); ok && is && !w.r.Finalize {
+	if ns, is := w.next.(*corev1.Namespace); ok && is && w.r.Part != PartFinalize {
 		ns.Spec.Finalizers = was.Spec.Finalizers
 	}
 }

@@ -111,7 +111,7 @@ func TestSpecFinalizersAreWrittenApart(t *testing.T) {
 		t.Errorf("a plain write put %v there", o.Keepers())
 	}
 	docs, _ := manifest.Decode("f", []byte(blue+"spec: {finalizers: [kubernetes, x.io/one]}\n"))
-	w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Replace}, Finalize: true,
+	w.ask(Request{ChangeRequest: wire.ChangeRequest{Operation: wire.Replace}, Part: PartFinalize,
 		Item: wire.Item{Object: docs[0].JSON()}})
 	w.delete(events.Key{Resource: events.Namespaces, Name: "blue"}, nil)
 	if o, ok := w.v.Get(r.Key); !ok || len(o.Keepers()) != 1 {

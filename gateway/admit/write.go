@@ -255,9 +255,7 @@ func (w *writing) check(before events.Object) *refusal {
 	if err := sealed(w.next); err != nil {
 		return err
 	}
-	if before != nil {
-		errs = append(errs, manifest.ValidateUpdate(before, w.next)...)
-	}
+	errs = append(errs, w.changes(before)...)
 	if len(errs) > 0 {
 		return invalid(w.key, errs)
 	}

@@ -13,6 +13,7 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 )
 
 // The verbs of a resource that people write, of a derived one, and of the parts.
@@ -21,7 +22,7 @@ var (
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	askVerbs  = metav1.Verbs{"create"}
 	lookVerbs = metav1.Verbs{"get", "list"}
-	partVerbs = map[string]metav1.Verbs{bindingPart: {"create"},
+	partVerbs = map[string]metav1.Verbs{bindingPart: {"create"}, admit.PartEphemeral: {"get", "patch", "update"},
 		"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
 		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}, proxying: {"create", "delete", "get", "patch", "update"}}
@@ -50,7 +51,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return []string{"attach", bindingPart, "eviction", "exec", "log", "portforward", proxying, "status"}
+		return []string{"attach", bindingPart, admit.PartEphemeral, "eviction", "exec", "log", "portforward", proxying, "status"}
 	case events.Services:
 		return []string{proxying, "status"}
 	case events.Accounts:

@@ -10,10 +10,11 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 )
 
 // finalizing is the subresource of a namespace that writes its spec's finalizers.
-const finalizing = "finalize"
+const finalizing = admit.PartFinalize
 
 // finalize is that subresource.
 type finalize struct{ of *objects }

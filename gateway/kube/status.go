@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 )
@@ -53,6 +54,9 @@ func ignored(k events.Kind, sub string) map[fieldpath.APIVersion]fieldpath.Filte
 		paths = append(paths, fieldpath.MakePathOrDie("status"))
 	case statusPart:
 		paths = append(paths, fieldpath.MakePathOrDie("spec"), fieldpath.MakePathOrDie("metadata", "ownerReferences"), fieldpath.MakePathOrDie("metadata", "finalizers"))
+	case admit.PartEphemeral:
+		return map[fieldpath.APIVersion]fieldpath.Filter{fieldpath.APIVersion(k.APIVersion()): fieldpath.NewIncludeMatcherFilter(
+			fieldpath.MakePrefixMatcherOrDie("spec", "ephemeralContainers"))}
 	default:
 		return nil
 	}

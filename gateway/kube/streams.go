@@ -88,7 +88,8 @@ func containerOf(pod *corev1.Pod, wanted string) (string, error) {
 		return names[0], nil
 	case wanted == "":
 		return "", apierrors.NewBadRequest("a container name must be specified for pod " + pod.Name + ", choose one of: [" + strings.Join(names, " ") + "]")
-	case slices.Contains(names, wanted), slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == wanted }):
+	case slices.Contains(names, wanted), slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == wanted }),
+		slices.ContainsFunc(pod.Spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return c.Name == wanted }):
 		return wanted, nil
 	}
 	return "", apierrors.NewBadRequest("container " + wanted + " is not valid for pod " + pod.Name)

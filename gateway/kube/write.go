@@ -204,7 +204,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 			now, ok := v.Get(k)
 			return ok && now.UID == row.UID && o.unmoved(row, now)
 		},
-		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: o.operation()}, Item: wire.Item{Object: raw}, Managed: managed, Finalize: o.part == finalizing}})
+		Request: admit.Request{ChangeRequest: wire.ChangeRequest{Operation: o.operation()}, Item: wire.Item{Object: raw}, Managed: managed, Part: o.part}})
 	if err != nil {
 		return nil, false, err
 	}

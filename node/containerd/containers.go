@@ -36,6 +36,11 @@ func (r *Runtime) Create(ctx context.Context, c runtime.ContainerSpec) (string, 
 	if err != nil {
 		return "", &runtime.CreateError{Name: c.Name, Reason: runtime.CreateFailed, Err: err}
 	}
+	if c.ProcessesOf != "" {
+		if pod.pid, err = r.processIDs(ctx, c.ProcessesOf); err != nil {
+			return "", &runtime.CreateError{Name: c.Name, Reason: runtime.CreateConfig, Err: err}
+		}
+	}
 	if err := r.makeRunDir(id, c); err != nil {
 		return "", &runtime.CreateError{Name: c.Name, Reason: runtime.CreateFailed, Err: err}
 	}
@@ -118,6 +123,15 @@ func (r *Runtime) sharedBy(ctx context.Context, uid string) (shared, error) {
 		pod.shm = r.shmPath(uid)
 	}
 	return pod, nil
+}
+
+// processIDs is the namespace of a running container's process ids.
+func (r *Runtime) processIDs(ctx context.Context, id string) (string, error) {
+	task, err := r.task(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("find the processes of container %s: %w", id, err)
+	}
+	return fmt.Sprintf("/proc/%d/ns/pid", task.Pid()), nil
 }
 
 func containerLabels(c runtime.ContainerSpec) map[string]string {

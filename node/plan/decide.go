@@ -85,11 +85,9 @@ func (p *planner) run() {
 	p.news()
 	p.mercy()
 	p.refresh()
-	for _, list := range [][]corev1.Container{p.row.Pod.Spec.InitContainers, p.row.Pod.Spec.Containers} {
-		for i := range list {
-			p.lost(list[i].Name)
-			p.tidy(list[i].Name)
-		}
+	for c := range Containers(&p.row.Pod.Spec) {
+		p.lost(c.Name)
+		p.tidy(c.Name)
 	}
 	wanted := p.wanted()
 	if len(wanted) == 0 || !p.room(wanted) {
@@ -295,6 +293,10 @@ func (p *planner) start(c corev1.Container) {
 	}
 	if err := p.unfit(c); err != nil {
 		p.wait(c.Name, CreateContainerConfigError, err.Error(), time.Time{})
+		return
+	}
+	if _, ok := p.target(c.Name); !ok {
+		p.wait(c.Name, CreateContainerConfigError, "target container "+Target(&p.row.Pod.Spec, c.Name)+" does not run", time.Time{})
 		return
 	}
 	next := p.next(c.Name)

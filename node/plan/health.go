@@ -85,7 +85,7 @@ func answers(c *corev1.Container, run Container) bool {
 // feelings are the facts about a run that runs: changes only.
 func (p *planner) feelings(c Container, k Known) []events.Fact {
 	spec, kind := p.spec(c.Name)
-	if kind == partInit || p.row.Stop {
+	if kind == partInit || kind == partEphemeral || p.row.Stop {
 		return nil // nobody asks for work of the one, and the other was told to take none
 	}
 	var facts []events.Fact

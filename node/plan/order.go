@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"iter"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,9 +13,10 @@ import (
 type part int
 
 const (
-	partMain    part = iota // one of those that the pod is there for
-	partInit                // an init container: it runs to its end before the next begins
-	partSidecar             // a sidecar: an init container that goes on beside the others
+	partMain      part = iota // one of those that the pod is there for
+	partInit                  // an init container: it runs to its end before the next begins
+	partSidecar               // a sidecar: an init container that goes on beside the others
+	partEphemeral             // an ephemeral container: it was added to look into the pod, and runs once
 )
 
 // spec finds a container of the pod; nil for one that the pod no longer has.
@@ -23,11 +25,40 @@ func (p *planner) spec(name string) (*corev1.Container, part) {
 	if c := Find(s.Containers, name); c != nil {
 		return c, partMain
 	}
+	for c := range projections.Ephemeral(s) {
+		if c.Name == name {
+			return c, partEphemeral
+		}
+	}
 	c := Find(s.InitContainers, name)
 	if c != nil && !projections.Sidecar(c) {
 		return c, partInit
 	}
 	return c, partSidecar
+}
+
+// Spec is a container's, whatever its part in the pod; nil when the pod has none of that name.
+func Spec(s *corev1.PodSpec, name string) *corev1.Container {
+	for c := range Containers(s) {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Containers are all of a pod: those that prepare it, those that it is there for, and those that look into it.
+func Containers(s *corev1.PodSpec) iter.Seq[*corev1.Container] {
+	return func(yield func(*corev1.Container) bool) {
+		for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+		projections.Ephemeral(s)(yield)
+	}
 }
 
 // Find is the container of a name, nil when there is none.
@@ -46,7 +77,7 @@ func (p *planner) wanted() []corev1.Container {
 		p.dismiss()
 		return nil
 	}
-	var list []corev1.Container
+	list := p.lookers()
 	for i := range s.InitContainers {
 		c := &s.InitContainers[i]
 		done := p.o.Known[c.Name].Done
@@ -63,6 +94,34 @@ func (p *planner) wanted() []corev1.Container {
 		}
 	}
 	return list
+}
+
+// lookers are the ephemeral containers that are still to run: each does so once, whatever became of it.
+func (p *planner) lookers() (list []corev1.Container) {
+	for c := range projections.Ephemeral(&p.row.Pod.Spec) {
+		here, ok := p.o.Newest(c.Name)
+		if ok && here.Phase == Created || !ok && p.o.Known[c.Name].Run == 0 && p.row.Runs[c.Name] == 0 {
+			list = append(list, *c)
+		}
+	}
+	return list
+}
+
+// target is the run whose processes a container is to see; false when it names one that does not run.
+func (p *planner) target(name string) (Container, bool) {
+	of := Target(&p.row.Pod.Spec, name)
+	run, ok := p.o.Newest(of)
+	return run, of == "" || ok && run.Phase == Running
+}
+
+// Target names the container whose processes an ephemeral one is to see; empty when it sees its own.
+func Target(s *corev1.PodSpec, name string) string {
+	for i := range s.EphemeralContainers {
+		if s.EphemeralContainers[i].Name == name {
+			return s.EphemeralContainers[i].TargetContainerName
+		}
+	}
+	return ""
 }
 
 // again says whether an init container has to begin a run: it does until it is done.

@@ -150,6 +150,8 @@ type ContainerSpec struct {
 	Mounts    []Mount
 	Resources Resources
 	Security  Security
+	// ProcessesOf is the id of a running container whose process ids this one shares; empty for ids as the pod has them.
+	ProcessesOf string
 	// Sysctls are kernel settings of the pod's namespaces, by name with dots.
 	Sysctls map[string]string
 	// TTY gives a terminal; stderr is then part of stdout.

@@ -25,6 +25,12 @@ func (p page) pod(o *corev1.Pod, row *projections.Pod) {
 		c := &o.Spec.Containers[i]
 		p.container(c, statusOf(o.Status.ContainerStatuses, c.Name), row)
 	}
+	if len(o.Spec.EphemeralContainers) > 0 {
+		p.line(0, "Ephemeral Containers:")
+	}
+	for c := range projections.Ephemeral(&o.Spec) {
+		p.container(c, statusOf(o.Status.EphemeralContainerStatuses, c.Name), row)
+	}
 	p.gates(o)
 	if len(o.Status.Conditions) > 0 {
 		p.line(0, "Conditions:\n  Type\tStatus")

@@ -1,0 +1,25 @@
+package admit
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
+)
+
+// changes is what is wrong with the step from what there was, nil for nothing: most of a living pod is changed by the part
+// that it belongs to, or not at all.
+func (w *writing) changes(before events.Object) field.ErrorList {
+	next, isPod := w.next.(*corev1.Pod)
+	old, wasPod := before.(*corev1.Pod)
+	switch {
+	case before == nil && isPod && len(next.Spec.EphemeralContainers) > 0:
+		return field.ErrorList{field.Forbidden(field.NewPath("spec", "ephemeralContainers"), "cannot be set on create")}
+	case before == nil:
+		return nil
+	case isPod && wasPod && w.r.Part == PartEphemeral:
+		return manifest.ValidateEphemeral(old, next)
+	}
+	return manifest.ValidateUpdate(before, w.next)
+}
