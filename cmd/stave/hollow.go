@@ -30,7 +30,7 @@ type hollowFlags struct {
 	Start    hollow.Span       `help:"How long a container takes to start." default:"0s" placeholder:"DURATION"`
 	Ready    hollow.Span       `help:"How long a probe fails before it passes, where a container has one." default:"0s" placeholder:"DURATION"`
 	Stop     hollow.Span       `help:"How long a container takes to end when it is asked to." default:"0s" placeholder:"DURATION"`
-	Run      hollow.Span       `help:"How long a container runs before it ends by itself; 0 is for ever." default:"0s" placeholder:"DURATION"`
+	Run      hollow.Span       `help:"How long a container runs before it ends by itself; 0 is as its command says (sleep 5, false, exit 3 of a shell), and for ever where that cannot be read." default:"0s" placeholder:"DURATION"`
 	Code     int               `help:"What containers end with by themselves." default:"0" placeholder:"CODE"`
 	FailPull float64           `help:"Share of pulls that fail, 0 to 1." placeholder:"SHARE"`
 	FailRun  float64           `help:"Share of runs that end with code 1, 0 to 1." placeholder:"SHARE"`

@@ -53,7 +53,8 @@ type Model struct {
 	Pull, Start, Stop Span
 	// Ready is how long the startup and the readiness probe of a container fail each, where it has them.
 	Ready Span
-	// Run is how long a container runs before it ends by itself; zero is for ever.
+	// Run is how long a container runs before it ends by itself; zero is as its command says, where that can be read, and
+	// else for ever.
 	Run Span
 	// Code is what containers end with.
 	Code int

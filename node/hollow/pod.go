@@ -206,6 +206,9 @@ func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("hollow-%s-%s-%d", p.uid, op.Container, op.Run), Phase: plan.Running,
 		StartedAt: now, Crashes: op.Crashes}
 	at, code, ends := m.model.end(now, chance(p.uid, "length", op.Container, op.Run), chance(p.uid, "crash", op.Container, op.Run))
+	if !ends {
+		at, code, ends = reads(p, op.Container, now)
+	}
 	if ends {
 		if p.ends == nil {
 			p.ends = map[string]ending{}
@@ -217,6 +220,22 @@ func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 
 // tokenLife is how long the tokens last that a pod is pretended to have: what Kubernetes gives them when nothing else is asked for.
 const tokenLife = time.Hour
+
+// reads is when a run ends by what its spec says, and with what; an init container that says nothing ends at once, as it is
+// there to end.
+func reads(p *pod, container string, now time.Time) (at time.Time, code int, ends bool) {
+	spec := &p.row.like.Pod.Spec
+	c := plan.Spec(spec, container)
+	if c == nil {
+		return time.Time{}, 0, false
+	}
+	after, code, ok := readable(c)
+	if !ok {
+		init := plan.Find(spec.InitContainers, container)
+		return now, 0, init != nil && !projections.Sidecar(init) && len(c.Command) == 0
+	}
+	return now.Add(after), code, true
+}
 
 // terminated is the code of who ends on TERM.
 const terminated = 143
