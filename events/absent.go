@@ -24,7 +24,6 @@ var absent = []Absent{
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},
 	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
 	{"StorageClass", "storage.k8s.io/v1", "storageclasses storageclass sc"},
-	{"PriorityClass", "scheduling.k8s.io/v1", "priorityclasses priorityclass pc"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},
 }
 

@@ -71,6 +71,7 @@ const (
 	Budgets            Resource = "poddisruptionbudgets.policy"
 	Quotas             Resource = "resourcequotas"
 	LimitRanges        Resource = "limitranges"
+	PriorityClasses    Resource = "priorityclasses.scheduling.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

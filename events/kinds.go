@@ -13,6 +13,7 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,6 +55,7 @@ var Kinds = []Kind{
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
 	{CronJobs, batchv1.GroupName, "v1", "CronJob", "cronjob", []string{"cj"}, true, false, func() Object { return &batchv1.CronJob{} }},
 	{Jobs, batchv1.GroupName, "v1", "Job", "job", nil, true, false, func() Object { return &batchv1.Job{} }},
+	{PriorityClasses, schedulingv1.GroupName, "v1", "PriorityClass", "priorityclass", []string{"pc"}, false, false, func() Object { return &schedulingv1.PriorityClass{} }},
 	{Budgets, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudget", []string{"pdb"}, true, false, func() Object { return &policyv1.PodDisruptionBudget{} }},
 	{Roles, rbacv1.GroupName, "v1", "Role", "role", nil, true, false, func() Object { return &rbacv1.Role{} }},
 	{RoleBindings, rbacv1.GroupName, "v1", "RoleBinding", "rolebinding", nil, true, false, func() Object { return &rbacv1.RoleBinding{} }},

@@ -130,6 +130,9 @@ func (b *DeletionRequested) plain(p *plain) {
 	if p.key("force") {
 		b.Force = p.bool()
 	}
+	if p.key("for") {
+		plainRef(p, &b.For)
+	}
 	p.close('}')
 }
 

@@ -64,7 +64,11 @@ func drawBody(t *rapid.T) any {
 	case 1:
 		return Changed{UID: UID(word()), Generation: int64(n(1<<40, "generation")), Owner: owner(), Object: raw(), Managed: raw()}
 	case 2:
-		return DeletionRequested{UID(word()), int64(n(100, "grace")) - 1, n(1, "orphan") == 1, n(1, "foreground") == 1, n(3, "force") == 1}
+		d := DeletionRequested{UID: UID(word()), Grace: int64(n(100, "grace")) - 1, Orphan: n(1, "orphan") == 1, Foreground: n(1, "foreground") == 1, Force: n(3, "force") == 1}
+		if by := refs(); len(by) > 0 {
+			d.For = by[0]
+		}
+		return d
 	case 3:
 		return Removed{UID(word()), n(1, "shred") == 1}
 	case 4:

@@ -62,6 +62,9 @@ type DeletionRequested struct {
 	Foreground bool `json:"foreground,omitempty"`
 	// Force says that nobody waits for the pod's node: finalizers alone keep it.
 	Force bool `json:"force,omitempty"`
+	// For is the pod of higher priority that this one makes room for; zero for all
+	// that go for another reason.
+	For Ref `json:"for,omitzero"`
 }
 
 // Removed says that an object is gone.

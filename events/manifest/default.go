@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -57,6 +58,8 @@ func Default(o events.Object) {
 		defaultMatch(o.Spec.MatchResources)
 	case *apiextensionsv1.CustomResourceDefinition:
 		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
+	case *schedulingv1.PriorityClass:
+		pointTo(&o.PreemptionPolicy, corev1.PreemptLowerPriority)
 	case *corev1.LimitRange:
 		for i := range o.Spec.Limits {
 			defaultLimits(&o.Spec.Limits[i])

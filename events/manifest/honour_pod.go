@@ -20,7 +20,9 @@ func podSpec() verdict {
 		"runtimeClassName":      {refuse: unsafe},
 		"hostUsers":             {refuse: unsafe, unless: "true"},
 		"shareProcessNamespace": {}, "activeDeadlineSeconds": {},
-		"preemptionPolicy": {warn: ignored, unless: "PreemptLowerPriority"},
+		"priorityClassName": {},
+		"priority":          {},
+		"preemptionPolicy":  {},
 	}}
 }
 

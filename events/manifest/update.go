@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stave-run/stave/events"
@@ -48,6 +49,10 @@ func updateSpec(old, next events.Object) field.ErrorList {
 	case *corev1.Service:
 		if n, ok := next.(*corev1.Service); ok {
 			return updateService(&old.Spec, &n.Spec, at)
+		}
+	case *schedulingv1.PriorityClass:
+		if n, ok := next.(*schedulingv1.PriorityClass); ok {
+			return updatePriorityClass(old, n)
 		}
 	case *corev1.ResourceQuota:
 		if n, ok := next.(*corev1.ResourceQuota); ok {

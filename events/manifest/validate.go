@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -67,6 +68,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.ResourceQuota:
 		errs = append(errs, validateQuota(&o.Spec)...)
+	case *schedulingv1.PriorityClass:
+		errs = append(errs, validatePriorityClass(o)...)
 	case *corev1.LimitRange:
 		errs = append(errs, validateLimitRange(o)...)
 	case *corev1.Node:
