@@ -102,7 +102,7 @@ func (f *folding) deletionRequested(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Force: b.Force, Actor: f.e.Actor}
+	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Force: b.Force, Actor: f.e.Actor, For: b.For}
 	if p, ok := f.s.PodOf(k); ok && k.Resource == events.Pods && p.Holds(o) {
 		f.join(o, p.Node, -1)
 		f.join(n, p.Node, +1)

@@ -53,6 +53,7 @@ type Deletion struct {
 	Foreground bool
 	Force      bool `cbor:",omitempty" json:",omitempty"` // nobody waits for the pod's node
 	Actor      events.Actor
+	For        events.Ref `cbor:",omitzero" json:",omitzero"` // the pod that it makes room for
 }
 
 // Tally counts the pods below an object, kept by the fold. How many of the

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stave-run/stave/events"
@@ -47,6 +48,15 @@ func (s State) LimitRanges(namespace string) []*corev1.LimitRange {
 	var out []*corev1.LimitRange
 	for o := range s.List(events.LimitRanges, namespace) {
 		out = append(out, o.decoded().(*corev1.LimitRange))
+	}
+	return out
+}
+
+// PriorityClasses are those of the cluster, by name. They are shared: never change one.
+func (s State) PriorityClasses() []*schedulingv1.PriorityClass {
+	var out []*schedulingv1.PriorityClass
+	for o := range s.List(events.PriorityClasses, "") {
+		out = append(out, As[*schedulingv1.PriorityClass](o)) // its name is asked for
 	}
 	return out
 }

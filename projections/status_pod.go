@@ -25,6 +25,8 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 		st.StartTime = stampOf(p.Assigned.Time)
 		s.addresses(p, st)
 		st.ObservedGeneration = p.observed(o)
+	} else {
+		st.NominatedNodeName = s.Nominated(o)
 	}
 	// A pod that was rejected before anything of it was made has no containers, and waits for none.
 	if p.Node != "" && (p.Failed == nil || len(p.Containers) > 0) {
@@ -224,9 +226,9 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	if n, ok := s.Node(p.Node); ok && n.Since.Time.After(turned) && !p.ReadySince.IsZero() {
 		turned = n.Since.Time // its node went silent, or came back
 	}
-	return []corev1.PodCondition{sandbox, initialized(p, v),
+	return append([]corev1.PodCondition{sandbox, initialized(p, v),
 		condition(corev1.PodReady, ready, turned, reason, message), containers,
-		condition(corev1.PodScheduled, true, at, "", "")}
+		condition(corev1.PodScheduled, true, at, "", "")}, preempted(o)...)
 }
 
 func initialized(p *Pod, v *corev1.Pod) corev1.PodCondition {

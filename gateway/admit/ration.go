@@ -14,6 +14,9 @@ import (
 // checkNew is check for an object that is not there yet. Limit ranges have their say
 // on both sides of it: what they give is validated, and they judge what is valid.
 func (w *writing) checkNew() *refusal {
+	if err := w.prioritise(); err != nil {
+		return err
+	}
 	ranges := w.limit()
 	for _, check := range []func() *refusal{
 		func() *refusal { return w.check(nil) }, w.accountThere, func() *refusal { return w.within(ranges) },

@@ -259,7 +259,7 @@ func (w *writing) check(before events.Object) *refusal {
 	if len(errs) > 0 {
 		return invalid(w.key, errs)
 	}
-	return nil
+	return w.oneDefault()
 }
 
 func (w *writing) canonical() (json.RawMessage, *refusal) {
@@ -337,8 +337,8 @@ func carry(before, next events.Object) {
 			carryService(&b.Spec, &n.Spec)
 		}
 	case *corev1.Pod:
-		if b, ok := before.(*corev1.Pod); ok && n.Spec.NodeName == "" {
-			n.Spec.NodeName = b.Spec.NodeName
+		if b, ok := before.(*corev1.Pod); ok {
+			carryPod(&b.Spec, &n.Spec)
 		}
 	case *corev1.Node:
 		if b, ok := before.(*corev1.Node); ok && n.Spec.PodCIDR == "" {

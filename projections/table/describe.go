@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
@@ -88,6 +89,8 @@ func (p page) lawful(o events.Object) bool {
 		p.quota(o)
 	case *corev1.LimitRange:
 		p.limitRange(o)
+	case *schedulingv1.PriorityClass:
+		p.class(o)
 	default:
 		p.meta(o)
 		return true

@@ -3,6 +3,7 @@ package table
 //lint:file-ignore SA1019 people still type "get endpoints"
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -90,6 +92,9 @@ var printers = map[events.Resource]printer{
 			names, images, selectorText(o.Spec.Selector)}
 	})},
 	events.Quotas: {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
+	events.PriorityClasses: {cols("NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY"), rowOf(func(o *schedulingv1.PriorityClass, age string, _ time.Time) []string {
+		return []string{o.Name, fmt.Sprint(o.Value), fmt.Sprint(o.GlobalDefault), age, string(*cmp.Or(o.PreemptionPolicy, &preempts))}
+	})},
 	events.LimitRanges: {[]Column{{Name: "NAME"}, {Name: "CREATED AT"}}, rowOf(func(o *corev1.LimitRange, _ string, _ time.Time) []string {
 		return []string{o.Name, o.CreationTimestamp.UTC().Format(time.RFC3339)}
 	})},

@@ -1,12 +1,14 @@
 package table
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -106,6 +108,18 @@ func (p page) limits(o *corev1.LimitRange, indent string) {
 			p.text(strings.Join(cells, "\t") + "\n")
 		}
 	}
+}
+
+// preempts is what a class does that does not say.
+var preempts = corev1.PreemptLowerPriority
+
+func (p page) class(o *schedulingv1.PriorityClass) {
+	p.line(0, "Name:\t%s", o.Name)
+	p.line(0, "Value:\t%d", o.Value)
+	p.line(0, "GlobalDefault:\t%v", o.GlobalDefault)
+	p.line(0, "PreemptionPolicy:\t%s", *cmp.Or(o.PreemptionPolicy, &preempts))
+	p.line(0, "Description:\t%s", o.Description)
+	p.labels("Annotations", o.Annotations)
 }
 
 // rations are the quotas and limits of a namespace.

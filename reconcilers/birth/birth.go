@@ -1,10 +1,14 @@
 // Package birth is what stands between a controller and the pods that it makes:
-// limit ranges fill in what a pod leaves open, limits, quotas and policies may
-// forbid it. What people make meets the same at the door (gateway/admit).
+// priority classes and limit ranges fill in what a pod leaves open, limits, quotas
+// and policies may forbid it. What people make meets the same at the door (gateway/admit).
 package birth
 
 import (
+	"cmp"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/ration"
@@ -15,33 +19,43 @@ import (
 type Guard func(pod *corev1.Pod) string
 
 // Desk is what stands before the pods that one decision makes in a namespace; each
-// sees what those before it took. The nil Desk lets all pass.
+// sees what those before it took.
 type Desk struct {
-	ranges []*corev1.LimitRange
-	quotas []ration.Quota
-	guard  Guard
+	classes   []*schedulingv1.PriorityClass
+	classless string // why no pod of the template may be made; "" when it may
+	ranges    []*corev1.LimitRange
+	quotas    []ration.Quota
+	guard     Guard
 }
 
-// In is the desk of a namespace; nil when nothing stands there. guard is who is
-// asked besides.
+// In is the desk of a namespace. guard is who is asked besides.
 func In(v projections.State, namespace string, guard Guard) *Desk {
-	d := &Desk{ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
-	if len(d.ranges) == 0 && len(d.quotas) == 0 && guard == nil {
-		return nil
-	}
-	return d
+	return &Desk{classes: v.PriorityClasses(), ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
+}
+
+// Open tells whether every pod of the template that was shown may be made: nobody
+// has to look at each.
+func (d *Desk) Open() bool {
+	return d.classless == "" && len(d.ranges) == 0 && len(d.quotas) == 0 && d.guard == nil
 }
 
 // Template is a template with what its pods are given; the same one when that is
 // nothing. What is shared by all pods of a set stays shared.
 func (d *Desk) Template(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
-	if d == nil || len(d.ranges) == 0 {
+	if len(d.ranges) == 0 && t.Spec.PriorityClassName == "" && t.Spec.Priority == nil && t.Spec.PreemptionPolicy == nil && !d.classed() {
 		return t
 	}
 	out := t.DeepCopy()
-	said := ration.Defaults(&out.Spec, d.ranges)
-	if said == "" {
+	if d.classless = ration.Prioritise(&out.Spec, d.classes); d.classless != "" {
 		return t
+	}
+	said := ration.Defaults(&out.Spec, d.ranges)
+	switch {
+	case said != "":
+	case out.Spec.Priority == nil || t.Spec.Priority != nil:
+		return t
+	default:
+		return out
 	}
 	if out.Annotations == nil {
 		out.Annotations = map[string]string{}
@@ -50,13 +64,15 @@ func (d *Desk) Template(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 	return out
 }
 
+// classed tells whether pods that name no class get one.
+func (d *Desk) classed() bool {
+	return slices.ContainsFunc(d.classes, func(c *schedulingv1.PriorityClass) bool { return c.GlobalDefault })
+}
+
 // Bars says why a pod must not be made, in Kubernetes' words, "" when it may: then
 // it is counted in. The pod is as Template left it.
 func (d *Desk) Bars(pod *corev1.Pod) string {
-	if d == nil {
-		return ""
-	}
-	said := ration.Breach(&pod.Spec, d.ranges)
+	said := cmp.Or(d.classless, ration.Breach(&pod.Spec, d.ranges))
 	if said == "" && d.guard != nil {
 		if refused := d.guard(pod); refused != "" {
 			return refused

@@ -20,7 +20,7 @@ func TestNobodyStandsThere(t *testing.T) {
 	w.Apply(stage.In(events.ConfigMaps, "c"), `{}`)
 	d := In(w.State, "default", nil)
 	template := &corev1.PodTemplateSpec{}
-	if d != nil || d.Bars(pod("p")) != "" || d.Template(template) != template {
+	if !d.Open() || d.Bars(pod("p")) != "" || d.Template(template) != template {
 		t.Error("something stands where nothing is")
 	}
 }
@@ -62,5 +62,31 @@ func TestTemplates(t *testing.T) {
 	p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"memory": *shaped.Spec.Containers[0].Resources.Limits.Cpu()}
 	if said := d.Bars(p); said != "policy says no to p" {
 		t.Error(said)
+	}
+}
+
+// Pods of a class get its priority with their template; of a class that is not there none is made.
+func TestPriorities(t *testing.T) {
+	w := stage.New()
+	w.Apply(events.Key{Resource: events.PriorityClasses, Name: "high"}, `{"metadata":{"name":"high"},"value":100,"preemptionPolicy":"Never"}`)
+	template := func(class string) *corev1.PodTemplateSpec {
+		t := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
+		t.Spec.PriorityClassName = class
+		return t
+	}
+	shaped := In(w.State, "default", nil).Template(template("high"))
+	if shaped.Spec.Priority == nil || *shaped.Spec.Priority != 100 || *shaped.Spec.PreemptionPolicy != corev1.PreemptNever {
+		t.Errorf("%+v", shaped.Spec)
+	}
+	d := In(w.State, "default", nil)
+	if d.Template(template("low")); d.Open() || d.Bars(pod("p")) != `pods "p" is forbidden: no PriorityClass with name low was found` {
+		t.Error(d.Bars(pod("p")))
+	}
+	if none := template(""); In(w.State, "default", nil).Template(none) != none {
+		t.Error("a pod of no class got one")
+	}
+	w.Apply(events.Key{Resource: events.PriorityClasses, Name: "usual"}, `{"metadata":{"name":"usual"},"value":7,"globalDefault":true}`)
+	if shaped := In(w.State, "default", nil).Template(template("")); shaped.Spec.PriorityClassName != "usual" || *shaped.Spec.Priority != 7 {
+		t.Errorf("%+v", shaped.Spec)
 	}
 }

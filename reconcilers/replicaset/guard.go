@@ -30,7 +30,7 @@ func (p *pass) deskOf() *birth.Desk {
 
 // barred tells whether a pod must not be made, and writes down why when that is news.
 func (p *pass) barred(k events.Key) bool {
-	if p.desk == nil {
+	if p.desk.Open() {
 		return false
 	}
 	said := p.desk.Bars(p.pod(k))

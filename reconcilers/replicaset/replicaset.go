@@ -47,7 +47,7 @@ func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges}
+	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -69,7 +69,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return wooers(v, c.After)
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings:
+	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
 		return short(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
 		return short(v, c.Key.Namespace)
@@ -246,7 +246,7 @@ func (p *pass) create(missing int) {
 	if !ok {
 		return
 	}
-	if p.desk == nil {
+	if p.desk.Open() {
 		p.cleared()
 	}
 	counter := p.o.Born
