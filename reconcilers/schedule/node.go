@@ -23,6 +23,7 @@ type node struct {
 	given         []*projections.Object // by this pass, in order
 	view          reconcilers.View
 	held          []port // nil until somebody asks for a port
+	kept          []port // asked for by pods that room is made for
 }
 
 // nodesOf are all nodes that are not being removed, by name.

@@ -39,12 +39,12 @@ func (Reconciler) MaxSteps() int { return maxSteps }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets}
+	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets, events.PriorityClasses, events.Budgets}
 }
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.PodsAssigned, events.TypeOf(events.Pods, events.VerbVerdict)}
+	return []events.Type{events.PodsAssigned, events.TypeOf(events.Pods, events.VerbVerdict), events.TypeOf(events.Pods, events.VerbDeletionRequested)}
 }
 
 // Keys implements reconcilers.Reconciler: a pod that waits, or room for those
@@ -121,8 +121,8 @@ type class struct {
 	pods []*projections.Object
 }
 
-// classesOf sorts the waiting pods into classes, those with the oldest pod
-// first.
+// classesOf sorts the waiting pods into classes: the most important first, of those
+// that are equally so the one with the oldest pod.
 func classesOf(v reconcilers.View) []*class {
 	var out []*class
 	var waiting []*projections.Object
@@ -132,7 +132,7 @@ func classesOf(v reconcilers.View) []*class {
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *projections.Object) int {
-		return cmp.Compare(a.Created.Seq, b.Created.Seq)
+		return cmp.Or(cmp.Compare(projections.PriorityOf(b.PodSpec()), projections.PriorityOf(a.PodSpec())), cmp.Compare(a.Created.Seq, b.Created.Seq))
 	})
 	byKey := map[string]*class{}
 	for _, o := range waiting {
@@ -166,12 +166,15 @@ type pass struct {
 	steps  int // events that the pass will hold
 	clears []*projections.Object
 	left   []left
+	room   *room // what is known of pods that may have to go; nil until one is asked about
 	d      reconcilers.Decision
 }
 
 // left are pods that no node took because of where others are.
 type left struct {
 	pods   []*projections.Object
+	want   *wants
+	claims *claims
 	why    []events.Reason
 	placed int // how many pods had got a node by then
 }
@@ -209,10 +212,10 @@ func (p *pass) leave(pods []*projections.Object, w *wants, c *claims) bool {
 	c.name(reasons)
 	hopeful := func(r events.Reason) bool { return r.Code == CodeSkew || r.Code == CodePodAffinity }
 	if slices.ContainsFunc(reasons, hopeful) {
-		p.left = append(p.left, left{pods, reasons, p.placed})
+		p.left = append(p.left, left{pods, w, c, reasons, p.placed})
 		return true
 	}
-	return p.refuse(pods, reasons)
+	return p.conclude(pods, w, c, reasons)
 }
 
 // look asks for another pass where pods got a node that others may have waited
@@ -222,7 +225,7 @@ func (p *pass) look() {
 		switch {
 		case p.d.More:
 			return
-		case p.placed > l.placed || !p.refuse(l.pods, l.why):
+		case p.placed > l.placed || !p.conclude(l.pods, l.want, l.claims, l.why):
 			p.d.More = true
 		}
 	}

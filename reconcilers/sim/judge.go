@@ -224,6 +224,7 @@ func (j *judge) decided(r *replica, w run.Work) {
 		j.filled(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "schedule/"):
 		j.placed(w, e.Basis)
+		j.preempted(w, e.Basis)
 	}
 }
 

@@ -135,7 +135,7 @@ func (j *judge) placed(w run.Work, at events.Seq) {
 }
 
 // order is the one in which the scheduler promises to take pods: equal ones
-// together, those with the oldest first.
+// together, the most important first, then those with the oldest.
 func (p placing) order() []*life {
 	type kind struct {
 		namespace, template string
@@ -156,6 +156,7 @@ func (p placing) order() []*life {
 		}
 		of[k] = append(of[k], l)
 	}
+	slices.SortStableFunc(kinds, func(a, b kind) int { return of[b][0].priority - of[a][0].priority })
 	var out []*life
 	for _, k := range kinds {
 		out = append(out, of[k]...)

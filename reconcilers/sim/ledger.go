@@ -62,6 +62,8 @@ type life struct {
 	policy   string
 	names    []string // containers
 	ask      room
+	priority int
+	promised string // the node where room is made for it, as its newest verdict says
 	node     string
 	assigned events.Seq
 	deleted  events.Seq // deletion requested
@@ -97,6 +99,7 @@ type podBody struct {
 	Spec struct {
 		where
 		RestartPolicy string `json:"restartPolicy"`
+		Priority      int    `json:"priority"`
 		Containers    []struct {
 			Name      string `json:"name"`
 			Resources struct {
@@ -157,6 +160,8 @@ func (l *ledger) fold(e events.Envelope) bool {
 	case "status":
 		l.heard(e, nodeOf(e))
 		l.verdictOnJob(e)
+	case "verdict":
+		l.promise(e)
 	case "change":
 		return l.large(e)
 	}
@@ -180,6 +185,7 @@ type wish struct {
 	Owners   []struct {
 		UID events.UID `json:"uid"`
 	} `json:"owners"`
+	For events.Ref `json:"for"`
 }
 
 func (l *ledger) spec(e events.Envelope) bool {
@@ -280,7 +286,7 @@ func (l *ledger) body(p *life, b wish) {
 	}
 	read(b.Object, &body)
 	p.place, p.index = placeOf(&body, b.Template), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
-	p.policy, p.names, p.ask = body.Spec.RestartPolicy, nil, room{pods: 1}
+	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)
 		p.ask.milli += amount(c.Resources.Requests["cpu"], true)

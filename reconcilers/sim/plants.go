@@ -36,6 +36,8 @@ func Plants() []Plant {
 		{Name: "a Job runs one pod too many", Judge: "jobs", swap: bend("job", crowded)},
 		{Name: "an index gets two pods", Judge: "jobs", swap: bend("job", twins)},
 		{Name: "a Job that is over makes pods", Judge: "jobs", swap: bend("job", restless)},
+		{Name: "pods go for their equals", Judge: "preempt", swap: bend("schedule", conceited)},
+		{Name: "pods go for one that has room", Judge: "preempt", swap: bend("schedule", greedy)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
 		{Name: "a cut forgets more than was cut", Judge: "expects", apply: forgetful},
@@ -151,6 +153,36 @@ func doubled(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now tim
 		facts.Allocatable = map[string]string{"cpu": "4", "memory": "2Gi", "pods": "12"}
 		v = pretend(v, events.Envelope{Subject: events.SeenSubject(n.Name), Type: events.PodsSeen, Actor: events.NodeActor(n.Name),
 			Body: events.MustBody(events.Seen{Node: &facts})})
+	}
+	return r.Decide(v, k, now)
+}
+
+// conceited takes pods that wait for more important than they are.
+func conceited(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	for p := range v.PodsOn("") {
+		o, ok := v.Get(p.Key)
+		if !ok || projections.PriorityOf(o.PodSpec()) == 0 {
+			continue
+		}
+		b := reconcilers.Same(o)
+		b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) {
+			reconcilers.Field(object, "spec")["priority"] = json.Number("99")
+		})
+		c := reconcilers.Change(o, b)
+		v = pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body})
+	}
+	return r.Decide(v, k, now)
+}
+
+// greedy sees half of what every node has, and so has pods go that are in nobody's way.
+func greedy(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	for o := range v.List(events.Nodes, "") {
+		if n, ok := v.Node(o.Key.Name); ok && len(n.Facts.Allocatable) > 0 {
+			facts := n.Facts
+			facts.Allocatable = map[string]string{"cpu": "1300m", "memory": "1Gi", "pods": "8"}
+			v = pretend(v, events.Envelope{Subject: events.SeenSubject(n.Name), Type: events.PodsSeen, Actor: events.NodeActor(n.Name),
+				Body: events.MustBody(events.Seen{Node: &facts})})
+		}
 	}
 	return r.Decide(v, k, now)
 }
