@@ -15,7 +15,6 @@ var absent = []Absent{
 	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
 	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
 	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
-	{"PodTemplate", "v1", "podtemplates podtemplate"},
 	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
 	{"StatefulSet", "apps/v1", "statefulsets statefulset sts"},
 	{"ControllerRevision", "apps/v1", "controllerrevisions controllerrevision"},

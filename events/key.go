@@ -72,6 +72,7 @@ const (
 	Quotas             Resource = "resourcequotas"
 	LimitRanges        Resource = "limitranges"
 	PriorityClasses    Resource = "priorityclasses.scheduling.k8s.io"
+	PodTemplates       Resource = "podtemplates"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -25,6 +25,8 @@ func Default(o events.Object) {
 	case *corev1.Pod:
 		defaultPod(&o.Spec)
 		pointTo(&o.Spec.EnableServiceLinks, corev1.DefaultEnableServiceLinks) // Kubernetes leaves templates without
+	case *corev1.PodTemplate:
+		defaultPod(&o.Template.Spec)
 	case *corev1.Service:
 		defaultService(o)
 	case *corev1.Endpoints: //nolint:staticcheck // people still write them

@@ -138,6 +138,8 @@ var honoured = map[events.Resource]verdict{
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),
+	// Nothing reads a PodTemplate, in Kubernetes neither: it is kept for those who do.
+	events.PodTemplates: object(map[string]verdict{"template": template()}),
 	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "strategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "paused": {},
 		"progressDeadlineSeconds": {}, "template": template()}}}),

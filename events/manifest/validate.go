@@ -50,6 +50,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateMutatingBinding(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.Pod:
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
+	case *corev1.PodTemplate:
+		errs = append(errs, validateTemplateOf(&o.Template, field.NewPath("template"))...)
 	case *corev1.Service:
 		errs = append(errs, validateService(o)...)
 	case *corev1.Endpoints: //nolint:staticcheck // people still write them

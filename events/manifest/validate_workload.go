@@ -81,22 +81,27 @@ func validateReplicaSet(r *appsv1.ReplicaSet) field.ErrorList {
 // validateTemplate checks a workload's pods and that its selector finds them.
 func validateTemplate(t *corev1.PodTemplateSpec, s *metav1.LabelSelector, at *field.Path) field.ErrorList {
 	errs := validateSelector(s, at.Child("selector"))
-	meta := at.Child("template", "metadata")
-	errs = append(errs, validateLabels(t.Labels, meta.Child("labels"))...)
-	errs = append(errs, validateAnnotations(t.Annotations, meta.Child("annotations"))...)
 	if sel, err := metav1.LabelSelectorAsSelector(s); s != nil && err == nil && !sel.Empty() && !sel.Matches(labels.Set(t.Labels)) {
-		errs = append(errs, field.Invalid(meta.Child("labels"), t.Labels, "`selector` does not match template `labels`"))
+		errs = append(errs, field.Invalid(at.Child("template", "metadata", "labels"), t.Labels, "`selector` does not match template `labels`"))
 	}
 	spec := at.Child("template", "spec")
-	errs = append(errs, validatePod(&t.Spec, spec)...)
-	if len(t.Spec.EphemeralContainers) > 0 {
-		errs = append(errs, field.Forbidden(spec.Child("ephemeralContainers"), "ephemeral containers not allowed in pod template"))
-	}
+	errs = append(errs, validateTemplateOf(t, at.Child("template"))...)
 	if p := t.Spec.RestartPolicy; p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure {
 		errs = append(errs, field.NotSupported(spec.Child("restartPolicy"), p, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}
 	if t.Spec.ActiveDeadlineSeconds != nil {
 		errs = append(errs, field.Forbidden(spec.Child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"))
+	}
+	return errs
+}
+
+// validateTemplateOf checks what any template of pods has to be.
+func validateTemplateOf(t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+	errs := validateLabels(t.Labels, at.Child("metadata", "labels"))
+	errs = append(errs, validateAnnotations(t.Annotations, at.Child("metadata", "annotations"))...)
+	errs = append(errs, validatePod(&t.Spec, at.Child("spec"))...)
+	if len(t.Spec.EphemeralContainers) > 0 {
+		errs = append(errs, field.Forbidden(at.Child("spec", "ephemeralContainers"), "ephemeral containers not allowed in pod template"))
 	}
 	return errs
 }

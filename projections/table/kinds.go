@@ -91,6 +91,10 @@ var printers = map[events.Resource]printer{
 		return []string{o.Name, fmt.Sprint(wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.Replicas), fmt.Sprint(o.Status.ReadyReplicas), age,
 			names, images, selectorText(o.Spec.Selector)}
 	})},
+	events.PodTemplates: {[]Column{{Name: "NAME"}, {Name: "CONTAINERS"}, {Name: "IMAGES"}, {Name: "POD LABELS"}}, rowOf(func(o *corev1.PodTemplate, _ string, _ time.Time) []string {
+		names, images := containers(&o.Template.Spec)
+		return []string{o.Name, names, images, labelText(o.Template.Labels)}
+	})},
 	events.Quotas: {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
 	events.PriorityClasses: {cols("NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY"), rowOf(func(o *schedulingv1.PriorityClass, age string, _ time.Time) []string {
 		return []string{o.Name, fmt.Sprint(o.Value), fmt.Sprint(o.GlobalDefault), age, string(*cmp.Or(o.PreemptionPolicy, &preempts))}
