@@ -24,7 +24,7 @@ func TestCoverage(t *testing.T) {
 		"spec.initContainers.image":            {},
 		"spec.readinessGates":                  {},
 		"spec.runtimeClassName":                {Refused: true, Said: "it cannot be honoured yet, and to ignore it would weaken security"},
-		"spec.preemptionPolicy":                {Said: ignored, Unless: "PreemptLowerPriority"},
+		"spec.preemptionPolicy":                {},
 	} {
 		want.Path = path
 		if i := slices.IndexFunc(Coverage(events.Pods), func(f Field) bool { return f.Path == path }); i < 0 || Coverage(events.Pods)[i] != want {

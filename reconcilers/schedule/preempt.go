@@ -67,7 +67,7 @@ func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons
 			rest = append(rest, o)
 			continue
 		}
-		p.keep(n, o, w)
+		p.keep(n, w)
 		if !p.refuse([]*projections.Object{o}, nominate(reasons, n)) {
 			return false
 		}
@@ -84,7 +84,7 @@ func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons
 			return false
 		}
 		p.preempt(o, best)
-		p.keep(best.n, o, w)
+		p.keep(best.n, w)
 		if !p.refuse([]*projections.Object{o}, nominate(reasons, best.n)) {
 			return false
 		}
@@ -347,9 +347,9 @@ func (p *pass) preempt(o *projections.Object, x offer) {
 	}
 }
 
-// keep keeps room on a node for a pod that waits for it.
-func (p *pass) keep(n *node, o *projections.Object, w *wants) {
+// keep keeps room on a node for a pod that waits for it. The pod does not count as being there yet: others must not lean on it
+// to be evenly spread, as it may never come.
+func (p *pass) keep(n *node, w *wants) {
 	n.used = n.used.Add(w.usage, +1)
 	n.kept = append(n.kept, w.ports...)
-	p.v = p.v.Settled(o, n.name)
 }

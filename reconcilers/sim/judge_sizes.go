@@ -140,6 +140,16 @@ func (s set) follows(wish, pods int) bool {
 	return pods > s.size.want && slices.ContainsFunc(s.earlier, func(v version) bool { return v.sized == wish && v.want >= pods })
 }
 
+// leftBy is the size of a set that was there before its deployment was: another one of the name had left it.
+func (s set) leftBy(born events.Seq) (want int, ok bool) {
+	for _, v := range s.earlier {
+		if v.seq < born {
+			want, ok = v.want, true
+		}
+	}
+	return want, ok
+}
+
 // surge judges the making of pods: never more of a deployment's than its wish
 // and maxSurge.
 func (j *judge) surge(w run.Work, rs *entry, at events.Seq, made int) {
@@ -163,6 +173,9 @@ func (j *judge) surge(w run.Work, rs *entry, at events.Seq, made int) {
 			if before.want != d.want && s.follows(before.want, pods) {
 				limit = max(limit, before.want+before.surge)
 			}
+		}
+		if left, ok := s.leftBy(o.versions[0].seq); ok && left == s.size.want { // adopted, and yet to be sized anew
+			limit = max(limit, left+d.surge)
 		}
 	}
 	if all > limit {
