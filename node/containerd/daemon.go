@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
@@ -16,6 +17,8 @@ import (
 	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 )
 
 // maxSocketDir is containerd's bound on the length of the directory of the shims' sockets.
@@ -86,7 +89,33 @@ func embed(root, state string) (*daemon, error) {
 		d.stop()
 		return nil, fmt.Errorf("connect to embedded containerd: %w", err)
 	}
+	// One that is stopped before it began to serve takes that for a failure, and ends the process.
+	if err := answers(d.client, answerTime); err != nil {
+		d.stop()
+		return nil, fmt.Errorf("wait for embedded containerd: %w", err)
+	}
 	return d, nil
+}
+
+// answerTime is how long an embedded containerd may take until it answers on its socket; on a machine that has nothing else
+// to do it takes a millisecond.
+const answerTime = time.Minute
+
+// answers waits until a containerd speaks to its clients.
+func answers(c *client.Client, limit time.Duration) error {
+	conn, ok := c.Conn().(*grpc.ClientConn)
+	if !ok {
+		return fmt.Errorf("its connection is a %T", c.Conn())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	conn.Connect()
+	for s := conn.GetState(); s != connectivity.Ready; s = conn.GetState() {
+		if !conn.WaitForStateChange(ctx, s) {
+			return fmt.Errorf("it is %s: %w", s, ctx.Err())
+		}
+	}
+	return nil
 }
 
 // stop closes databases and sockets; shims and containers are other processes and stay.
