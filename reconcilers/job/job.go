@@ -69,7 +69,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	case c.Key.Resource == events.Jobs && c.After != nil:
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
-		return wooers(v, c.After)
+		return reconcilers.Wooers(v, events.Jobs, c.After, selectorOf)
 	case c.Key.Resource == events.Pods && c.After != nil && c.After.Owner != nil && c.After.Owner.Resource == events.Jobs && restarted(c):
 		return []events.Key{c.After.OwnerKey()}
 	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings:
@@ -82,17 +82,6 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 
 func restarted(c projections.Change) bool {
 	return c.PodBefore != nil && c.PodAfter != nil && c.PodBefore.Restarts() != c.PodAfter.Restarts()
-}
-
-// wooers are the Jobs that an orphan's labels match.
-func wooers(v reconcilers.View, pod *projections.Object) []events.Key {
-	var out []events.Key
-	for o := range v.List(events.Jobs, pod.Key.Namespace) {
-		if s, ok := selectorOf(o); ok && s.Matches(labels.Set(pod.PodLabels())) {
-			out = append(out, o.Key)
-		}
-	}
-	return out
 }
 
 // selectorOf is how a Job finds its pods: what a person chose, or its uid.

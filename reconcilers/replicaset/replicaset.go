@@ -68,24 +68,13 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	case c.Key.Resource == events.ReplicaSets && c.After != nil:
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
-		return wooers(v, c.After)
+		return reconcilers.Wooers(v, events.ReplicaSets, c.After, selectorOf)
 	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
 		return short(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
 		return short(v, c.Key.Namespace)
 	}
 	return nil
-}
-
-// wooers are the ReplicaSets that an orphan's labels match.
-func wooers(v reconcilers.View, pod *projections.Object) []events.Key {
-	var out []events.Key
-	for o := range v.List(events.ReplicaSets, pod.Key.Namespace) {
-		if s, ok := selectorOf(o); ok && s.Matches(labels.Set(pod.PodLabels())) {
-			out = append(out, o.Key)
-		}
-	}
-	return out
 }
 
 // Decide implements reconcilers.Reconciler.
