@@ -13,51 +13,81 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 )
 
-// podParts are what of a pod's spec is written by a subresource of its own: each takes its part from what is sent, and
-// leaves all else as it is.
-var podParts = map[string]func(into, from *corev1.PodSpec){
-	admit.PartEphemeral: func(into, from *corev1.PodSpec) { into.EphemeralContainers = from.EphemeralContainers },
+// specParts are what of a spec is written by a subresource of its own: each takes its part of what is sent into what is there,
+// and leaves all else. They tell false of objects of another kind, which the handler refuses before this.
+var specParts = map[string]func(into, from events.Object) bool{
+	admit.PartEphemeral: func(into, from events.Object) bool {
+		was, ok := into.(*corev1.Pod)
+		next, is := from.(*corev1.Pod)
+		if !ok || !is {
+			return false
+		}
+		was.Name, was.Namespace = next.Name, next.Namespace
+		was.Spec.EphemeralContainers = next.Spec.EphemeralContainers
+		return true
+	},
+	admit.PartFinalize: func(into, from events.Object) bool {
+		was, ok := into.(*corev1.Namespace)
+		next, is := from.(*corev1.Namespace)
+		if !ok || !is {
+			return false
+		}
+		was.Spec.Finalizers = next.Spec.Finalizers
+		return true
+	},
 }
 
-// podPart is one of these subresources.
-type podPart struct{ of *objects }
+// specPart is one of these subresources.
+type specPart struct{ of *objects }
 
-// addPodParts adds them to pods.
-func (v *verbs) addPodParts(k events.Kind, of *objects) error {
-	for part := range podParts { //stave:sorted: each is added on its own
-		storage := podPart{&objects{Server: of.Server, kind: k, part: part}}
-		scope, err := v.scope(k, k.GVK(), part, of, v.types)
-		if err != nil {
-			return err
-		}
-		v.set(k, part, "get", handlers.GetResource(storage, scope))
-		v.set(k, part, "update", handlers.UpdateResource(storage, scope, of.Server.Admission))
-		v.set(k, part, "patch", handlers.PatchResource(storage, scope, of.Server.Admission, patchTypes))
+// addEphemeral adds the one of pods.
+func (v *verbs) addEphemeral(k events.Kind, of *objects) error {
+	storage, scope, err := v.specPart(k, admit.PartEphemeral, of)
+	if err != nil {
+		return err
 	}
+	v.set(k, admit.PartEphemeral, "get", handlers.GetResource(storage, scope))
+	v.set(k, admit.PartEphemeral, "update", handlers.UpdateResource(storage, scope, of.Server.Admission))
+	v.set(k, admit.PartEphemeral, "patch", handlers.PatchResource(storage, scope, of.Server.Admission, patchTypes))
 	return nil
 }
 
+// addFinalize adds the one of namespaces.
+func (v *verbs) addFinalize(k events.Kind, of *objects) error {
+	storage, scope, err := v.specPart(k, finalizing, of)
+	if err != nil {
+		return err
+	}
+	v.set(k, finalizing, "update", handlers.UpdateResource(storage, scope, of.Server.Admission))
+	return nil
+}
+
+func (v *verbs) specPart(k events.Kind, part string, of *objects) (specPart, *handlers.RequestScope, error) {
+	scope, err := v.scope(k, k.GVK(), part, of, v.types)
+	return specPart{&objects{Server: of.Server, kind: k, part: part}}, scope, err
+}
+
 // New implements rest.Storage.
-func (p podPart) New() runtime.Object { return p.of.New() }
+func (p specPart) New() runtime.Object { return p.of.New() }
 
 // Destroy implements rest.Storage.
-func (podPart) Destroy() {}
+func (specPart) Destroy() {}
 
 // Get implements rest.Getter.
-func (p podPart) Get(ctx context.Context, name string, opts *metav1.GetOptions) (runtime.Object, error) {
+func (p specPart) Get(ctx context.Context, name string, opts *metav1.GetOptions) (runtime.Object, error) {
 	return p.of.Get(ctx, name, opts)
 }
 
 // Update implements rest.Updater.
-func (p podPart) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc,
+func (p specPart) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc,
 	_ bool, opts *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	return p.of.Update(ctx, name, partOf{info, podParts[p.of.part]}, create, validate, false, opts)
+	return p.of.Update(ctx, name, partOf{info, specParts[p.of.part]}, create, validate, false, opts)
 }
 
-// partOf is a pod with a part that another one has.
+// partOf is an object with a part that another one has.
 type partOf struct {
 	rest.UpdatedObjectInfo
-	take func(into, from *corev1.PodSpec)
+	take func(into, from events.Object) bool
 }
 
 // UpdatedObject implements rest.UpdatedObjectInfo.
@@ -66,14 +96,16 @@ func (i partOf) UpdatedObject(ctx context.Context, old runtime.Object) (runtime.
 	if err != nil {
 		return nil, err
 	}
-	next, is := obj.(*corev1.Pod)
-	was, ok := old.(*corev1.Pod)
-	if !is || !ok {
-		return obj, nil // the handler refuses other kinds before this
+	next, is := obj.(events.Object)
+	was, ok := old.DeepCopyObject().(events.Object)
+	if !is || !ok || !i.take(was, next) {
+		return obj, nil
 	}
-	was = was.DeepCopy()
-	was.Name, was.Namespace = next.Name, next.Namespace
-	was.ResourceVersion, was.UID, was.ManagedFields = next.ResourceVersion, next.UID, next.ManagedFields
-	i.take(&was.Spec, &next.Spec)
+	was.SetResourceVersion(next.GetResourceVersion())
+	was.SetUID(next.GetUID())
+	was.SetManagedFields(next.GetManagedFields())
 	return was, nil
 }
+
+// finalizing is the subresource of a namespace that writes its spec's finalizers.
+const finalizing = admit.PartFinalize

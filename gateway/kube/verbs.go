@@ -118,7 +118,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return errors.Join(v.addEviction(k, of), v.addBinding(k, of), v.addPodParts(k, of))
+		return errors.Join(v.addEviction(k, of), v.addBinding(k, of), v.addEphemeral(k, of))
 	case events.Namespaces:
 		return v.addFinalize(k, of)
 	}
