@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -196,17 +195,10 @@ func TestProxiesKeepSecrets(t *testing.T) {
 func TestProxiesUpgrade(t *testing.T) {
 	h := website(t)
 	h.serving("web")
-	config, err := rest.TLSConfigFor(h.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.NextProtos = nil
-	at, _ := url.Parse(h.config.Host)
-	d := websocket.Dialer{TLSClientConfig: config}
 	for _, path := range []string{"pods/web/proxy/socket", "services/https:site:tls/proxy/socket"} {
-		c, resp, err := d.DialContext(t.Context(), "wss://"+at.Host+inDefault+path, nil)
+		c, err := h.socket(inDefault+path, "")
 		if err != nil {
-			t.Errorf("%s: %v %v", path, err, resp)
+			t.Errorf("%s: %v", path, err)
 			continue
 		}
 		err = c.WriteMessage(websocket.TextMessage, []byte("you"))

@@ -118,16 +118,27 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// socket opens a WebSocket in a protocol; "" names none.
+func (h *house) socket(path, protocol string) (*websocket.Conn, error) {
+	h.Helper()
+	config, err := rest.TLSConfigFor(h.config)
+	if err != nil {
+		h.Fatal(err)
+	}
+	config.NextProtos = nil // HTTP/2 has no upgrades
+	d := websocket.Dialer{TLSClientConfig: config}
+	if protocol != "" {
+		d.Subprotocols = []string{protocol}
+	}
+	ws, _, err := d.DialContext(h.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+path, nil)
+	return ws, err
+}
+
 // Clients of any age are understood: the end of the stream is a Status for the newer ones, and words for the older.
 func TestWebSocketsOfEveryAge(t *testing.T) {
 	h := open(t)
 	h.podOn("a")
 	h.agent(wire.NodeExec, echo)
-	config, err := rest.TLSConfigFor(h.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.NextProtos = nil
 	text := func(channel, data string) string { return channel + base64.StdEncoding.EncodeToString([]byte(data)) }
 	for protocol, c := range map[string]struct{ send, out string }{
 		"v5.channel.k8s.io":        {"\x00hello", "\x01HELLO"},
@@ -137,11 +148,7 @@ func TestWebSocketsOfEveryAge(t *testing.T) {
 		"v4.base64.channel.k8s.io": {text("0", "hello"), text("1", "HELLO")},
 		"base64.channel.k8s.io":    {text("0", "hello"), text("1", "HELLO")},
 	} {
-		d := websocket.Dialer{TLSClientConfig: config}
-		if protocol != "" {
-			d.Subprotocols = []string{protocol}
-		}
-		ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/exec?command=x&stdin=1&stdout=1&stderr=1", nil)
+		ws, err := h.socket(inDefault+"pods/a/exec?command=x&stdin=1&stdout=1&stderr=1", protocol)
 		if err != nil {
 			t.Errorf("%q: %v", protocol, err)
 			continue
@@ -169,14 +176,8 @@ func TestTheEndInWords(t *testing.T) {
 		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(st)})
 		_ = s.Close()
 	})
-	config, err := rest.TLSConfigFor(h.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.NextProtos = nil
 	for _, failed = range []bool{false, true} {
-		d := websocket.Dialer{TLSClientConfig: config, Subprotocols: []string{"channel.k8s.io"}}
-		ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/exec?command=x&stdout=1", nil)
+		ws, err := h.socket(inDefault+"pods/a/exec?command=x&stdout=1", "channel.k8s.io")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,13 +200,7 @@ func TestLogsOverWebSockets(t *testing.T) {
 		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(metav1.Status{Status: metav1.StatusSuccess})})
 		_ = s.Close()
 	})
-	config, err := rest.TLSConfigFor(h.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.NextProtos = nil
-	d := websocket.Dialer{TLSClientConfig: config, Subprotocols: []string{"binary.k8s.io"}}
-	ws, _, err := d.DialContext(t.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+inDefault+"pods/a/log", nil)
+	ws, err := h.socket(inDefault+"pods/a/log", "binary.k8s.io")
 	if err != nil {
 		t.Fatal(err)
 	}
