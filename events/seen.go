@@ -116,6 +116,7 @@ const (
 	LivenessFailed  = "LivenessProbe"
 	StartupFailed   = "StartupProbe"
 	PostStartFailed = "FailedPostStartHook"
+	ImageChanged    = "ImageChanged"      // the container has got another image
 	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
 )
 

@@ -13,6 +13,9 @@ import (
 // labelCrashes is on each container: how many ends in a row came before its run, so that a back-off survives the agent.
 const labelCrashes = "crashes"
 
+// labelImage is on each container: its image as the pod named it, since the runtime keeps the full name.
+const labelImage = "image"
+
 // observe finds what runs already. Exits that nobody saw come by readExits too; both say the same.
 func (a *Agent) observe(ctx context.Context) error {
 	if err := a.o.Runtime.Adopt(ctx); err != nil {
@@ -51,7 +54,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	crashes, _ := strconv.Atoi(c.Labels[labelCrashes])
-	run := plan.Container{Name: c.Name, Run: c.Run + 1, ID: c.ID, StartedAt: c.StartedAt, Crashes: crashes}
+	run := plan.Container{Name: c.Name, Run: c.Run + 1, ID: c.ID, Image: c.Labels[labelImage], StartedAt: c.StartedAt, Crashes: crashes}
 	switch c.Status {
 	case runtime.StatusRunning:
 		run.Phase = plan.Running

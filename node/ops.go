@@ -231,7 +231,7 @@ func (w *worker) begin(ctx context.Context, row *projections.DesiredPod, op plan
 		w.createFailed(op, err)
 		return plan.Container{}, nil
 	}
-	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
+	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Image: op.Image, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
 	w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
 	_, err = w.a.o.Runtime.Start(ctx, id)
 	if herr := w.a.handedOver(w.uid, op.Container); herr != nil {

@@ -42,7 +42,7 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 		return err
 	}
 	w.update(func(o plan.Observed) plan.Observed {
-		return o.Remember(op.Container, func(k *plan.Known) { k.Image, k.Retry = op.Run, plan.Retry{} })
+		return o.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
 	})
 	w.save()
 	return nil
@@ -73,7 +73,10 @@ func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fa
 		then = reason // Kubernetes goes on to say what is wrong: trying again will not help by itself
 	}
 	message := fmt.Sprintf("back-off pulling image %q: %s: %s", fact.Image, reason, fact.Message)
-	w.retryContainer(fact.Container, then, message)
+	w.update(func(o plan.Observed) plan.Observed {
+		return o.Remember(fact.Container, func(k *plan.Known) { k.NotFetched(fact.Image, w.a.now(), then, message) })
+	})
+	w.save()
 	return nil
 }
 

@@ -172,7 +172,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 			fact.Kind, fact.Reason, fact.Message = events.FactPullFailed, plan.ErrImagePull, words
 			m.report(p, fact)
 			p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
-				k.Retry = k.Retry.Failed(now, plan.ImagePullBackOff, fmt.Sprintf("back-off pulling image %q: %s: %s", op.Image, fact.Reason, words))
+				k.NotFetched(op.Image, now, plan.ImagePullBackOff, fmt.Sprintf("back-off pulling image %q: %s: %s", op.Image, fact.Reason, words))
 			})
 			return
 		}
@@ -181,7 +181,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 	m.images[op.Image] = true
 	fact.ImageID = op.Image
 	m.report(p, fact)
-	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Image, k.Retry = op.Run, plan.Retry{} })
+	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
 }
 
 func (m *machine) sandbox(p *pod, now time.Time) {
@@ -204,7 +204,7 @@ func (m *machine) sandbox(p *pod, now time.Time) {
 
 func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("hollow-%s-%s-%d", p.uid, op.Container, op.Run), Phase: plan.Running,
-		StartedAt: now, Crashes: op.Crashes}
+		Image: op.Image, StartedAt: now, Crashes: op.Crashes}
 	at, code, ends := m.model.end(now, chance(p.uid, "length", op.Container, op.Run), chance(p.uid, "crash", op.Container, op.Run))
 	if !ends {
 		at, code, ends = reads(p, op.Container, now)

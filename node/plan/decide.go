@@ -82,6 +82,7 @@ func (p *planner) run() {
 	if d, ok := p.deadline(); ok {
 		p.wake(d)
 	}
+	p.condemn()
 	p.news()
 	p.mercy()
 	p.refresh()
@@ -201,7 +202,8 @@ func (p *planner) due(c *corev1.Container) bool {
 	}
 	switch p.row.Pod.Spec.RestartPolicy {
 	case corev1.RestartPolicyNever:
-		return false
+		killed := p.o.Known[c.Name].Killed
+		return killed != nil && killed.Reason == events.ImageChanged
 	case corev1.RestartPolicyOnFailure:
 		return exit.Code != 0 || p.o.Known[c.Name].Killed != nil // who was ended has not succeeded
 	}
@@ -281,14 +283,17 @@ func (p *planner) start(c corev1.Container) {
 		return
 	}
 	exit, ended, crashes := p.last(c.Name)
+	if here, _ := p.o.Newest(c.Name); changed(here, &c) {
+		crashes = 0 // of an image that nobody wants any more
+	}
 	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {
 		p.wait(c.Name, CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", CrashBackoff(crashes),
 			c.Name, p.row.Pod.Name, p.row.Pod.Namespace, p.row.UID), until)
 		return
 	}
-	k := p.o.Known[c.Name]
-	if k.Retry.Until.After(p.now) {
-		p.wait(c.Name, k.Retry.Reason, k.Retry.Message, k.Retry.Until)
+	fetched, retry := p.o.Known[c.Name].of(c.Image)
+	if retry.Until.After(p.now) {
+		p.wait(c.Name, retry.Reason, retry.Message, retry.Until)
 		return
 	}
 	if err := p.unfit(c); err != nil {
@@ -300,22 +305,24 @@ func (p *planner) start(c corev1.Container) {
 		return
 	}
 	next := p.next(c.Name)
-	if k.Image != next {
+	if fetched != next {
 		p.do(Pull{Container: c.Name, Run: next, Image: c.Image, Policy: PullPolicy(c)})
 		return
 	}
-	p.do(Start{Container: c.Name, Run: next, Crashes: crashes})
+	p.do(Start{Container: c.Name, Run: next, Image: c.Image, Crashes: crashes})
 }
 
 // startMade plans for a run whose container is there: one that was made ahead may be of an agent that did not live to tell of
 // its image.
 func (p *planner) startMade(c corev1.Container, here Container) {
-	k := p.o.Known[c.Name]
+	fetched, retry := p.o.Known[c.Name].of(c.Image)
 	switch {
-	case k.Image >= here.Run:
-		p.do(Start{Container: c.Name, Run: here.Run, Crashes: here.Crashes})
-	case k.Retry.Until.After(p.now):
-		p.wait(c.Name, k.Retry.Reason, k.Retry.Message, k.Retry.Until)
+	case changed(here, &c):
+		p.do(Remove{Container: c.Name, Run: here.Run, ID: here.ID})
+	case fetched >= here.Run:
+		p.do(Start{Container: c.Name, Run: here.Run, Image: c.Image, Crashes: here.Crashes})
+	case retry.Until.After(p.now):
+		p.wait(c.Name, retry.Reason, retry.Message, retry.Until)
 	default:
 		p.do(Pull{Container: c.Name, Run: here.Run, Image: c.Image, Policy: PullPolicy(c)})
 	}
@@ -382,15 +389,4 @@ func (p *planner) grace() time.Duration {
 		return 0
 	}
 	return max(0, p.row.Deadline.Sub(p.now))
-}
-
-// PullPolicy is the container's, or Kubernetes' default for its image's tag.
-func PullPolicy(c corev1.Container) string {
-	if c.ImagePullPolicy != "" {
-		return string(c.ImagePullPolicy)
-	}
-	if tag(c.Image) == "latest" {
-		return string(corev1.PullAlways)
-	}
-	return string(corev1.PullIfNotPresent)
 }

@@ -276,7 +276,7 @@ func TestTakenAwayIsNoCrash(t *testing.T) {
 		}
 		o = o.Remember("a", func(k *Known) { k.Image = run })
 		got := Decide(row, o, Node{}, t0)
-		if want := Op(Start{Container: "a", Run: run}); !slices.Contains(got.Ops, want) {
+		if want := Op(Start{Container: "a", Run: run, Image: "nginx:1.14"}); !slices.Contains(got.Ops, want) {
 			t.Fatalf("run %d: %v until %s", run, got.Ops, got.WakeAt)
 		}
 		o = o.Put(running("a", run)).Tell([]events.Fact{{Kind: events.FactStarted, Container: "a", Run: run}})

@@ -42,6 +42,7 @@ type Container struct {
 	Name      string
 	Run       int // 1 is the first
 	ID        string
+	Image     string // as its container named it; empty when nobody knows
 	Phase     Phase
 	StartedAt time.Time
 	Exit      Exit   // when Phase is Exited
@@ -70,6 +71,8 @@ type Known struct {
 	Crashes int `json:"crashes,omitempty"`
 	// Image is the run for which the image is known to be there.
 	Image int `json:"image,omitempty"`
+	// Ref is the image, as its container names it, that Image and Retry are of.
+	Ref string `json:"ref,omitempty"`
 	// Retry is of the image or of the creation of the next run.
 	Retry Retry `json:"retry,omitzero"`
 	// Waiting is what the log was told last about why the next run waits.
@@ -248,7 +251,7 @@ func (k *Known) feel(f events.Fact, kill *Kill) {
 }
 
 func (k *Known) begin(run, crashes int) {
-	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Done: k.Done}
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done}
 }
 
 func (k *Known) end(f events.Fact, crashes int) {
@@ -256,7 +259,7 @@ func (k *Known) end(f events.Fact, crashes int) {
 	if k.Run != f.Run {
 		killed = nil
 	}
-	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Killed: killed,
+	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Ref: k.Ref, Killed: killed,
 		Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
 	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted,
 		Lost: f.Reason == ContainerStatusUnknown}

@@ -32,7 +32,8 @@ type WriteVolumes struct{ Fingerprint string }
 type Start struct {
 	Container string
 	Run       int
-	Crashes   int // ends in a row before it
+	Image     string // as its container names it
+	Crashes   int    // ends in a row before it
 }
 
 // Stop ends runs: TERM, and KILL when Grace is over.

@@ -289,6 +289,9 @@ func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
 func (t *telling) killing(x events.Fact, at time.Time) {
 	cause, failed := events.Unhealthy, "liveness probe"
 	switch x.Reason {
+	case events.ImageChanged:
+		t.add(at, normal, "Killing", fromKubelet, "Container %s definition changed, will be restarted", x.Container)
+		return
 	case events.StartupFailed:
 		failed = "startup probe"
 	case events.PostStartFailed:

@@ -50,13 +50,13 @@ func (n *node) pull(p *pod, op plan.Pull) {
 		f.Kind, f.Reason, f.Message = events.FactPullFailed, plan.ErrImagePull, "no such image"
 		n.tell(p, f)
 		p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
-			k.Retry = k.Retry.Failed(n.clock(), "ImagePullBackOff", "no such image")
+			k.NotFetched(op.Image, n.clock(), "ImagePullBackOff", "no such image")
 		})
 		return
 	}
 	f.Kind, f.ImageID = events.FactPulled, "sha256:"+op.Image
 	n.tell(p, f)
-	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Image, k.Retry = op.Run, plan.Retry{} })
+	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
 }
 
 func (n *node) sandbox(p *pod) {
@@ -74,7 +74,7 @@ func (n *node) sandbox(p *pod) {
 func (n *node) start(p *pod, op plan.Start) {
 	n.w.judge.starts(n, p, op)
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("%s-%d", op.Container, op.Run),
-		Phase: plan.Running, StartedAt: n.clock(), Crashes: op.Crashes}
+		Image: op.Image, Phase: plan.Running, StartedAt: n.clock(), Crashes: op.Crashes}
 	if initial(p, op.Container) {
 		c.Phase, c.Exit = plan.Exited, plan.Exit{At: n.clock()}
 	}

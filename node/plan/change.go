@@ -1,0 +1,38 @@
+package plan
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+)
+
+// changed says that a container's image is another now than that of a run. A run of which nobody wrote down its image, by an
+// older agent, is taken to be as it should be.
+func changed(run Container, c *corev1.Container) bool {
+	return c != nil && run.Image != "" && run.Image != c.Image
+}
+
+// condemn ends the runs whose container has got another image: at once and whatever the restart policy says, as a kubelet does.
+// What prepares a pod or looks into it runs once and is left alone. A run that was condemned stays so, also when its image is
+// changed back before it ended: the log was told.
+func (p *planner) condemn() {
+	for _, run := range p.o.Containers {
+		c, part := p.spec(run.Name)
+		if run.Phase != Running || run.Health.Kill != nil || part == partInit || part == partEphemeral {
+			continue
+		}
+		kill := p.o.Known[run.Name].Killed
+		if p.o.Known[run.Name].Run != run.Run {
+			kill = nil
+		}
+		if kill == nil && changed(run, c) {
+			kill = &Kill{Reason: events.ImageChanged, Message: fmt.Sprintf("its image is to be %s, and was %s", c.Image, run.Image)}
+		}
+		if kill != nil {
+			run.Health.Kill = kill
+			p.o = p.o.Put(run)
+		}
+	}
+}
