@@ -17,7 +17,6 @@ var absent = []Absent{
 	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
 	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
 	{"StatefulSet", "apps/v1", "statefulsets statefulset sts"},
-	{"ControllerRevision", "apps/v1", "controllerrevisions controllerrevision"},
 	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
 	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},

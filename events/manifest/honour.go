@@ -140,6 +140,8 @@ var honoured = map[events.Resource]verdict{
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),
 	// Nothing reads a PodTemplate, in Kubernetes neither: it is kept for those who do.
 	events.PodTemplates: object(map[string]verdict{"template": template()}),
+	// A revision is what a controller wrote down: its data is for it, and for kubectl.
+	events.Revisions: object(map[string]verdict{"data": {}, "revision": {}}),
 	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "strategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "paused": {},
 		"progressDeadlineSeconds": {}, "template": template()}}}),

@@ -26,14 +26,8 @@ func ValidateUpdate(old, next events.Object) field.ErrorList {
 func updateSpec(old, next events.Object) field.ErrorList {
 	at := field.NewPath("spec")
 	switch old := old.(type) {
-	case *appsv1.Deployment:
-		if n, ok := next.(*appsv1.Deployment); ok {
-			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
-		}
-	case *appsv1.ReplicaSet:
-		if n, ok := next.(*appsv1.ReplicaSet); ok {
-			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
-		}
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.ControllerRevision:
+		return updateWorkload(old, next)
 	case *batchv1.Job:
 		if n, ok := next.(*batchv1.Job); ok {
 			return updateJob(old, n)
@@ -77,6 +71,26 @@ func updateSpec(old, next events.Object) field.ErrorList {
 	case *corev1.Node:
 		if n, ok := next.(*corev1.Node); ok && old.Spec.PodCIDR != "" && n.Spec.PodCIDR != old.Spec.PodCIDR {
 			return field.ErrorList{field.Forbidden(at.Child("podCIDR"), "node updates may not change podCIDR")}
+		}
+	}
+	return nil
+}
+
+// updateWorkload is updateSpec of the kinds of apps/v1.
+func updateWorkload(old, next events.Object) field.ErrorList {
+	at := field.NewPath("spec")
+	switch old := old.(type) {
+	case *appsv1.Deployment:
+		if n, ok := next.(*appsv1.Deployment); ok {
+			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
+		}
+	case *appsv1.ReplicaSet:
+		if n, ok := next.(*appsv1.ReplicaSet); ok {
+			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
+		}
+	case *appsv1.ControllerRevision:
+		if n, ok := next.(*appsv1.ControllerRevision); ok {
+			return updateRevision(old, n)
 		}
 	}
 	return nil

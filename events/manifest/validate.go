@@ -58,10 +58,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateEndpoints(o.Subsets, field.NewPath("subsets"))...)
 	case *discoveryv1.EndpointSlice:
 		errs = append(errs, validateSlice(o)...)
-	case *appsv1.Deployment:
-		errs = append(errs, validateDeployment(o)...)
-	case *appsv1.ReplicaSet:
-		errs = append(errs, validateReplicaSet(o)...)
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.ControllerRevision:
+		errs = append(errs, validateWorkload(o)...)
 	case *batchv1.CronJob:
 		errs = append(errs, validateCronJob(o)...)
 	case *batchv1.Job:

@@ -10,7 +10,22 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/stave-run/stave/events"
 )
+
+// validateWorkload checks the kinds of apps/v1.
+func validateWorkload(o events.Object) field.ErrorList {
+	switch o := o.(type) {
+	case *appsv1.Deployment:
+		return validateDeployment(o)
+	case *appsv1.ReplicaSet:
+		return validateReplicaSet(o)
+	case *appsv1.ControllerRevision:
+		return validateRevision(o)
+	}
+	return nil
+}
 
 func validateDeployment(d *appsv1.Deployment) field.ErrorList {
 	s, at := &d.Spec, field.NewPath("spec")

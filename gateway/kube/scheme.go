@@ -62,6 +62,18 @@ func newScheme() *runtime.Scheme {
 			manifest.MergeStringData(secret)
 		}
 	})
+	// Whatever a client speaks, data is JSON from here on; fields of managers cannot be told of nothing.
+	s.AddTypeDefaultingFunc(&appsv1.ControllerRevision{}, func(o any) {
+		r, ok := o.(*appsv1.ControllerRevision)
+		if !ok {
+			return
+		}
+		if raw, err := r.Data.MarshalJSON(); err == nil {
+			r.Data.Raw = raw
+			return
+		}
+		r.Data.Raw = []byte("null") // no bytes at all, or none that can be read: admission asks for data
+	})
 	return s
 }
 

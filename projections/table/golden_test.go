@@ -51,6 +51,7 @@ func story() *foldtest.Log {
 		"template":{"metadata":{"labels":{"app":"pi"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"perl","command":["perl","-e","1"]}]}}}}`)
 	l.Create(foldtest.Key(events.CronJobs, "tidy"), `{"spec":{"schedule":"0 3 * * *","timeZone":"Europe/Berlin","suspend":false,"concurrencyPolicy":"Forbid","successfulJobsHistoryLimit":3,
 		"failedJobsHistoryLimit":1,"jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}}}}}`)
+	l.CreateChild(foldtest.Key(events.Revisions, "web-5d4f"), foldtest.Deployment, 0, `{"data":{"spec":{"template":{"$patch":"replace"}}},"revision":3}`)
 	l.Conclude(big, events.Reason{Code: "Unschedulable", Said: "0/1 nodes are available: 1 Insufficient cpu."},
 		events.Reason{Code: "Insufficient", About: foldtest.Key(events.Nodes, "n1"), What: "cpu", Need: "64", Have: "1650m", Fix: "ask for 1650m of cpu or less"})
 	l.Assign("n1", crash, image, done)

@@ -21,6 +21,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/events"
@@ -95,6 +96,9 @@ var printers = map[events.Resource]printer{
 		names, images := containers(&o.Template.Spec)
 		return []string{o.Name, names, images, labelText(o.Template.Labels)}
 	})},
+	events.Revisions: {cols("NAME CONTROLLER REVISION AGE"), rowOf(func(o *appsv1.ControllerRevision, age string, _ time.Time) []string {
+		return []string{o.Name, controllerOf(o), fmt.Sprint(o.Revision), age}
+	})},
 	events.Quotas: {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
 	events.PriorityClasses: {cols("NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY"), rowOf(func(o *schedulingv1.PriorityClass, age string, _ time.Time) []string {
 		return []string{o.Name, fmt.Sprint(o.Value), fmt.Sprint(o.GlobalDefault), age, string(*cmp.Or(o.PreemptionPolicy, &preempts))}
@@ -120,6 +124,16 @@ var printers = map[events.Resource]printer{
 	})},
 	events.Happenings:     {happeningColumns, rowOf(happeningRow)},
 	events.EndpointSlices: {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
+}
+
+// controllerOf is an object's controller as kubectl's columns name it.
+func controllerOf(o metav1.Object) string {
+	c := metav1.GetControllerOf(o)
+	if c == nil {
+		return none
+	}
+	gv, _ := schema.ParseGroupVersion(c.APIVersion) // admission read it
+	return strings.ToLower(gv.WithKind(c.Kind).GroupKind().String()) + "/" + c.Name
 }
 
 // rowOf makes cells of a typed object; one of another type has none but its name.
