@@ -16,7 +16,6 @@ var absent = []Absent{
 	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
 	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
 	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
-	{"StatefulSet", "apps/v1", "statefulsets statefulset sts"},
 	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
 	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},

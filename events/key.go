@@ -73,6 +73,7 @@ const (
 	LimitRanges        Resource = "limitranges"
 	PriorityClasses    Resource = "priorityclasses.scheduling.k8s.io"
 	PodTemplates       Resource = "podtemplates"
+	StatefulSets       Resource = "statefulsets.apps"
 	Revisions          Resource = "controllerrevisions.apps"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"

@@ -51,6 +51,7 @@ var Kinds = []Kind{
 	{Services, "", "v1", "Service", "service", []string{"svc"}, true, false, func() Object { return &corev1.Service{} }},
 	{Deployments, "apps", "v1", "Deployment", "deployment", []string{"deploy"}, true, false, func() Object { return &appsv1.Deployment{} }},
 	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
+	{StatefulSets, "apps", "v1", "StatefulSet", "statefulset", []string{"sts"}, true, false, func() Object { return &appsv1.StatefulSet{} }},
 	{Revisions, "apps", "v1", "ControllerRevision", "controllerrevision", nil, true, false, func() Object { return &appsv1.ControllerRevision{} }},
 	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
@@ -87,7 +88,7 @@ var NoteKinds = []Kind{
 func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
 
 // makers are the resources that Makers tells of.
-var makers = []Resource{Deployments, ReplicaSets, CronJobs, Jobs}
+var makers = []Resource{Deployments, ReplicaSets, StatefulSets, CronJobs, Jobs}
 
 // Makers are the resources whose objects make others by themselves, owners before what they own.
 func Makers() []Resource { return slices.Clone(makers) }

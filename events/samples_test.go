@@ -26,8 +26,9 @@ var shapes = map[string]func() any{
 	VerbStatus: func() any { return &StatusReported{} }, VerbStatusWritten: func() any { return &StatusWritten{} }, VerbVerdict: func() any { return &Verdict{} },
 	string(LeaseTaken): func() any { return &Lease{} }, string(HistoryCut): func() any { return &Cut{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
 	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
-	string(TypeOf(Nodes, VerbStatus)): func() any { return &NodeReported{} },
-	string(TypeOf(Jobs, VerbStatus)):  func() any { return &JobReported{} },
+	string(TypeOf(Nodes, VerbStatus)):        func() any { return &NodeReported{} },
+	string(TypeOf(Jobs, VerbStatus)):         func() any { return &JobReported{} },
+	string(TypeOf(StatefulSets, VerbStatus)): func() any { return &RevisionsReported{} },
 }
 
 func shapeOf(t Type) (func() any, bool) {

@@ -42,6 +42,10 @@ func (f *folding) status() {
 		f.jobReported(k)
 		return
 	}
+	if k.Resource == events.StatefulSets {
+		f.revisionsReported(k)
+		return
+	}
 	b, ok := body[events.StatusReported](f)
 	if !ok {
 		return

@@ -44,14 +44,15 @@ type keptObject struct {
 	Created, Changed Mark
 	Position         events.Position
 	Generation       int64
-	Deletion         *Deletion       `cbor:",omitempty"`
-	Born             uint64          `cbor:",omitempty"`
-	Rollout          *Rollout        `cbor:",omitempty"`
-	Budget           *Budget         `cbor:",omitempty"`
-	Job              *Job            `cbor:",omitempty"`
-	Cron             *Cron           `cbor:",omitempty"`
-	Template         events.Hash     `cbor:",omitempty"`
-	Raw              json.RawMessage // nil and empty are not the same
+	Deletion         *Deletion                 `cbor:",omitempty"`
+	Born             uint64                    `cbor:",omitempty"`
+	Rollout          *Rollout                  `cbor:",omitempty"`
+	Budget           *Budget                   `cbor:",omitempty"`
+	Job              *Job                      `cbor:",omitempty"`
+	Cron             *Cron                     `cbor:",omitempty"`
+	Revisions        *events.RevisionsReported `cbor:",omitempty"`
+	Template         events.Hash               `cbor:",omitempty"`
+	Raw              json.RawMessage           // nil and empty are not the same
 	Applied, Status  json.RawMessage
 	Managed          json.RawMessage `cbor:",omitzero"`
 	Over             json.RawMessage `cbor:",omitzero"`
@@ -140,7 +141,7 @@ func madeOf(rows []Made) *madeList {
 
 func (s State) keep(o *Object) keptObject {
 	k := keptObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key), Owners: o.Owners}
+		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key), Owners: o.Owners}
 	if o.Template != nil {
 		k.Template = o.Template.Hash
 	}
@@ -276,7 +277,7 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	last, children := gone, make([]keptChild, len(rows))
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
-			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}
+			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {

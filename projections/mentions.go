@@ -46,6 +46,8 @@ func Mentions(o *Object) []Mention {
 		return ConfigOf(&x.Spec.Template.Spec)
 	case *appsv1.Deployment:
 		return ConfigOf(&x.Spec.Template.Spec)
+	case *appsv1.StatefulSet:
+		return ConfigOf(&x.Spec.Template.Spec)
 	case *batchv1.CronJob:
 		return ConfigOf(&x.Spec.JobTemplate.Spec.Template.Spec)
 	case *batchv1.Job:

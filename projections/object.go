@@ -33,13 +33,15 @@ type Object struct {
 	Ration     *Ration   // of a ResourceQuota, else nil
 	Job        *Job      // of a Job, else nil
 	Cron       *Cron     // of a CronJob that has made Jobs, else nil
-	Template   *Template // nil when the body is whole
-	Raw        json.RawMessage
-	Applied    json.RawMessage // as a person last applied it
-	Managed    json.RawMessage // metadata.managedFields; nil while no manager is known
-	Set        string          // the set of manifests that it is a member of, empty for none
-	Status     json.RawMessage // status that cannot be derived, from log.status; usually nil
-	Over       json.RawMessage // the derived values that Status was laid over; nil: it never lapses
+	// Revisions is how far a controller of templates has come, as it last said; nil before that.
+	Revisions *events.RevisionsReported
+	Template  *Template // nil when the body is whole
+	Raw       json.RawMessage
+	Applied   json.RawMessage // as a person last applied it
+	Managed   json.RawMessage // metadata.managedFields; nil while no manager is known
+	Set       string          // the set of manifests that it is a member of, empty for none
+	Status    json.RawMessage // status that cannot be derived, from log.status; usually nil
+	Over      json.RawMessage // the derived values that Status was laid over; nil: it never lapses
 
 	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look
 	typed atomic.Pointer[events.Object] // body with this row's metadata
@@ -179,7 +181,7 @@ func (o *Object) decode() (events.Object, error) {
 // counted are the kinds whose generation Kubernetes shows: those that somebody
 // else acts on.
 var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
-	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true, events.CronJobs: true}
+	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true, events.CronJobs: true, events.StatefulSets: true}
 
 // generation is how often what is wanted has changed, as people see it: as in Kubernetes, that it shall go is one change more.
 func (o *Object) generation() int64 {

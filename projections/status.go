@@ -69,6 +69,8 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		v.Status = s.replicaSetStatus(o, v, now)
 	case *appsv1.Deployment:
 		v.Status = s.deploymentStatus(o, v, now)
+	case *appsv1.StatefulSet:
+		v.Status = s.statefulSetStatus(o, v, now)
 	case *batchv1.CronJob:
 		v.Status = s.cronStatus(o)
 	case *batchv1.Job:

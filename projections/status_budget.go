@@ -114,7 +114,10 @@ func expectation(spec policyv1.PodDisruptionBudgetSpec, pods int32, scales map[e
 // the Deployment above that.
 func (s State) scaleAbove(pod *Object) (events.UID, int32, bool) {
 	o, ok := s.controllerOf(pod)
-	if !ok || o.Key.Resource != events.ReplicaSets {
+	switch {
+	case ok && o.Key.Resource == events.StatefulSets:
+		return o.UID, replicasOf(o.decoded().(*appsv1.StatefulSet).Spec.Replicas), true
+	case !ok || o.Key.Resource != events.ReplicaSets:
 		return "", 0, false
 	}
 	if up, ok := s.controllerOf(o); ok && up.Key.Resource == events.Deployments {
@@ -137,7 +140,7 @@ func (f *folding) budgets(c Change) {
 	same := c.Before != nil && c.After != nil && c.Before.Changed == c.After.Changed
 	pod := c.Key.Resource == events.Pods
 	switch {
-	case !pod && c.Key.Resource != events.Deployments && c.Key.Resource != events.ReplicaSets:
+	case !pod && c.Key.Resource != events.Deployments && c.Key.Resource != events.ReplicaSets && c.Key.Resource != events.StatefulSets:
 		return
 	case same && (!pod || (c.Before.Deletion == nil) == (c.After.Deletion == nil) && sameHealth(c)):
 		return

@@ -43,6 +43,8 @@ func minReady(o *Object) time.Duration {
 		return time.Duration(v.Spec.MinReadySeconds) * time.Second
 	case *appsv1.ReplicaSet:
 		return time.Duration(v.Spec.MinReadySeconds) * time.Second
+	case *appsv1.StatefulSet:
+		return time.Duration(v.Spec.MinReadySeconds) * time.Second
 	}
 	return 0
 }

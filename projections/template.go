@@ -18,6 +18,8 @@ func (o *Object) fillTemplate(v events.Object) {
 		o.fillPod(v)
 	case *appsv1.ReplicaSet:
 		v.Spec.Template = *o.Template.Pod().DeepCopy()
+	case *appsv1.StatefulSet:
+		v.Spec.Template = *o.Template.Pod().DeepCopy()
 	case *appsv1.Deployment:
 		v.Spec.Template = *o.Template.Pod().DeepCopy()
 	}

@@ -33,11 +33,12 @@ import (
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/run"
 	"github.com/stave-run/stave/reconcilers/schedule"
+	"github.com/stave-run/stave/reconcilers/statefulset"
 )
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
+	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: setGuards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
 }
 

@@ -58,5 +58,8 @@ var policies policy.Engine
 // guards are the policies of a state that stand before the pods of ReplicaSets.
 func guards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.ReplicaSets) }
 
+// setGuards are those that stand before the pods of StatefulSets.
+func setGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.StatefulSets) }
+
 // jobGuards are those that stand before the pods of Jobs.
 func jobGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.Jobs) }

@@ -66,14 +66,24 @@ func Default(o events.Object) {
 		for i := range o.Spec.Limits {
 			defaultLimits(&o.Spec.Limits[i])
 		}
-	case *appsv1.Deployment:
-		defaultDeployment(o)
-	case *appsv1.ReplicaSet:
-		defaultReplicaSet(o)
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet:
+		defaultWorkload(o)
 	case *batchv1.CronJob:
 		defaultCronJob(o)
 	case *batchv1.Job:
 		defaultJob(o)
+	}
+}
+
+// defaultWorkload is Default of the kinds of apps/v1.
+func defaultWorkload(o events.Object) {
+	switch o := o.(type) {
+	case *appsv1.Deployment:
+		defaultDeployment(o)
+	case *appsv1.ReplicaSet:
+		defaultReplicaSet(o)
+	case *appsv1.StatefulSet:
+		defaultStatefulSet(o)
 	}
 }
 

@@ -140,6 +140,10 @@ var honoured = map[events.Resource]verdict{
 	events.Pods: object(map[string]verdict{"spec": podSpec()}),
 	// Nothing reads a PodTemplate, in Kubernetes neither: it is kept for those who do.
 	events.PodTemplates: object(map[string]verdict{"template": template()}),
+	events.StatefulSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"replicas": {}, "selector": {}, "serviceName": {}, "template": template(), "podManagementPolicy": {}, "updateStrategy": {}, "minReadySeconds": {},
+		"revisionHistoryLimit": {}, "ordinals": {}, "persistentVolumeClaimRetentionPolicy": {},
+		"volumeClaimTemplates": {refuse: "there are no PersistentVolumeClaims here yet: its pods would lose their data"}}}}),
 	// A revision is what a controller wrote down: its data is for it, and for kubectl.
 	events.Revisions: object(map[string]verdict{"data": {}, "revision": {}}),
 	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{

@@ -58,7 +58,7 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateEndpoints(o.Subsets, field.NewPath("subsets"))...)
 	case *discoveryv1.EndpointSlice:
 		errs = append(errs, validateSlice(o)...)
-	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.ControllerRevision:
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.ControllerRevision:
 		errs = append(errs, validateWorkload(o)...)
 	case *batchv1.CronJob:
 		errs = append(errs, validateCronJob(o)...)
@@ -85,6 +85,8 @@ func nameRule(o events.Object) rule {
 	switch o.(type) {
 	case *corev1.Namespace:
 		return validation.IsDNS1123Label
+	case *appsv1.StatefulSet:
+		return statefulSetName
 	case *corev1.Service:
 		// Names of services become environment variables, so they begin with a letter.
 		return validation.IsDNS1035Label

@@ -21,6 +21,8 @@ func validateWorkload(o events.Object) field.ErrorList {
 		return validateDeployment(o)
 	case *appsv1.ReplicaSet:
 		return validateReplicaSet(o)
+	case *appsv1.StatefulSet:
+		return validateStatefulSet(&o.Spec, field.NewPath("spec"))
 	case *appsv1.ControllerRevision:
 		return validateRevision(o)
 	}

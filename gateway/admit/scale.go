@@ -34,7 +34,7 @@ func scale(v projections.State, r Request) (Outcome, *refusal) {
 			return out, err
 		}
 	} else if !ok {
-		return out, badRequest("%s cannot be scaled: only deployments, replicasets and objects whose definition says so have replicas", k)
+		return out, badRequest("%s cannot be scaled: only deployments, replicasets, statefulsets and objects whose definition says so have replicas", k)
 	}
 	if want := r.CurrentReplicas; want != nil && *want >= 0 && *want != has {
 		return out, conflict(k, fmt.Sprintf("Expected replicas to be %d, was %d", *want, has))
@@ -66,6 +66,8 @@ func replicas(o *projections.Object) (n int32, ok bool) {
 		p = projections.As[*appsv1.Deployment](o).Spec.Replicas
 	case events.ReplicaSets:
 		p = projections.As[*appsv1.ReplicaSet](o).Spec.Replicas
+	case events.StatefulSets:
+		p = projections.As[*appsv1.StatefulSet](o).Spec.Replicas
 	default:
 		return 0, false
 	}

@@ -56,7 +56,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{proxying, "status"}
 	case events.Accounts:
 		return []string{"token"}
-	case events.Deployments, events.ReplicaSets:
+	case events.Deployments, events.ReplicaSets, events.StatefulSets:
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
@@ -67,7 +67,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 }
 
 // everyday are the kinds that `kubectl get all` means.
-var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.CronJobs, events.Jobs}
+var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.StatefulSets, events.CronJobs, events.Jobs}
 
 func (s *Server) categoriesOf(k events.Kind) []string {
 	if d := s.definitionOf(s.listed.view, k); d != nil {

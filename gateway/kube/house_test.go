@@ -33,6 +33,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/run"
+	"github.com/stave-run/stave/reconcilers/statefulset"
 )
 
 // house is a control plane in one process with a Kubernetes door.
@@ -77,7 +78,7 @@ func open(t testing.TB) *house {
 	}
 	t.Cleanup(h.view.Close)
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // scalable are the kinds that have replicas.
-var scalable = map[events.Resource]bool{events.Deployments: true, events.ReplicaSets: true}
+var scalable = map[events.Resource]bool{events.Deployments: true, events.ReplicaSets: true, events.StatefulSets: true}
 
 // scale is the scale subresource of a workload.
 type scale struct{ of *objects }
@@ -64,6 +64,8 @@ func scaleOf(o runtime.Object) (*autoscalingv1.Scale, error) {
 	case *appsv1.Deployment:
 		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, o.Spec.Selector, o.Status.Replicas
 	case *appsv1.ReplicaSet:
+		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, o.Spec.Selector, o.Status.Replicas
+	case *appsv1.StatefulSet:
 		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, o.Spec.Selector, o.Status.Replicas
 	default:
 		return nil, apierrors.NewInternalError(fmt.Errorf("scale of %T: it has no replicas", o))

@@ -19,6 +19,9 @@ const ReplicaSets = "replicaset-controller"
 // Jobs is the same for the pods of Jobs.
 const Jobs = "job-controller"
 
+// StatefulSets is the same for the pods of StatefulSets.
+const StatefulSets = "statefulset-controller"
+
 // Guard says why a controller must not make a pod, "" when it may; it is nil in
 // a state without policies. It is a pure function of the state: a policy asks
 // nobody outside.

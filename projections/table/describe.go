@@ -40,6 +40,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.deployment(s, o)
 	case *appsv1.ReplicaSet:
 		p.replicaSet(s, o)
+	case *appsv1.StatefulSet:
+		p.statefulSet(s, o)
 	case *batchv1.CronJob:
 		p.cronJob(o)
 	case *batchv1.Job:

@@ -70,15 +70,20 @@ func (p page) replicaSet(s projections.State, o *appsv1.ReplicaSet) {
 	p.labels("Annotations", o.Annotations)
 	controlledBy(p, o)
 	p.line(0, "Replicas:\t%d current / %d desired", o.Status.Replicas, wanted(o.Spec.Replicas))
+	p.podsStatus(s, events.UID(o.UID))
+	p.template(&o.Spec.Template)
+}
+
+// podsStatus counts what an object controls by phase.
+func (p page) podsStatus(s projections.State, owner events.UID) {
 	count := map[corev1.PodPhase]int{}
-	for child := range s.Children(events.UID(o.UID)) {
+	for child := range s.Children(owner) {
 		if pod, ok := s.Object(child.Key, p.now); ok && child.Key.Resource == events.Pods {
 			count[pod.(*corev1.Pod).Status.Phase]++
 		}
 	}
 	p.line(0, "Pods Status:\t%d Running / %d Waiting / %d Succeeded / %d Failed", count[corev1.PodRunning], count[corev1.PodPending],
 		count[corev1.PodSucceeded], count[corev1.PodFailed])
-	p.template(&o.Spec.Template)
 }
 
 func (p page) template(t *corev1.PodTemplateSpec) {

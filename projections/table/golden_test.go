@@ -52,6 +52,9 @@ func story() *foldtest.Log {
 	l.Create(foldtest.Key(events.CronJobs, "tidy"), `{"spec":{"schedule":"0 3 * * *","timeZone":"Europe/Berlin","suspend":false,"concurrencyPolicy":"Forbid","successfulJobsHistoryLimit":3,
 		"failedJobsHistoryLimit":1,"jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}}}}}`)
 	l.CreateChild(foldtest.Key(events.Revisions, "web-5d4f"), foldtest.Deployment, 0, `{"data":{"spec":{"template":{"$patch":"replace"}}},"revision":3}`)
+	l.Create(foldtest.Key(events.StatefulSets, "db"), `{"metadata":{"labels":{"app":"db"}},"spec":{"replicas":2,"serviceName":"db","podManagementPolicy":"OrderedReady","selector":{"matchLabels":{"app":"db"}},
+		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1,"maxUnavailable":1}},"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain","whenScaled":"Delete"},
+		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"c","image":"postgres:17"}]}}}}`)
 	l.Conclude(big, events.Reason{Code: "Unschedulable", Said: "0/1 nodes are available: 1 Insufficient cpu."},
 		events.Reason{Code: "Insufficient", About: foldtest.Key(events.Nodes, "n1"), What: "cpu", Need: "64", Have: "1650m", Fix: "ask for 1650m of cpu or less"})
 	l.Assign("n1", crash, image, done)
@@ -99,7 +102,7 @@ func TestDescribe(t *testing.T) {
 	l := story()
 	for _, k := range []events.Key{foldtest.Pod(0), foldtest.Pod(2), foldtest.Key(events.Pods, "big"), foldtest.Key(events.Pods, "crash"),
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
-		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy")} {
+		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db")} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {

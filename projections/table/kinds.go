@@ -96,6 +96,10 @@ var printers = map[events.Resource]printer{
 		names, images := containers(&o.Template.Spec)
 		return []string{o.Name, names, images, labelText(o.Template.Labels)}
 	})},
+	events.StatefulSets: {cols("NAME READY AGE", "CONTAINERS", "IMAGES"), rowOf(func(o *appsv1.StatefulSet, age string, _ time.Time) []string {
+		names, images := containers(&o.Spec.Template.Spec)
+		return []string{o.Name, fmt.Sprintf("%d/%d", o.Status.ReadyReplicas, wanted(o.Spec.Replicas)), age, names, images}
+	})},
 	events.Revisions: {cols("NAME CONTROLLER REVISION AGE"), rowOf(func(o *appsv1.ControllerRevision, age string, _ time.Time) []string {
 		return []string{o.Name, controllerOf(o), fmt.Sprint(o.Revision), age}
 	})},

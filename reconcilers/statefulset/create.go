@@ -1,0 +1,177 @@
+package statefulset
+
+import (
+	"maps"
+	"strconv"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
+)
+
+// again is when a set looks once more whether it may make its pods: what bars them may
+// hang on anything that a policy reads.
+const again = 10 * time.Second
+
+// mold is a revision's template as pods are made of it.
+type mold struct {
+	shaped *corev1.PodTemplateSpec
+	hash   events.Hash
+}
+
+// create makes the pod of an ordinal, of the template that it shall have. It is false
+// when no more can be made in this pass.
+func (p *pass) create(n int) bool {
+	k := events.Key{Resource: events.Pods, Namespace: p.o.Key.Namespace, Name: p.o.Key.Name + "-" + strconv.Itoa(n)}
+	if other, taken := p.v.Get(k); taken {
+		p.d.Because = append(p.d.Because, events.Reason{Code: "NameTaken", About: other.Key, What: "pod", Need: "to be gone"})
+		return true
+	}
+	rev := p.revisionFor(n)
+	m, ok := p.mold(rev)
+	if !ok || p.barred(k, n, rev, m) {
+		return false
+	}
+	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
+	return p.emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev))}))
+}
+
+// revisionFor is the revision of a pod that is not there: the old one below the
+// partition, or where no strategy says, for as many as have it.
+func (p *pass) revisionFor(n int) string {
+	u := p.set.Spec.UpdateStrategy
+	if u.Type != appsv1.RollingUpdateStatefulSetStrategyType {
+		return p.update
+	}
+	keep := p.partition()
+	if u.RollingUpdate == nil {
+		for _, m := range p.replicas {
+			if m != nil && m.Pod.Deletion == nil && m.Revision == p.current {
+				keep++
+			}
+		}
+	}
+	if n < p.first+keep {
+		return p.current
+	}
+	return p.update
+}
+
+// mold is the template of a revision as its pods get it, stored first when the log
+// does not have it.
+func (p *pass) mold(rev string) (*mold, bool) {
+	if m, ok := p.molds[rev]; ok {
+		return m, true
+	}
+	if p.desk == nil {
+		var guard birth.Guard
+		if p.guards != nil {
+			guard = p.guards(p.v)
+		}
+		p.desk, p.molds, p.stored = birth.In(p.v, p.o.Key.Namespace, guard), map[string]*mold{}, map[events.Hash]bool{}
+	}
+	t := &p.set.Spec.Template
+	if old, ok := p.history.Template(rev); ok && rev != p.update {
+		t = old
+	}
+	m := &mold{shaped: p.desk.Template(t)}
+	raw := events.MustBody(m.shaped)
+	m.hash = events.HashOf(raw)
+	if _, known := p.v.Template(m.hash); !known && !p.stored[m.hash] {
+		if !p.emit(reconcilers.StoreTemplate(raw)) {
+			return nil, false
+		}
+		p.stored[m.hash] = true
+	}
+	p.molds[rev] = m
+	return m, true
+}
+
+// identity are the labels that say which pod of its set one is.
+func identity(name string, n int) map[string]string {
+	return map[string]string{appsv1.StatefulSetPodNameLabel: name, appsv1.PodIndexLabel: strconv.Itoa(n)}
+}
+
+// difference is what one pod has beside its template.
+type difference struct {
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Metadata   differenceOfMeta `json:"metadata"`
+	Spec       differenceOfSpec `json:"spec"`
+}
+
+type differenceOfMeta struct {
+	GenerateName string            `json:"generateName"`
+	Labels       map[string]string `json:"labels"`
+	Name         string            `json:"name"`
+	Namespace    string            `json:"namespace"`
+}
+
+type differenceOfSpec struct {
+	Hostname  string `json:"hostname"`
+	Subdomain string `json:"subdomain"` // also when it is empty: the template's does not count
+}
+
+func (p *pass) difference(k events.Key, n int, rev string) difference {
+	own := identity(k.Name, n)
+	own[appsv1.StatefulSetRevisionLabel] = rev
+	return difference{APIVersion: "v1", Kind: "Pod",
+		Metadata: differenceOfMeta{GenerateName: p.o.Key.Name + "-", Labels: own, Name: k.Name, Namespace: k.Namespace},
+		Spec:     differenceOfSpec{Hostname: k.Name, Subdomain: p.set.Spec.ServiceName}}
+}
+
+// barred tells whether a pod must not be made, and writes down why when that is news.
+func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
+	if p.desk.Open() {
+		return false
+	}
+	said := p.desk.Bars(p.pod(k, n, rev, m))
+	if said == "" {
+		return false
+	}
+	why := []events.Reason{{Code: events.FailedCreate, About: k, Said: said}}
+	p.d.Because = append(p.d.Because, why...)
+	p.wake(p.now.Add(again))
+	if p.verdict() != said {
+		p.emit(reconcilers.Conclude(p.o, why))
+	}
+	return true
+}
+
+// cleared takes a verdict of before back.
+func (p *pass) cleared() {
+	if p.verdict() != "" {
+		p.emit(reconcilers.Conclude(p.o, nil))
+	}
+}
+
+// verdict is what the log says keeps this set from making pods, "" when nothing does.
+func (p *pass) verdict() string {
+	v, ok := p.v.Verdict(p.o.Key)
+	if !ok || v.UID != p.o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
+		return ""
+	}
+	return v.Reasons[0].Said
+}
+
+// pod is what is looked at: the pod as it would be.
+func (p *pass) pod(k events.Key, n int, rev string, m *mold) *corev1.Pod {
+	t, d := m.shaped.DeepCopy(), p.difference(k, n, rev)
+	if t.Labels == nil {
+		t.Labels = map[string]string{}
+	}
+	maps.Copy(t.Labels, d.Metadata.Labels)
+	t.Spec.Hostname, t.Spec.Subdomain = d.Spec.Hostname, d.Spec.Subdomain
+	owner := events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}.Reference()
+	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
+		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.o.Key.Name + "-", Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
+			OwnerReferences: []metav1.OwnerReference{owner}}}
+	manifest.Default(pod)
+	return pod
+}
