@@ -12,15 +12,12 @@ type Absent struct {
 
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
-	{"PersistentVolume", "v1", "persistentvolumes persistentvolume pv"},
-	{"PersistentVolumeClaim", "v1", "persistentvolumeclaims persistentvolumeclaim pvc"},
 	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
 	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
 	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
 	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},
 	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
-	{"StorageClass", "storage.k8s.io/v1", "storageclasses storageclass sc"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},
 }
 

@@ -75,6 +75,9 @@ const (
 	PodTemplates       Resource = "podtemplates"
 	StatefulSets       Resource = "statefulsets.apps"
 	Revisions          Resource = "controllerrevisions.apps"
+	Volumes            Resource = "persistentvolumes"
+	Claims             Resource = "persistentvolumeclaims"
+	StorageClasses     Resource = "storageclasses.storage.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

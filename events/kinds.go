@@ -14,6 +14,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -59,6 +60,9 @@ var Kinds = []Kind{
 	{Jobs, batchv1.GroupName, "v1", "Job", "job", nil, true, false, func() Object { return &batchv1.Job{} }},
 	{PriorityClasses, schedulingv1.GroupName, "v1", "PriorityClass", "priorityclass", []string{"pc"}, false, false, func() Object { return &schedulingv1.PriorityClass{} }},
 	{PodTemplates, "", "v1", "PodTemplate", "podtemplate", nil, true, false, func() Object { return &corev1.PodTemplate{} }},
+	{Volumes, "", "v1", "PersistentVolume", "persistentvolume", []string{"pv"}, false, false, func() Object { return &corev1.PersistentVolume{} }},
+	{Claims, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaim", []string{"pvc"}, true, false, func() Object { return &corev1.PersistentVolumeClaim{} }},
+	{StorageClasses, storagev1.GroupName, "v1", "StorageClass", "storageclass", []string{"sc"}, false, false, func() Object { return &storagev1.StorageClass{} }},
 	{Budgets, "policy", "v1", "PodDisruptionBudget", "poddisruptionbudget", []string{"pdb"}, true, false, func() Object { return &policyv1.PodDisruptionBudget{} }},
 	{Roles, rbacv1.GroupName, "v1", "Role", "role", nil, true, false, func() Object { return &rbacv1.Role{} }},
 	{RoleBindings, rbacv1.GroupName, "v1", "RoleBinding", "rolebinding", nil, true, false, func() Object { return &rbacv1.RoleBinding{} }},

@@ -175,7 +175,7 @@ func plainRef(p *plain, r *Ref) {
 	p.close('}')
 }
 
-// A node's facts about itself are rare: encoding/json reads them.
+// A node's facts about itself and about volumes are rare: encoding/json reads them.
 func (b *Seen) plain(p *plain) {
 	p.open('{')
 	if p.key("pods") {

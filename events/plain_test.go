@@ -159,7 +159,7 @@ func TestPlainKnowsEveryField(t *testing.T) {
 		v := shape()
 		fill(reflect.ValueOf(v).Elem())
 		if s, ok := v.(*Seen); ok {
-			s.Node = nil // left to encoding/json
+			s.Node, s.Volumes = nil, nil // left to encoding/json
 		}
 		body := MustBody(v)
 		if got := shape(); !readPlainly(body, got) || !reflect.DeepEqual(got, v) {

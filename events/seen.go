@@ -7,6 +7,8 @@ import "time"
 type Seen struct {
 	Node *NodeFacts `json:"node,omitempty"` // set when they changed
 	Pods []PodSeen  `json:"pods,omitempty"`
+	// Volumes are what became of the directories of PersistentVolumes.
+	Volumes []VolumeSeen `json:"volumes,omitempty"`
 }
 
 // NodeFacts is what a node says about itself.
@@ -26,6 +28,8 @@ type NodeFacts struct {
 	Conditions       []NodeCondition   `json:"conditions,omitempty"` // pressure and the like, beside Ready
 	// MaxProcesses is how many processes and threads each container may have; 0 was not said.
 	MaxProcesses int `json:"maxProcesses,omitempty"`
+	// VolumesDir is where the node keeps the directories of PersistentVolumes; empty: it keeps none.
+	VolumesDir string `json:"volumesDir,omitempty"`
 }
 
 // The conditions that nodes judge, beside Ready: true when something is wrong.
@@ -126,3 +130,23 @@ const PostStartRuns = "its postStart hook has not ended yet"
 
 // MaxTail bounds the output kept with an exit, in bytes.
 const MaxTail = 2048
+
+// VolumeKind says what a node did to the directory of a volume.
+type VolumeKind string
+
+// What a node can do to the directory of a volume.
+const (
+	VolumeMade      VolumeKind = "made"       // it is there, for good
+	VolumeErased    VolumeKind = "erased"     // nothing is left of it
+	VolumeNotErased VolumeKind = "not-erased" // some of it is left, and is tried again: Message
+)
+
+// VolumeSeen is what a node did to the directory of one PersistentVolume. It is
+// void of another life of the volume, and of one that another node has.
+type VolumeSeen struct {
+	Name    string     `json:"name"`
+	UID     UID        `json:"uid"`
+	Kind    VolumeKind `json:"kind"`
+	At      time.Time  `json:"at"` // the node's clock: for people
+	Message string     `json:"message,omitempty"`
+}

@@ -130,20 +130,22 @@ type Agent struct {
 	host       hostFiles
 	workers    map[events.UID]*worker
 	life       context.Context
-	started    bool // workers may run: what runs already was observed
+	started    bool                // workers may run: what runs already was observed
+	erasing    map[events.UID]bool // volumes
 	working    sync.WaitGroup
 }
 
 // Open reads what the node kept. Nothing happens before Run.
 func Open(_ context.Context, o Options) (*Agent, error) {
 	o = o.filled()
-	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), turns: newTurns(), workers: map[events.UID]*worker{}}
+	a := &Agent{o: o, log: o.Logger.With("node", o.Name), now: o.Clock, boot: rand.Text(), judged: make(chan struct{}, 1), turns: newTurns(), workers: map[events.UID]*worker{}, erasing: map[events.UID]bool{}}
 	for _, dir := range []string{a.podsDir(), a.logsDir(), o.StateDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return nil, fmt.Errorf("open node: %w", err)
 		}
 	}
 	o.Facts = findFacts(o.Facts)
+	o.Facts.VolumesDir = claimsDir(o.DataDir)
 	a.o.Facts = o.Facts
 	a.node, a.host = describeNode(o), readHostFiles()
 	var err error

@@ -153,6 +153,7 @@ func (f *feed) apply(m projections.FeedMessage) {
 			w.want(nil)
 		}
 	}
+	f.a.erase(m.Erase)
 }
 
 // fetch reads the whole set: what is not in it shall not be here.
@@ -183,6 +184,7 @@ func (f *feed) fetch(ctx context.Context) error {
 			w.want(nil)
 		}
 	})
+	f.a.erase(set.Erase)
 	f.Whole(set)
 	f.hear(set.Epoch, 0)
 	return nil

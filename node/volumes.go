@@ -52,7 +52,12 @@ func (w *worker) fillVolumes(ctx context.Context, row *projections.DesiredPod, o
 		if obs.Volumes != "" && !plan.Refreshed(v) {
 			continue // a directory is the containers' once they have it
 		}
-		if err := w.a.writeVolume(plain, v); err != nil {
+		if d, ok := claimed(row, v); ok {
+			err = w.openClaim(ctx, row, d)
+		} else {
+			err = w.a.writeVolume(plain, v)
+		}
+		if err != nil {
 			return plan.MountError(v.Name, err)
 		}
 	}
@@ -140,6 +145,9 @@ func subPathOf(m corev1.VolumeMount, env plan.Environment) (string, error) {
 }
 
 func (a *Agent) volumePath(row *projections.DesiredPod, v corev1.Volume) (path string, readOnly bool) {
+	if d, ok := claimed(row, v); ok {
+		return a.claimPath(d), d.ReadOnly
+	}
 	switch {
 	case v.HostPath != nil:
 		return v.HostPath.Path, false

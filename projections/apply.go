@@ -195,7 +195,7 @@ func (f *folding) changeOf(k events.Key) (int, bool) {
 func (o *Object) clone() *Object {
 	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed,
 		Position: o.Position, Generation: o.Generation, Deletion: o.Deletion, Born: o.Born, Tally: o.Tally,
-		Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status, Over: o.Over, Owners: o.Owners}
+		Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status, Over: o.Over, Owners: o.Owners}
 	n.body.Store(o.body.Load())
 	return n
 }

@@ -56,6 +56,9 @@ func (f *folding) seen() {
 	if b.Node != nil {
 		f.nodeFacts(node, *b.Node)
 	}
+	for _, v := range b.Volumes {
+		f.volumeSeen(node, v)
+	}
 	for _, ps := range b.Pods {
 		k := events.Key{Resource: events.Pods, Namespace: ps.Namespace, Name: ps.Name}
 		p, ok := f.podLife(k, ps.UID)

@@ -105,7 +105,7 @@ func changed(changes []projections.Change) string {
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
 		"State": "Seq Time Epoch Holder Void Unknown Horizon objects children dependents pods onNode nodes used crowds labelled minding templates selectors verdicts lastSpec ops oldOps wishes made oldMade edits kinds quotas",
-		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Budget Ration Job Cron Revisions Template Raw Applied Managed Set Status Over Owners " +
+		"Object": "Key UID Owner Created Changed Position Generation Deletion Born Tally Rollout Budget Ration Job Cron Revisions Disk Template Raw Applied Managed Set Status Over Owners " +
 			"body typed",
 	}
 	for _, row := range []any{projections.State{}, projections.Object{}} {

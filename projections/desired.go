@@ -29,6 +29,9 @@ type DesiredPod struct {
 	// Secrets likewise holds the Secrets that the spec names, their values sealed:
 	// a node asks for what it needs to be opened.
 	Secrets map[string]SecretData `json:"secrets,omitempty"`
+	// Claims are the volumes behind the claims that the spec names and that have
+	// one, by the pod's names for them.
+	Claims map[string]DesiredVolume `json:"claims,omitempty"`
 	// Services are what Kubernetes puts into a container's environment.
 	Services []ServiceEnv `json:"services,omitempty"`
 	// Runs are what is known of each container: after the loss of its disk a
@@ -43,6 +46,26 @@ type DesiredPod struct {
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`
+}
+
+// DesiredVolume is what lies behind a claim that a pod uses.
+type DesiredVolume struct {
+	Name string     `json:"name"` // of the PersistentVolume
+	UID  events.UID `json:"uid"`
+	// HostPath is of a directory or file that people keep; Local of a directory that is there, or nothing is mounted. Neither:
+	// the node keeps the directory itself, makes it at first, and Made says that it did.
+	HostPath *corev1.HostPathVolumeSource `json:"hostPath,omitempty"`
+	Local    string                       `json:"local,omitempty"`
+	Made     bool                         `json:"made,omitempty"`
+	ReadOnly bool                         `json:"readOnly,omitempty"`
+	// Barred is why a pod that has not begun gets nothing mounted; empty when nothing bars it.
+	Barred string `json:"barred,omitempty"`
+}
+
+// ErasedVolume is a volume whose directory a node is to erase.
+type ErasedVolume struct {
+	Name string     `json:"name"`
+	UID  events.UID `json:"uid"`
 }
 
 // TokenFile is the place of a token in a pod's volumes.
@@ -75,6 +98,7 @@ type DesiredSet struct {
 	Epoch    events.Seq      `json:"epoch"`
 	Pods     []DesiredPod    `json:"pods"`
 	Bodies   Bodies          `json:"bodies,omitempty"` // what packed rows name
+	Erase    []ErasedVolume  `json:"erase,omitempty"`
 	// Cluster-wide settings that a pod's resolv.conf and environment need.
 	DNS    string `json:"dns"`    // the cluster DNS service's address
 	Domain string `json:"domain"` // "cluster.local"
@@ -137,6 +161,7 @@ type FeedMessage struct {
 	Pods     []DesiredPod    `json:"pods,omitempty"`
 	Bodies   Bodies          `json:"bodies,omitempty"` // what packed rows name
 	Gone     []events.Ref    `json:"gone,omitempty"`   // no longer desired: stop and forget
+	Erase    []ErasedVolume  `json:"erase,omitempty"`
 	Services []NetService    `json:"services,omitempty"`
 	Nodes    []NetNode       `json:"nodes,omitempty"`
 	Dropped  []events.Key    `json:"dropped,omitempty"` // services and nodes that are gone

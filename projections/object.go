@@ -35,6 +35,7 @@ type Object struct {
 	Cron       *Cron     // of a CronJob that has made Jobs, else nil
 	// Revisions is how far a controller of templates has come, as it last said; nil before that.
 	Revisions *events.RevisionsReported
+	Disk      *Disk     // of a PersistentVolume of which a node said something, else nil
 	Template  *Template // nil when the body is whole
 	Raw       json.RawMessage
 	Applied   json.RawMessage // as a person last applied it

@@ -26,6 +26,11 @@ func DesiredFor(s State, node string) DesiredSet {
 			set.Pods = append(set.Pods, d)
 		}
 	}
+	for o := range s.List(events.Volumes, "") {
+		if e, ok := s.erasedBy(o, node); ok {
+			set.Erase = append(set.Erase, e)
+		}
+	}
 	return set
 }
 
@@ -46,6 +51,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
 	}
 	s.fillConfig(&d)
+	s.fillClaims(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
@@ -104,6 +110,8 @@ type NodeRows struct {
 	Node string
 	Pods []events.Key // to be told as DesiredRow gives them
 	Gone []events.Ref // no longer this node's
+	// Erase are the volumes whose directories the node is to erase.
+	Erase []ErasedVolume
 }
 
 // NodeChanges tells which pods of which nodes the changed rows concern, in the
@@ -127,6 +135,23 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 			if a != nil && c.After != nil && a.Node != "" && (b == nil || c.Before == nil || wanted(c.Before, b) != wanted(c.After, a)) {
 				r := rows(a.Node)
 				r.Pods = append(r.Pods, c.Key)
+			}
+			for _, p := range s.unbarred(c) {
+				r := rows(p.Node)
+				r.Pods = append(r.Pods, p.Key)
+			}
+		case events.Claims:
+			for _, p := range s.claiming(c.Key) {
+				r := rows(p.Node)
+				r.Pods = append(r.Pods, p.Key)
+			}
+		case events.Volumes:
+			if c.After == nil {
+				continue
+			}
+			if e, ok := s.erasedBy(c.After, HomeOf(c.After)); ok {
+				r := rows(HomeOf(c.After))
+				r.Erase = append(r.Erase, e)
 			}
 		case events.ConfigMaps, events.Secrets:
 			for p := range s.mentioning(c.Key) {

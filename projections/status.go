@@ -92,6 +92,10 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		v.Status = s.BudgetStatus(o)
 	case *admissionv1.ValidatingAdmissionPolicy:
 		v.Status.ObservedGeneration = o.generation() // its expressions were compiled before it was written
+	case *corev1.PersistentVolumeClaim:
+		v.Status = s.claimStatus(o, v)
+	case *corev1.PersistentVolume:
+		v.Status = s.volumeStatus(o, v)
 	case *corev1.ResourceQuota:
 		v.Status = quotaStatus(o, &v.Spec)
 	}

@@ -29,6 +29,8 @@ func (f *folding) follow(c Change) {
 		f.endpoints(c)
 	case events.Endpoints, events.EndpointSlices:
 		f.written(c)
+	case events.Claims, events.Volumes:
+		f.pairs(c)
 	}
 	f.budgets(c)
 	f.rations(c)

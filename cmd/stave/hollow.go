@@ -58,7 +58,7 @@ func (f hollowFlags) check() error {
 func (f hollowFlags) facts(name string) events.NodeFacts {
 	return events.NodeFacts{Hostname: name, Addresses: []string{},
 		Capacity: f.Capacity, Allocatable: f.Capacity, OSImage: "none: a pretended node", Kernel: "none", Architecture: "amd64",
-		ContainerRuntime: "hollow://" + version, AgentVersion: version, MachineID: "hollow-" + name}
+		ContainerRuntime: "hollow://" + version, AgentVersion: version, MachineID: "hollow-" + name, VolumesDir: "/var/lib/stave/claims"}
 }
 
 func (f hollowFlags) labels(i int) map[string]string {

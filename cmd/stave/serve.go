@@ -34,12 +34,13 @@ import (
 	"github.com/stave-run/stave/reconcilers/run"
 	"github.com/stave-run/stave/reconcilers/schedule"
 	"github.com/stave-run/stave/reconcilers/statefulset"
+	"github.com/stave-run/stave/reconcilers/volume"
 )
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: setGuards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
-	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its

@@ -44,20 +44,6 @@ func Default(o events.Object) {
 		defaultBinding(o.Subjects, &o.RoleRef)
 	case *rbacv1.ClusterRoleBinding:
 		defaultBinding(o.Subjects, &o.RoleRef)
-	case *admissionv1.MutatingWebhookConfiguration:
-		defaultMutating(o)
-	case *admissionv1.ValidatingWebhookConfiguration:
-		defaultValidating(o)
-	case *admissionv1.ValidatingAdmissionPolicy:
-		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
-		defaultMatch(o.Spec.MatchConstraints)
-	case *admissionv1.ValidatingAdmissionPolicyBinding:
-		defaultMatch(o.Spec.MatchResources)
-	case *admissionv1.MutatingAdmissionPolicy:
-		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
-		defaultMatch(o.Spec.MatchConstraints)
-	case *admissionv1.MutatingAdmissionPolicyBinding:
-		defaultMatch(o.Spec.MatchResources)
 	case *apiextensionsv1.CustomResourceDefinition:
 		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
 	case *schedulingv1.PriorityClass:
@@ -72,6 +58,29 @@ func Default(o events.Object) {
 		defaultCronJob(o)
 	case *batchv1.Job:
 		defaultJob(o)
+	default:
+		defaultAdmission(o)
+		defaultStorage(o)
+	}
+}
+
+// defaultAdmission fills in the kinds that have a say in what is admitted.
+func defaultAdmission(o events.Object) {
+	switch o := o.(type) {
+	case *admissionv1.MutatingWebhookConfiguration:
+		defaultMutating(o)
+	case *admissionv1.ValidatingWebhookConfiguration:
+		defaultValidating(o)
+	case *admissionv1.ValidatingAdmissionPolicy:
+		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
+		defaultMatch(o.Spec.MatchConstraints)
+	case *admissionv1.ValidatingAdmissionPolicyBinding:
+		defaultMatch(o.Spec.MatchResources)
+	case *admissionv1.MutatingAdmissionPolicy:
+		pointTo(&o.Spec.FailurePolicy, admissionv1.Fail)
+		defaultMatch(o.Spec.MatchConstraints)
+	case *admissionv1.MutatingAdmissionPolicyBinding:
+		defaultMatch(o.Spec.MatchResources)
 	}
 }
 

@@ -140,6 +140,9 @@ func defaultVolume(v *corev1.Volume) {
 	if v.Secret != nil {
 		pointTo(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
 	}
+	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
+		defaultClaim(&v.Ephemeral.VolumeClaimTemplate.Spec)
+	}
 	if v.HostPath != nil {
 		pointTo(&v.HostPath.Type, corev1.HostPathUnset)
 	}

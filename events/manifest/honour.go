@@ -159,7 +159,11 @@ var honoured = map[events.Resource]verdict{
 	events.Jobs: object(map[string]verdict{"spec": jobSpec()}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
-	events.Quotas:          object(map[string]verdict{"spec": {fields: map[string]verdict{"hard": quotaHard(), "scopes": {}, "scopeSelector": {}}}}),
+	events.Quotas:  object(map[string]verdict{"spec": {fields: map[string]verdict{"hard": quotaHard(), "scopes": {}, "scopeSelector": {}}}}),
+	events.Volumes: object(map[string]verdict{"spec": volumeSpec()}),
+	events.Claims:  object(map[string]verdict{"spec": claimSpec()}),
+	events.StorageClasses: object(map[string]verdict{"provisioner": {}, "parameters": {}, "reclaimPolicy": {}, "mountOptions": {}, "allowVolumeExpansion": {},
+		"volumeBindingMode": {}, "allowedTopologies": {}}),
 	events.PriorityClasses: object(map[string]verdict{"value": {}, "globalDefault": {}, "preemptionPolicy": {}, "description": {}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod"},

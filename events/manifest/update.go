@@ -72,6 +72,8 @@ func updateSpec(old, next events.Object) field.ErrorList {
 		if n, ok := next.(*corev1.Node); ok && old.Spec.PodCIDR != "" && n.Spec.PodCIDR != old.Spec.PodCIDR {
 			return field.ErrorList{field.Forbidden(at.Child("podCIDR"), "node updates may not change podCIDR")}
 		}
+	default:
+		return updateStorage(old, next)
 	}
 	return nil
 }

@@ -74,6 +74,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateLimitRange(o)...)
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
+	default:
+		errs = append(errs, validateStorage(o)...)
 	}
 	return errs
 }

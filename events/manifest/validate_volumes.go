@@ -58,6 +58,8 @@ func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
 	check("downwardAPI", v.DownwardAPI != nil, func(here *field.Path) field.ErrorList {
 		return append(validateMode(nil, here.Child("defaultMode"), v.DownwardAPI.DefaultMode), validateDownward(v.DownwardAPI.Items, here.Child("items"))...)
 	})
+	check("persistentVolumeClaim", v.PersistentVolumeClaim != nil, func(here *field.Path) field.ErrorList { return validateClaimVolume(v.PersistentVolumeClaim, here) })
+	check("ephemeral", v.Ephemeral != nil, func(here *field.Path) field.ErrorList { return validateEphemeralVolume(v.Ephemeral, here) })
 	check("projected", v.Projected != nil, func(here *field.Path) field.ErrorList { return validateProjected(v.Projected, here) })
 	return errs
 }

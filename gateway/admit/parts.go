@@ -21,5 +21,5 @@ func (w *writing) changes(before events.Object) field.ErrorList {
 	case isPod && wasPod && w.r.Part == PartEphemeral:
 		return manifest.ValidateEphemeral(old, next)
 	}
-	return manifest.ValidateUpdate(before, w.next)
+	return append(manifest.ValidateUpdate(before, w.next), w.grown(before)...)
 }

@@ -17,6 +17,7 @@ func (w *writing) checkNew() *refusal {
 	if err := w.prioritise(); err != nil {
 		return err
 	}
+	w.store()
 	ranges := w.limit()
 	for _, check := range []func() *refusal{
 		func() *refusal { return w.check(nil) }, w.accountThere, func() *refusal { return w.within(ranges) },

@@ -60,7 +60,8 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
-	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs:
+	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
+		events.Volumes, events.Claims:
 		return []string{"status"}
 	}
 	return nil

@@ -50,6 +50,7 @@ func (m *machine) whole(set projections.DesiredSet, now time.Time) {
 			m.gone(uid, now)
 		}
 	}
+	m.erase(set.Erase, now)
 	m.reads.Whole(set)
 	m.heard(set.Epoch, 0, now)
 }
@@ -65,6 +66,7 @@ func (m *machine) take(msg projections.FeedMessage, now time.Time) {
 	for _, ref := range msg.Gone {
 		m.gone(ref.UID, now)
 	}
+	m.erase(msg.Erase, now)
 }
 
 // beacon hears where everything stands.
@@ -104,6 +106,13 @@ func (m *machine) tell(p ledger.Piece) {
 	m.next++
 	p.Num = m.next
 	m.kept = append(m.kept, p)
+}
+
+// erase pretends that the directories of volumes are gone.
+func (m *machine) erase(list []projections.ErasedVolume, now time.Time) {
+	for _, e := range list {
+		m.tell(ledger.Piece{Volume: &events.VolumeSeen{Name: e.Name, UID: e.UID, Kind: events.VolumeErased, At: now}})
+	}
 }
 
 // unsent are the next pieces to append, at most ledger.MaxFlush.

@@ -144,6 +144,7 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 	case plan.MakeSandbox:
 		m.sandbox(p, now)
 	case plan.WriteVolumes:
+		m.open(p, now)
 		p.obs.Volumes, p.obs.TokensDue = op.Fingerprint, plan.TokensDue(now, tokenLife)
 	case plan.Start:
 		m.start(p, op, now)
@@ -156,6 +157,16 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 		p.obs = p.obs.Cleaned()
 	case plan.Report:
 		m.report(p, op.Facts...)
+	}
+}
+
+// open pretends that the directories behind a pod's claims were made.
+func (m *machine) open(p *pod, now time.Time) {
+	for _, v := range p.row.like.Pod.Spec.Volumes {
+		d, ok := p.row.like.Claims[v.Name]
+		if ok && d.HostPath == nil && d.Local == "" && !d.Made && p.obs.Volumes == "" {
+			m.tell(ledger.Piece{Volume: &events.VolumeSeen{Name: d.Name, UID: d.UID, Kind: events.VolumeMade, At: now}})
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ type Piece struct {
 	Num  uint64            `json:"num,omitempty"`
 	Pod  *events.PodSeen   `json:"pod,omitempty"`
 	Node *events.NodeFacts `json:"node,omitempty"`
+	// Volume is what became of the directory of a PersistentVolume.
+	Volume *events.VolumeSeen `json:"volume,omitempty"`
 }
 
 // Teller is who tells: part of every operation id.
@@ -33,6 +35,9 @@ func (t Teller) Event(pieces []Piece, now time.Time) events.Envelope {
 	for _, p := range pieces {
 		if p.Node != nil {
 			seen.Node = p.Node
+		}
+		if p.Volume != nil {
+			seen.Volumes = append(seen.Volumes, *p.Volume)
 		}
 		if p.Pod == nil {
 			continue

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,8 +100,28 @@ func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
 	case Refreshed(v) || v.Projected != nil:
 		_, err := Files(row, v, n)
 		return err
+	case Claimed(v):
+		return claimError(row, v)
 	}
-	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected and hostPath are supported")
+	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected, hostPath, persistentVolumeClaim and ephemeral are supported")
+}
+
+// Claimed says whether a volume is what a claim has.
+func Claimed(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil || v.Ephemeral != nil }
+
+// claimError says what a claim lacks for the pod to begin with it.
+func claimError(row *projections.DesiredPod, v corev1.Volume) error {
+	claim := row.Pod.Name + "-" + v.Name
+	if v.PersistentVolumeClaim != nil {
+		claim = v.PersistentVolumeClaim.ClaimName
+	}
+	switch d, ok := row.Claims[v.Name]; {
+	case !ok:
+		return fmt.Errorf("persistentvolumeclaim %q has no volume", claim)
+	case d.Barred != "":
+		return errors.New(d.Barred)
+	}
+	return nil
 }
 
 // File is one file of a volume.

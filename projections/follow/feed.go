@@ -216,7 +216,8 @@ func (f *Feed) nodes(v projections.State, changes []projections.Change) {
 				m.Gone = append(m.Gone, ref)
 			}
 		}
-		if len(m.Pods)+len(m.Gone) == 0 {
+		m.Erase = r.Erase
+		if len(m.Pods)+len(m.Gone)+len(m.Erase) == 0 {
 			continue
 		}
 		f.last[r.Node] = m.Position

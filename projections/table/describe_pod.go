@@ -311,6 +311,17 @@ func (p page) volumes(in string, list []corev1.Volume) {
 			p.line(2, "Type:\tHostPath (bare host directory volume)")
 			p.line(2, "Path:\t%s", v.HostPath.Path)
 			p.line(2, "HostPathType:\t%s", kind)
+		case v.PersistentVolumeClaim != nil:
+			p.line(2, "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)")
+			p.line(2, "ClaimName:\t%s", v.PersistentVolumeClaim.ClaimName)
+			p.line(2, "ReadOnly:\t%t", v.PersistentVolumeClaim.ReadOnly)
+		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
+			t := &v.Ephemeral.VolumeClaimTemplate.Spec
+			p.line(2, "Type:\tEphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)")
+			p.line(2, "StorageClass:\t%s", setOr(t.StorageClassName))
+			p.line(2, "Capacity:\t%s", storage(t.Resources.Requests))
+			p.line(2, "Access Modes:\t%s", modes(t.AccessModes))
+			p.line(2, "VolumeMode:\t%s", volumeMode(t.VolumeMode))
 		default:
 			p.line(2, "<unknown>")
 		}

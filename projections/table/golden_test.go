@@ -55,6 +55,13 @@ func story() *foldtest.Log {
 	l.Create(foldtest.Key(events.StatefulSets, "db"), `{"metadata":{"labels":{"app":"db"}},"spec":{"replicas":2,"serviceName":"db","podManagementPolicy":"OrderedReady","selector":{"matchLabels":{"app":"db"}},
 		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1,"maxUnavailable":1}},"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain","whenScaled":"Delete"},
 		"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"c","image":"postgres:17"}]}}}}`)
+	l.Create(events.Key{Resource: events.StorageClasses, Name: "local"}, `{"metadata":{"annotations":{"storageclass.kubernetes.io/is-default-class":"true"}},"provisioner":"stave.run/local","reclaimPolicy":"Delete","volumeBindingMode":"WaitForFirstConsumer","allowVolumeExpansion":true}`)
+	data := foldtest.Key(events.Claims, "data")
+	l.Create(data, `{"metadata":{"finalizers":["kubernetes.io/pvc-protection"],"annotations":{"pv.kubernetes.io/bind-completed":"yes"}},"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":"local","volumeMode":"Filesystem","volumeName":"pvc-1","resources":{"requests":{"storage":"1Gi"}}}}`)
+	l.Create(foldtest.Key(events.Claims, "waits"), `{"spec":{"accessModes":["ReadWriteOncePod"],"resources":{"requests":{"storage":"1Gi"}}}}`)
+	l.Create(events.Key{Resource: events.Volumes, Name: "pvc-1"}, `{"metadata":{"finalizers":["kubernetes.io/pv-protection"]},"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":"local","volumeMode":"Filesystem","capacity":{"storage":"1Gi"},"persistentVolumeReclaimPolicy":"Delete",
+		"local":{"path":"/var/lib/stave/c/node/claims/pvc-1"},"claimRef":{"namespace":"default","name":"data","uid":"`+string(foldtest.UID(data, 1))+`"},
+		"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["n1"]}]}]}}}}`)
 	l.Conclude(big, events.Reason{Code: "Unschedulable", Said: "0/1 nodes are available: 1 Insufficient cpu."},
 		events.Reason{Code: "Insufficient", About: foldtest.Key(events.Nodes, "n1"), What: "cpu", Need: "64", Have: "1650m", Fix: "ask for 1650m of cpu or less"})
 	l.Assign("n1", crash, image, done)
@@ -102,7 +109,8 @@ func TestDescribe(t *testing.T) {
 	l := story()
 	for _, k := range []events.Key{foldtest.Pod(0), foldtest.Pod(2), foldtest.Key(events.Pods, "big"), foldtest.Key(events.Pods, "crash"),
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
-		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db")} {
+		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db"),
+		foldtest.Key(events.Claims, "data"), {Resource: events.Volumes, Name: "pvc-1"}, {Resource: events.StorageClasses, Name: "local"}} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {

@@ -127,6 +127,9 @@ var printers = map[events.Resource]printer{
 		return []string{o.Name, holder, age}
 	})},
 	events.Happenings:     {happeningColumns, rowOf(happeningRow)},
+	events.Volumes:        {volumeColumns, rowOf(volumeRow)},
+	events.Claims:         {claimColumns, rowOf(claimRow)},
+	events.StorageClasses: {cols("NAME PROVISIONER RECLAIMPOLICY VOLUMEBINDINGMODE ALLOWVOLUMEEXPANSION AGE"), rowOf(classRow)},
 	events.EndpointSlices: {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
 }
 

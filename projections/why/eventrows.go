@@ -20,6 +20,7 @@ const (
 	fromJob        = "job-controller"
 	fromCron       = "cronjob-controller"
 	fromNodes      = "node-controller"
+	fromVolumes    = "persistentvolume-controller"
 )
 
 // EventsOf tells in Kubernetes' words what the log says of an object, oldest
@@ -105,6 +106,13 @@ func (t *telling) verdict(e events.Envelope) {
 	}
 	if r := v.Reasons[0]; makers[k.Resource] != "" && r.Code == events.FailedCreate {
 		t.add(e.Time, warning, string(r.Code), makers[k.Resource], "Error creating: %s", r.Said)
+	}
+	if r := v.Reasons[0]; k.Resource == events.Claims {
+		level := warning
+		if r.Code == "WaitForFirstConsumer" || r.Code == "ExternalProvisioning" || r.Code == "FailedBinding" {
+			level = normal // as in Kubernetes: it may come yet
+		}
+		t.add(e.Time, level, string(r.Code), fromVolumes, "%s", r.Said)
 	}
 	if k.Resource != events.Pods {
 		return

@@ -73,6 +73,7 @@ func Why(q Question) Answer {
 	if d := o.Deletion; d != nil && q.Key.Resource != events.Pods && q.Key.Resource != events.Namespaces {
 		a.Verdict, a.WaitsFor, a.Fix = fmt.Sprintf("is being deleted: %s asked for it", d.Actor), "", ""
 		q.kept(&a, o)
+		q.users(&a, o)
 		q.children(&a, o)
 	}
 	a.Links = q.links(o)
@@ -96,6 +97,10 @@ func (q Question) judge(a *Answer, o *projections.Object) {
 		q.node(a, o)
 	case events.Namespaces:
 		q.namespace(a, o)
+	case events.Claims:
+		q.claim(a, o)
+	case events.Volumes:
+		q.volume(a, o)
 	default:
 		a.Verdict = "exists"
 	}

@@ -101,7 +101,7 @@ func (f *Fork) AddNode(name string, allocatable map[string]string) {
 		"metadata": map[string]any{"name": name, "labels": map[string]string{corev1.LabelHostname: name}}})
 	f.Do("user:fork", events.OpID("node/"+name), []reconcilers.Draft{reconcilers.Create(k, events.Created{Object: object})})
 	f.add(events.Envelope{Subject: events.SeenSubject(name), Type: events.PodsSeen, Actor: events.NodeActor(name),
-		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Capacity: allocatable, Allocatable: allocatable}})})
+		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Capacity: allocatable, Allocatable: allocatable, VolumesDir: "/" + name}})})
 	f.report(k, true, "KubeletReady", "kubelet is posting ready status")
 }
 

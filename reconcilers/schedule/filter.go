@@ -8,6 +8,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 )
 
 // The codes of refusals. A verdict's first reason has CodeUnschedulable and
@@ -29,6 +30,10 @@ const (
 	CodePodAffinity   events.Code = "PodAffinityMismatch"  // What is the label, Need the pods that have to be there
 	CodeAntiAffinity  events.Code = "PodAntiAffinity"      // What is the label, Have the node's domain; Said who is there
 	CodeKeptOut       events.Code = "ExistingAntiAffinity" // the same, of a pod that keeps this one out
+	CodeClaim         events.Code = "ClaimNotReady"        // What is the claim, Said what it lacks, wherever the pod would be
+	CodeVolumeNode    events.Code = "VolumeNodeAffinity"   // What is the claim, Have its volume
+	CodeVolumeNone    events.Code = "NoVolumeToBind"       // What is the claim
+	CodeVolumeHeld    events.Code = "VolumeInUse"          // What is the claim, Have the pod that has it for itself
 )
 
 // wants is what a pod asks of a node.
@@ -40,10 +45,12 @@ type wants struct {
 	tolerations []corev1.Toleration
 	affinity    affinity
 	ports       []port // of the node
+	disks       *disks // nil when it uses no claims
 }
 
-func wantsOf(spec *corev1.PodSpec) *wants {
-	return &wants{usage: projections.Asks(spec), node: spec.NodeName, selector: spec.NodeSelector,
+func wantsOf(v reconcilers.View, o *projections.Object) *wants {
+	spec := o.PodSpec()
+	return &wants{disks: disksOf(v, o), usage: projections.Asks(spec), node: spec.NodeName, selector: spec.NodeSelector,
 		labels: slices.Sorted(maps.Keys(spec.NodeSelector)), tolerations: spec.Tolerations,
 		affinity: affinityOf(spec), ports: portsOf(spec, "")}
 }
@@ -60,7 +67,8 @@ type refusal struct {
 	skew  *skew // of CodeSkew
 	near  *near // of CodePodAffinity, its term too
 	term  int
-	apart *apart // of CodeAntiAffinity and CodeKeptOut
+	disk  *events.Reason // of the codes of volumes: what is told
+	apart *apart         // of CodeAntiAffinity and CodeKeptOut
 }
 
 // refuses is the first filter that says no to a node, in Kubernetes' order. A
@@ -69,6 +77,9 @@ func (w *wants) refuses(n *node) refusal {
 	if w.node != "" {
 		if w.node != n.name {
 			return refusal{code: CodeNodeName}
+		}
+		if r := w.disks.refuses(n); r.code != "" {
+			return r
 		}
 		return w.lacks(n)
 	}
@@ -107,7 +118,7 @@ func (w *wants) unsuited(n *node) refusal {
 	if !w.affinity.allows(n) {
 		return refusal{code: CodeAffinity}
 	}
-	return refusal{}
+	return w.disks.refuses(n)
 }
 
 func (w *wants) suits(n *node) bool { return w.unsuited(n).code == "" }

@@ -32,19 +32,21 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 6 }
+func (Reconciler) Version() int { return 7 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets, events.PriorityClasses, events.Budgets}
+	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets, events.PriorityClasses, events.Budgets,
+		events.Claims, events.Volumes, events.StorageClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.PodsAssigned, events.TypeOf(events.Pods, events.VerbVerdict), events.TypeOf(events.Pods, events.VerbDeletionRequested)}
+	return []events.Type{events.PodsAssigned, events.TypeOf(events.Pods, events.VerbVerdict), events.TypeOf(events.Pods, events.VerbDeletionRequested),
+		events.TypeOf(events.Claims, events.VerbChanged)}
 }
 
 // Keys implements reconcilers.Reconciler: a pod that waits, or room for those
@@ -58,7 +60,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 
 func asks(v reconcilers.View, c projections.Change) bool {
 	switch {
-	case c.Key.Resource == events.Nodes, c.Key.Resource == events.Namespaces:
+	case c.Key.Resource == events.Nodes, c.Key.Resource == events.Namespaces,
+		c.Key.Resource == events.Claims, c.Key.Resource == events.Volumes, c.Key.Resource == events.StorageClasses:
 		return anyWaiting(v)
 	case c.Key.Resource != events.Pods:
 		return false
@@ -139,7 +142,7 @@ func classesOf(v reconcilers.View) []*class {
 		id := classID(o)
 		c, ok := byKey[id]
 		if !ok {
-			c = &class{want: wantsOf(o.PodSpec())}
+			c = &class{want: wantsOf(v, o)}
 			byKey[id] = c
 			out = append(out, c)
 		}
@@ -166,7 +169,9 @@ type pass struct {
 	steps  int // events that the pass will hold
 	clears []*projections.Object
 	left   []left
-	room   *room // what is known of pods that may have to go; nil until one is asked about
+	chosen map[events.Key]bool   // claims whose node this pass chose
+	held   map[events.Key]string // exclusive claims that pods of this pass got, and which pod
+	room   *room                 // what is known of pods that may have to go; nil until one is asked about
 	d      reconcilers.Decision
 }
 
@@ -186,14 +191,23 @@ func (p *pass) place(c *class, last bool) bool {
 	f := fieldOf(c.want, claims, p.atlas)
 	settled := p.v
 	for i, o := range c.pods {
+		c.want.disks.meet(p.held)
 		n := f.best()
+		if n != nil && c.want.disks.refuses(n).code != "" {
+			n = nil // the pod before it has what no two may have
+		}
 		if n == nil {
 			p.v = settled
 			return p.leave(c.pods[i:], c.want, claims)
 		}
+		if c.want.disks.open() {
+			p.v = settled
+			return p.choose(n, o, c.want) // the others of its class have to be where its volumes will be
+		}
 		if !p.give(n, o, c.want) {
 			return false
 		}
+		p.held = c.want.disks.hold(p.held, o)
 		f.took()
 		if !last {
 			settled = settled.Settled(o, n.name)

@@ -20,7 +20,7 @@ func Explain(v reconcilers.View, pod events.Key) []events.Reason {
 	if !ok || !known || pod.Resource != events.Pods || row.Node != "" || !projections.Ours(o.PodSpec()) {
 		return nil
 	}
-	w, a := wantsOf(o.PodSpec()), atlasOf(nodesOf(v))
+	w, a := wantsOf(v, o), atlasOf(nodesOf(v))
 	if len(a.nodes) == 0 {
 		return []events.Reason{{Code: CodeNoNodes, Fix: "join a node"}}
 	}
@@ -74,6 +74,9 @@ func (w *wants) refused(n *node, c *claims) (events.Reason, bool) {
 		out.Have, out.Fix = r.held.holder, "ask for another host port, or add a node"
 	case CodeInsufficient:
 		out.Need, out.Have, out.Fix = amount(r.what, r.need), amount(r.what, r.have), fix(r.what, r.need, r.have, n)
+	case CodeClaim, CodeVolumeNode, CodeVolumeNone, CodeVolumeHeld:
+		out = *r.disk
+		out.About = n.key
 	default:
 		out = r.elsewhere(n, out)
 	}

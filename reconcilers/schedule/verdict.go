@@ -20,6 +20,9 @@ func summary(why []events.Reason, nodes int) []events.Reason {
 	if nodes == 0 {
 		return []events.Reason{{Code: CodeUnschedulable, Said: "no nodes available to schedule pods"}, {Code: CodeNoNodes, Fix: "join a node"}}
 	}
+	if why[0].Code == CodeClaim { // of the pod, not of a node: said once, as Kubernetes says it
+		return []events.Reason{{Code: CodeUnschedulable, Said: fmt.Sprintf("0/%d nodes are available: %s.", nodes, why[0].Said)}, claimAlone(why[0])}
+	}
 	counts := map[string]int{}
 	var nearest []events.Reason
 	at := map[string]int{}
@@ -75,6 +78,14 @@ func phrase(r events.Reason) string {
 		return "node(s) didn't match pod anti-affinity rules"
 	case CodeKeptOut:
 		return "node(s) didn't satisfy existing pods anti-affinity rules"
+	case CodeClaim:
+		return r.Said
+	case CodeVolumeNode:
+		return "node(s) didn't match PersistentVolume's node affinity"
+	case CodeVolumeNone:
+		return "node(s) didn't find available persistent volumes to bind"
+	case CodeVolumeHeld:
+		return "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
 	}
 	if r.What == "pods" {
 		return "Too many pods"

@@ -131,7 +131,7 @@ func (w *World) Node(name, cpu, memory string) {
 // Facts says what a node has to give.
 func (w *World) Facts(name string, allocatable map[string]string) {
 	w.Append(events.Envelope{Subject: events.SeenSubject(name), Type: events.PodsSeen, Actor: events.NodeActor(name),
-		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Allocatable: allocatable, Capacity: allocatable}})})
+		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: name, Allocatable: allocatable, Capacity: allocatable, VolumesDir: "/var/lib/stave/claims"}})})
 }
 
 // Conditions says what a node judges of itself.
