@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
@@ -40,11 +39,11 @@ func (v *verbs) addBinding(k events.Kind, of *objects) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, bindingPart, "create", handlers.CreateNamedResource(binding{of}, scope, v.server.Admission))
+	v.createsNamed(k, bindingPart, binding{of}, scope)
 	if scope, err = v.scope(bindingKind, kind, "", of, managedfields.NewDeducedTypeConverter()); err != nil {
 		return err
 	}
-	v.set(bindingKind, "", "create", handlers.CreateResource(bindings{binding{of}}, scope, v.server.Admission))
+	v.creates(bindingKind, "", bindings{binding{of}}, scope)
 	return nil
 }
 

@@ -131,8 +131,8 @@ func (v *verbs) addCustom(k events.Kind, d *custom.Definition) error {
 			return err
 		}
 		v.set(k, statusPart, "get", handlers.GetResource(part, scope))
-		v.set(k, statusPart, "update", handlers.UpdateResource(part, scope, v.server.Admission))
-		v.set(k, statusPart, "patch", handlers.PatchResource(part, scope, v.server.Admission, customPatches))
+		v.updates(k, statusPart, part, scope)
+		v.patches(k, statusPart, part, scope, customPatches)
 	}
 	if version.Scale() == nil {
 		return nil
@@ -143,8 +143,8 @@ func (v *verbs) addCustom(k events.Kind, d *custom.Definition) error {
 		return err
 	}
 	v.set(k, "scale", "get", handlers.GetResource(scale, scope))
-	v.set(k, "scale", "update", handlers.UpdateResource(scale, scope, v.server.Admission))
-	v.set(k, "scale", "patch", handlers.PatchResource(scale, scope, v.server.Admission, customPatches))
+	v.updates(k, "scale", scale, scope)
+	v.patches(k, "scale", scale, scope, customPatches)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
@@ -33,7 +32,7 @@ func (v *verbs) addEviction(k events.Kind, of *objects) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, "eviction", "create", handlers.CreateNamedResource(eviction{of}, scope, v.server.Admission))
+	v.createsNamed(k, "eviction", eviction{of}, scope)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -49,6 +50,7 @@ type house struct {
 	vault  *vault.Vault
 	tokens *badge.Keys
 	port   string
+	asked  admission.Interface // beside what is asked about each write otherwise; nil: nobody
 	close  func()
 	config *rest.Config
 
@@ -121,9 +123,13 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	asked, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Schemas: &custom.Schemas{}, Logger: slog.New(slog.DiscardHandler)})
+	hooks, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Schemas: &custom.Schemas{}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		h.Fatal(err)
+	}
+	asked := admission.Interface(hooks)
+	if h.asked != nil {
+		asked = admission.NewChainHandler(hooks, h.asked)
 	}
 	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})

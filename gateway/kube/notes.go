@@ -61,11 +61,10 @@ func (v *verbs) addNotes(k events.Kind) error {
 	v.set(k, "", "get", handlers.GetResource(n, scope))
 	v.set(k, "", "list", list)
 	v.set(k, "", "watch", list)
-	v.set(k, "", "create", handlers.CreateResource(n, scope, v.server.Admission))
-	v.set(k, "", "update", handlers.UpdateResource(n, scope, v.server.Admission))
-	v.set(k, "", "patch", handlers.PatchResource(n, scope, v.server.Admission, patchTypes))
-	v.set(k, "", "delete", handlers.DeleteResource(n, true, scope, v.server.Admission))
-	v.set(k, "", "deletecollection", handlers.DeleteCollection(n, true, scope, v.server.Admission))
+	v.creates(k, "", n, scope)
+	v.updates(k, "", n, scope)
+	v.patches(k, "", n, scope, patchTypes)
+	v.deletes(k, n, scope)
 	return nil
 }
 

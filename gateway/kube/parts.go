@@ -47,8 +47,8 @@ func (v *verbs) addEphemeral(k events.Kind, of *objects) error {
 		return err
 	}
 	v.set(k, admit.PartEphemeral, "get", handlers.GetResource(storage, scope))
-	v.set(k, admit.PartEphemeral, "update", handlers.UpdateResource(storage, scope, of.Server.Admission))
-	v.set(k, admit.PartEphemeral, "patch", handlers.PatchResource(storage, scope, of.Server.Admission, patchTypes))
+	v.updates(k, admit.PartEphemeral, storage, scope)
+	v.patches(k, admit.PartEphemeral, storage, scope, patchTypes)
 	return nil
 }
 
@@ -58,7 +58,7 @@ func (v *verbs) addFinalize(k events.Kind, of *objects) error {
 	if err != nil {
 		return err
 	}
-	v.set(k, finalizing, "update", handlers.UpdateResource(storage, scope, of.Server.Admission))
+	v.updates(k, finalizing, storage, scope)
 	return nil
 }
 

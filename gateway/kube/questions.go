@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -98,7 +99,7 @@ func (v *verbs) addQuestions() error {
 		if err != nil {
 			return fmt.Errorf("serve %s: %w", q.Resource, err)
 		}
-		v.set(q.Kind, "", "create", handlers.CreateResource(&asking{v.server, q}, scope, nil))
+		v.set(q.Kind, "", "create", fresh(func() http.HandlerFunc { return handlers.CreateResource(&asking{v.server, q}, scope, nil) }))
 	}
 	return nil
 }

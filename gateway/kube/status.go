@@ -24,8 +24,8 @@ func (v *verbs) addStatus(k events.Kind, of *objects) error {
 		return err
 	}
 	v.set(k, statusPart, "get", handlers.GetResource(part, scope))
-	v.set(k, statusPart, "update", handlers.UpdateResource(part, scope, of.Server.Admission))
-	v.set(k, statusPart, "patch", handlers.PatchResource(part, scope, of.Server.Admission, patchTypes))
+	v.updates(k, statusPart, part, scope)
+	v.patches(k, statusPart, part, scope, patchTypes)
 	return nil
 }
 

@@ -102,11 +102,10 @@ func (v *verbs) serve(k events.Kind, of *objects, scope *handlers.RequestScope, 
 	if k.Derived {
 		return
 	}
-	v.set(k, "", "create", handlers.CreateResource(of, scope, v.server.Admission))
-	v.set(k, "", "update", handlers.UpdateResource(of, scope, v.server.Admission))
-	v.set(k, "", "patch", handlers.PatchResource(of, scope, v.server.Admission, patches))
-	v.set(k, "", "delete", handlers.DeleteResource(of, true, scope, v.server.Admission))
-	v.set(k, "", "deletecollection", handlers.DeleteCollection(of, true, scope, v.server.Admission))
+	v.creates(k, "", of, scope)
+	v.updates(k, "", of, scope)
+	v.patches(k, "", of, scope, patches)
+	v.deletes(k, of, scope)
 }
 
 // addParts adds a kind's subresources.
@@ -128,7 +127,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 		if err != nil {
 			return err
 		}
-		v.set(k, "token", "create", handlers.CreateNamedResource(part, scope, v.server.Admission))
+		v.createsNamed(k, "token", part, scope)
 	}
 	if !scalable[k.Resource] {
 		return nil
@@ -139,8 +138,8 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	}
 	part := scale{of}
 	v.set(k, "scale", "get", handlers.GetResource(part, scope))
-	v.set(k, "scale", "update", handlers.UpdateResource(part, scope, v.server.Admission))
-	v.set(k, "scale", "patch", handlers.PatchResource(part, scope, v.server.Admission, patchTypes))
+	v.updates(k, "scale", part, scope)
+	v.patches(k, "scale", part, scope, patchTypes)
 	return nil
 }
 
