@@ -5,15 +5,13 @@ import "strings"
 // Absent is a kind of Kubernetes that people know and that is not there yet: it
 // is told apart from one that nobody ever heard of.
 type Absent struct {
-	Name       string // "DaemonSet"
+	Name       string // "StatefulSet"
 	APIVersion string // "apps/v1"
 	Typed      string // what people type: plural, singular and short names
 }
 
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
-	{"ReplicationController", "v1", "replicationcontrollers replicationcontroller rc"},
-	{"DaemonSet", "apps/v1", "daemonsets daemonset ds"},
 	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
 	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
 	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},

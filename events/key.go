@@ -55,6 +55,8 @@ const (
 	Nodes          Resource = "nodes"
 	ReplicaSets    Resource = "replicasets.apps"
 	Deployments    Resource = "deployments.apps"
+	DaemonSets     Resource = "daemonsets.apps"
+	Controllers    Resource = "replicationcontrollers"
 	Jobs           Resource = "jobs.batch"
 	CronJobs       Resource = "cronjobs.batch"
 	Endpoints      Resource = "endpoints"

@@ -54,6 +54,8 @@ var Kinds = []Kind{
 	{ReplicaSets, "apps", "v1", "ReplicaSet", "replicaset", []string{"rs"}, true, false, func() Object { return &appsv1.ReplicaSet{} }},
 	{StatefulSets, "apps", "v1", "StatefulSet", "statefulset", []string{"sts"}, true, false, func() Object { return &appsv1.StatefulSet{} }},
 	{Revisions, "apps", "v1", "ControllerRevision", "controllerrevision", nil, true, false, func() Object { return &appsv1.ControllerRevision{} }},
+	{DaemonSets, "apps", "v1", "DaemonSet", "daemonset", []string{"ds"}, true, false, func() Object { return &appsv1.DaemonSet{} }},
+	{Controllers, "", "v1", "ReplicationController", "replicationcontroller", []string{"rc"}, true, false, func() Object { return &corev1.ReplicationController{} }},
 	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
 	{CronJobs, batchv1.GroupName, "v1", "CronJob", "cronjob", []string{"cj"}, true, false, func() Object { return &batchv1.CronJob{} }},
@@ -92,7 +94,7 @@ var NoteKinds = []Kind{
 func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
 
 // makers are the resources that Makers tells of.
-var makers = []Resource{Deployments, ReplicaSets, StatefulSets, CronJobs, Jobs}
+var makers = []Resource{Deployments, ReplicaSets, Controllers, StatefulSets, DaemonSets, CronJobs, Jobs}
 
 // Makers are the resources whose objects make others by themselves, owners before what they own.
 func Makers() []Resource { return slices.Clone(makers) }

@@ -22,6 +22,15 @@ func Suits(spec *corev1.PodSpec, node string, labels map[string]string) bool {
 	return r == nil || slices.ContainsFunc(r.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool { return TermMatches(&t, node, labels) })
 }
 
+// Tolerates is Kubernetes' rule: an empty key with Exists tolerates all, an empty
+// effect every effect.
+func Tolerates(o *corev1.Toleration, t *corev1.Taint) bool {
+	if o.Effect != "" && o.Effect != t.Effect || o.Key != "" && o.Key != t.Key {
+		return false
+	}
+	return o.Operator == corev1.TolerationOpExists || o.Key != "" && o.Value == t.Value
+}
+
 // Ours tells whether our scheduler is the one that a pod asks for; another one binds what asks for it.
 func Ours(spec *corev1.PodSpec) bool {
 	return spec.SchedulerName == "" || spec.SchedulerName == corev1.DefaultSchedulerName

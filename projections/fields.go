@@ -24,6 +24,7 @@ func SelectableFields(r events.Resource) []string {
 		events.Nodes:       {"spec.unschedulable"},
 		events.Namespaces:  {"status.phase"},
 		events.ReplicaSets: {"status.replicas"},
+		events.Controllers: {"status.replicas"},
 		events.Jobs:        {"status.successful"},
 		events.Happenings:  append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
 		events.Happenings1: append(referenceFields("regarding"), "reason", "reportingController", "type"),
@@ -57,6 +58,8 @@ func FieldOf(o events.Object, field string) string {
 	case *corev1.Namespace:
 		return string(o.Status.Phase)
 	case *appsv1.ReplicaSet:
+		return strconv.Itoa(int(o.Status.Replicas))
+	case *corev1.ReplicationController:
 		return strconv.Itoa(int(o.Status.Replicas))
 	case *batchv1.Job:
 		return strconv.Itoa(int(o.Status.Succeeded))

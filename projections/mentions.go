@@ -48,6 +48,10 @@ func Mentions(o *Object) []Mention {
 		return ConfigOf(&x.Spec.Template.Spec)
 	case *appsv1.StatefulSet:
 		return ConfigOf(&x.Spec.Template.Spec)
+	case *appsv1.DaemonSet:
+		return ConfigOf(&x.Spec.Template.Spec)
+	case *corev1.ReplicationController:
+		return ConfigOf(&x.Spec.Template.Spec)
 	case *batchv1.CronJob:
 		return ConfigOf(&x.Spec.JobTemplate.Spec.Template.Spec)
 	case *batchv1.Job:

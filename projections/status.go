@@ -67,6 +67,10 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 		s.podStatus(o, v)
 	case *appsv1.ReplicaSet:
 		v.Status = s.replicaSetStatus(o, v, now)
+	case *corev1.ReplicationController:
+		v.Status = s.controllerStatus(o, v, now)
+	case *appsv1.DaemonSet:
+		v.Status = s.daemonStatus(o, v, now)
 	case *appsv1.Deployment:
 		v.Status = s.deploymentStatus(o, v, now)
 	case *appsv1.StatefulSet:

@@ -2,6 +2,7 @@ package projections
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -110,20 +111,27 @@ func expectation(spec policyv1.PodDisruptionBudgetSpec, pods int32, scales map[e
 	return all, int32(n), true
 }
 
-// scaleAbove is what the workload asks for that a pod is one of: its ReplicaSet, or
-// the Deployment above that.
+// scaleAbove is what the workload asks for that a pod is one of: what made it, or the
+// Deployment above that.
 func (s State) scaleAbove(pod *Object) (events.UID, int32, bool) {
 	o, ok := s.controllerOf(pod)
-	switch {
-	case ok && o.Key.Resource == events.StatefulSets:
-		return o.UID, replicasOf(o.decoded().(*appsv1.StatefulSet).Spec.Replicas), true
-	case !ok || o.Key.Resource != events.ReplicaSets:
+	if !ok {
 		return "", 0, false
 	}
 	if up, ok := s.controllerOf(o); ok && up.Key.Resource == events.Deployments {
-		return up.UID, replicasOf(up.decoded().(*appsv1.Deployment).Spec.Replicas), true
+		o = up
 	}
-	return o.UID, replicasOf(o.decoded().(*appsv1.ReplicaSet).Spec.Replicas), true
+	switch v := o.decoded().(type) {
+	case *appsv1.Deployment:
+		return o.UID, replicasOf(v.Spec.Replicas), true
+	case *appsv1.ReplicaSet:
+		return o.UID, replicasOf(v.Spec.Replicas), true
+	case *appsv1.StatefulSet:
+		return o.UID, replicasOf(v.Spec.Replicas), true
+	case *corev1.ReplicationController:
+		return o.UID, replicasOf(v.Spec.Replicas), true
+	}
+	return "", 0, false
 }
 
 func (s State) controllerOf(o *Object) (*Object, bool) {
@@ -140,7 +148,7 @@ func (f *folding) budgets(c Change) {
 	same := c.Before != nil && c.After != nil && c.Before.Changed == c.After.Changed
 	pod := c.Key.Resource == events.Pods
 	switch {
-	case !pod && c.Key.Resource != events.Deployments && c.Key.Resource != events.ReplicaSets && c.Key.Resource != events.StatefulSets:
+	case !pod && c.Key.Resource != events.Deployments && c.Key.Resource != events.ReplicaSets && c.Key.Resource != events.StatefulSets && c.Key.Resource != events.Controllers:
 		return
 	case same && (!pod || (c.Before.Deletion == nil) == (c.After.Deletion == nil) && sameHealth(c)):
 		return

@@ -6,6 +6,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -45,6 +46,10 @@ func minReady(o *Object) time.Duration {
 		return time.Duration(v.Spec.MinReadySeconds) * time.Second
 	case *appsv1.StatefulSet:
 		return time.Duration(v.Spec.MinReadySeconds) * time.Second
+	case *appsv1.DaemonSet:
+		return time.Duration(v.Spec.MinReadySeconds) * time.Second
+	case *corev1.ReplicationController:
+		return time.Duration(v.Spec.MinReadySeconds) * time.Second
 	}
 	return 0
 }
@@ -70,29 +75,52 @@ func (s State) ReadyAt(p *Pod) Mark {
 
 func (s State) replicaSetStatus(o *Object, v *appsv1.ReplicaSet, now time.Time) appsv1.ReplicaSetStatus {
 	n, _ := s.Available(o, now)
-	return appsv1.ReplicaSetStatus{
-		Conditions:           s.replicaFailure(o),
+	st := appsv1.ReplicaSetStatus{
 		Replicas:             int32(o.Tally.Pods),
-		FullyLabeledReplicas: int32(s.fullyLabeled(o, v)),
+		FullyLabeledReplicas: int32(s.fullyLabeled(o, v.Spec.Template.Labels)),
 		ReadyReplicas:        int32(o.Tally.Ready),
 		AvailableReplicas:    int32(n),
 		ObservedGeneration:   o.generation(),
 	}
+	if at, said, fails := s.failsToCreate(o); fails {
+		st.Conditions = []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: at,
+			Reason: string(events.FailedCreate), Message: said}}
+	}
+	return st
 }
 
-// replicaFailure says that the set could not make its pods, and why.
-func (s State) replicaFailure(o *Object) []appsv1.ReplicaSetCondition {
+func (s State) controllerStatus(o *Object, v *corev1.ReplicationController, now time.Time) corev1.ReplicationControllerStatus {
+	n, _ := s.Available(o, now)
+	var labels map[string]string
+	if v.Spec.Template != nil {
+		labels = v.Spec.Template.Labels
+	}
+	st := corev1.ReplicationControllerStatus{
+		Replicas:             int32(o.Tally.Pods),
+		FullyLabeledReplicas: int32(s.fullyLabeled(o, labels)),
+		ReadyReplicas:        int32(o.Tally.Ready),
+		AvailableReplicas:    int32(n),
+		ObservedGeneration:   o.generation(),
+	}
+	if at, said, fails := s.failsToCreate(o); fails {
+		st.Conditions = []corev1.ReplicationControllerCondition{{Type: corev1.ReplicationControllerReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: at,
+			Reason: string(events.FailedCreate), Message: said}}
+	}
+	return st
+}
+
+// failsToCreate says that pods of an object could not be made, since when and why.
+func (s State) failsToCreate(o *Object) (since metav1.Time, said string, fails bool) {
 	v, ok := s.Verdict(o.Key)
 	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
-		return nil
+		return metav1.Time{}, "", false
 	}
-	return []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: stamp(v.Mark.Time),
-		Reason: string(events.FailedCreate), Message: v.Reasons[0].Said}}
+	return stamp(v.Mark.Time), v.Reasons[0].Said, true
 }
 
 // fullyLabeled counts the pods that carry all labels of the template; adopted
 // ones may not.
-func (s State) fullyLabeled(o *Object, v *appsv1.ReplicaSet) int {
+func (s State) fullyLabeled(o *Object, labels map[string]string) int {
 	if o.Owner != nil && o.Tally.Apart == 0 {
 		return o.Tally.Pods // a deployment never changes a set's template: what was made of it has its labels
 	}
@@ -101,7 +129,7 @@ func (s State) fullyLabeled(o *Object, v *appsv1.ReplicaSet) int {
 		if p, ok := s.PodOf(child.Key); !ok || child.Key.Resource != events.Pods || countPod(child, p).Pods == 0 {
 			continue
 		}
-		if len(v.Spec.Template.Labels) == 0 || selects(v.Spec.Template.Labels, child) {
+		if len(labels) == 0 || selects(labels, child) {
 			n++
 		}
 	}

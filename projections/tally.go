@@ -33,6 +33,7 @@ func (f *folding) follow(c Change) {
 		f.pairs(c)
 	}
 	f.budgets(c)
+	f.daemons(c)
 	f.rations(c)
 	f.ends(c)
 }

@@ -44,7 +44,7 @@ type cli struct {
 	Set      setCmd      `cmd:"" group:"Changing" help:"Set images, environment and resources of containers."`
 	Label    labelCmd    `cmd:"" group:"Changing" help:"Set and take away labels."`
 	Annotate annotateCmd `cmd:"" group:"Changing" help:"Set and take away annotations."`
-	Rollout  rolloutCmd  `cmd:"" group:"Changing" help:"Follow, repeat, stop or take back the rollout of a deployment."`
+	Rollout  rolloutCmd  `cmd:"" group:"Changing" help:"Follow, repeat, stop or take back the rollout of a workload."`
 	Run      runCmd      `cmd:"" group:"Changing" help:"Run one pod from an image, attached to it if you like."`
 
 	nodeVerbs

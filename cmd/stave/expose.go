@@ -137,6 +137,8 @@ func selectorOf(o events.Object) (map[string]string, error) {
 		l = o.Spec.Selector
 	case *appsv1.ReplicaSet:
 		l = o.Spec.Selector
+	case *corev1.ReplicationController:
+		return o.Spec.Selector, nil
 	case *corev1.Pod:
 		if len(o.Labels) == 0 {
 			return nil, errors.New("the pod has no labels and cannot be exposed")

@@ -35,7 +35,7 @@ func (s *session) podOf(ctx context.Context, arg string) (*corev1.Pod, error) {
 }
 
 // selectorOf reads which pods an object means: by the label selector of a
-// workload, or by the plain one of a service.
+// workload, or by the plain one of a service or ReplicationController.
 func (s *session) selectorOf(ctx context.Context, k events.Key) (labels.Selector, error) {
 	reply, err := s.read(ctx, wire.ReadRequest{Resource: k.Resource, Namespace: k.Namespace, Names: []string{k.Name}})
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *session) selectorOf(ctx context.Context, k events.Key) (labels.Selector
 	switch {
 	case len(o.Spec.Selector) == 0:
 		return nil, fmt.Errorf("%s selects no pods\nhelp: name a pod or a deployment", shortName(k))
-	case k.Resource == events.Services && json.Unmarshal(o.Spec.Selector, &plain) == nil:
+	case (k.Resource == events.Services || k.Resource == events.Controllers) && json.Unmarshal(o.Spec.Selector, &plain) == nil:
 		return labels.SelectorFromSet(plain), nil
 	}
 	if err := json.Unmarshal(o.Spec.Selector, &matching); err != nil {

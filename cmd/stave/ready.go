@@ -17,7 +17,9 @@ import (
 // are not here are ready when they are there.
 var readyGoals = map[events.Resource]goal{
 	events.Deployments: {kind: goalReady, ready: rolledOut},
+	events.DaemonSets:  {kind: goalReady, ready: everywhere},
 	events.ReplicaSets: {kind: goalReady, ready: allReady},
+	events.Controllers: {kind: goalReady, ready: allReady},
 	events.Jobs:        {kind: goalReady, ready: jobEnded},
 	events.Pods:        {kind: goalCondition, name: "Ready", want: "True"},
 }
@@ -29,6 +31,20 @@ func rolledOut(raw json.RawMessage) (bool, error) {
 	return done, err
 }
 
+// everywhere tells whether each node that suits a DaemonSet has a pod that answers: of
+// the newest template, unless people choose when a node gets it.
+func everywhere(raw json.RawMessage) (bool, error) {
+	var d appsv1.DaemonSet
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return false, fmt.Errorf("decode daemonset: %w", err)
+	}
+	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
+		return d.Status.NumberAvailable == d.Status.DesiredNumberScheduled, nil
+	}
+	return rolledOut(raw)
+}
+
+// allReady is of a ReplicaSet or ReplicationController: what is read of either is the same.
 func allReady(raw json.RawMessage) (bool, error) {
 	var rs appsv1.ReplicaSet
 	if err := json.Unmarshal(raw, &rs); err != nil {
@@ -53,7 +69,7 @@ func (s *session) waitForAll(ctx context.Context, results []wire.Result, timeout
 		if silent {
 			w.met = ""
 		}
-		if r.Key.Resource == events.Deployments {
+		if _, rolls := rollouts[r.Key.Resource]; rolls {
 			w.await, w.say = s.awaitRollout(r.Key), rolloutState
 		}
 		all = append(all, w)

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,7 +15,7 @@ import (
 // rolloutCmd is `stave rollout`.
 type rolloutCmd struct {
 	Status  rolloutStatusCmd  `cmd:"" help:"Follow a rollout to its end."`
-	History rolloutHistoryCmd `cmd:"" help:"List the revisions of a deployment, or show one."`
+	History rolloutHistoryCmd `cmd:"" help:"List the revisions of a workload, or show one."`
 	Undo    rolloutUndoCmd    `cmd:"" help:"Go back to the template of an earlier revision."`
 	Restart rolloutRestartCmd `cmd:"" help:"Replace all pods, with the same template."`
 	Pause   rolloutPauseCmd   `cmd:"" help:"Let changes of the template wait."`
@@ -31,52 +28,32 @@ const (
 	restartAnnotation  = "kubectl.kubernetes.io/restartedAt"
 )
 
-// rolling are the deployments that a rollout verb names.
+// rolling are the workloads that a rollout verb names.
 type rolling struct {
 	files
-	What []string `arg:"" optional:"" help:"deployment/NAME…, or deployment NAME…"`
+	What []string `arg:"" optional:"" help:"TYPE/NAME…, or TYPE NAME…: deployments or daemonsets."`
 }
 
-// deployments are the keys; another kind does not roll out.
-func (c *rolling) deployments(ctx context.Context, s *session) ([]wire.Item, error) {
+// workloads are the keys; another kind does not roll out.
+func (c *rolling) workloads(ctx context.Context, s *session) ([]wire.Item, error) {
 	items, err := s.items(ctx, c.files, c.What)
 	for _, it := range items {
-		if it.Key.Resource != events.Deployments {
-			return nil, fmt.Errorf("%s cannot be rolled out: only deployments are", printedName(it.Key))
+		if _, ok := rollouts[it.Key.Resource]; !ok {
+			return nil, fmt.Errorf("%s cannot be rolled out: deployments and daemonsets are", printedName(it.Key))
 		}
 	}
 	return items, err
 }
 
-// revision is one ReplicaSet of a deployment.
-type revision struct {
-	number int64
-	set    *appsv1.ReplicaSet
-}
-
-// revisions are those of a deployment, oldest first.
-func (s *session) revisions(ctx context.Context, d *appsv1.Deployment) ([]revision, error) {
-	reply, err := s.read(ctx, wire.ReadRequest{Resource: events.ReplicaSets, Namespace: d.Namespace})
-	if err != nil {
-		return nil, err
-	}
-	objects, err := decodeAll(reply.Objects)
-	if err != nil {
-		return nil, err
-	}
-	var out []revision
-	for _, o := range objects {
-		if !slices.ContainsFunc(o.GetOwnerReferences(), ownerIs(d)) {
-			continue
+// deployments are the keys of what can be stopped on its way.
+func (c *rolling) deployments(ctx context.Context, s *session) ([]wire.Item, error) {
+	items, err := s.items(ctx, c.files, c.What)
+	for _, it := range items {
+		if it.Key.Resource != events.Deployments {
+			return nil, fmt.Errorf("%s cannot be paused or resumed: only deployments can", printedName(it.Key))
 		}
-		n, err := strconv.ParseInt(o.GetAnnotations()[revisionAnnotation], 10, 64)
-		if err != nil {
-			continue // nobody has counted it yet
-		}
-		out = append(out, revision{n, o.(*appsv1.ReplicaSet)})
 	}
-	slices.SortFunc(out, func(a, b revision) int { return cmp.Compare(a.number, b.number) })
-	return out, nil
+	return items, err
 }
 
 // rolloutRestartCmd is `stave rollout restart`.
@@ -88,24 +65,26 @@ type rolloutRestartCmd struct {
 // Help implements kong's detailed help.
 func (rolloutRestartCmd) Help() string {
 	return `Examples:
-  stave rollout restart deployment/web`
+  stave rollout restart deployment/web
+  stave rollout restart daemonset/logs`
 }
 
 // Run writes the time into the templates: another template makes other pods.
 func (c *rolloutRestartCmd) Run(ctx context.Context, s *session) error {
-	items, err := c.deployments(ctx, s)
+	items, err := c.workloads(ctx, s)
 	if err != nil {
 		return err
 	}
 	w := rewriting{changeFlags: c.changeFlags, done: "restarted", same: "restarted"}
-	return w.each(ctx, s, items, typed(func(d *appsv1.Deployment) error {
-		if d.Spec.Paused {
+	return w.each(ctx, s, items, typed(func(o events.Object) error {
+		if paused(o) {
 			return errors.New("can't restart paused deployment (run rollout resume first)")
 		}
-		if d.Spec.Template.Annotations == nil {
-			d.Spec.Template.Annotations = map[string]string{}
+		t := templateIn(o)
+		if t.Annotations == nil {
+			t.Annotations = map[string]string{}
 		}
-		d.Spec.Template.Annotations[restartAnnotation] = time.Now().Format(time.RFC3339)
+		t.Annotations[restartAnnotation] = time.Now().Format(time.RFC3339)
 		return nil
 	}))
 }

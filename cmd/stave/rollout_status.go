@@ -9,6 +9,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -18,7 +19,7 @@ type rolloutStatusCmd struct {
 	rolling
 	Watch    bool          `short:"w" help:"Follow it to its end." default:"true" negatable:""`
 	Timeout  time.Duration `help:"How long to follow; 0 follows as long as it takes." default:"0s"`
-	Output   format        `short:"o" help:"Print the deployments at the end instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
+	Output   format        `short:"o" help:"Print the workloads at the end instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
 	Revision int64         `help:"Follow this revision only; fail when another one is rolled out." placeholder:"N"`
 }
 
@@ -33,7 +34,7 @@ func (rolloutStatusCmd) Help() string {
 
 // Run prints a line for every step of the rollout until it is complete or stuck.
 func (c *rolloutStatusCmd) Run(ctx context.Context, s *session) error {
-	items, err := c.deployments(ctx, s)
+	items, err := c.workloads(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,9 @@ const lookAgain = 2 * time.Second
 func (c *rolloutStatusCmd) waited(s *session, k events.Key, p *progress) waited {
 	said := ""
 	w := waited{key: k, say: rolloutState}
+	of := rollouts[k.Resource]
 	w.goal = goal{kind: goalReady, once: !c.Watch, ready: func(raw json.RawMessage) (bool, error) {
-		line, done, err := c.line(raw)
+		line, done, err := of.line(c, raw)
 		if err == nil && line != said && p.board == nil && !s.Quiet && c.Output == formatTable {
 			fmt.Fprintln(s.out, line)
 		}
@@ -78,7 +80,7 @@ func (c *rolloutStatusCmd) waited(s *session, k events.Key, p *progress) waited 
 		return done, err
 	}}
 	if p.board != nil && c.Output == formatTable {
-		w.met = fmt.Sprintf(rolledOutWords, k.Name)
+		w.met = fmt.Sprintf(of.done, k.Name)
 	}
 	await := s.awaitRollout(k)
 	w.await = func(ctx context.Context, g goal) error {
@@ -121,11 +123,22 @@ func (s *session) awaitRollout(k events.Key) func(context.Context, goal) error {
 	}
 }
 
-// rolledOutWords are kubectl's.
-const rolledOutWords = "deployment %q successfully rolled out"
-
-// line is what kubectl says of a deployment's rollout.
+// line is what kubectl says of an object's rollout.
 func (c *rolloutStatusCmd) line(raw json.RawMessage) (string, bool, error) {
+	var o metav1.TypeMeta
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return "", false, fmt.Errorf("decode object: %w", err)
+	}
+	kind, _ := events.KindFor(o.APIVersion, o.Kind)
+	of, ok := rollouts[kind.Resource]
+	if !ok {
+		return "", false, fmt.Errorf("a %s is not rolled out", o.Kind)
+	}
+	return of.line(c, raw)
+}
+
+// deploymentLine is what kubectl says of a deployment's rollout.
+func (c *rolloutStatusCmd) deploymentLine(raw json.RawMessage) (string, bool, error) {
 	var d appsv1.Deployment
 	if err := json.Unmarshal(raw, &d); err != nil {
 		return "", false, fmt.Errorf("decode deployment: %w", err)
@@ -154,5 +167,5 @@ func (c *rolloutStatusCmd) line(raw json.RawMessage) (string, bool, error) {
 	case st.AvailableReplicas < st.UpdatedReplicas:
 		return fmt.Sprintf("%s%d of %d updated replicas are available...", waiting, st.AvailableReplicas, st.UpdatedReplicas), false, nil
 	}
-	return fmt.Sprintf(rolledOutWords, d.Name), true, nil
+	return fmt.Sprintf(deploymentDone, d.Name), true, nil
 }

@@ -5,28 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"text/tabwriter"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
-
-func ownerIs(d *appsv1.Deployment) func(metav1.OwnerReference) bool {
-	return func(r metav1.OwnerReference) bool { return r.UID == d.UID }
-}
-
-// template is what the deployment of a revision said.
-func (r revision) template() corev1.PodTemplateSpec {
-	t := *r.set.Spec.Template.DeepCopy()
-	delete(t.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
-	return t
-}
 
 func find(all []revision, number int64) (revision, error) {
 	for _, r := range all {
@@ -41,7 +28,7 @@ func find(all []revision, number int64) (revision, error) {
 type rolloutHistoryCmd struct {
 	rolling
 	Revision int64  `help:"Show this revision's template." placeholder:"N"`
-	Output   format `short:"o" help:"Print the revision's ReplicaSet instead: yaml, json, jsonpath=…" placeholder:"FORMAT"`
+	Output   format `short:"o" help:"Print what keeps the revision instead, a ReplicaSet or ControllerRevision: yaml, json, jsonpath=…" placeholder:"FORMAT"`
 }
 
 // Help implements kong's detailed help.
@@ -53,7 +40,7 @@ func (rolloutHistoryCmd) Help() string {
 
 // Run prints the revisions that are kept.
 func (c *rolloutHistoryCmd) Run(ctx context.Context, s *session) error {
-	items, err := c.deployments(ctx, s)
+	items, err := c.workloads(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -65,11 +52,11 @@ func (c *rolloutHistoryCmd) Run(ctx context.Context, s *session) error {
 }
 
 func (c *rolloutHistoryCmd) one(ctx context.Context, s *session, k events.Key) error {
-	d, err := readOne[*appsv1.Deployment](ctx, s, k)
+	o, err := readOne[events.Object](ctx, s, k)
 	if err != nil {
 		return err
 	}
-	all, err := s.revisions(ctx, d)
+	all, err := s.revisions(ctx, k, o)
 	if err != nil {
 		return err
 	}
@@ -87,7 +74,7 @@ func (c *rolloutHistoryCmd) one(ctx context.Context, s *session, k events.Key) e
 	w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "REVISION\tCHANGE-CAUSE")
 	for _, r := range all {
-		cause := r.set.Annotations[causeAnnotation]
+		cause := r.kept.GetAnnotations()[causeAnnotation]
 		if cause == "" {
 			cause = "<none>"
 		}
@@ -100,7 +87,7 @@ func (c *rolloutHistoryCmd) one(ctx context.Context, s *session, k events.Key) e
 func (c *rolloutHistoryCmd) documents(s *session, all []revision) error {
 	var docs []json.RawMessage
 	for _, r := range all {
-		raw, err := json.Marshal(r.set)
+		raw, err := json.Marshal(r.kept)
 		if err != nil {
 			return fmt.Errorf("encode revision %d: %w", r.number, err)
 		}
@@ -115,13 +102,13 @@ func (c *rolloutHistoryCmd) documents(s *session, all []revision) error {
 // show prints one revision: its template, as one would write it.
 func (c *rolloutHistoryCmd) show(s *session, k events.Key, r revision) error {
 	if c.Output != formatTable {
-		raw, err := json.Marshal(r.set)
+		raw, err := json.Marshal(r.kept)
 		if err != nil {
 			return fmt.Errorf("encode revision %d: %w", r.number, err)
 		}
 		return s.printObjects(c.Output, []json.RawMessage{raw}, true)
 	}
-	template, err := yaml.Marshal(r.template())
+	template, err := yaml.Marshal(r.template)
 	if err != nil {
 		return fmt.Errorf("print revision %d: %w", r.number, err)
 	}
@@ -139,7 +126,7 @@ type rolloutUndoCmd struct {
 
 // Help implements kong's detailed help.
 func (rolloutUndoCmd) Help() string {
-	return `Goes back to an older template, and to the ConfigMaps that the revision's pods
+	return `Goes back to an older template; of a deployment, also to the ConfigMaps that the revision's pods
 were last started with. A map that has changed since is not set back, for others
 use it too: this deployment gets an immutable copy of its own, named by content.
 The next apply of the manifest leads back to the map that all share.
@@ -149,6 +136,7 @@ Examples:
   stave rollout undo deployment/web --to-revision=2
   stave rollout undo deployment/web --dry-run=server
   stave rollout undo deployment/web --keep-config
+  stave rollout undo daemonset/logs
 
 A case: the map has changed since that revision ran.
   $ stave rollout undo deploy/web -n shop
@@ -158,7 +146,7 @@ A case: the map has changed since that revision ran.
 
 // Run puts the older template into the deployment; that is a rollout as any other.
 func (c *rolloutUndoCmd) Run(ctx context.Context, s *session) error {
-	items, err := c.deployments(ctx, s)
+	items, err := c.workloads(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -174,23 +162,23 @@ func (c *rolloutUndoCmd) Run(ctx context.Context, s *session) error {
 }
 
 func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) error {
-	d, err := readOne[*appsv1.Deployment](ctx, s, k)
+	o, err := readOne[events.Object](ctx, s, k)
 	if err != nil {
 		return err
 	}
-	all, err := s.revisions(ctx, d)
+	all, err := s.revisions(ctx, k, o)
 	if err != nil {
 		return err
 	}
-	r, err := c.wanted(d, all)
+	r, err := c.wanted(k, all)
 	if err != nil {
 		return err
 	}
 	w := rewriting{changeFlags: c.changeFlags, done: "rolled back",
 		same: fmt.Sprintf("skipped rollback (current template already matches revision %d)", r.number)}
-	template := r.template()
+	template := r.template
 	var copies []copied
-	if !c.KeepConfig {
+	if !c.KeepConfig && k.Resource == events.Deployments {
 		if copies, err = s.configOf(ctx, k, r, &template); err != nil {
 			return err
 		}
@@ -198,12 +186,12 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 	for _, m := range copies {
 		w.beside = append(w.beside, wire.Item{Operation: wire.Apply, Object: m.raw})
 	}
-	err = w.one(ctx, s, k, typed(func(d *appsv1.Deployment) error {
-		if d.Spec.Paused {
+	err = w.one(ctx, s, k, typed(func(o events.Object) error {
+		if paused(o) {
 			return fmt.Errorf("you cannot rollback a paused deployment; resume it first with 'stave rollout resume deployment/%s' and try again", k.Name)
 		}
-		d.Spec.Template = template
-		carryCause(d, r)
+		*templateIn(o) = template
+		carryCause(o, r)
 		return nil
 	}))
 	if err != nil {
@@ -217,27 +205,29 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 }
 
 // wanted is the revision to go back to.
-func (c *rolloutUndoCmd) wanted(d *appsv1.Deployment, all []revision) (revision, error) {
+func (c *rolloutUndoCmd) wanted(k events.Key, all []revision) (revision, error) {
 	switch {
 	case c.ToRevision > 0:
 		return find(all, c.ToRevision)
 	case len(all) < 2:
-		return revision{}, fmt.Errorf("no rollout history found for deployment %q", d.Name)
+		kind, _ := kindOf(k.Resource)
+		return revision{}, fmt.Errorf("no rollout history found for %s %q", kind.Singular, k.Name)
 	}
 	return all[len(all)-2], nil
 }
 
-// carryCause lets the change-cause, which people write on deployments, follow the template.
-func carryCause(d *appsv1.Deployment, r revision) {
-	cause, ok := r.set.Annotations[causeAnnotation]
-	if !ok {
-		delete(d.Annotations, causeAnnotation)
-		return
+// carryCause lets the change-cause, which people write on workloads, follow the template.
+func carryCause(o events.Object, r revision) {
+	has := maps.Clone(o.GetAnnotations())
+	if cause, ok := r.kept.GetAnnotations()[causeAnnotation]; ok {
+		if has == nil {
+			has = map[string]string{}
+		}
+		has[causeAnnotation] = cause
+	} else {
+		delete(has, causeAnnotation)
 	}
-	if d.Annotations == nil {
-		d.Annotations = map[string]string{}
-	}
-	d.Annotations[causeAnnotation] = cause
+	o.SetAnnotations(has)
 }
 
 func indented(text []byte, by string) string {

@@ -24,6 +24,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/cronjob"
+	"github.com/stave-run/stave/reconcilers/daemonset"
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
@@ -39,7 +40,8 @@ import (
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: setGuards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
+	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: setGuards},
+	daemonset.Reconciler{Guards: daemonGuards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
 }
 

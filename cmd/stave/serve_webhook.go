@@ -55,8 +55,17 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 // policies are asked at both doors and about what reconcilers make: each is compiled once.
 var policies policy.Engine
 
-// guards are the policies of a state that stand before the pods of ReplicaSets.
-func guards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.ReplicaSets) }
+// guards are the policies of a state that stand before the pods of ReplicaSets, and of
+// ReplicationControllers.
+func guards(v reconcilers.View, of events.Resource) birth.Guard {
+	if of == events.Controllers {
+		return policies.Guard(v, policy.Controllers)
+	}
+	return policies.Guard(v, policy.ReplicaSets)
+}
+
+// daemonGuards are those that stand before the pods of DaemonSets.
+func daemonGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.DaemonSets) }
 
 // setGuards are those that stand before the pods of StatefulSets.
 func setGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.StatefulSets) }

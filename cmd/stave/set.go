@@ -72,6 +72,12 @@ func podSpec(o events.Object) (*corev1.PodSpec, error) {
 		return &o.Spec.Template.Spec, nil
 	case *appsv1.ReplicaSet:
 		return &o.Spec.Template.Spec, nil
+	case *appsv1.DaemonSet:
+		return &o.Spec.Template.Spec, nil
+	case *corev1.ReplicationController:
+		if o.Spec.Template != nil {
+			return &o.Spec.Template.Spec, nil
+		}
 	}
 	return nil, fmt.Errorf("%s/%s has no pod template", strings.ToLower(o.GetObjectKind().GroupVersionKind().Kind), o.GetName())
 }

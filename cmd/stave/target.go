@@ -92,7 +92,7 @@ func slashTargets(args []string) ([]target, error) {
 }
 
 // allKinds is what "all" means to kubectl's users.
-var allKinds = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.StatefulSets, events.CronJobs, events.Jobs}
+var allKinds = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.StatefulSets, events.DaemonSets, events.Controllers, events.CronJobs, events.Jobs}
 
 func kindsOf(typed string) ([]events.Kind, error) {
 	var out []events.Kind

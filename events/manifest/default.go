@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"maps"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -52,13 +54,8 @@ func Default(o events.Object) {
 		for i := range o.Spec.Limits {
 			defaultLimits(&o.Spec.Limits[i])
 		}
-	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet:
-		defaultWorkload(o)
-	case *batchv1.CronJob:
-		defaultCronJob(o)
-	case *batchv1.Job:
-		defaultJob(o)
 	default:
+		defaultWorkload(o)
 		defaultAdmission(o)
 		defaultStorage(o)
 	}
@@ -84,7 +81,7 @@ func defaultAdmission(o events.Object) {
 	}
 }
 
-// defaultWorkload is Default of the kinds of apps/v1.
+// defaultWorkload is Default of what makes pods.
 func defaultWorkload(o events.Object) {
 	switch o := o.(type) {
 	case *appsv1.Deployment:
@@ -93,6 +90,14 @@ func defaultWorkload(o events.Object) {
 		defaultReplicaSet(o)
 	case *appsv1.StatefulSet:
 		defaultStatefulSet(o)
+	case *appsv1.DaemonSet:
+		defaultDaemonSet(o)
+	case *corev1.ReplicationController:
+		defaultController(o)
+	case *batchv1.CronJob:
+		defaultCronJob(o)
+	case *batchv1.Job:
+		defaultJob(o)
 	}
 }
 
@@ -166,6 +171,35 @@ func inherit(to *corev1.ResourceList, from corev1.ResourceList) {
 func defaultReplicaSet(r *appsv1.ReplicaSet) {
 	pointTo(&r.Spec.Replicas, 1)
 	defaultPod(&r.Spec.Template.Spec)
+}
+
+func defaultDaemonSet(d *appsv1.DaemonSet) {
+	s := &d.Spec
+	pointTo(&s.RevisionHistoryLimit, 10)
+	setTo(&s.UpdateStrategy.Type, appsv1.RollingUpdateDaemonSetStrategyType)
+	if s.UpdateStrategy.Type == appsv1.RollingUpdateDaemonSetStrategyType {
+		pointTo(&s.UpdateStrategy.RollingUpdate, appsv1.RollingUpdateDaemonSet{})
+		pointTo(&s.UpdateStrategy.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
+		pointTo(&s.UpdateStrategy.RollingUpdate.MaxSurge, intstr.FromInt32(0))
+	}
+	defaultPod(&s.Template.Spec)
+}
+
+// defaultController lets what a ReplicationController does not say follow from its template.
+func defaultController(c *corev1.ReplicationController) {
+	pointTo(&c.Spec.Replicas, 1)
+	if c.Spec.Template == nil {
+		return
+	}
+	if own := c.Spec.Template.Labels; len(own) > 0 {
+		if len(c.Spec.Selector) == 0 {
+			c.Spec.Selector = maps.Clone(own)
+		}
+		if len(c.Labels) == 0 {
+			c.Labels = maps.Clone(own)
+		}
+	}
+	defaultPod(&c.Spec.Template.Spec)
 }
 
 func defaultService(svc *corev1.Service) {

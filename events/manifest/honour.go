@@ -151,6 +151,10 @@ var honoured = map[events.Resource]verdict{
 		"progressDeadlineSeconds": {}, "template": template()}}}),
 	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+	events.DaemonSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"selector": {}, "updateStrategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "template": template()}}}),
+	events.Controllers: object(map[string]verdict{"spec": {fields: map[string]verdict{
+		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
 	events.CronJobs: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"schedule": {}, "timeZone": {}, "startingDeadlineSeconds": {}, "concurrencyPolicy": {}, "suspend": {},
 		"successfulJobsHistoryLimit": {}, "failedJobsHistoryLimit": {},

@@ -44,7 +44,7 @@ func statefulSetName(name string) []string {
 }
 
 func validateStatefulSet(s *appsv1.StatefulSetSpec, at *field.Path) field.ErrorList {
-	errs := validateTemplate(statefulTemplate(s), s.Selector, at)
+	errs := validateTemplate("StatefulSet", statefulTemplate(s), s.Selector, at)
 	errs = oneOf(errs, at.Child("podManagementPolicy"), s.PodManagementPolicy, appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
 	errs = append(errs, validateStatefulUpdate(&s.UpdateStrategy, at.Child("updateStrategy"))...)
 	if p := s.PersistentVolumeClaimRetentionPolicy; p != nil {

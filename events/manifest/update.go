@@ -26,7 +26,7 @@ func ValidateUpdate(old, next events.Object) field.ErrorList {
 func updateSpec(old, next events.Object) field.ErrorList {
 	at := field.NewPath("spec")
 	switch old := old.(type) {
-	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.ControllerRevision:
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.DaemonSet, *appsv1.ControllerRevision:
 		return updateWorkload(old, next)
 	case *batchv1.Job:
 		if n, ok := next.(*batchv1.Job); ok {
@@ -93,6 +93,10 @@ func updateWorkload(old, next events.Object) field.ErrorList {
 	case *appsv1.StatefulSet:
 		if n, ok := next.(*appsv1.StatefulSet); ok {
 			return updateStatefulSet(&old.Spec, &n.Spec, at)
+		}
+	case *appsv1.DaemonSet:
+		if n, ok := next.(*appsv1.DaemonSet); ok {
+			return unchanged(nil, at.Child("selector"), old.Spec.Selector, n.Spec.Selector)
 		}
 	case *appsv1.ControllerRevision:
 		if n, ok := next.(*appsv1.ControllerRevision); ok {

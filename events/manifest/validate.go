@@ -58,7 +58,7 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateEndpoints(o.Subsets, field.NewPath("subsets"))...)
 	case *discoveryv1.EndpointSlice:
 		errs = append(errs, validateSlice(o)...)
-	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.ControllerRevision:
+	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.DaemonSet, *corev1.ReplicationController, *appsv1.ControllerRevision:
 		errs = append(errs, validateWorkload(o)...)
 	case *batchv1.CronJob:
 		errs = append(errs, validateCronJob(o)...)

@@ -23,6 +23,10 @@ func validateWorkload(o events.Object) field.ErrorList {
 		return validateReplicaSet(o)
 	case *appsv1.StatefulSet:
 		return validateStatefulSet(&o.Spec, field.NewPath("spec"))
+	case *appsv1.DaemonSet:
+		return validateDaemonSet(o)
+	case *corev1.ReplicationController:
+		return validateController(o)
 	case *appsv1.ControllerRevision:
 		return validateRevision(o)
 	}
@@ -31,7 +35,7 @@ func validateWorkload(o events.Object) field.ErrorList {
 
 func validateDeployment(d *appsv1.Deployment) field.ErrorList {
 	s, at := &d.Spec, field.NewPath("spec")
-	errs := validateTemplate(&s.Template, s.Selector, at)
+	errs := validateTemplate("ReplicaSet", &s.Template, s.Selector, at)
 	errs = optionalCount(errs, at.Child("replicas"), s.Replicas)
 	errs = optionalCount(errs, at.Child("revisionHistoryLimit"), s.RevisionHistoryLimit)
 	errs = notNegative(errs, at.Child("minReadySeconds"), int64(s.MinReadySeconds))
@@ -90,24 +94,36 @@ func countOrPercent(v intstr.IntOrString, at *field.Path) (int, field.ErrorList)
 
 func validateReplicaSet(r *appsv1.ReplicaSet) field.ErrorList {
 	at := field.NewPath("spec")
-	errs := validateTemplate(&r.Spec.Template, r.Spec.Selector, at)
+	errs := validateTemplate("ReplicaSet", &r.Spec.Template, r.Spec.Selector, at)
 	errs = optionalCount(errs, at.Child("replicas"), r.Spec.Replicas)
 	return notNegative(errs, at.Child("minReadySeconds"), int64(r.Spec.MinReadySeconds))
 }
 
 // validateTemplate checks a workload's pods and that its selector finds them.
-func validateTemplate(t *corev1.PodTemplateSpec, s *metav1.LabelSelector, at *field.Path) field.ErrorList {
+func validateTemplate(kind string, t *corev1.PodTemplateSpec, s *metav1.LabelSelector, at *field.Path) field.ErrorList {
 	errs := validateSelector(s, at.Child("selector"))
-	if sel, err := metav1.LabelSelectorAsSelector(s); s != nil && err == nil && !sel.Empty() && !sel.Matches(labels.Set(t.Labels)) {
-		errs = append(errs, field.Invalid(at.Child("template", "metadata", "labels"), t.Labels, "`selector` does not match template `labels`"))
+	if sel, err := metav1.LabelSelectorAsSelector(s); s != nil && err == nil && !sel.Empty() {
+		errs = append(errs, found(sel, t, at)...)
 	}
-	spec := at.Child("template", "spec")
-	errs = append(errs, validateTemplateOf(t, at.Child("template"))...)
+	return append(errs, validateLasting(kind, t, at.Child("template"))...)
+}
+
+// found wants a workload's selector to find its own pods.
+func found(s labels.Selector, t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+	if s.Matches(labels.Set(t.Labels)) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at.Child("template", "metadata", "labels"), t.Labels, "`selector` does not match template `labels`")}
+}
+
+// validateLasting checks a template of pods that are to run for good.
+func validateLasting(kind string, t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+	errs, spec := validateTemplateOf(t, at), at.Child("spec")
 	if p := t.Spec.RestartPolicy; p == corev1.RestartPolicyNever || p == corev1.RestartPolicyOnFailure {
 		errs = append(errs, field.NotSupported(spec.Child("restartPolicy"), p, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}
 	if t.Spec.ActiveDeadlineSeconds != nil {
-		errs = append(errs, field.Forbidden(spec.Child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"))
+		errs = append(errs, field.Forbidden(spec.Child("activeDeadlineSeconds"), "activeDeadlineSeconds in "+kind+" is not Supported"))
 	}
 	return errs
 }

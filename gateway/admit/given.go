@@ -1,6 +1,11 @@
 package admit
 
 import (
+	"bytes"
+	"maps"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -37,4 +42,29 @@ func forgetDefault(before, next events.Object) {
 		pod.Spec.EnableServiceLinks != nil && *pod.Spec.EnableServiceLinks == links {
 		pod.Spec.EnableServiceLinks = nil
 	}
+}
+
+// countTemplate writes how many templates a DaemonSet has had, as Kubernetes does: the
+// pods of each have that number as a label. Nobody else may write it.
+func countTemplate(before, next events.Object) {
+	ds, ok := next.(*appsv1.DaemonSet)
+	if !ok {
+		return
+	}
+	n, err := strconv.ParseInt(ds.Annotations[projections.TemplateGeneration], 10, 64)
+	if was, has := before.(*appsv1.DaemonSet); has {
+		n, err = strconv.ParseInt(was.Annotations[projections.TemplateGeneration], 10, 64)
+		if err == nil && !bytes.Equal(events.MustBody(was.Spec.Template), events.MustBody(ds.Spec.Template)) {
+			n++
+		}
+	}
+	if err != nil || n < 1 {
+		n = 1
+	}
+	a := maps.Clone(ds.Annotations)
+	if a == nil {
+		a = map[string]string{}
+	}
+	a[projections.TemplateGeneration] = strconv.FormatInt(n, 10)
+	ds.Annotations = a
 }

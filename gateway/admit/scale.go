@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stave-run/stave/events"
@@ -34,7 +35,7 @@ func scale(v projections.State, r Request) (Outcome, *refusal) {
 			return out, err
 		}
 	} else if !ok {
-		return out, badRequest("%s cannot be scaled: only deployments, replicasets, statefulsets and objects whose definition says so have replicas", k)
+		return out, badRequest("%s cannot be scaled: only deployments, replicasets, statefulsets, replicationcontrollers and objects whose definition says so have replicas", k)
 	}
 	if want := r.CurrentReplicas; want != nil && *want >= 0 && *want != has {
 		return out, conflict(k, fmt.Sprintf("Expected replicas to be %d, was %d", *want, has))
@@ -68,6 +69,8 @@ func replicas(o *projections.Object) (n int32, ok bool) {
 		p = projections.As[*appsv1.ReplicaSet](o).Spec.Replicas
 	case events.StatefulSets:
 		p = projections.As[*appsv1.StatefulSet](o).Spec.Replicas
+	case events.Controllers:
+		p = projections.As[*corev1.ReplicationController](o).Spec.Replicas
 	default:
 		return 0, false
 	}

@@ -109,6 +109,7 @@ func (w *writing) create() (Outcome, *refusal) {
 		return Outcome{}, err
 	}
 	manifest.Default(w.next)
+	countTemplate(nil, w.next)
 	if err := w.checkNew(); err != nil {
 		return Outcome{}, err
 	}
@@ -191,6 +192,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	w.keepSpecFinalizers(before)
 	w.forgetGiven(old)
 	manifest.Default(w.next)
+	countTemplate(before, w.next)
 	forgetDefault(before, w.next)
 	if err := w.check(before); err != nil {
 		return Outcome{}, err

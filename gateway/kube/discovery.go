@@ -56,19 +56,19 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{proxying, "status"}
 	case events.Accounts:
 		return []string{"token"}
-	case events.Deployments, events.ReplicaSets, events.StatefulSets:
+	case events.Deployments, events.ReplicaSets, events.StatefulSets, events.Controllers:
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
-		events.Volumes, events.Claims:
+		events.Volumes, events.Claims, events.DaemonSets:
 		return []string{"status"}
 	}
 	return nil
 }
 
 // everyday are the kinds that `kubectl get all` means.
-var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.StatefulSets, events.CronJobs, events.Jobs}
+var everyday = []events.Resource{events.Pods, events.Services, events.Deployments, events.ReplicaSets, events.StatefulSets, events.DaemonSets, events.Controllers, events.CronJobs, events.Jobs}
 
 func (s *Server) categoriesOf(k events.Kind) []string {
 	if d := s.definitionOf(s.listed.view, k); d != nil {

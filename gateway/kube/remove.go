@@ -79,8 +79,8 @@ func deletion(k events.Key, opts *metav1.DeleteOptions) admit.Request {
 		if r.Cascade = "background"; *opts.OrphanDependents { //nolint:staticcheck // as above
 			r.Cascade = "orphan"
 		}
-	case k.Resource == events.Jobs: // CronJobs never did
-		r.Cascade = "orphan" // what batch/v1 has said from its beginning to who says nothing; kubectl says background
+	case k.Resource == events.Jobs || k.Resource == events.Controllers: // CronJobs never did
+		r.Cascade = "orphan" // what v1 and batch/v1 have said from its beginning to who says nothing; kubectl says background
 	}
 	if p := opts.Preconditions; p != nil {
 		r.Item.UID, r.Item.ResourceVersion = events.UID(value(p.UID)), string(value((*types.UID)(p.ResourceVersion)))

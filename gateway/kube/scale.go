@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,7 +21,7 @@ import (
 )
 
 // scalable are the kinds that have replicas.
-var scalable = map[events.Resource]bool{events.Deployments: true, events.ReplicaSets: true, events.StatefulSets: true}
+var scalable = map[events.Resource]bool{events.Deployments: true, events.ReplicaSets: true, events.StatefulSets: true, events.Controllers: true}
 
 // scale is the scale subresource of a workload.
 type scale struct{ of *objects }
@@ -67,6 +68,8 @@ func scaleOf(o runtime.Object) (*autoscalingv1.Scale, error) {
 		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, o.Spec.Selector, o.Status.Replicas
 	case *appsv1.StatefulSet:
 		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, o.Spec.Selector, o.Status.Replicas
+	case *corev1.ReplicationController:
+		m, wanted, selector, status.Replicas = o.ObjectMeta, o.Spec.Replicas, metav1.SetAsLabelSelector(o.Spec.Selector), o.Status.Replicas
 	default:
 		return nil, apierrors.NewInternalError(fmt.Errorf("scale of %T: it has no replicas", o))
 	}

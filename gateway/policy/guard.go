@@ -22,6 +22,12 @@ const Jobs = "job-controller"
 // StatefulSets is the same for the pods of StatefulSets.
 const StatefulSets = "statefulset-controller"
 
+// DaemonSets is the same for the pods of DaemonSets.
+const DaemonSets = "daemon-set-controller"
+
+// Controllers is the same for the pods of ReplicationControllers.
+const Controllers = "replication-controller"
+
 // Guard says why a controller must not make a pod, "" when it may; it is nil in
 // a state without policies. It is a pure function of the state: a policy asks
 // nobody outside.

@@ -39,7 +39,11 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 	case *appsv1.Deployment:
 		p.deployment(s, o)
 	case *appsv1.ReplicaSet:
-		p.replicaSet(s, o)
+		p.replicaSet(s, o, selectorText(o.Spec.Selector), o.Status.Replicas, o.Spec.Replicas, &o.Spec.Template)
+	case *corev1.ReplicationController:
+		p.replicaSet(s, o, labelText(o.Spec.Selector), o.Status.Replicas, o.Spec.Replicas, o.Spec.Template)
+	case *appsv1.DaemonSet:
+		p.daemonSet(s, o)
 	case *appsv1.StatefulSet:
 		p.statefulSet(s, o)
 	case *batchv1.CronJob:

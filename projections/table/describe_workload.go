@@ -62,16 +62,19 @@ func replicaSetLine(rs *projections.Object) string {
 	return fmt.Sprintf("%s (%d/%d replicas created)", rs.Key.Name, rs.Tally.Pods, wanted(projections.As[*appsv1.ReplicaSet](rs).Spec.Replicas))
 }
 
-func (p page) replicaSet(s projections.State, o *appsv1.ReplicaSet) {
-	p.line(0, "Name:\t%s", o.Name)
-	p.line(0, "Namespace:\t%s", o.Namespace)
-	p.line(0, "Selector:\t%s", selectorText(o.Spec.Selector))
-	p.labels("Labels", o.Labels)
-	p.labels("Annotations", o.Annotations)
+// replicaSet is a page of a ReplicaSet or ReplicationController.
+func (p page) replicaSet(s projections.State, o events.Object, selector string, has int32, wants *int32, t *corev1.PodTemplateSpec) {
+	p.line(0, "Name:\t%s", o.GetName())
+	p.line(0, "Namespace:\t%s", o.GetNamespace())
+	p.line(0, "Selector:\t%s", selector)
+	p.labels("Labels", o.GetLabels())
+	p.labels("Annotations", o.GetAnnotations())
 	controlledBy(p, o)
-	p.line(0, "Replicas:\t%d current / %d desired", o.Status.Replicas, wanted(o.Spec.Replicas))
-	p.podsStatus(s, events.UID(o.UID))
-	p.template(&o.Spec.Template)
+	p.line(0, "Replicas:\t%d current / %d desired", has, wanted(wants))
+	p.podsStatus(s, events.UID(o.GetUID()))
+	if t != nil {
+		p.template(t)
+	}
 }
 
 // podsStatus counts what an object controls by phase.

@@ -49,6 +49,11 @@ func story() *foldtest.Log {
 	l.Create(foldtest.Key(events.Secrets, "db"), `{"type":"Opaque","data":{"password":"AHN0YXZlAVci+c58d7faMfhvUaGdWmtThONeXjVs9nq0K8EA/1h4LQOF","user":"YW5u"}}`) // one sealed, one plain
 	l.Create(foldtest.Key(events.Jobs, "pi"), `{"metadata":{"labels":{"app":"pi"}},"spec":{"completions":3,"parallelism":2,"backoffLimit":6,"completionMode":"Indexed","suspend":false,
 		"template":{"metadata":{"labels":{"app":"pi"}},"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"perl","command":["perl","-e","1"]}]}}}}`)
+	l.Create(foldtest.Key(events.DaemonSets, "logs"), `{"metadata":{"labels":{"app":"logs"},"annotations":{"deprecated.daemonset.template.generation":"1"}},"spec":{"selector":{"matchLabels":{"app":"logs"}},
+		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"maxUnavailable":1,"maxSurge":0}},"template":{"metadata":{"labels":{"app":"logs"}},"spec":{"nodeSelector":{"kubernetes.io/os":"linux"},
+		"containers":[{"name":"c","image":"fluentd"}],"tolerations":[{"key":"node-role.kubernetes.io/control-plane","operator":"Exists","effect":"NoSchedule"}]}}}}`)
+	l.Create(foldtest.Key(events.Controllers, "old"), `{"metadata":{"labels":{"app":"old"}},"spec":{"replicas":2,"selector":{"app":"old"},"template":{"metadata":{"labels":{"app":"old"}},
+		"spec":{"containers":[{"name":"c","image":"nginx"}]}}}}`)
 	l.Create(foldtest.Key(events.CronJobs, "tidy"), `{"spec":{"schedule":"0 3 * * *","timeZone":"Europe/Berlin","suspend":false,"concurrencyPolicy":"Forbid","successfulJobsHistoryLimit":3,
 		"failedJobsHistoryLimit":1,"jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}}}}}`)
 	l.CreateChild(foldtest.Key(events.Revisions, "web-5d4f"), foldtest.Deployment, 0, `{"data":{"spec":{"template":{"$patch":"replace"}}},"revision":3}`)
@@ -110,7 +115,8 @@ func TestDescribe(t *testing.T) {
 	for _, k := range []events.Key{foldtest.Pod(0), foldtest.Pod(2), foldtest.Key(events.Pods, "big"), foldtest.Key(events.Pods, "crash"),
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
 		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db"),
-		foldtest.Key(events.Claims, "data"), {Resource: events.Volumes, Name: "pvc-1"}, {Resource: events.StorageClasses, Name: "local"}} {
+		foldtest.Key(events.Claims, "data"), {Resource: events.Volumes, Name: "pvc-1"}, {Resource: events.StorageClasses, Name: "local"},
+		foldtest.Key(events.DaemonSets, "logs"), foldtest.Key(events.Controllers, "old")} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {

@@ -92,6 +92,15 @@ var printers = map[events.Resource]printer{
 		return []string{o.Name, fmt.Sprint(wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.Replicas), fmt.Sprint(o.Status.ReadyReplicas), age,
 			names, images, selectorText(o.Spec.Selector)}
 	})},
+	events.Controllers: {cols("NAME DESIRED CURRENT READY AGE", "CONTAINERS", "IMAGES", "SELECTOR"), rowOf(func(o *corev1.ReplicationController, age string, _ time.Time) []string {
+		names, images := "", ""
+		if o.Spec.Template != nil {
+			names, images = containers(&o.Spec.Template.Spec)
+		}
+		return []string{o.Name, fmt.Sprint(wanted(o.Spec.Replicas)), fmt.Sprint(o.Status.Replicas), fmt.Sprint(o.Status.ReadyReplicas), age,
+			names, images, labelText(o.Spec.Selector)}
+	})},
+	events.DaemonSets: {daemonColumns, rowOf(daemonRow)},
 	events.PodTemplates: {[]Column{{Name: "NAME"}, {Name: "CONTAINERS"}, {Name: "IMAGES"}, {Name: "POD LABELS"}}, rowOf(func(o *corev1.PodTemplate, _ string, _ time.Time) []string {
 		names, images := containers(&o.Template.Spec)
 		return []string{o.Name, names, images, labelText(o.Template.Labels)}

@@ -17,6 +17,8 @@ const (
 	fromKubelet    = "kubelet"
 	fromDeployment = "deployment-controller"
 	fromReplicaSet = "replicaset-controller"
+	fromController = "replication-controller"
+	fromDaemonSet  = "daemonset-controller"
 	fromJob        = "job-controller"
 	fromCron       = "cronjob-controller"
 	fromNodes      = "node-controller"
@@ -61,7 +63,7 @@ func (t *telling) add(at time.Time, kind, reason, from, format string, args ...a
 }
 
 // makers are those who make pods, each in Kubernetes' name for it.
-var makers = map[events.Resource]string{events.ReplicaSets: fromReplicaSet, events.Jobs: fromJob}
+var makers = map[events.Resource]string{events.ReplicaSets: fromReplicaSet, events.Controllers: fromController, events.DaemonSets: fromDaemonSet, events.Jobs: fromJob}
 
 const (
 	normal  = "Normal"
@@ -156,10 +158,18 @@ func (t *telling) spec(e events.Envelope) {
 			t.child(k, b.Owner.Key(k), b.Object, e)
 		}
 	case events.VerbDeletionRequested:
-		if from := makers[t.key.Resource]; from != "" && k.Resource == events.Pods && string(e.Actor)+"-controller" == "reconciler:"+from {
+		if from := makers[t.key.Resource]; from != "" && k.Resource == events.Pods && e.Actor == decides(t.key.Resource, from) {
 			t.add(e.Time, normal, "SuccessfulDelete", from, "Deleted pod: %s", k.Name)
 		}
 	}
+}
+
+// decides is who decides here for objects whose events Kubernetes says are from somebody.
+func decides(r events.Resource, from string) events.Actor {
+	if r == events.Controllers {
+		from = fromReplicaSet
+	}
+	return events.Controller(strings.TrimSuffix(from, "-controller"))
 }
 
 func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.Envelope) {

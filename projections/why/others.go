@@ -113,6 +113,8 @@ func replicas(o *projections.Object) int {
 		n = v.Spec.Replicas
 	case *appsv1.ReplicaSet:
 		n = v.Spec.Replicas
+	case *corev1.ReplicationController:
+		n = v.Spec.Replicas
 	}
 	if n == nil {
 		return 1

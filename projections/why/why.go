@@ -85,8 +85,10 @@ func (q Question) judge(a *Answer, o *projections.Object) {
 	switch q.Key.Resource {
 	case events.Pods:
 		q.pod(a, o)
-	case events.Deployments, events.ReplicaSets:
+	case events.Deployments, events.ReplicaSets, events.Controllers:
 		q.workload(a, o)
+	case events.DaemonSets:
+		q.daemons(a, o)
 	case events.CronJobs:
 		q.cron(a, o)
 	case events.Jobs:

@@ -236,7 +236,7 @@ func since(t corev1.Taint) time.Time {
 func tolerated(tolerations []corev1.Toleration, t corev1.Taint) (wait time.Duration, forever bool) {
 	matched := false
 	for _, o := range tolerations {
-		if !matches(o, t) {
+		if !projections.Tolerates(&o, &t) {
 			continue
 		}
 		if o.TolerationSeconds == nil {
@@ -254,11 +254,4 @@ func tolerated(tolerations []corev1.Toleration, t corev1.Taint) (wait time.Durat
 		return DefaultToleration, false
 	}
 	return wait, forever
-}
-
-func matches(o corev1.Toleration, t corev1.Taint) bool {
-	if o.Effect != "" && o.Effect != t.Effect || o.Key != "" && o.Key != t.Key {
-		return false
-	}
-	return o.Operator == corev1.TolerationOpExists || o.Key != "" && o.Value == t.Value
 }

@@ -3,14 +3,12 @@ package replicaset
 import (
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
-	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
 )
@@ -23,7 +21,7 @@ const again = 10 * time.Second
 func (p *pass) deskOf() *birth.Desk {
 	var guard birth.Guard
 	if p.guards != nil {
-		guard = p.guards(p.v)
+		guard = p.guards(p.v, p.o.Key.Resource)
 	}
 	return birth.In(p.v, p.o.Key.Namespace, guard)
 }
@@ -64,10 +62,11 @@ func (p *pass) verdict() string {
 // pod is what is looked at: the pod as it would be.
 func (p *pass) pod(k events.Key) *corev1.Pod {
 	yes := true
+	kind, _ := events.KindOf(p.o.Key.Resource)
 	t := p.shaped.DeepCopy()
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
 		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.prefix(), Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: p.o.Key.Name, UID: types.UID(p.o.UID),
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: kind.APIVersion(), Kind: kind.Name, Name: p.o.Key.Name, UID: types.UID(p.o.UID),
 				Controller: &yes, BlockOwnerDeletion: &yes}}}}
 	manifest.Default(pod)
 	return pod
@@ -77,9 +76,11 @@ func (p *pass) pod(k events.Key) *corev1.Pod {
 // of what bars pods concerns.
 func short(v reconcilers.View, namespace string) []events.Key {
 	var out []events.Key
-	for o := range v.List(events.ReplicaSets, namespace) {
-		if o.Tally.Pods < want(projections.As[*appsv1.ReplicaSet](o)) {
-			out = append(out, o.Key)
+	for _, kind := range []events.Resource{events.ReplicaSets, events.Controllers} {
+		for o := range v.List(kind, namespace) {
+			if o.Tally.Pods < setOf(o).want {
+				out = append(out, o.Key)
+			}
 		}
 	}
 	return out

@@ -21,7 +21,7 @@ func TestGuard(t *testing.T) {
 	w.Apply(k, `{"metadata":{"name":"web","namespace":"default"},"spec":{"replicas":2,"selector":{"matchLabels":{"app":"web"}},
 		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
 	said := "no"
-	r := Reconciler{Guards: func(reconcilers.View) birth.Guard {
+	r := Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
 		return func(pod *corev1.Pod) string {
 			if pod.Labels["app"] != "web" || pod.Spec.RestartPolicy != corev1.RestartPolicyAlways || pod.OwnerReferences[0].Name != "web" || pod.GenerateName != "web-" {
 				t.Errorf("asked about %+v", pod)

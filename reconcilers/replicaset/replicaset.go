@@ -1,6 +1,8 @@
 // Package replicaset keeps as many pods of a template as its object asks for:
 // it adopts and releases pods by their labels, makes those that are missing, and
 // asks for the deletion of those that are too many, the least useful first.
+//
+// ReplicationControllers are the same with a plainer selector, which may change.
 package replicaset
 
 import (
@@ -33,10 +35,10 @@ const maxPrefix = 63 - 6
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who is asked about pods in a state beside limits and quotas, a nil
-	// Guard when nobody is; a nil function asks nobody. It has to be pure, for
-	// decisions are.
-	Guards func(v reconcilers.View) birth.Guard
+	// Guards is who is asked about pods of a kind's objects in a state beside limits
+	// and quotas, a nil Guard when nobody is; a nil function asks nobody. It has to be
+	// pure, for decisions are.
+	Guards func(v reconcilers.View, of events.Resource) birth.Guard
 }
 
 // Name implements reconcilers.Reconciler.
@@ -47,7 +49,7 @@ func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses}
+	return []events.Resource{events.ReplicaSets, events.Controllers, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -58,6 +60,7 @@ func (Reconciler) Writes() []events.Type {
 		events.TypeOf(events.Pods, events.VerbChanged),
 		events.TypeOf(events.Pods, events.VerbDeletionRequested),
 		events.TypeOf(events.ReplicaSets, events.VerbVerdict),
+		events.TypeOf(events.Controllers, events.VerbVerdict),
 	}
 }
 
@@ -65,10 +68,10 @@ func (Reconciler) Writes() []events.Type {
 // with every change of its pods, so only orphans need a search.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch {
-	case c.Key.Resource == events.ReplicaSets && c.After != nil:
+	case (c.Key.Resource == events.ReplicaSets || c.Key.Resource == events.Controllers) && c.After != nil:
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
-		return reconcilers.Wooers(v, events.ReplicaSets, c.After, selectorOf)
+		return append(reconcilers.Wooers(v, events.ReplicaSets, c.After, selectorOf), reconcilers.Wooers(v, events.Controllers, c.After, selectorOf)...)
 	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
 		return short(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
@@ -83,17 +86,18 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 	if !ok || o.Deletion != nil {
 		return reconcilers.Decision{} // its children are the garbage collector's
 	}
+	set := setOf(o)
 	selector, ok := selectorOf(o)
-	if !ok {
+	if !ok || set.template == nil {
 		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
 	}
-	p := &pass{v: v, o: o, rs: projections.As[*appsv1.ReplicaSet](o), selector: selector, now: now, guards: r.Guards}
+	p := &pass{v: v, o: o, set: set, selector: selector, now: now, guards: r.Guards}
 	n := o.Tally.Pods
-	if !p.plain() || n > want(p.rs) {
+	if !p.plain() || n > set.want {
 		p.survey() // one by one
 		n = len(p.active)
 	}
-	switch missing := want(p.rs) - n; {
+	switch missing := set.want - n; {
 	case missing > 0:
 		p.create(missing)
 	case missing < 0:
@@ -108,8 +112,8 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 // to release, and no pod that failed. A large set would else be walked with
 // every change of a pod of its.
 func (p *pass) plain() bool {
-	if p.o.Tally.Failed > 0 || p.o.Tally.Apart > 0 {
-		return false
+	if p.o.Tally.Failed > 0 || p.o.Tally.Apart > 0 || p.o.Key.Resource == events.Controllers {
+		return false // the selector of a ReplicationController may be another than its pods were made by
 	}
 	for range p.adoptable() {
 		return false
@@ -117,27 +121,46 @@ func (p *pass) plain() bool {
 	return true
 }
 
-func want(rs *appsv1.ReplicaSet) int {
-	if rs.Spec.Replicas == nil {
-		return 1
+// set is what an object of either kind asks for.
+type set struct {
+	want     int
+	template *corev1.PodTemplateSpec // shared: never change it
+}
+
+func setOf(o *projections.Object) set {
+	out := set{want: 1}
+	var n *int32
+	switch v := o.Typed().(type) {
+	case *appsv1.ReplicaSet:
+		n, out.template = v.Spec.Replicas, &v.Spec.Template
+	case *corev1.ReplicationController:
+		n, out.template = v.Spec.Replicas, v.Spec.Template
 	}
-	return int(*rs.Spec.Replicas)
+	if n != nil {
+		out.want = int(*n)
+	}
+	return out
 }
 
 func selectorOf(o *projections.Object) (labels.Selector, bool) {
-	spec := projections.As[*appsv1.ReplicaSet](o).Spec.Selector
-	s, err := metav1.LabelSelectorAsSelector(spec)
-	return s, err == nil && spec != nil && !s.Empty()
+	switch v := o.Typed().(type) {
+	case *appsv1.ReplicaSet:
+		s, err := metav1.LabelSelectorAsSelector(v.Spec.Selector)
+		return s, err == nil && v.Spec.Selector != nil && !s.Empty()
+	case *corev1.ReplicationController:
+		return labels.SelectorFromSet(v.Spec.Selector), len(v.Spec.Selector) > 0
+	}
+	return nil, false
 }
 
 // pass is one decision under way.
 type pass struct {
 	v        reconcilers.View
 	o        *projections.Object
-	rs       *appsv1.ReplicaSet
+	set      set
 	selector labels.Selector
 	now      time.Time
-	guards   func(reconcilers.View) birth.Guard
+	guards   func(reconcilers.View, events.Resource) birth.Guard
 	desk     *birth.Desk             // before the pods that it makes
 	shaped   *corev1.PodTemplateSpec // as they are made
 
@@ -268,7 +291,7 @@ func (p *pass) backoff() time.Time {
 // template is the hash of the pods' template, stored first when the log does
 // not have it.
 func (p *pass) template() (events.Hash, bool) {
-	own := &p.rs.Spec.Template
+	own := p.set.template
 	p.shaped = p.desk.Template(own)
 	if p.o.Template != nil && p.shaped == own {
 		return p.o.Template.Hash, true

@@ -98,3 +98,16 @@ func (a *atlas) areas(of []*domains) parts {
 	a.parts[id] = p
 	return p
 }
+
+// open are the nodes that are in question for a pod: one where its affinity wants a
+// name, so that a thousand daemons cost no look at a thousand nodes each.
+func (a *atlas) open(w *wants) []*node {
+	if w.pinned == "" {
+		return a.nodes
+	}
+	i, ok := a.find(w.pinned)
+	if !ok {
+		return a.nodes // each is told to have another name
+	}
+	return a.nodes[i : i+1]
+}

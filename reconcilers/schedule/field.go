@@ -31,7 +31,7 @@ type area struct {
 // fieldOf are the nodes that none of the lasting filters refuses.
 func fieldOf(w *wants, c *claims, a *atlas) *field {
 	f := &field{want: w, claims: c, next: rescale}
-	for _, n := range a.nodes {
+	for _, n := range a.open(w) {
 		if w.refuses(n).code == "" {
 			f.nodes = append(f.nodes, n)
 		}

@@ -40,6 +40,7 @@ const (
 type wants struct {
 	usage       projections.Usage
 	node        string
+	pinned      string // the one node whose name the affinity wants; empty for any
 	selector    map[string]string
 	labels      []string // the selector's, sorted
 	tolerations []corev1.Toleration
@@ -50,7 +51,8 @@ type wants struct {
 
 func wantsOf(v reconcilers.View, o *projections.Object) *wants {
 	spec := o.PodSpec()
-	return &wants{disks: disksOf(v, o), usage: projections.Asks(spec), node: spec.NodeName, selector: spec.NodeSelector,
+	pinned, _ := projections.PinnedTo(spec)
+	return &wants{disks: disksOf(v, o), usage: projections.Asks(spec), node: spec.NodeName, pinned: pinned, selector: spec.NodeSelector,
 		labels: slices.Sorted(maps.Keys(spec.NodeSelector)), tolerations: spec.Tolerations,
 		affinity: affinityOf(spec), ports: portsOf(spec, "")}
 }
@@ -137,21 +139,9 @@ func (w *wants) lacks(n *node) refusal {
 
 func (w *wants) tolerates(t corev1.Taint) bool {
 	for i := range w.tolerations {
-		if tolerates(&w.tolerations[i], &t) {
+		if projections.Tolerates(&w.tolerations[i], &t) {
 			return true
 		}
 	}
 	return false
-}
-
-// tolerates is Kubernetes' rule: an empty key with Exists tolerates all, an
-// empty effect every effect.
-func tolerates(o *corev1.Toleration, t *corev1.Taint) bool {
-	if o.Effect != "" && o.Effect != t.Effect || o.Key != "" && o.Key != t.Key {
-		return false
-	}
-	if o.Operator == corev1.TolerationOpExists {
-		return true
-	}
-	return o.Key != "" && o.Value == t.Value
 }

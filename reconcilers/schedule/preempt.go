@@ -198,7 +198,7 @@ func (w *wants) clash(n *node, gone, all []*tenant) bool {
 // search is the best node for a pod, with those that have to go.
 func (p *pass) search(o *projections.Object, w *wants, c *claims) (offer, bool) {
 	var plain, picky []offer // where the pod's claims hold as it is, and where they do not
-	for _, n := range p.atlas.nodes {
+	for _, n := range p.atlas.open(w) {
 		if len(plain) == maxOffers {
 			break
 		}

@@ -39,7 +39,7 @@ func (Reconciler) MaxSteps() int { return maxSteps }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets, events.PriorityClasses, events.Budgets,
+	return []events.Resource{events.Pods, events.Nodes, events.Namespaces, events.Services, events.ReplicaSets, events.Controllers, events.PriorityClasses, events.Budgets,
 		events.Claims, events.Volumes, events.StorageClasses}
 }
 
@@ -220,9 +220,10 @@ func (p *pass) place(c *class, last bool) bool {
 // leave concludes why pods wait, what filled up during the pass too. Pods that
 // others may yet let in are looked at again when all have had their turn.
 func (p *pass) leave(pods []*projections.Object, w *wants, c *claims) bool {
-	why := explain(w, c, p.atlas)
+	looked := p.atlas.open(w)
+	why := explain(w, c, looked)
 	p.d.Because = append(p.d.Because, why...)
-	reasons := summary(why, len(p.atlas.nodes))
+	reasons := summary(why, len(looked), len(p.atlas.nodes))
 	c.name(reasons)
 	hopeful := func(r events.Reason) bool { return r.Code == CodeSkew || r.Code == CodePodAffinity }
 	if slices.ContainsFunc(reasons, hopeful) {

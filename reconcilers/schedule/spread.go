@@ -191,6 +191,9 @@ func (s *skew) took(place int32) (risen bool) {
 // spreadByDefault prefers to keep the pods of one service and of one set apart. A
 // node that has no zone just has no say in it.
 func (c *claims) spreadByDefault(o *projections.Object, w *wants) {
+	if w.pinned != "" {
+		return // there is nothing to choose
+	}
 	selector := c.kin(o)
 	if selector == nil {
 		return
@@ -219,8 +222,13 @@ func (c *claims) kin(o *projections.Object) *metav1.LabelSelector {
 	}
 	if o.Owner != nil {
 		if set, ok := c.view.Get(o.OwnerKey()); ok && set.UID == o.Owner.UID {
-			if rs, ok := set.Typed().(*appsv1.ReplicaSet); ok && rs.Spec.Selector != nil {
-				add(rs.Spec.Selector.MatchLabels, rs.Spec.Selector.MatchExpressions)
+			switch by := set.Typed().(type) {
+			case *appsv1.ReplicaSet:
+				if by.Spec.Selector != nil {
+					add(by.Spec.Selector.MatchLabels, by.Spec.Selector.MatchExpressions)
+				}
+			case *corev1.ReplicationController:
+				add(by.Spec.Selector, nil)
 			}
 		}
 	}

@@ -25,7 +25,7 @@ func Explain(v reconcilers.View, pod events.Key) []events.Reason {
 		return []events.Reason{{Code: CodeNoNodes, Fix: "join a node"}}
 	}
 	c := claimsOf(v, a, o, w)
-	out := explain(w, c, a)
+	out := explain(w, c, a.nodes)
 	if len(out) < len(a.nodes) {
 		return nil
 	}
@@ -34,9 +34,9 @@ func Explain(v reconcilers.View, pod events.Key) []events.Reason {
 }
 
 // explain says why nodes do not take a pod.
-func explain(w *wants, c *claims, a *atlas) []events.Reason {
+func explain(w *wants, c *claims, nodes []*node) []events.Reason {
 	var out []events.Reason
-	for _, n := range a.nodes {
+	for _, n := range nodes {
 		if r, no := w.refused(n, c); no {
 			out = append(out, r)
 		}

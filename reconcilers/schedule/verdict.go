@@ -15,8 +15,9 @@ import (
 
 // summary is a verdict's reasons: Kubernetes' sentence, then for each code and
 // thing in question the node that lacks least, so that a verdict stays small
-// whatever the number of nodes.
-func summary(why []events.Reason, nodes int) []events.Reason {
+// whatever the number of nodes. Of so many nodes only those that were looked at were in question at all: the others
+// have not the name that the pod's affinity wants.
+func summary(why []events.Reason, looked, nodes int) []events.Reason {
 	if nodes == 0 {
 		return []events.Reason{{Code: CodeUnschedulable, Said: "no nodes available to schedule pods"}, {Code: CodeNoNodes, Fix: "join a node"}}
 	}
@@ -24,6 +25,9 @@ func summary(why []events.Reason, nodes int) []events.Reason {
 		return []events.Reason{{Code: CodeUnschedulable, Said: fmt.Sprintf("0/%d nodes are available: %s.", nodes, why[0].Said)}, claimAlone(why[0])}
 	}
 	counts := map[string]int{}
+	if others := nodes - looked; others > 0 {
+		counts[phrase(events.Reason{Code: CodeAffinity})] = others
+	}
 	var nearest []events.Reason
 	at := map[string]int{}
 	for _, r := range why {
