@@ -43,6 +43,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 		j.w.fail("names", "%s is there already", e.Subject)
 	}
 	j.jobs(e)
+	j.daemons(e)
 	switch e.Subject.Class() {
 	case "assign":
 		j.capacity(nodeOf(e))
@@ -222,6 +223,8 @@ func (j *judge) decided(r *replica, w run.Work) {
 		j.sized(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "replicaset/"):
 		j.filled(w, e.Basis)
+	case strings.HasPrefix(w.Reconciler, "daemonset/"):
+		j.downed(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "schedule/"):
 		j.placed(w, e.Basis)
 		j.preempted(w, e.Basis)

@@ -16,6 +16,7 @@ func (j *judge) rest() {
 	j.owners()
 	j.nodes()
 	j.resting()
+	j.watched()
 	for _, a := range apps {
 		j.app(a)
 	}
@@ -84,7 +85,7 @@ func (j *judge) app(a app) {
 		return
 	}
 	v, _ := o.at(j.w.store.end())
-	if strings.Contains(string(row.Raw), `"image":"bad`) || strings.Contains(string(row.Raw), `"image":"crash`) {
+	if hopeless(row.Raw) {
 		return
 	}
 	pods, ready := 0, 0
@@ -95,6 +96,11 @@ func (j *judge) app(a app) {
 	if waiting := j.waiting(); !waiting && (pods != v.want || ready != v.want) {
 		j.w.fail("settle", "%s wants %d and has %d pods, %d ready", a.key(), v.want, pods, ready)
 	}
+}
+
+// hopeless tells whether pods of a workload never come up.
+func hopeless(raw []byte) bool {
+	return strings.Contains(string(raw), `"image":"bad`) || strings.Contains(string(raw), `"image":"crash`)
 }
 
 // waiting tells whether pods wait for room; each has to know why.

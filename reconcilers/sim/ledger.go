@@ -25,6 +25,7 @@ type ledger struct {
 	member    map[string][]turn // by node: joined, was deleted
 	asked     map[events.ChangeID]*asked
 	labels    map[string]map[string]string // of nodes
+	grounds   map[string][]ground          // by node: labels and taints
 }
 
 // entry is an object that is there.
@@ -79,6 +80,7 @@ type life struct {
 	task     string // its Job's name, empty for others
 	index    string // its completion index
 	fate     fate
+	pinned   string // the node that it is meant for, empty for any
 }
 
 // turn is a change of readiness.
@@ -130,7 +132,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}}
+		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -261,6 +263,9 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		var n podBody
 		read(b.Object, &n)
 		l.labels[k.Name] = n.Metadata.Labels
+		g := ground{seq: seq}
+		read(b.Object, &g.grounding)
+		l.grounds[k.Name] = append(l.grounds[k.Name], g)
 	case events.Pods:
 		p := l.pods[b.UID]
 		if p == nil {
@@ -286,6 +291,7 @@ func (l *ledger) body(p *life, b wish) {
 	}
 	read(b.Object, &body)
 	p.place, p.index = placeOf(&body, b.Template), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
+	p.pinned = pinned(body.Spec.Affinity.Node)
 	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)

@@ -49,7 +49,8 @@ func Script(seed uint64, n int) []Action {
 	out = inserted(out, "keep", n/6, rand.New(rand.NewPCG(seed, 8)))
 	out = inserted(out, "evict", n/12, rand.New(rand.NewPCG(seed, 9)))
 	out = inserted(out, "task", n/8, rand.New(rand.NewPCG(seed, 10)))
-	return inserted(out, "urgent", n/8, rand.New(rand.NewPCG(seed, 11)))
+	out = inserted(out, "urgent", n/8, rand.New(rand.NewPCG(seed, 11)))
+	return inserted(out, "daemon", n/6, rand.New(rand.NewPCG(seed, 13)))
 }
 
 // inserted is a script with more actions of a kind somewhere in it.

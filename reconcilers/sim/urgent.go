@@ -100,7 +100,7 @@ const spared = 300
 func (j *judge) roomless(by *life, at events.Seq, held, promised map[*life]string) {
 	for name, turns := range j.l.member { //stave:sorted each is judged alone
 		joined, heard := last(turns, at), last(j.l.silent[name], at)
-		if !joined.yes || heard.seq <= joined.seq || heard.yes || len(j.l.silent[name]) > 1 {
+		if !joined.yes || heard.seq <= joined.seq || heard.yes || len(j.l.silent[name]) > 1 || j.l.dedicated(name, at) {
 			continue // it is not there, or may be tainted still for a silence of before
 		}
 		free := j.l.nodes[name]

@@ -11,6 +11,7 @@ import (
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/copies"
+	"github.com/stave-run/stave/reconcilers/daemonset"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/job"
@@ -57,7 +58,7 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, job.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}}
 }
 
