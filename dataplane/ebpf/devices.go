@@ -137,7 +137,11 @@ func (d *Dataplane) watchDevices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fail := func(err error) { d.opts.Log.Warn("watching links of the node", "err", err) }
+	fail := func(err error) {
+		if ctx.Err() == nil { // what is closed has no more to say
+			d.opts.Log.Warn("watching links of the node", "err", err)
+		}
+	}
 	links, addrs := make(chan netlink.LinkUpdate), make(chan netlink.AddrUpdate)
 	err = errors.Join(
 		netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{Namespace: ns, ErrorCallback: fail}),
