@@ -1,0 +1,81 @@
+package authority
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"testing"
+	"time"
+)
+
+// leaf is the certificate of a person of an authority.
+func leaf(t *testing.T, a *CA) *x509.Certificate {
+	t.Helper()
+	p, err := a.Person("ann", "staff")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.Leaf
+}
+
+// TestWhoWasVerifiedIsStillAsked: that a signature was good before saves the arithmetic, and nothing else: the time of a certificate is
+// looked at each time, and whoever shows another one is looked at anew.
+func TestWhoWasVerifiedIsStillAsked(t *testing.T) {
+	now := time.Now()
+	open := func() *CA {
+		a, err := Open(t.TempDir(), "test", func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a, other := open(), open()
+	ann := leaf(t, a)
+	for range 2 {
+		if err := a.Verify([]*x509.Certificate{ann}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Verify([]*x509.Certificate{leaf(t, other)}); err == nil {
+			t.Fatal("another authority's person came in")
+		}
+	}
+	forged := *ann
+	forged.Raw = append([]byte(nil), ann.Raw...)
+	forged.Raw[len(forged.Raw)-1]++
+	forged.Signature = append([]byte(nil), ann.Signature...)
+	forged.Signature[len(forged.Signature)-1]++
+	if err := a.Verify([]*x509.Certificate{&forged}); err == nil {
+		t.Error("a forged certificate came in")
+	}
+	for _, at := range []time.Time{ann.NotAfter.Add(time.Second), ann.NotBefore.Add(-time.Second)} {
+		now = at
+		if err := a.Verify([]*x509.Certificate{ann}); err == nil {
+			t.Errorf("at %s, out of its time, it came in", at)
+		}
+	}
+}
+
+// BenchmarkVerify is what each request of a person costs before anything is looked at.
+func BenchmarkVerify(b *testing.B) {
+	a, err := Open(b.TempDir(), "test", time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := a.Person("ann")
+	if err != nil {
+		b.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	chain := []*x509.Certificate{pair.Leaf}
+	for b.Loop() {
+		if err := a.Verify(chain); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
