@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/stave-run/stave/events"
 )
@@ -110,8 +111,7 @@ func TestWhatStatefulSetsAreNot(t *testing.T) {
 	bad(func(s *appsv1.StatefulSet) { s.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever }, "spec.template.spec.restartPolicy")
 	bad(func(s *appsv1.StatefulSet) { s.Name = strings.Repeat("a", 53) }, "no more than 52")
 
-	made, err := c.Create(t.Context(), statefulSet("web", 0), metav1.CreateOptions{})
-	if err != nil {
+	if _, err := c.Create(t.Context(), statefulSet("web", 0), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	for path, value := range map[string]string{"serviceName": `"other"`, "podManagementPolicy": `"OrderedReady"`, "selector": `{"matchLabels":{"app":"web","x":"y"}}`} {
@@ -121,9 +121,20 @@ func TestWhatStatefulSetsAreNot(t *testing.T) {
 		}
 	}
 	// Who writes a status lays it over what is derived.
-	made.Status.Conditions = []appsv1.StatefulSetCondition{{Type: "Mine", Status: corev1.ConditionTrue}}
-	if s, err := c.UpdateStatus(t.Context(), made, metav1.UpdateOptions{}); err != nil || len(s.Status.Conditions) != 1 {
-		t.Errorf("%+v, %v", s, err)
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error { // its controller writes too
+		now, err := c.Get(t.Context(), "web", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		now.Status.Conditions = []appsv1.StatefulSetCondition{{Type: "Mine", Status: corev1.ConditionTrue}}
+		written, err := c.UpdateStatus(t.Context(), now, metav1.UpdateOptions{})
+		if err == nil && len(written.Status.Conditions) != 1 {
+			t.Errorf("%+v", written.Status)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	if _, ok := events.KindNamed("sts"); !ok {
 		t.Error("sts means nothing")
