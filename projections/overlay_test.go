@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
@@ -42,6 +43,26 @@ func written(l *foldtest.Log, k events.Key, status string) {
 	b := events.StatusWritten{UID: o.UID}
 	b.Status, b.Over = projections.Difference(l.State.DerivedStatus(o, l.State.Time), json.RawMessage(status))
 	l.Add(events.Envelope{Subject: events.StatusSubject(k), Type: events.TypeOf(k.Resource, events.VerbStatusWritten), Body: events.MustBody(b)})
+}
+
+// A number that a client sets to zero is zero, until what is derived changes.
+func TestAnOverlayCanBeZero(t *testing.T) {
+	l := foldtest.Nginx(2)
+	ready := func() int32 {
+		o, _ := l.State.Object(foldtest.ReplicaSet, l.Now)
+		return o.(*appsv1.ReplicaSet).Status.ReadyReplicas
+	}
+	if ready() != 2 {
+		t.Fatalf("%d ready", ready())
+	}
+	written(l, foldtest.ReplicaSet, `{"replicas":2}`)
+	if ready() != 0 {
+		t.Errorf("%d ready, and somebody said that none is", ready())
+	}
+	l.Delete(foldtest.Pod(1), foldtest.Person, 30)
+	if ready() != 1 {
+		t.Errorf("%d ready, when one was left", ready())
+	}
 }
 
 func TestAnOverlayLapses(t *testing.T) {

@@ -148,11 +148,25 @@ func mergeStatus(base, over map[string]any) map[string]any {
 			base[k] = mergeStatus(b, v)
 		case []any:
 			base[k] = mergeConditions(k, base[k], v)
+		case nil:
+			base[k] = zeroOf(base[k])
 		default:
 			base[k] = v
 		}
 	}
 	return base
+}
+
+// zeroOf is what a number or truth is that somebody wrote as Go writes a zero, by
+// leaving it out: null would leave a field of Go as it is.
+func zeroOf(v any) any {
+	switch v.(type) {
+	case float64:
+		return 0
+	case bool:
+		return false
+	}
+	return nil
 }
 
 // mergeConditions replaces the conditions whose type the overlay names and
