@@ -20,6 +20,7 @@ const (
 	VerbStatus            = "status-reported"
 	VerbStatusWritten     = "status-written"
 	VerbVerdict           = "verdict-changed"
+	VerbResized           = "resized"
 )
 
 // The types that belong to no single resource.
@@ -29,6 +30,7 @@ const (
 	TemplateStored Type = "templates.stored"
 	PodsAssigned   Type = "pods.assigned"
 	PodsSeen       Type = "pods.seen"
+	PodsResized    Type = "pods." + VerbResized
 )
 
 // TypeOf joins a resource and a verb.

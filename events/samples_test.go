@@ -24,6 +24,7 @@ var shapes = map[string]func() any{
 	VerbCreated: func() any { return &Created{} }, VerbChanged: func() any { return &Changed{} },
 	VerbDeletionRequested: func() any { return &DeletionRequested{} }, VerbRemoved: func() any { return &Removed{} },
 	VerbStatus: func() any { return &StatusReported{} }, VerbStatusWritten: func() any { return &StatusWritten{} }, VerbVerdict: func() any { return &Verdict{} },
+	VerbResized:        func() any { return &Resized{} },
 	string(LeaseTaken): func() any { return &Lease{} }, string(HistoryCut): func() any { return &Cut{} }, string(TemplateStored): func() any { return &json.RawMessage{} },
 	string(ChangeAsked): func() any { return &Asked{} }, string(PodsAssigned): func() any { return &Assigned{} }, string(PodsSeen): func() any { return &Seen{} },
 	string(TypeOf(Nodes, VerbStatus)):        func() any { return &NodeReported{} },

@@ -83,6 +83,8 @@ const (
 	FactCrowded    FactKind = "crowded"     // a run was refused to fork, having as many processes as it may: Count, Limit, Message
 	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
 	FactObserved   FactKind = "observed"    // the node goes by a newer spec of the pod: Count is its generation; of the first nothing is said
+	FactResized    FactKind = "resized"     // all that runs of the pod has the resources that it was given by the event Count
+	FactNotResized FactKind = "not-resized" // a container cannot get them yet: Message; Count as in resized
 	FactStopping   FactKind = "stopping"    // the node began to stop the pod: Message says why
 	FactStopped    FactKind = "stopped"     // nothing of the pod runs any more and its resources are free
 	FactFailed     FactKind = "failed"      // the pod as a whole cannot run: Reason, Message
@@ -121,6 +123,7 @@ const (
 	StartupFailed   = "StartupProbe"
 	PostStartFailed = "FailedPostStartHook"
 	ImageChanged    = "ImageChanged"      // the container has got another image
+	ResizeRestarts  = "ResizeRestarts"    // the container has got other resources, and its resizePolicy wants a new run for them
 	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
 )
 

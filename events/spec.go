@@ -93,6 +93,22 @@ type Assigned struct {
 	Withdrawn []Ref `json:"withdrawn,omitempty"`
 }
 
+// Resized is what becomes of a wish for other resources of a pod that has a node:
+// they are its from here on, or Refused says why not yet. It is void when the wish
+// is another one by now, or was granted already.
+type Resized struct {
+	UID        UID    `json:"uid"`
+	Generation int64  `json:"generation"`        // of the spec with the wish
+	Refused    Code   `json:"refused,omitempty"` // Deferred, Infeasible; empty: granted
+	Said       string `json:"said,omitempty"`    // why it was refused, with the numbers of that moment
+}
+
+// Why a node cannot give a pod the resources that it wishes for, in Kubernetes' words.
+const (
+	Deferred   Code = "Deferred"   // it has no room now
+	Infeasible Code = "Infeasible" // it has less than that altogether
+)
+
 // NodeReported is the status of a node that its silence or return decides.
 type NodeReported struct {
 	UID    UID    `json:"uid"`

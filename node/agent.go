@@ -51,6 +51,8 @@ type Runtime interface {
 	Create(ctx context.Context, c runtime.ContainerSpec) (string, error)
 	Start(ctx context.Context, id string) (int, error)
 	Stop(ctx context.Context, id string, grace time.Duration, signal syscall.Signal) error
+	// Update changes the bounds of a running container, and the labels that say so.
+	Update(ctx context.Context, id string, res runtime.Resources, labels map[string]string) error
 	Remove(ctx context.Context, id string) error
 	List(ctx context.Context) ([]runtime.ContainerState, error)
 	Exec(ctx context.Context, id string, e runtime.ExecSpec, s runtime.Streams) (int, error)

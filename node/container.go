@@ -38,7 +38,7 @@ func (a *Agent) containerSpec(row *projections.DesiredPod, op plan.Start, podIP 
 		Sysctls: sysctls(&row.Pod.Spec),
 		TTY:     c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		LogPath: a.logPath(row, c.Name, op.Run),
-		Labels:  map[string]string{labelCrashes: strconv.Itoa(op.Crashes), labelImage: c.Image},
+		Labels:  map[string]string{labelCrashes: strconv.Itoa(op.Crashes), labelImage: c.Image, labelBounds: boundsLabel(plan.BoundsOf(&c))},
 	}, nil
 }
 

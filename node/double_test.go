@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"syscall"
@@ -73,6 +74,21 @@ func (d *double) Stats(_ context.Context, id string) (runtime.Stats, error) {
 		return runtime.Stats{}, errors.New("not running")
 	}
 	return runtime.Stats{At: time.Now(), CPU: time.Second, Memory: 2, WorkingSet: 1}, nil
+}
+
+func (d *double) Update(_ context.Context, id string, _ runtime.Resources, labels map[string]string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.called("update"); err != nil {
+		return err
+	}
+	c, ok := d.containers[id]
+	if !ok || c.Status != runtime.StatusRunning {
+		return errors.New("not running")
+	}
+	c.Labels = maps.Clone(c.Labels)
+	maps.Copy(c.Labels, labels)
+	return nil
 }
 
 func (d *double) Collect(context.Context, []string) ([]runtime.Image, error) { return nil, nil }

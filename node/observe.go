@@ -54,7 +54,7 @@ func (w *worker) adoptContainer(c runtime.ContainerState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	crashes, _ := strconv.Atoi(c.Labels[labelCrashes])
-	run := plan.Container{Name: c.Name, Run: c.Run + 1, ID: c.ID, Image: c.Labels[labelImage], StartedAt: c.StartedAt, Crashes: crashes}
+	run := plan.Container{Name: c.Name, Run: c.Run + 1, ID: c.ID, Image: c.Labels[labelImage], StartedAt: c.StartedAt, Crashes: crashes, Bounds: boundsOf(c.Labels)}
 	switch c.Status {
 	case runtime.StatusRunning:
 		run.Phase = plan.Running

@@ -36,6 +36,8 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 		return w.writeVolumes(ctx, row, obs, op)
 	case plan.Start:
 		return w.start(ctx, row, op)
+	case plan.Resize:
+		return w.resize(ctx, row, op)
 	case plan.Stop:
 		return w.stop(ctx, row, op)
 	case plan.Remove:
@@ -231,7 +233,7 @@ func (w *worker) begin(ctx context.Context, row *projections.DesiredPod, op plan
 		w.createFailed(op, err)
 		return plan.Container{}, nil
 	}
-	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Image: op.Image, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes}
+	run := plan.Container{Name: op.Container, Run: op.Run, ID: id, Image: op.Image, Phase: plan.Created, StartedAt: w.a.now(), Crashes: op.Crashes, Bounds: boundsOf(spec.Labels)}
 	w.update(func(o plan.Observed) plan.Observed { return o.Put(run) })
 	_, err = w.a.o.Runtime.Start(ctx, id)
 	if herr := w.a.handedOver(w.uid, op.Container); herr != nil {

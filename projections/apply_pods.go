@@ -121,7 +121,7 @@ func (f *folding) changePod(before, after *Pod) {
 		f.s.onNode = f.s.onNode.without(onNodeKey(before))
 		f.s.onNode = f.s.onNode.with(onNodeKey(after), after.Key)
 	}
-	if o, ok := f.s.Get(after.Key); ok && (before.Node != after.Node || before.Holds(o) != after.Holds(o)) {
+	if o, ok := f.s.Get(after.Key); ok && (before.Node != after.Node || before.Resize != after.Resize || before.Holds(o) != after.Holds(o)) {
 		f.use(before, -1)
 		f.use(after, +1)
 	}

@@ -24,6 +24,8 @@ func (f *folding) spec() {
 		f.deletionRequested(k)
 	case events.VerbRemoved:
 		f.removed(k)
+	case events.VerbResized:
+		f.resized(k)
 	default:
 		f.unknown()
 	}
@@ -85,9 +87,10 @@ func (f *folding) changed(k events.Key) {
 	}
 	f.set(n)
 	if isPod {
-		f.putPod(p)
+		c := &f.changes[len(f.changes)-1]
+		c.PodBefore, c.PodAfter = p, f.wishes(o, n, p)
+		f.putPod(c.PodAfter)
 	}
-	f.fillPods(len(f.changes) - 1)
 	f.adopt(n)
 	f.follow(f.changes[len(f.changes)-1])
 }

@@ -323,7 +323,7 @@ func (b *restorer) pods(rows []*Pod) {
 			return
 		}
 		if p.Holds(o) {
-			used[p.Node] = used[p.Node].Add(Asks(o.PodSpec()), 1)
+			used[p.Node] = used[p.Node].Add(p.Claims(o.PodSpec()), 1)
 			crowds.add(o, p.Node)
 		}
 		b.s.count(o, countPod(o, p))

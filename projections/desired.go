@@ -46,6 +46,8 @@ type DesiredPod struct {
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`
+	// Resized is the event that granted the pod its present resources; 0 when it has those that it began with.
+	Resized events.Seq `json:"resized,omitempty"`
 }
 
 // DesiredVolume is what lies behind a claim that a pod uses.

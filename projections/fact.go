@@ -32,6 +32,8 @@ func (f *folding) fact(p *Pod, x events.Fact) {
 			why := x // else every fact would be moved to the heap for this one
 			p.Failed, p.FailedAt = &why, f.mark()
 		}
+	case events.FactResized, events.FactNotResized:
+		f.resizing(p, x)
 	case events.FactObserved:
 		p.Observed = max(p.Observed, int64(x.Count))
 	default:

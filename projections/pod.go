@@ -32,6 +32,9 @@ type Pod struct {
 	Gated *Gated `cbor:",omitzero"`
 	// Observed is the newest generation of its spec that its node said it goes by; 0 while it goes by the first.
 	Observed int64 `cbor:",omitzero"`
+	// Resized is the event that granted it other resources last; 0 when none did.
+	Resized events.Seq `cbor:",omitzero"`
+	Resize  *Resize    `cbor:",omitzero"` // nil when all has the resources that its spec says
 }
 
 // Container is the latest of one container of a pod.

@@ -45,7 +45,8 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	if o.Generation > 1 {
 		d.Pod.Generation = o.Generation // the first goes without saying
 	}
-	d.Pod.Spec.NodeName = p.Node
+	d.Pod.Spec = *p.AllottedSpec(&d.Pod.Spec)
+	d.Pod.Spec.NodeName, d.Resized = p.Node, p.Resized
 	d.Pod.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &d.Pod.Spec).ImagePullSecrets)
 	if x := o.Deletion; x != nil {
 		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
@@ -73,7 +74,7 @@ func (s State) suits(spec *corev1.PodSpec, node string) bool {
 // wanted is the position of what a node has to do about a pod. The node's own
 // facts do not move it: nobody echoes to a node what it said.
 func wanted(o *Object, p *Pod) events.Position {
-	seq := max(o.Changed.Seq, p.Assigned.Seq)
+	seq := max(o.Changed.Seq, p.Assigned.Seq, p.Resized)
 	if o.Deletion != nil {
 		seq = max(seq, o.Deletion.Seq)
 	}

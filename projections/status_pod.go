@@ -41,6 +41,7 @@ func (s State) podStatus(o *Object, v *corev1.Pod) {
 			st.ContainerStatuses = append(st.ContainerStatuses, containerStatus(p, &v.Spec.Containers[i], waits))
 		}
 	}
+	p.showResources(v)
 	if p.Node != "" {
 		for c := range Ephemeral(&v.Spec) {
 			st.EphemeralContainerStatuses = append(st.EphemeralContainerStatuses, ephemeralStatus(p, c))
@@ -226,9 +227,9 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	if n, ok := s.Node(p.Node); ok && n.Since.Time.After(turned) && !p.ReadySince.IsZero() {
 		turned = n.Since.Time // its node went silent, or came back
 	}
-	return append([]corev1.PodCondition{sandbox, initialized(p, v),
-		condition(corev1.PodReady, ready, turned, reason, message), containers,
-		condition(corev1.PodScheduled, true, at, "", "")}, preempted(o)...)
+	all := append(p.Resize.conditions(), sandbox, initialized(p, v),
+		condition(corev1.PodReady, ready, turned, reason, message), containers, condition(corev1.PodScheduled, true, at, "", ""))
+	return append(all, preempted(o)...)
 }
 
 func initialized(p *Pod, v *corev1.Pod) corev1.PodCondition {

@@ -17,6 +17,7 @@ type Usage struct {
 	// that ask for nothing, so that they spread too.
 	ScoreCPU    int64
 	ScoreMemory int64
+	Wishes      int // pods whose wish for other resources is not granted yet
 }
 
 // Kubernetes' guesses for a container that asks for nothing.
@@ -127,7 +128,7 @@ func asksOf(c *corev1.Container) Usage {
 // Add is the sum of two usages; sign −1 takes the second away.
 func (u Usage) Add(v Usage, sign int) Usage {
 	n := int64(sign)
-	return Usage{Pods: u.Pods + sign*v.Pods, CPU: u.CPU + n*v.CPU, Memory: u.Memory + n*v.Memory,
+	return Usage{Pods: u.Pods + sign*v.Pods, Wishes: u.Wishes + sign*v.Wishes, CPU: u.CPU + n*v.CPU, Memory: u.Memory + n*v.Memory,
 		ScoreCPU: u.ScoreCPU + n*v.ScoreCPU, ScoreMemory: u.ScoreMemory + n*v.ScoreMemory}
 }
 
@@ -143,7 +144,7 @@ func (f *folding) use(p *Pod, sign int) {
 		return
 	}
 	f.join(o, p.Node, sign)
-	u := f.s.Used(p.Node).Add(Asks(o.PodSpec()), sign)
+	u := f.s.Used(p.Node).Add(p.Claims(o.PodSpec()), sign)
 	if u == (Usage{}) {
 		f.s.used = f.s.used.without(p.Node)
 		return

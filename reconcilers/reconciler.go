@@ -107,6 +107,12 @@ func draft(k events.Key, verb string, body any) Draft {
 	return Draft{Subject: events.SpecSubject(k), Type: events.TypeOf(k.Resource, verb), Body: events.MustBody(body)}
 }
 
+// Resize drafts what becomes of a pod's wish for other resources.
+func Resize(o *projections.Object, body events.Resized) Draft {
+	body.UID = o.UID
+	return draft(o.Key, events.VerbResized, body)
+}
+
 // StoreTemplate drafts a body by content. It has to come before its first use;
 // leave it out when the view has it already.
 func StoreTemplate(raw json.RawMessage) Draft {

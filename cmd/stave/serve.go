@@ -32,6 +32,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/run"
 	"github.com/stave-run/stave/reconcilers/schedule"
 	"github.com/stave-run/stave/reconcilers/statefulset"
@@ -43,6 +44,7 @@ var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: setGuards},
 	daemonset.Reconciler{Guards: daemonGuards}, job.Reconciler{Guards: jobGuards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
+	resize.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its

@@ -38,6 +38,7 @@ func containerFields() map[string]verdict {
 			"limits": {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}}},
 			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {},
 				"ephemeral-storage": {warn: "it counts in quotas and limit ranges; no node sets it aside"}}}}},
+		"resizePolicy":           {},
 		"volumeMounts":           mountFields(),
 		"volumeDevices":          {refuse: "it cannot be honoured yet: the container would start without its device"},
 		"securityContext":        containerSecurity(),

@@ -19,6 +19,7 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = append(errs, validateContainers(s.Containers, names, volumes, at.Child("containers"))...)
 	errs = append(errs, validateEphemeral(s, names, volumes, at.Child("ephemeralContainers"))...)
 	errs = append(errs, validateLives(s, at)...)
+	errs = append(errs, validateResizePolicies(s, at)...)
 	errs = append(errs, hostPortConflicts(s.Containers, at.Child("containers"))...)
 	errs = oneOf(errs, at.Child("restartPolicy"), s.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
 	errs = oneOf(errs, at.Child("dnsPolicy"), s.DNSPolicy, corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
+	"github.com/stave-run/stave/projections"
 )
 
 // changes is what is wrong with the step from what there was, nil for nothing: most of a living pod is changed by the part
@@ -20,6 +21,17 @@ func (w *writing) changes(before events.Object) field.ErrorList {
 		return nil
 	case isPod && wasPod && w.r.Part == PartEphemeral:
 		return manifest.ValidateEphemeral(old, next)
+	case isPod && wasPod && w.r.Part == PartResize:
+		return w.resizes(old, next)
 	}
 	return append(manifest.ValidateUpdate(before, w.next), w.grown(before)...)
+}
+
+// resizes is what is wrong with other resources for a pod.
+func (w *writing) resizes(old, next *corev1.Pod) field.ErrorList {
+	errs := manifest.ValidateResize(old, next)
+	if was, is := projections.QOSClass(&old.Spec), projections.QOSClass(&next.Spec); was != is {
+		errs = append(errs, field.Invalid(field.NewPath("spec"), is, "Pod QOS Class may not change as a result of resizing"))
+	}
+	return errs
 }

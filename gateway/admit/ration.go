@@ -45,7 +45,7 @@ func (w *writing) limit() []*corev1.LimitRange {
 	return ranges
 }
 
-// within refuses a new pod that breaks a limit of its namespace.
+// within refuses a pod that is new, or gets other resources, and breaks a limit of its namespace.
 func (w *writing) within(ranges []*corev1.LimitRange) *refusal {
 	pod, ok := w.next.(*corev1.Pod)
 	if !ok {

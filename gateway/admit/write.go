@@ -197,6 +197,11 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	if err := w.check(before); err != nil {
 		return Outcome{}, err
 	}
+	if w.r.Part == PartResize {
+		if err := w.within(w.v.LimitRanges(w.key.Namespace)); err != nil {
+			return Outcome{}, err
+		}
+	}
 	released, last := w.release(old)
 	if last {
 		return Outcome{Drafts: []reconcilers.Draft{reconcilers.Remove(old)}, Result: wire.Result{UID: old.UID, Outcome: Replaced}}, nil

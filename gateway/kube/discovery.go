@@ -22,7 +22,7 @@ var (
 	readVerbs = metav1.Verbs{"get", "list", "watch"}
 	askVerbs  = metav1.Verbs{"create"}
 	lookVerbs = metav1.Verbs{"get", "list"}
-	partVerbs = map[string]metav1.Verbs{bindingPart: {"create"}, admit.PartEphemeral: {"get", "patch", "update"},
+	partVerbs = map[string]metav1.Verbs{bindingPart: {"create"}, admit.PartEphemeral: {"get", "patch", "update"}, admit.PartResize: {"get", "patch", "update"},
 		"status": {"get", "patch", "update"}, "scale": {"get", "patch", "update"}, "log": {"get"},
 		"exec": {"create", "get"}, "attach": {"create", "get"}, "portforward": {"create", "get"},
 		"eviction": {"create"}, "token": {"create"}, finalizing: {"update"}, proxying: {"create", "delete", "get", "patch", "update"}}
@@ -51,7 +51,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return []string{"attach", bindingPart, admit.PartEphemeral, "eviction", "exec", "log", "portforward", proxying, "status"}
+		return []string{"attach", bindingPart, admit.PartEphemeral, "eviction", "exec", "log", "portforward", proxying, admit.PartResize, "status"}
 	case events.Services:
 		return []string{proxying, "status"}
 	case events.Accounts:

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,7 @@ var specParts = map[string]func(into, from events.Object) bool{
 		was.Spec.EphemeralContainers = next.Spec.EphemeralContainers
 		return true
 	},
+	admit.PartResize: takeResources,
 	admit.PartFinalize: func(into, from events.Object) bool {
 		was, ok := into.(*corev1.Namespace)
 		next, is := from.(*corev1.Namespace)
@@ -40,15 +42,38 @@ var specParts = map[string]func(into, from events.Object) bool{
 // specPart is one of these subresources.
 type specPart struct{ of *objects }
 
-// addEphemeral adds the one of pods.
-func (v *verbs) addEphemeral(k events.Kind, of *objects) error {
-	storage, scope, err := v.specPart(k, admit.PartEphemeral, of)
+// takeResources takes what containers may use. Containers that are others than before come along, to be refused.
+func takeResources(into, from events.Object) bool {
+	was, ok := into.(*corev1.Pod)
+	next, is := from.(*corev1.Pod)
+	if !ok || !is {
+		return false
+	}
+	was.Name, was.Namespace = next.Name, next.Namespace
+	was.Spec.Containers = withResources(was.Spec.Containers, next.Spec.Containers)
+	was.Spec.InitContainers = withResources(was.Spec.InitContainers, next.Spec.InitContainers)
+	return true
+}
+
+func withResources(was, next []corev1.Container) []corev1.Container {
+	if !slices.EqualFunc(was, next, func(a, b corev1.Container) bool { return a.Name == b.Name }) {
+		return next
+	}
+	for i := range next {
+		was[i].Resources, was[i].ResizePolicy = next[i].Resources, next[i].ResizePolicy
+	}
+	return was
+}
+
+// addPodPart adds one of pods.
+func (v *verbs) addPodPart(k events.Kind, part string, of *objects) error {
+	storage, scope, err := v.specPart(k, part, of)
 	if err != nil {
 		return err
 	}
-	v.set(k, admit.PartEphemeral, "get", handlers.GetResource(storage, scope))
-	v.updates(k, admit.PartEphemeral, storage, scope)
-	v.patches(k, admit.PartEphemeral, storage, scope, patchTypes)
+	v.set(k, part, "get", handlers.GetResource(storage, scope))
+	v.updates(k, part, storage, scope)
+	v.patches(k, part, storage, scope, patchTypes)
 	return nil
 }
 

@@ -57,6 +57,14 @@ func ignored(k events.Kind, sub string) map[fieldpath.APIVersion]fieldpath.Filte
 	case admit.PartEphemeral:
 		return map[fieldpath.APIVersion]fieldpath.Filter{fieldpath.APIVersion(k.APIVersion()): fieldpath.NewIncludeMatcherFilter(
 			fieldpath.MakePrefixMatcherOrDie("spec", "ephemeralContainers"))}
+	case admit.PartResize:
+		var of []*fieldpath.SetMatcher
+		for _, list := range []string{"containers", "initContainers"} {
+			for _, name := range []string{"resources", "resizePolicy"} {
+				of = append(of, fieldpath.MakePrefixMatcherOrDie("spec", list, fieldpath.MatchAnyPathElement(), name))
+			}
+		}
+		return map[fieldpath.APIVersion]fieldpath.Filter{fieldpath.APIVersion(k.APIVersion()): fieldpath.NewIncludeMatcherFilter(of...)}
 	default:
 		return nil
 	}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apiserver/pkg/registry/rest"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	kubeschema "github.com/stave-run/stave/gateway/kube/schema"
 	"github.com/stave-run/stave/gateway/policy"
 )
@@ -117,7 +118,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	}
 	switch k.Resource {
 	case events.Pods:
-		return errors.Join(v.addEviction(k, of), v.addBinding(k, of), v.addEphemeral(k, of))
+		return errors.Join(v.addEviction(k, of), v.addBinding(k, of), v.addPodPart(k, admit.PartEphemeral, of), v.addPodPart(k, admit.PartResize, of))
 	case events.Namespaces:
 		return v.addFinalize(k, of)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 
@@ -146,9 +147,7 @@ func containerLabels(c runtime.ContainerSpec) map[string]string {
 		labelTTY:       strconv.FormatBool(c.TTY),
 		labelStdin:     stdinMode(c),
 	}
-	for k, v := range c.Labels {
-		labels[labelUser+k] = v
-	}
+	maps.Copy(labels, ownLabels(c.Labels))
 	return labels
 }
 
@@ -243,17 +242,34 @@ func (r *Runtime) addStage(s *runtime.ContainerState, task *tasktypes.Process) {
 	}
 }
 
-// Update changes the bounds of a running container in place.
-func (r *Runtime) Update(ctx context.Context, id string, res runtime.Resources) error {
+// Update changes the bounds of a running container in place, and then the labels given of those that come back in
+// ContainerState: who finds the old ones asks again, which does no harm.
+func (r *Runtime) Update(ctx context.Context, id string, res runtime.Resources, labels map[string]string) error {
 	ctx = r.in(ctx)
-	task, err := r.task(ctx, id)
+	c, err := r.client.LoadContainer(ctx, id)
+	var task client.Task
+	if err == nil {
+		task, err = c.Task(ctx, nil)
+	}
+	if err == nil {
+		err = task.Update(ctx, client.WithResources(r.linuxResources(res)))
+	}
+	if err == nil && len(labels) > 0 {
+		_, err = c.SetLabels(ctx, ownLabels(labels))
+	}
 	if err != nil {
 		return fmt.Errorf("update container %s: %w", id, err)
 	}
-	if err := task.Update(ctx, client.WithResources(r.linuxResources(res))); err != nil {
-		return fmt.Errorf("update container %s: %w", id, err)
-	}
 	return nil
+}
+
+// ownLabels are the labels of the agent as they are on a container.
+func ownLabels(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	for k, v := range labels {
+		out[labelUser+k] = v
+	}
+	return out
 }
 
 // Stats reads a container's figures.

@@ -26,6 +26,6 @@
 //	(r *Runtime) ListSandboxes(ctx) ([]SandboxState, error)
 //	(r *Runtime) Exec(ctx, id, ExecSpec, Streams) (code int, err error)   // *StartError
 //	(r *Runtime) Attach(ctx, id, Streams) error
-//	(r *Runtime) Update(ctx, id, Resources) error
+//	(r *Runtime) Update(ctx, id, Resources, labels) error
 //	(r *Runtime) Stats(ctx, id) (Stats, error)
 package containerd

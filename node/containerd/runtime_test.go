@@ -291,7 +291,7 @@ func testStats(n *node) {
 	if s.Memory == 0 || s.Memory > 32<<20 || s.WorkingSet > s.Memory {
 		n.t.Errorf("%+v", s)
 	}
-	if err := n.Update(n.t.Context(), id, runtime.Resources{MemoryLimit: 48 << 20}); err != nil {
+	if err := n.Update(n.t.Context(), id, runtime.Resources{MemoryLimit: 48 << 20}, map[string]string{"bounds": "new"}); err != nil {
 		n.t.Fatal(err)
 	}
 	file := n.cgroups.file("memory", n.containerGroup("p1", "busy", 0), "memory.limit_in_bytes")

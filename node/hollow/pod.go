@@ -148,6 +148,8 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 		p.obs.Volumes, p.obs.TokensDue = op.Fingerprint, plan.TokensDue(now, tokenLife)
 	case plan.Start:
 		m.start(p, op, now)
+	case plan.Resize:
+		p.obs = p.obs.Sized(op.Container, op.Run, op.Bounds)
 	case plan.Stop:
 		m.stop(p, op, now)
 	case plan.Remove:
@@ -216,6 +218,10 @@ func (m *machine) sandbox(p *pod, now time.Time) {
 func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("hollow-%s-%s-%d", p.uid, op.Container, op.Run), Phase: plan.Running,
 		Image: op.Image, StartedAt: now, Crashes: op.Crashes}
+	if spec := plan.Spec(&p.row.like.Pod.Spec, op.Container); spec != nil {
+		b := plan.BoundsOf(spec)
+		c.Bounds = &b
+	}
 	at, code, ends := m.model.end(now, chance(p.uid, "length", op.Container, op.Run), chance(p.uid, "crash", op.Container, op.Run))
 	if !ends {
 		at, code, ends = reads(p, op.Container, now)

@@ -14,7 +14,7 @@ func changed(run Container, c *corev1.Container) bool {
 	return c != nil && run.Image != "" && run.Image != c.Image
 }
 
-// condemn ends the runs whose container has got another image: at once and whatever the restart policy says, as a kubelet does.
+// condemn ends the runs whose container has got another image, or other resources that it wants a new run for: at once and whatever the restart policy says, as a kubelet does.
 // What prepares a pod or looks into it runs once and is left alone. A run that was condemned stays so, also when its image is
 // changed back before it ended: the log was told.
 func (p *planner) condemn() {
@@ -30,9 +30,17 @@ func (p *planner) condemn() {
 		if kill == nil && changed(run, c) {
 			kill = &Kill{Reason: events.ImageChanged, Message: fmt.Sprintf("its image is to be %s, and was %s", c.Image, run.Image)}
 		}
+		if kill == nil && p.restarts(run, c) {
+			kill = &Kill{Reason: events.ResizeRestarts, Message: fmt.Sprintf("Container %s resize requires restart", c.Name)}
+		}
 		if kill != nil {
 			run.Health.Kill = kill
 			p.o = p.o.Put(run)
 		}
 	}
+}
+
+// renewed says that a run was ended so that its container begins anew with what it is to have: no crash of its own.
+func renewed(k *Kill) bool {
+	return k != nil && (k.Reason == events.ImageChanged || k.Reason == events.ResizeRestarts)
 }

@@ -86,6 +86,7 @@ func (p *planner) run() {
 	p.news()
 	p.mercy()
 	p.refresh()
+	p.resize()
 	for c := range Containers(&p.row.Pod.Spec) {
 		p.lost(c.Name)
 		p.tidy(c.Name)
@@ -202,8 +203,7 @@ func (p *planner) due(c *corev1.Container) bool {
 	}
 	switch p.row.Pod.Spec.RestartPolicy {
 	case corev1.RestartPolicyNever:
-		killed := p.o.Known[c.Name].Killed
-		return killed != nil && killed.Reason == events.ImageChanged
+		return renewed(p.o.Known[c.Name].Killed)
 	case corev1.RestartPolicyOnFailure:
 		return exit.Code != 0 || p.o.Known[c.Name].Killed != nil // who was ended has not succeeded
 	}
@@ -283,8 +283,9 @@ func (p *planner) start(c corev1.Container) {
 		return
 	}
 	exit, ended, crashes := p.last(c.Name)
-	if here, _ := p.o.Newest(c.Name); changed(here, &c) {
-		crashes = 0 // of an image that nobody wants any more
+	here, _ := p.o.Newest(c.Name)
+	if killed := p.o.Known[c.Name].Killed; changed(here, &c) || killed != nil && killed.Reason == events.ResizeRestarts {
+		crashes = 0 // of an image that nobody wants any more, or of no fault
 	}
 	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {
 		p.wait(c.Name, CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", CrashBackoff(crashes),
@@ -317,7 +318,7 @@ func (p *planner) start(c corev1.Container) {
 func (p *planner) startMade(c corev1.Container, here Container) {
 	fetched, retry := p.o.Known[c.Name].of(c.Image)
 	switch {
-	case changed(here, &c):
+	case changed(here, &c), here.Bounds != nil && p.misfits(here, &c):
 		p.do(Remove{Container: c.Name, Run: here.Run, ID: here.ID})
 	case fetched >= here.Run:
 		p.do(Start{Container: c.Name, Run: here.Run, Image: c.Image, Crashes: here.Crashes})

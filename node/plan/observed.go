@@ -45,10 +45,11 @@ type Container struct {
 	Image     string // as its container named it; empty when nobody knows
 	Phase     Phase
 	StartedAt time.Time
-	Exit      Exit   // when Phase is Exited
-	Crashes   int    // ends in a row before this run, none of which ran for StableAfter
-	Health    Health // while Phase is Running
-	Strain    Strain // since the run began
+	Exit      Exit    // when Phase is Exited
+	Crashes   int     // ends in a row before this run, none of which ran for StableAfter
+	Health    Health  // while Phase is Running
+	Strain    Strain  // since the run began
+	Bounds    *Bounds // that it has; nil when nobody knows
 }
 
 // Retry is something that failed and will be tried again. The zero Retry did not fail.
@@ -75,6 +76,9 @@ type Known struct {
 	Ref string `json:"ref,omitempty"`
 	// Retry is of the image or of the creation of the next run.
 	Retry Retry `json:"retry,omitzero"`
+	// Resize is of giving run Run what the grant ResizeOf says.
+	Resize   Retry `json:"resize,omitzero"`
+	ResizeOf int   `json:"resizeOf,omitempty"`
 	// Waiting is what the log was told last about why the next run waits.
 	Waiting string `json:"waiting,omitempty"`
 	// Up, Ready, Words and Killed are what the log was told of run Run's health.
@@ -118,6 +122,9 @@ type Told struct {
 	Failed bool `json:"failed,omitempty"`
 	// Generation is the newest of the pod's spec that the log was told the node goes by; the first is not told.
 	Generation int `json:"generation,omitempty"`
+	// Resized is the newest grant of other resources that the log was told is done, NotResized that one cannot be yet.
+	Resized    int `json:"resized,omitempty"`
+	NotResized int `json:"notResized,omitempty"`
 	// Since is when the pod first had its namespaces and address.
 	Since time.Time `json:"since,omitzero"`
 }
@@ -198,6 +205,10 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			}
 		case events.FactObserved:
 			o.Told.Generation = f.Count
+		case events.FactResized:
+			o.Told.Resized = f.Count
+		case events.FactNotResized:
+			o.Told.NotResized = f.Count
 		case events.FactStarted:
 			o = o.Remember(f.Container, func(k *Known) { k.begin(f.Run, o.crashes(f.Container, f.Run)) })
 		case events.FactExited, events.FactNotStarted:

@@ -36,6 +36,14 @@ type Start struct {
 	Crashes   int    // ends in a row before it
 }
 
+// Resize gives a run other bounds while it goes on.
+type Resize struct {
+	Container string
+	Run       int
+	ID        string
+	Bounds    Bounds
+}
+
 // Stop ends runs: TERM, and KILL when Grace is over.
 type Stop struct {
 	Runs  []Container
@@ -62,6 +70,7 @@ func (Pull) op()         {}
 func (MakeSandbox) op()  {}
 func (WriteVolumes) op() {}
 func (Start) op()        {}
+func (Resize) op()       {}
 func (Stop) op()         {}
 func (Remove) op()       {}
 func (Clean) op()        {}
@@ -81,6 +90,11 @@ func (WriteVolumes) String() string { return "write volumes" }
 
 // String says which run begins.
 func (s Start) String() string { return fmt.Sprintf("start %s run %d", s.Container, s.Run) }
+
+// String says which run gets what.
+func (r Resize) String() string {
+	return fmt.Sprintf("resize %s run %d to %s", r.Container, r.Run, r.Bounds)
+}
 
 // String says which runs end, and when at the latest.
 func (s Stop) String() string {

@@ -44,6 +44,8 @@ type telling struct {
 	running  []string           // containers that were started
 	image    map[string]string  // container → the image that it wants
 	met      map[strain]bool    // limits that were told of
+	wish     wish               // what the pod's containers are to have by its spec
+	granted  wish               // what they were granted last
 	ill      map[string]string  // condition that is true → what it said
 	seq      events.Seq         // of the event that is being told
 	place    int                // among what was told of it
@@ -147,12 +149,19 @@ func (t *telling) spec(e events.Envelope) {
 		return
 	}
 	switch e.Type.Verb() {
+	case events.VerbResized:
+		if k == t.key {
+			t.resized(e)
+		}
 	case events.VerbCreated:
 		b, err := events.Decode[events.Created](e)
 		if err == nil && b.Owner != nil {
 			t.child(k, b.Owner.Key(k), b.Object, e)
 		}
 	case events.VerbChanged:
+		if k == t.key && k.Resource == events.Pods {
+			t.wished(e)
+		}
 		b, err := events.Decode[events.Changed](e)
 		if err == nil && b.Owner != nil {
 			t.child(k, b.Owner.Key(k), b.Object, e)
@@ -269,6 +278,8 @@ func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
 		t.killing(x, at)
 	case events.FactBackoff:
 		t.backoff(p, x, at)
+	case events.FactResized, events.FactNotResized:
+		t.resizing(x, at)
 	case events.FactStopping:
 		t.stopping(at)
 	case events.FactFailed:
@@ -307,6 +318,9 @@ func (t *telling) backoff(p events.PodSeen, x events.Fact, at time.Time) {
 func (t *telling) killing(x events.Fact, at time.Time) {
 	cause, failed := events.Unhealthy, "liveness probe"
 	switch x.Reason {
+	case events.ResizeRestarts:
+		t.add(at, normal, "Killing", fromKubelet, "%s", x.Message)
+		return
 	case events.ImageChanged:
 		t.add(at, normal, "Killing", fromKubelet, "Container %s definition changed, will be restarted", x.Container)
 		return

@@ -33,6 +33,7 @@ func (q Question) pod(a *Answer, o *projections.Object) {
 		a.fault = q.silence(p.Node)
 	default:
 		q.containers(a, o, p)
+		q.resize(a, o, p)
 		q.config(a)
 	}
 }

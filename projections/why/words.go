@@ -99,6 +99,8 @@ func (q Question) what(e events.Envelope) string {
 		if v, err := events.Decode[events.Verdict](e); err == nil {
 			return concluded(q.spelled(k), v)
 		}
+	case events.VerbResized:
+		return judged(q.spelled(k), e)
 	case events.VerbDeletionRequested:
 		return "asked for the deletion of " + q.spelled(k)
 	}
@@ -167,6 +169,10 @@ func factWords(x events.Fact) string {
 		return withMessage("ends "+x.Container, x.Message)
 	case events.FactStarved, events.FactCrowded:
 		return x.Container + ": " + x.Message
+	case events.FactResized:
+		return "has the resources that it was granted"
+	case events.FactNotResized:
+		return withMessage("has not the resources that it was granted", x.Message)
 	case events.FactStopping, events.FactStopped:
 		return string(x.Kind)
 	case events.FactObserved:

@@ -126,7 +126,7 @@ func (p *pass) on(n *node) []*tenant {
 			continue
 		}
 		spec := o.PodSpec()
-		t := &tenant{o: o, priority: projections.PriorityOf(spec), usage: projections.Asks(spec), ports: portsOf(spec, ""), going: o.Deletion != nil}
+		t := &tenant{o: o, priority: projections.PriorityOf(spec), usage: row.Claims(spec), ports: portsOf(spec, ""), going: o.Deletion != nil}
 		if p.room.budgets {
 			t.budgets = p.v.BudgetsOf(o)
 		}

@@ -74,12 +74,12 @@ func asks(v reconcilers.View, c projections.Change) bool {
 	return (freed(c) || counts(c)) && anyWaiting(v)
 }
 
-// freed tells whether a change gives room back to a node.
+// freed tells whether a change gives room back to a node: a pod that goes, or may have less than before.
 func freed(c projections.Change) bool {
 	if c.Before == nil || c.PodBefore == nil || !c.PodBefore.Holds(c.Before) {
 		return false
 	}
-	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After)
+	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After) || c.PodBefore.Resize != c.PodAfter.Resize
 }
 
 // counts tells whether a pod on a node counts otherwise for those that look at

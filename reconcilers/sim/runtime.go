@@ -21,6 +21,8 @@ func (n *node) do(p *pod, op plan.Op) {
 		p.obs.Volumes = op.Fingerprint
 	case plan.Start:
 		n.start(p, op)
+	case plan.Resize:
+		n.resize(p, op)
 	case plan.Stop:
 		n.stop(p, op)
 	case plan.Remove:
@@ -75,6 +77,10 @@ func (n *node) start(p *pod, op plan.Start) {
 	n.w.judge.starts(n, p, op)
 	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("%s-%d", op.Container, op.Run),
 		Image: op.Image, Phase: plan.Running, StartedAt: n.clock(), Crashes: op.Crashes}
+	if spec := plan.Spec(&p.row.Pod.Spec, op.Container); spec != nil {
+		b := plan.BoundsOf(spec)
+		c.Bounds = &b
+	}
 	if initial(p, op.Container) {
 		c.Phase, c.Exit = plan.Exited, plan.Exit{At: n.clock()}
 	}
@@ -137,4 +143,13 @@ func (p *pod) running() int {
 		}
 	}
 	return count
+}
+
+// resize gives a run other bounds, or fails to.
+func (n *node) resize(p *pod, op plan.Resize) {
+	if n.w.fate(8) == 0 {
+		p.obs = p.obs.NotSized(op.Container, p.row.Resized, n.clock(), "no such cgroup")
+		return
+	}
+	p.obs = p.obs.Sized(op.Container, op.Run, op.Bounds)
 }

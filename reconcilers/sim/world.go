@@ -18,6 +18,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
+	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/schedule"
 )
 
@@ -59,7 +60,8 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge,
 
 func everyone() []reconcilers.Reconciler {
 	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
-		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{}}
+		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
+		resize.Reconciler{}}
 }
 
 func newWorld(seed uint64, plant Plant) *World {
