@@ -80,6 +80,11 @@ const (
 	Volumes            Resource = "persistentvolumes"
 	Claims             Resource = "persistentvolumeclaims"
 	StorageClasses     Resource = "storageclasses.storage.k8s.io"
+	AttributesClasses  Resource = "volumeattributesclasses.storage.k8s.io"
+	Attachments        Resource = "volumeattachments.storage.k8s.io"
+	CSIDrivers         Resource = "csidrivers.storage.k8s.io"
+	CSINodes           Resource = "csinodes.storage.k8s.io"
+	CSICapacities      Resource = "csistoragecapacities.storage.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

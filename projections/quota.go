@@ -78,6 +78,11 @@ func thing(o *Object, p *Pod) ration.Thing {
 	switch o.Key.Resource {
 	case events.Pods:
 		t.Pod, t.Ended = o.PodSpec(), ended(o, p)
+	case events.Claims:
+		c := o.decoded().(*corev1.PersistentVolumeClaim)
+		size := c.Spec.Resources.Requests[corev1.ResourceStorage]
+		t.Storage = &size
+		t.Class, _ = ClaimClass(c)
 	case events.Services:
 		t.Service = &o.decoded().(*corev1.Service).Spec
 	}

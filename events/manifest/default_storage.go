@@ -16,6 +16,20 @@ func defaultStorage(o events.Object) {
 		defaultClaim(&o.Spec)
 	case *storagev1.StorageClass:
 		defaultStorageClass(o)
+	case *storagev1.CSIDriver:
+		defaultDriver(&o.Spec)
+	}
+}
+
+func defaultDriver(s *storagev1.CSIDriverSpec) {
+	pointTo(&s.AttachRequired, true)
+	pointTo(&s.PodInfoOnMount, false)
+	pointTo(&s.StorageCapacity, false)
+	pointTo(&s.FSGroupPolicy, storagev1.ReadWriteOnceWithFSTypeFSGroupPolicy)
+	pointTo(&s.RequiresRepublish, false)
+	pointTo(&s.SELinuxMount, false)
+	if len(s.VolumeLifecycleModes) == 0 {
+		s.VolumeLifecycleModes = []storagev1.VolumeLifecycleMode{storagev1.VolumeLifecyclePersistent}
 	}
 }
 

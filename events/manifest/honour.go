@@ -168,9 +168,15 @@ var honoured = map[events.Resource]verdict{
 	events.Claims:  object(map[string]verdict{"spec": claimSpec()}),
 	events.StorageClasses: object(map[string]verdict{"provisioner": {}, "parameters": {}, "reclaimPolicy": {}, "mountOptions": {}, "allowVolumeExpansion": {},
 		"volumeBindingMode": {}, "allowedTopologies": {}}),
-	events.PriorityClasses: object(map[string]verdict{"value": {}, "globalDefault": {}, "preemptionPolicy": {}, "description": {}}),
+	// No storage driver of others is run by nodes: what these say is kept for their programs, and nothing here acts on it.
+	events.AttributesClasses: object(map[string]verdict{"driverName": {}, "parameters": {}}),
+	events.Attachments:       object(map[string]verdict{"spec": {}}),
+	events.CSIDrivers:        object(map[string]verdict{"spec": {}}),
+	events.CSINodes:          object(map[string]verdict{"spec": {}}),
+	events.CSICapacities:     object(map[string]verdict{"nodeTopology": {}, "storageClassName": {}, "capacity": {}, "maximumVolumeSize": {}}),
+	events.PriorityClasses:   object(map[string]verdict{"value": {}, "globalDefault": {}, "preemptionPolicy": {}, "description": {}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
-		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod"},
+		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod PersistentVolumeClaim"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),
 	events.Services: object(map[string]verdict{"spec": serviceSpec()}),
 	events.Endpoints: object(map[string]verdict{"subsets": {fields: map[string]verdict{"addresses": {}, "notReadyAddresses": {},
@@ -194,8 +200,7 @@ func quotaHard() verdict {
 	derived := verdict{warn: "they follow from services, and nothing counts them: limit services"}
 	return verdict{fields: map[string]verdict{"*": {},
 		"count/leases.coordination.k8s.io": beside, "count/events": beside, "count/events.events.k8s.io": beside,
-		"count/endpoints": derived, "count/endpointslices.discovery.k8s.io": derived,
-		"requests.storage": {warn: "there are no claims of volumes here: it limits nothing"}}}
+		"count/endpoints": derived, "count/endpointslices.discovery.k8s.io": derived}}
 }
 
 func jobSpec() verdict {

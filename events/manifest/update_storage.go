@@ -27,7 +27,7 @@ func updateStorage(old, next events.Object) field.ErrorList {
 			return updateStorageClass(old, n)
 		}
 	}
-	return nil
+	return updateDrivers(old, next)
 }
 
 // updateClaim lets a claim grow once it is bound, be given a volume once, and a class when it had none.

@@ -57,7 +57,7 @@ func validateStorage(o events.Object) field.ErrorList {
 	case *storagev1.StorageClass:
 		return validateStorageClass(o)
 	}
-	return nil
+	return validateDrivers(o)
 }
 
 // SourcesOf are the kinds of volume that a spec names, by the fields' names. One is what there should be.

@@ -87,6 +87,46 @@ func Breach(spec *corev1.PodSpec, ranges []*corev1.LimitRange) string {
 	return ""
 }
 
+// ClaimBreach says which limits of the ranges a claim of so much storage breaks, "" when none.
+func ClaimBreach(requests corev1.ResourceList, ranges []*corev1.LimitRange) string {
+	var said []string
+	for _, r := range ranges {
+		for i := range r.Spec.Limits {
+			item := &r.Spec.Limits[i]
+			if item.Type != corev1.LimitTypePersistentVolumeClaim {
+				continue
+			}
+			m := measured{item, requests, nil}
+			for _, name := range sorted(item.Min) {
+				said = append(said, m.least(name, item.Min[name]))
+			}
+			for _, name := range sorted(item.Max) {
+				said = append(said, m.mostAsked(name, item.Max[name]))
+			}
+		}
+	}
+	switch said = slices.DeleteFunc(unique(said), func(s string) bool { return s == "" }); len(said) {
+	case 0:
+		return ""
+	case 1:
+		return said[0]
+	}
+	return "[" + strings.Join(said, ", ") + "]"
+}
+
+// mostAsked is most for what has requests alone.
+func (m measured) mostAsked(name corev1.ResourceName, bound resource.Quantity) string {
+	request, asked := m.requests[name]
+	begin := fmt.Sprintf("maximum %s usage per %s is %s", name, m.Type, bound.String())
+	switch {
+	case !asked:
+		return begin + ".  No request is specified"
+	case request.Cmp(bound) > 0:
+		return begin + ", but request is " + request.String()
+	}
+	return ""
+}
+
 func unique(said []string) []string {
 	var out []string
 	for _, s := range said {

@@ -21,6 +21,8 @@ type Thing struct {
 	Pod      *corev1.PodSpec     // of a pod
 	Ended    bool                // a pod of which nothing runs or will
 	Service  *corev1.ServiceSpec // of a service
+	Storage  *resource.Quantity  // of a claim: how much it asks for, or has when that is more
+	Class    string              // of a claim; empty for none
 }
 
 // Quota is one quota and what is used of it.
@@ -32,6 +34,9 @@ type Quota struct {
 
 // countPrefix begins the names that count the objects of any resource.
 const countPrefix = "count/"
+
+// storageClass stands between a storage class and what of it is limited.
+const storageClass = ".storageclass.storage.k8s.io/"
 
 // short are the resources that have a name of their own beside "count/…".
 var short = map[events.Resource]corev1.ResourceName{
@@ -56,6 +61,12 @@ func (q Quota) Cost(t Thing) corev1.ResourceList {
 		put(name, *resource.NewQuantity(1, resource.DecimalSI))
 	}
 	switch {
+	case t.Storage != nil:
+		put(corev1.ResourceRequestsStorage, *t.Storage)
+		if t.Class != "" {
+			put(corev1.ResourceName(t.Class+storageClass+"requests.storage"), *t.Storage)
+			put(corev1.ResourceName(t.Class+storageClass+"persistentvolumeclaims"), *resource.NewQuantity(1, resource.DecimalSI))
+		}
 	case t.Service != nil:
 		put(corev1.ResourceServicesNodePorts, *resource.NewQuantity(nodePorts(t.Service), resource.DecimalSI))
 		if t.Service.Type == corev1.ServiceTypeLoadBalancer {
@@ -206,6 +217,8 @@ func Counted(hard corev1.ResourceList) []events.Resource {
 		switch {
 		case ok:
 			out = append(out, events.Resource(r))
+		case strings.Contains(r, storageClass), name == corev1.ResourceRequestsStorage:
+			out = append(out, events.Claims)
 		case strings.HasPrefix(r, "services."):
 			out = append(out, "services")
 		case isShort(name):
@@ -256,6 +269,9 @@ func Add(a, b corev1.ResourceList, sign int) corev1.ResourceList {
 }
 
 func format(name corev1.ResourceName) resource.Format {
+	if strings.HasSuffix(string(name), "requests.storage") {
+		return resource.BinarySI // of a class too
+	}
 	for _, bytes := range []string{"memory", "storage", corev1.ResourceHugePagesPrefix} {
 		if strings.Contains(string(name), bytes) && !strings.Contains(string(name), "/") {
 			return resource.BinarySI

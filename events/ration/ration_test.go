@@ -78,6 +78,48 @@ func TestTake(t *testing.T) {
 	}
 }
 
+func amount(s string) *resource.Quantity { q := resource.MustParse(s); return &q }
+
+// Claims count by number and size, in all and of their class; more is what growth asks for.
+func TestClaimsAreCounted(t *testing.T) {
+	q := Quota{Name: "q", Spec: &corev1.ResourceQuotaSpec{Hard: amounts("requests.storage", "5Gi", "persistentvolumeclaims", "3",
+		"local.storageclass.storage.k8s.io/requests.storage", "3Gi", "local.storageclass.storage.k8s.io/persistentvolumeclaims", "2")}}
+	claim := func(size, class string) Thing {
+		return Thing{Resource: events.Claims, Storage: amount(size), Class: class}
+	}
+	for i, step := range []struct {
+		was, next Thing
+		want      string
+	}{
+		{Thing{}, claim("2Gi", "local"), ""},
+		{Thing{}, claim("2Gi", "local"), "exceeded quota: q, requested: local.storageclass.storage.k8s.io/requests.storage=2Gi, used: local.storageclass.storage.k8s.io/requests.storage=2Gi, limited: local.storageclass.storage.k8s.io/requests.storage=3Gi"},
+		{Thing{}, claim("2Gi", "other"), ""},
+		{Thing{}, claim("1Gi", "local"), ""},
+		{Thing{}, claim("1", ""), "exceeded quota: q, requested: persistentvolumeclaims=1,requests.storage=1, used: persistentvolumeclaims=3,requests.storage=5Gi, limited: persistentvolumeclaims=3,requests.storage=5Gi"},
+		{claim("2Gi", "other"), claim("3Gi", "other"), "exceeded quota: q, requested: requests.storage=1Gi, used: requests.storage=5Gi, limited: requests.storage=5Gi"},
+		{claim("2Gi", "other"), Thing{}, ""},
+		{claim("1Gi", "local"), claim("2Gi", "local"), "exceeded quota: q, requested: local.storageclass.storage.k8s.io/requests.storage=1Gi, used: local.storageclass.storage.k8s.io/requests.storage=3Gi, limited: local.storageclass.storage.k8s.io/requests.storage=3Gi"},
+	} {
+		if said := q.Take(step.was, step.next); said != step.want {
+			t.Errorf("step %d: %s\nwant %s", i, said, step.want)
+		}
+	}
+	if got := Counted(q.Spec.Hard); len(got) != 1 || got[0] != events.Claims {
+		t.Errorf("counts %v", got)
+	}
+}
+
+func TestLimitsOfClaims(t *testing.T) {
+	ranges := []*corev1.LimitRange{{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{
+		{Type: corev1.LimitTypePersistentVolumeClaim, Min: amounts("storage", "1Gi"), Max: amounts("storage", "2Gi")}, {Type: corev1.LimitTypePod, Max: amounts("cpu", "1")}}}}}
+	for size, want := range map[string]string{"1Gi": "", "2Gi": "", "500Mi": "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 500Mi",
+		"3Gi": "maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 3Gi"} {
+		if said := ClaimBreach(amounts("storage", size), ranges); said != want {
+			t.Errorf("%s: %q, want %q", size, said, want)
+		}
+	}
+}
+
 // What is taken is there for nobody else; what is given back is.
 func TestTakeCounts(t *testing.T) {
 	q := Quota{Name: "q", Spec: &corev1.ResourceQuotaSpec{Hard: amounts("pods", "2", "services.nodeports", "1")}}

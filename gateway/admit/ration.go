@@ -47,6 +47,12 @@ func (w *writing) limit() []*corev1.LimitRange {
 
 // within refuses a pod that is new, or gets other resources, and breaks a limit of its namespace.
 func (w *writing) within(ranges []*corev1.LimitRange) *refusal {
+	if claim, ok := w.next.(*corev1.PersistentVolumeClaim); ok {
+		if said := ration.ClaimBreach(claim.Spec.Resources.Requests, w.v.LimitRanges(w.key.Namespace)); said != "" {
+			return forbidden(w.key, said)
+		}
+		return nil
+	}
 	pod, ok := w.next.(*corev1.Pod)
 	if !ok {
 		return nil

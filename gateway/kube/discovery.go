@@ -61,7 +61,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 	case events.Namespaces:
 		return []string{finalizing, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
-		events.Volumes, events.Claims, events.DaemonSets:
+		events.Volumes, events.Claims, events.Attachments, events.DaemonSets:
 		return []string{"status"}
 	}
 	return nil

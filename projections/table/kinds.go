@@ -135,11 +135,16 @@ var printers = map[events.Resource]printer{
 		}
 		return []string{o.Name, holder, age}
 	})},
-	events.Happenings:     {happeningColumns, rowOf(happeningRow)},
-	events.Volumes:        {volumeColumns, rowOf(volumeRow)},
-	events.Claims:         {claimColumns, rowOf(claimRow)},
-	events.StorageClasses: {cols("NAME PROVISIONER RECLAIMPOLICY VOLUMEBINDINGMODE ALLOWVOLUMEEXPANSION AGE"), rowOf(classRow)},
-	events.EndpointSlices: {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
+	events.Happenings:        {happeningColumns, rowOf(happeningRow)},
+	events.Volumes:           {volumeColumns, rowOf(volumeRow)},
+	events.Claims:            {claimColumns, rowOf(claimRow)},
+	events.StorageClasses:    {cols("NAME PROVISIONER RECLAIMPOLICY VOLUMEBINDINGMODE ALLOWVOLUMEEXPANSION AGE"), rowOf(classRow)},
+	events.AttributesClasses: {cols("NAME DRIVERNAME AGE"), rowOf(attributesRow)},
+	events.Attachments:       {attachmentColumns, rowOf(attachmentRow)},
+	events.CSIDrivers:        {driverColumns, rowOf(driverRow)},
+	events.CSINodes:          {cols("NAME DRIVERS AGE"), rowOf(csiNodeRow)},
+	events.CSICapacities:     {cols("NAME STORAGECLASSNAME CAPACITY"), rowOf(capacityRow)},
+	events.EndpointSlices:    {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
 }
 
 // controllerOf is an object's controller as kubectl's columns name it.

@@ -33,6 +33,22 @@ func In(v projections.State, namespace string, guard Guard) *Desk {
 	return &Desk{classes: v.PriorityClasses(), ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
 }
 
+// Claim says why a claim must not be made, "" when it may; then it is counted.
+func (d *Desk) Claim(c *corev1.PersistentVolumeClaim) string {
+	if said := ration.ClaimBreach(c.Spec.Resources.Requests, d.ranges); said != "" {
+		return said
+	}
+	size := c.Spec.Resources.Requests[corev1.ResourceStorage]
+	t := ration.Thing{Resource: events.Claims, Storage: &size}
+	t.Class, _ = projections.ClaimClass(c)
+	for i := range d.quotas {
+		if said := d.quotas[i].Take(ration.Thing{}, t); said != "" {
+			return said
+		}
+	}
+	return ""
+}
+
 // Open tells whether every pod of the template that was shown may be made: nobody
 // has to look at each.
 func (d *Desk) Open() bool {

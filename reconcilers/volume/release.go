@@ -2,6 +2,7 @@ package volume
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,7 @@ import (
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // volume sees to a volume: that it is kept while somebody has it, that it goes when its claim is gone and its policy says
@@ -70,7 +72,7 @@ func leave(v reconcilers.View, o *projections.Object, pv *corev1.PersistentVolum
 }
 
 // own makes the claim that a pod has for itself and that is not there yet.
-func own(v reconcilers.View, k events.Key) reconcilers.Decision {
+func own(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	for o := range v.List(events.Pods, k.Namespace) {
 		row, ok := v.PodOf(o.Key)
 		if !ok || o.Deletion != nil || row.Finished(o) || row.Failed != nil {
@@ -78,25 +80,36 @@ func own(v reconcilers.View, k events.Key) reconcilers.Decision {
 		}
 		for u := range projections.ClaimsIn(o.Key.Name, o.PodSpec()) {
 			if u.Ephemeral && u.Claim == k.Name {
-				return reconcilers.Decision{Events: []reconcilers.Draft{ephemeral(o, u.Volume, k)}}
+				return ephemeral(v, o, u.Volume, k, now)
 			}
 		}
 	}
 	return reconcilers.Decision{}
 }
 
-func ephemeral(pod *projections.Object, volume string, k events.Key) reconcilers.Draft {
+func ephemeral(view reconcilers.View, pod *projections.Object, volume string, k events.Key, now time.Time) reconcilers.Decision {
 	spec := pod.PodSpec()
 	i := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == volume })
 	t := spec.Volumes[i].Ephemeral.VolumeClaimTemplate
 	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: k.Name, Labels: t.Labels, Annotations: t.Annotations,
 		Finalizers: []string{projections.ClaimProtection}}, Spec: *t.Spec.DeepCopy()}
 	manifest.Default(claim)
+	if _, said := projections.ClaimClass(claim); !said {
+		if name, ok := view.DefaultStorageClass(); ok {
+			claim.Spec.StorageClassName = &name
+		}
+	}
+	if said := birth.In(view, k.Namespace, nil).Claim(claim); said != "" {
+		return reconcilers.Decision{Because: []events.Reason{{Code: events.FailedCreate, About: pod.Key, What: k.Name, Said: said}}, WakeAt: now.Add(retry)}
+	}
 	raw, err := manifest.Canonical(claim)
 	if err != nil {
 		panic("draft " + k.String() + ": " + err.Error()) // admission has read it
 	}
 	b := events.Created{Object: raw}
 	b.Owner = &events.Owner{Resource: events.Pods, Name: pod.Key.Name, UID: pod.UID}
-	return reconcilers.Create(k, b)
+	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Create(k, b)}}
 }
+
+// retry is when a claim is tried again that a quota had no room for: quotas are given back by many ways.
+const retry = 10 * time.Second

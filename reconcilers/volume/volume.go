@@ -30,7 +30,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Claims, events.Volumes, events.StorageClasses, events.Pods, events.Nodes}
+	return []events.Resource{events.Claims, events.Volumes, events.StorageClasses, events.Pods, events.Nodes, events.Quotas, events.LimitRanges}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -150,11 +150,11 @@ func podKeys(v reconcilers.View, c projections.Change) []events.Key {
 }
 
 // Decide implements reconcilers.Reconciler.
-func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcilers.Decision {
+func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	switch {
 	case !ok && k.Resource == events.Claims:
-		return own(v, k)
+		return own(v, k, now)
 	case !ok:
 		return reconcilers.Decision{}
 	case k.Resource == events.Volumes:
