@@ -99,6 +99,14 @@ type Daemon struct {
 // Over tells whether nothing of the pod will run again.
 func (d Daemon) Over() bool { return ended(d.Object, d.Pod) }
 
+// SaidFailed tells whether a client wrote of the pod that it has failed.
+func (d Daemon) SaidFailed() bool {
+	var said struct {
+		Phase corev1.PodPhase `json:"phase"`
+	}
+	return len(d.Object.Status) > 0 && json.Unmarshal(d.Object.Status, &said) == nil && said.Phase == corev1.PodFailed
+}
+
 // Leaving tells whether somebody wants the pod gone.
 func (d Daemon) Leaving() bool { return d.Object.Deletion != nil }
 

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -15,6 +16,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 // Delete implements rest.GracefulDeleter. What is gone at once is answered with
@@ -40,12 +42,35 @@ func (o *objects) Delete(ctx context.Context, name string, validate rest.Validat
 	if err != nil {
 		return nil, false, asConflict(err, o, name)
 	}
-	if now, ok := o.shown(out.view, k, out.now); ok && now.GetUID() == old.GetUID() {
+	if now, ok := o.shown(out.view, k, out.now); ok && now.GetUID() == old.GetUID() && !o.leaves(ctx, out.view, k) {
 		return now, false, nil
 	}
 	gone := gvrOf(o.kind)
 	return &metav1.Status{Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{Name: name, Group: gone.Group, Kind: gone.Resource, UID: old.GetUID()}}, true, nil
+}
+
+// soon is how long a deletion waits for the end of what nothing keeps.
+const soon = 2 * time.Second
+
+// leaves waits until an object is gone that makes others and is asked to go in the
+// background: Kubernetes has no such object any more when it answers.
+func (o *objects) leaves(ctx context.Context, v projections.State, k events.Key) bool {
+	row, ok := v.Get(k)
+	if !ok || !events.Makes(k.Resource) || row.Deletion == nil || row.Deletion.Foreground || row.Deletion.Orphan || len(row.Keepers()) > 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	for {
+		var err error
+		if v, err = o.Views.WaitDurable(ctx, v.Seq+1); err != nil {
+			return false
+		}
+		if now, ok := v.Get(k); !ok || now.UID != row.UID {
+			return true
+		}
+	}
 }
 
 // remade answers who deletes what follows from a service: Kubernetes' controllers make

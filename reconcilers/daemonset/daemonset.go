@@ -7,6 +7,7 @@
 package daemonset
 
 import (
+	"bytes"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -60,6 +61,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return reconcilers.Wooers(v, events.DaemonSets, c.After, selectorOf)
+	case c.Key.Resource == events.Pods && told(c):
+		return []events.Key{c.After.OwnerKey()}
 	case c.Key.Resource == events.Revisions:
 		return historian(v, c)
 	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
@@ -68,6 +71,11 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return barredSets(v, c.Key.Namespace)
 	}
 	return nil
+}
+
+// told tells whether a client wrote another status of a DaemonSet's pod: that moves no tally.
+func told(c projections.Change) bool {
+	return c.Before != nil && c.After != nil && c.After.Owner != nil && c.After.Owner.Resource == events.DaemonSets && !bytes.Equal(c.Before.Status, c.After.Status)
 }
 
 // historian are the DaemonSets that a change of a revision concerns: its owner, or who may adopt it.

@@ -369,6 +369,40 @@ func TestFailuresWait(t *testing.T) {
 	}
 }
 
+// A client may say that a pod has failed: it goes, and the next one comes when it is gone.
+func TestPodsThatAreSaidToHaveFailed(t *testing.T) {
+	for _, strategy := range []string{rolling(0, 1), rolling(1, 0)} {
+		w := stage.New()
+		nodes(w, "n1")
+		w.Apply(logs, set("a", 1, strategy, ""))
+		run(t, w)
+		up(t, w)
+		o := on(w)["n1"][0]
+		woken := 0
+		w.OnFold = func(_ events.Envelope, changes []projections.Change) {
+			for _, c := range changes {
+				woken += len(Reconciler{}.Keys(w.State, c))
+			}
+		}
+		w.Do(reconcilers.WriteStatus(o, events.StatusWritten{Status: []byte(`{"phase":"Failed"}`), Over: []byte(`{"phase":"Running"}`)}))
+		if w.OnFold = nil; woken == 0 {
+			t.Error("nobody is woken")
+		}
+		run(t, w)
+		if w.Get(o.Key).Deletion == nil {
+			t.Errorf("it stays: %v", on(w))
+		}
+		if surges := strategy == rolling(1, 0); (len(on(w)["n1"]) > 0) != surges {
+			t.Errorf("beside it: %v, surges %v", on(w), surges)
+		}
+		reap(w)
+		run(t, w)
+		if len(on(w)["n1"]) != 1 || on(w)["n1"][0].Key == o.Key {
+			t.Errorf("%v", on(w))
+		}
+	}
+}
+
 func TestAdoptsAndReleases(t *testing.T) {
 	w := stage.New()
 	nodes(w, "n1", "n2")

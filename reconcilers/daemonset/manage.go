@@ -74,6 +74,10 @@ func (p *pass) bury(at *place) (live []projections.Daemon, ok bool) {
 			leaving = true
 		case d.Over():
 			dead = append(dead, d)
+		case d.SaidFailed(): // it runs still, as far as its node says: the next one waits for its end
+			if leaving = true; !p.remove(d) {
+				return nil, false
+			}
 		default:
 			live = append(live, d)
 		}
