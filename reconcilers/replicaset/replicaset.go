@@ -45,7 +45,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -61,6 +61,8 @@ func (Reconciler) Writes() []events.Type {
 		events.TypeOf(events.Pods, events.VerbDeletionRequested),
 		events.TypeOf(events.ReplicaSets, events.VerbVerdict),
 		events.TypeOf(events.Controllers, events.VerbVerdict),
+		events.TypeOf(events.ReplicaSets, events.VerbStatusWritten),
+		events.TypeOf(events.Controllers, events.VerbStatusWritten),
 	}
 }
 
@@ -105,6 +107,7 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 	default:
 		p.cleared()
 	}
+	p.restate()
 	return p.d
 }
 
