@@ -157,8 +157,7 @@ func TestDaemonSetsThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	made, err := sets.Create(t.Context(), daemonSet("good", "a"), metav1.CreateOptions{})
-	if err != nil {
+	if _, err := sets.Create(t.Context(), daemonSet("good", "a"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := sets.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
@@ -167,9 +166,11 @@ func TestDaemonSetsThatAreRefused(t *testing.T) {
 	if l, err := sets.List(t.Context(), metav1.ListOptions{}); err != nil || len(l.Items) > 0 {
 		t.Errorf("deleted and still there: %+v, %v", l, err)
 	}
-	if made, err = sets.Create(t.Context(), daemonSet("good", "a"), metav1.CreateOptions{}); err != nil {
+	made, err := sets.Create(t.Context(), daemonSet("good", "a"), metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
+	made.ResourceVersion = "" // its controller moves it as well
 	made.Spec.Selector.MatchLabels["more"], made.Spec.Template.Labels["more"] = "x", "x"
 	if _, err := sets.Update(t.Context(), made, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "field is immutable") {
 		t.Errorf("another selector: %v", err)
