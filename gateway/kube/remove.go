@@ -50,8 +50,8 @@ func (o *objects) Delete(ctx context.Context, name string, validate rest.Validat
 		Details: &metav1.StatusDetails{Name: name, Group: gone.Group, Kind: gone.Resource, UID: old.GetUID()}}, true, nil
 }
 
-// soon is how long a deletion waits for the end of what nothing keeps.
-const soon = 2 * time.Second
+// soon is how long a deletion waits at most for the end of what nothing keeps.
+const soon = 30 * time.Second
 
 // leaves waits until an object is gone that makes others and is asked to go in the
 // background: Kubernetes has no such object any more when it answers.
