@@ -10,7 +10,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -59,6 +61,9 @@ func run(kubeconfig, pids string, pods, watches int) error {
 		s.pids = append(s.pids, pid)
 	}
 	ctx := context.Background()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
 	// Watches come first: what they cost shows in a process that has needed little memory so far.
 	for _, measure := range []func(context.Context) error{func(ctx context.Context) error { return s.watch(ctx, watches) }, s.create, s.together,
 		func(ctx context.Context) error { return s.list(ctx, pods) }} {
@@ -67,6 +72,26 @@ func run(kubeconfig, pids string, pods, watches int) error {
 		}
 	}
 	return nil
+}
+
+// ready waits until the server takes writes: one that has just been started may not yet.
+func (s *server) ready(ctx context.Context) error {
+	c, err := s.client("")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		_, err := c.CoreV1().Namespaces().Get(ctx, "default", metav1.GetOptions{})
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("wait for the server: %w", err)
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // client is one with connections of its own.
