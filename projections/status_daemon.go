@@ -191,7 +191,8 @@ func (s State) UpToDate(o *Object) func(Daemon) bool {
 	hash := sync.OnceValue(func() string { return s.presentHash(o) }) // most pods need none
 	return func(d Daemon) bool {
 		has := d.Object.PodLabels()
-		if generation != "" && has[GenerationLabel] == generation {
+		// Who is older than the set was made by another one, whose templates were counted from 1 too.
+		if generation != "" && has[GenerationLabel] == generation && d.Object.Created.Seq > o.Created.Seq {
 			return true
 		}
 		h := has[appsv1.DefaultDaemonSetUniqueLabelKey]

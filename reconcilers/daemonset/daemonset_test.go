@@ -424,6 +424,24 @@ func TestAdoptsAndReleases(t *testing.T) {
 	}
 }
 
+// The pods that an earlier set of the name left are of its first template, and not of the first one of this set.
+func TestWhatAnEarlierSetLeftIsReplaced(t *testing.T) {
+	w := stage.New()
+	nodes(w, "n1")
+	w.Apply(stage.PodKey("left"), `{"metadata":{"name":"left","namespace":"default","labels":{"app":"logs","pod-template-generation":"1","controller-revision-hash":"old"}},
+		"spec":{"containers":[{"name":"c","image":"old"}]}}`)
+	w.Assign(w.Get(stage.PodKey("left")), "n1")
+	w.Ready(w.Get(stage.PodKey("left")))
+	w.Apply(logs, set("a", 1, rolling(0, 1), ""))
+	for range 3 {
+		run(t, w)
+		reap(w)
+	}
+	if got := images(w); got != "n1:a" {
+		t.Error(got)
+	}
+}
+
 // A pod for a node that is gone goes before it has a node.
 func TestPodsForNodesThatAreGone(t *testing.T) {
 	w := stage.New()
