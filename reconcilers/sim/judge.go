@@ -47,6 +47,8 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	switch e.Subject.Class() {
 	case "assign":
 		j.capacity(nodeOf(e))
+	case "spec":
+		j.granted(e)
 	case "verdict":
 		j.verdict(e)
 	case "cut":

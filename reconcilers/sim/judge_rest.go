@@ -17,6 +17,7 @@ func (j *judge) rest() {
 	j.nodes()
 	j.resting()
 	j.watched()
+	j.sizesAtRest()
 	for _, a := range apps {
 		j.app(a)
 	}

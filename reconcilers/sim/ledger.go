@@ -63,6 +63,7 @@ type life struct {
 	policy   string
 	names    []string // containers
 	ask      room
+	sizes    sizes
 	priority int
 	promised string // the node where room is made for it, as its newest verdict says
 	node     string
@@ -180,11 +181,14 @@ func read(raw []byte, into any) {
 
 // wish is a spec event's body, whatever its verb.
 type wish struct {
-	UID      events.UID      `json:"uid"`
-	Owner    *events.Owner   `json:"owner"`
-	Template string          `json:"template"`
-	Object   json.RawMessage `json:"object"`
-	Owners   []struct {
+	UID      events.UID    `json:"uid"`
+	Owner    *events.Owner `json:"owner"`
+	Template string        `json:"template"`
+	// Generation and Refused are of what becomes of a wish for other resources.
+	Generation int64           `json:"generation"`
+	Refused    string          `json:"refused"`
+	Object     json.RawMessage `json:"object"`
+	Owners     []struct {
 		UID events.UID `json:"uid"`
 	} `json:"owners"`
 	For events.Ref `json:"for"`
@@ -220,6 +224,8 @@ func (l *ledger) spec(e events.Envelope) bool {
 			p.deleted = e.Seq
 			l.fateOf(p, e.Actor)
 		}
+	case events.VerbResized:
+		l.resized(e.Seq, b)
 	case events.VerbRemoved:
 		delete(l.objects, k)
 		delete(l.verdicts, k)
@@ -279,7 +285,9 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		if b.Owner != nil && b.Owner.Resource == events.Jobs {
 			p.task = b.Owner.Name
 		}
+		before := p.ask
 		l.body(p, b)
+		p.wishes(before, b.Generation)
 	}
 }
 

@@ -68,6 +68,10 @@ func (p *life) fact(f events.Fact) {
 		return
 	}
 	switch f.Kind {
+	case events.FactResized:
+		if events.Seq(f.Count) == p.sizes.grant {
+			p.sizes.held = room{}
+		}
 	case events.FactStopped:
 		p.stopped = true
 	case events.FactStarted:
@@ -130,7 +134,8 @@ func (l *ledger) used(node string) room {
 	var u room
 	for _, p := range l.order {
 		if p.node == node && !p.over() {
-			u.milli, u.bytes, u.pods = u.milli+p.ask.milli, u.bytes+p.ask.bytes, u.pods+1
+			r := p.sizes.may.larger(p.sizes.held)
+			u.milli, u.bytes, u.pods = u.milli+r.milli, u.bytes+r.bytes, u.pods+1
 		}
 	}
 	return u

@@ -19,6 +19,7 @@ func Plants() []Plant {
 		{Name: "void rule left out", Judge: "void", apply: lawless},
 		{Name: "a late fact counts for the next run", Judge: "fold", apply: credulous},
 		{Name: "capacity counted twice", Judge: "capacity", swap: bend("schedule", doubled)},
+		{Name: "a wish for resources is granted without room", Judge: "capacity", swap: bend("resize", doubled)},
 		{Name: "maxUnavailable off by one", Judge: "budget", swap: bend("deployment", rolled("maxUnavailable"))},
 		{Name: "an eviction asks no budget", Judge: "budget", heedless: true},
 		{Name: "maxSurge off by one", Judge: "surge", swap: bend("deployment", rolled("maxSurge"))},

@@ -105,7 +105,8 @@ func (j *judge) roomless(by *life, at events.Seq, held, promised map[*life]strin
 		}
 		free := j.l.nodes[name]
 		take := func(l *life) {
-			free.milli, free.bytes, free.pods = free.milli-l.ask.milli, free.bytes-l.ask.bytes, free.pods-1
+			most := l.ask.larger(l.sizes.most)
+			free.milli, free.bytes, free.pods = free.milli-most.milli, free.bytes-most.bytes, free.pods-1
 		}
 		for l, node := range held { //stave:sorted a sum
 			if node == name {
