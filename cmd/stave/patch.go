@@ -18,6 +18,7 @@ import (
 type patchCmd struct {
 	changeFlags
 	files
+	Part      string   `name:"subresource" help:"resize: what the containers of a pod may use while they run." enum:",resize" default:"" placeholder:"NAME"`
 	Type      string   `help:"strategic, merge or json." default:"strategic" enum:"strategic,merge,json"`
 	Patch     string   `short:"p" help:"The patch, JSON or YAML." placeholder:"PATCH"`
 	PatchFile string   `help:"File that holds the patch." placeholder:"FILE"`
@@ -28,6 +29,7 @@ type patchCmd struct {
 func (patchCmd) Help() string {
 	return `Examples:
   stave patch deployment/web -p '{"spec":{"replicas":3}}'
+  stave patch pod/web-1 --subresource=resize -p '{"spec":{"containers":[{"name":"web","resources":{"limits":{"cpu":"2"}}}]}}'
   stave patch cm/colours --type=merge -p '{"data":{"sky":null}}'
   stave patch svc/web --type=json -p '[{"op":"replace","path":"/spec/ports/0/port","value":8080}]'`
 }
@@ -42,7 +44,7 @@ func (c *patchCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	w := rewriting{changeFlags: c.changeFlags, done: "patched", same: "patched (no change)"}
+	w := rewriting{changeFlags: c.changeFlags, done: "patched", same: "patched (no change)", resize: c.Part != ""}
 	return w.each(ctx, s, items, func(k events.Key, object tree) error {
 		live, err := json.Marshal(object)
 		if err != nil {

@@ -37,6 +37,8 @@ type rewriting struct {
 	// beside are objects that are applied in the same change, and without which
 	// the rewritten one would make no sense.
 	beside []wire.Item
+	// resize says that it is about what a pod's containers may use, and nothing else.
+	resize bool
 }
 
 // rewriteTries bounds how often somebody else may be faster.
@@ -103,7 +105,7 @@ func (w rewriting) rewrite(ctx context.Context, s *session, k events.Key, e edit
 }
 
 func (w rewriting) replace(ctx context.Context, s *session, version string, raw json.RawMessage) (wire.Result, error) {
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Replace, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0,
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Replace, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0, Resize: w.resize,
 		Items: append(slices.Clone(w.beside), wire.Item{Object: raw, ResourceVersion: version})})
 	if err != nil {
 		return wire.Result{}, err

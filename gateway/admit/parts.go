@@ -21,7 +21,9 @@ func (w *writing) changes(before events.Object) field.ErrorList {
 		return nil
 	case isPod && wasPod && w.r.Part == PartEphemeral:
 		return manifest.ValidateEphemeral(old, next)
-	case isPod && wasPod && w.r.Part == PartResize:
+	case w.r.Part == PartResize && !(isPod && wasPod):
+		return field.ErrorList{field.Forbidden(field.NewPath("spec"), "only the resources of pods are changed while they run")}
+	case w.r.Part == PartResize:
 		return w.resizes(old, next)
 	}
 	return append(manifest.ValidateUpdate(before, w.next), w.grown(before)...)

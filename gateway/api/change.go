@@ -114,7 +114,11 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item 
 		req.Operation = item.Operation
 	}
 	key := admit.KeyOf(s.Views.Durable(), item)
-	return admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.Rules}, id
+	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.Rules}
+	if req.Resize {
+		ask.Part = admit.PartResize
+	}
+	return ask, id
 }
 
 // held are the node ports that are not to be had, if it can matter to an object.
