@@ -189,8 +189,9 @@ func (j *judge) agrees(c projections.Change, seq events.Seq) {
 	}
 }
 
-// starts: one pod runs on one node, and one run of a container at a time.
+// starts: one pod runs on one node, one of a name anywhere, and one run of a container at a time.
 func (j *judge) starts(n *node, p *pod, op plan.Start) {
+	j.namesakes(n, p)
 	for _, other := range j.w.nodes {
 		if q := other.pod(p.uid); q != nil && q.running() > 0 && other != n {
 			j.w.fail("instance", "%s starts on %s while it runs on %s", p.key, n.name, other.name)
@@ -227,6 +228,8 @@ func (j *judge) decided(r *replica, w run.Work) {
 		j.filled(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "daemonset/"):
 		j.downed(w, e.Basis)
+	case strings.HasPrefix(w.Reconciler, "statefulset/"):
+		j.crewed(w, e.Basis)
 	case strings.HasPrefix(w.Reconciler, "schedule/"):
 		j.placed(w, e.Basis)
 		j.preempted(w, e.Basis)

@@ -18,6 +18,7 @@ func (j *judge) rest() {
 	j.resting()
 	j.watched()
 	j.sizesAtRest()
+	j.mustered()
 	for _, a := range apps {
 		j.app(a)
 	}

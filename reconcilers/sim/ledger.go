@@ -39,6 +39,7 @@ type entry struct {
 	versions []version
 	object   json.RawMessage // of a Job
 	decided  bool            // how a Job ends
+	crews    []crew          // of a StatefulSet
 }
 
 // version is what an object was from an event on.
@@ -71,6 +72,8 @@ type life struct {
 	deleted  events.Seq // deletion requested
 	stopped  bool
 	removed  bool
+	gone     events.Seq // removed then
+	image    string     // of its first container
 	run      map[string]int
 	exited   map[string]bool // the present run ended
 	codes    map[string]int
@@ -105,6 +108,7 @@ type podBody struct {
 		Priority      int    `json:"priority"`
 		Containers    []struct {
 			Name      string `json:"name"`
+			Image     string `json:"image"`
 			Resources struct {
 				Requests map[string]string `json:"requests"`
 			} `json:"resources"`
@@ -231,7 +235,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 		delete(l.verdicts, k)
 		l.joins(e, k, false)
 		if p := l.pods[b.UID]; p != nil {
-			p.removed = true
+			p.removed, p.gone = true, e.Seq
 			p.ends(e.Seq)
 			l.fateOf(p, "")
 		}
@@ -265,6 +269,10 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		o.versions = append(o.versions, w.version(seq))
 	case events.Jobs:
 		o.object = b.Object
+	case events.StatefulSets:
+		var s crewSpec
+		read(b.Object, &s)
+		o.crews = append(o.crews, s.crew(seq))
 	case events.Nodes:
 		var n podBody
 		read(b.Object, &n)
@@ -300,6 +308,7 @@ func (l *ledger) body(p *life, b wish) {
 	read(b.Object, &body)
 	p.place, p.index = placeOf(&body, b.Template), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
 	p.pinned = pinned(body.Spec.Affinity.Node)
+	p.image = body.image()
 	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)

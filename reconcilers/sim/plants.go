@@ -39,6 +39,8 @@ func Plants() []Plant {
 		{Name: "a Job that is over makes pods", Judge: "jobs", swap: bend("job", restless)},
 		{Name: "a DaemonSet leaves one node too many", Judge: "budget", swap: bend("daemonset", hurried)},
 		{Name: "a node gets its next daemon too soon", Judge: "daemons", swap: bend("daemonset", forgetting)},
+		{Name: "an ordered set is made all at once", Judge: "crews", swap: bend("statefulset", otherwise(inParallel))},
+		{Name: "a set rolls all its pods at once", Judge: "crews", swap: bend("statefulset", otherwise(boundless))},
 		{Name: "pods go for their equals", Judge: "preempt", swap: bend("schedule", conceited)},
 		{Name: "pods go for one that has room", Judge: "preempt", swap: bend("schedule", greedy)},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},

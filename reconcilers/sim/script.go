@@ -50,8 +50,9 @@ func Script(seed uint64, n int) []Action {
 	out = inserted(out, "evict", n/12, rand.New(rand.NewPCG(seed, 9)))
 	out = inserted(out, "task", n/8, rand.New(rand.NewPCG(seed, 10)))
 	out = inserted(out, "urgent", n/8, rand.New(rand.NewPCG(seed, 11)))
+	out = inserted(out, "crew", n/8, rand.New(rand.NewPCG(seed, 12)))
 	out = inserted(out, "daemon", n/6, rand.New(rand.NewPCG(seed, 13)))
-	return inserted(out, "resize", n/8, rand.New(rand.NewPCG(seed, 12)))
+	return inserted(out, "resize", n/8, rand.New(rand.NewPCG(seed, 14)))
 }
 
 // inserted is a script with more actions of a kind somewhere in it.

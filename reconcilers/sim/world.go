@@ -20,6 +20,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/schedule"
+	"github.com/stave-run/stave/reconcilers/statefulset"
 )
 
 // begin is when every world begins.
@@ -59,7 +60,7 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 		resize.Reconciler{}}
 }
