@@ -45,7 +45,7 @@ func (a *Agent) loadRecords() error {
 			w.obs.Remains = true
 			continue
 		}
-		w.row, w.known = r.Row, r.Row != nil
+		w.row, w.known, w.last = r.Row, r.Row != nil, r.Row
 		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Known: r.Known, Told: r.Told, Remains: r.Remains}
 	}
 	return nil

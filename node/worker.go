@@ -25,6 +25,8 @@ type worker struct {
 	// row is what the pod shall be, nil when the node shall not have it; known says that somebody told.
 	row   *projections.DesiredPod
 	known bool
+	// last is the newest row that there was; nil while there was none.
+	last *projections.DesiredPod
 	// unsaved says that the record on disk has another row. Only the worker's own goroutine writes records.
 	unsaved bool
 	obs     plan.Observed
@@ -68,6 +70,9 @@ func (w *worker) want(row *projections.DesiredPod) {
 	if urgent(w.row, row) && w.interrupt != nil {
 		w.interrupt()
 	}
+	if row != nil {
+		w.last = row
+	}
 	w.row, w.known, w.unsaved = row, true, true
 	w.changedLocked()
 	w.mu.Unlock()
@@ -107,6 +112,10 @@ func (w *worker) loop(ctx context.Context) {
 		}
 		if unsaved && row != nil {
 			w.save()
+		}
+		if w.heldBack(row, obs) {
+			wait(ctx, changed, w.a.now().Add(namePause), w.a.now())
+			continue
 		}
 		w.attend(ctx, row, obs)
 		obs.Evidence = w.a.journal.holds(w.uid)

@@ -19,6 +19,7 @@ const (
 	fromReplicaSet = "replicaset-controller"
 	fromController = "replication-controller"
 	fromDaemonSet  = "daemonset-controller"
+	fromStateful   = "statefulset-controller"
 	fromJob        = "job-controller"
 	fromCron       = "cronjob-controller"
 	fromNodes      = "node-controller"
@@ -65,7 +66,7 @@ func (t *telling) add(at time.Time, kind, reason, from, format string, args ...a
 }
 
 // makers are those who make pods, each in Kubernetes' name for it.
-var makers = map[events.Resource]string{events.ReplicaSets: fromReplicaSet, events.Controllers: fromController, events.DaemonSets: fromDaemonSet, events.Jobs: fromJob}
+var makers = map[events.Resource]string{events.ReplicaSets: fromReplicaSet, events.Controllers: fromController, events.DaemonSets: fromDaemonSet, events.StatefulSets: fromStateful, events.Jobs: fromJob}
 
 const (
 	normal  = "Normal"
@@ -168,7 +169,7 @@ func (t *telling) spec(e events.Envelope) {
 		}
 	case events.VerbDeletionRequested:
 		if from := makers[t.key.Resource]; from != "" && k.Resource == events.Pods && e.Actor == decides(t.key.Resource, from) {
-			t.add(e.Time, normal, "SuccessfulDelete", from, "Deleted pod: %s", k.Name)
+			t.add(e.Time, normal, "SuccessfulDelete", from, "%s", t.done("delete", "Deleted", k))
 		}
 	}
 }
@@ -181,13 +182,21 @@ func decides(r events.Resource, from string) events.Actor {
 	return events.Controller(strings.TrimSuffix(from, "-controller"))
 }
 
+// done is what Kubernetes' controllers say of a pod that they made or deleted.
+func (t *telling) done(verb, past string, pod events.Key) string {
+	if t.key.Resource == events.StatefulSets {
+		return fmt.Sprintf("%s Pod %s in StatefulSet %s successful", verb, pod.Name, t.key.Name)
+	}
+	return past + " pod: " + pod.Name
+}
+
 func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.Envelope) {
 	if owner != t.key {
 		return
 	}
 	switch {
 	case k.Resource == events.Pods && e.Type.Verb() == events.VerbCreated:
-		t.add(e.Time, normal, "SuccessfulCreate", makers[t.key.Resource], "Created pod: %s", k.Name)
+		t.add(e.Time, normal, "SuccessfulCreate", makers[t.key.Resource], "%s", t.done("create", "Created", k))
 	case k.Resource == events.Jobs && e.Type.Verb() == events.VerbCreated:
 		t.add(e.Time, normal, "SuccessfulCreate", fromCron, "Created job %s", k.Name)
 	case k.Resource == events.ReplicaSets:

@@ -115,6 +115,8 @@ func replicas(o *projections.Object) int {
 		n = v.Spec.Replicas
 	case *corev1.ReplicationController:
 		n = v.Spec.Replicas
+	case *appsv1.StatefulSet:
+		n = v.Spec.Replicas
 	}
 	if n == nil {
 		return 1

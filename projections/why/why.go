@@ -89,6 +89,8 @@ func (q Question) judge(a *Answer, o *projections.Object) {
 		q.workload(a, o)
 	case events.DaemonSets:
 		q.daemons(a, o)
+	case events.StatefulSets:
+		q.statefulSet(a, o)
 	case events.CronJobs:
 		q.cron(a, o)
 	case events.Jobs:

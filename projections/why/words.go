@@ -90,6 +90,12 @@ func (q Question) what(e events.Envelope) string {
 			c := r.Conditions[len(r.Conditions)-1]
 			return "reported " + c.Reason + " of " + q.spelled(k)
 		}
+		if r, err := events.Decode[events.RevisionsReported](e); err == nil && r.Update != "" {
+			if r.Current == r.Update {
+				return q.spelled(k) + " is of " + r.Update
+			}
+			return "rolls " + q.spelled(k) + " from " + r.Current + " to " + r.Update
+		}
 		if r, err := events.Decode[events.NodeReported](e); err == nil && r.Reason != "" {
 			return "reported " + r.Reason + " of " + q.spelled(k)
 		}
