@@ -143,7 +143,7 @@ var honoured = map[events.Resource]verdict{
 	events.StatefulSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "serviceName": {}, "template": template(), "podManagementPolicy": {}, "updateStrategy": {}, "minReadySeconds": {},
 		"revisionHistoryLimit": {}, "ordinals": {}, "persistentVolumeClaimRetentionPolicy": {},
-		"volumeClaimTemplates": {refuse: "there are no PersistentVolumeClaims here yet: its pods would lose their data"}}}}),
+		"volumeClaimTemplates": claimTemplates()}}}),
 	// A revision is what a controller wrote down: its data is for it, and for kubectl.
 	events.Revisions: object(map[string]verdict{"data": {}, "revision": {}}),
 	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{

@@ -26,7 +26,18 @@ func defaultStatefulSet(s *appsv1.StatefulSet) {
 	setTo(&s.Spec.PersistentVolumeClaimRetentionPolicy.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
 	pointTo(&s.Spec.Replicas, 1)
 	pointTo(&s.Spec.RevisionHistoryLimit, 10)
+	for i := range s.Spec.VolumeClaimTemplates {
+		defaultClaim(&s.Spec.VolumeClaimTemplates[i].Spec)
+	}
 	defaultPod(&s.Spec.Template.Spec)
+}
+
+// claimTemplates are honoured as claims are: of what else may stand there nothing is read.
+func claimTemplates() verdict {
+	v := object(map[string]verdict{"spec": claimSpec()})
+	v.fields["metadata"].fields["ownerReferences"] = verdict{warn: "who owns a claim follows from the retention policy"}
+	v.fields["metadata"].fields["namespace"] = verdict{warn: "claims are in the set's namespace"}
+	return v
 }
 
 // maxStatefulSetName leaves room for a revision's hash: the name of the revision is a
@@ -47,6 +58,9 @@ func validateStatefulSet(s *appsv1.StatefulSetSpec, at *field.Path) field.ErrorL
 	errs := validateTemplate("StatefulSet", statefulTemplate(s), s.Selector, at)
 	errs = oneOf(errs, at.Child("podManagementPolicy"), s.PodManagementPolicy, appsv1.OrderedReadyPodManagement, appsv1.ParallelPodManagement)
 	errs = append(errs, validateStatefulUpdate(&s.UpdateStrategy, at.Child("updateStrategy"))...)
+	for i := range s.VolumeClaimTemplates {
+		errs = append(errs, validateClaimSpec(&s.VolumeClaimTemplates[i].Spec, at.Child("volumeClaimTemplates").Index(i).Child("spec"))...)
+	}
 	if p := s.PersistentVolumeClaimRetentionPolicy; p != nil {
 		here := at.Child("persistentVolumeClaimRetentionPolicy")
 		keep, drop := appsv1.RetainPersistentVolumeClaimRetentionPolicyType, appsv1.DeletePersistentVolumeClaimRetentionPolicyType
@@ -115,5 +129,22 @@ func updateStatefulSet(old, next *appsv1.StatefulSetSpec, at *field.Path) field.
 func statefulTemplate(s *appsv1.StatefulSetSpec) *corev1.PodTemplateSpec {
 	t := s.Template
 	t.Spec.Hostname, t.Spec.Subdomain = "", ""
+	if len(s.VolumeClaimTemplates) == 0 {
+		return &t
+	}
+	claimed := map[string]bool{}
+	var volumes []corev1.Volume
+	for i := range s.VolumeClaimTemplates {
+		name := s.VolumeClaimTemplates[i].Name
+		claimed[name] = true
+		volumes = append(volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}})
+	}
+	for _, v := range t.Spec.Volumes {
+		if !claimed[v.Name] { // one of a claim's name is replaced by it
+			volumes = append(volumes, v)
+		}
+	}
+	t.Spec.Volumes = volumes
 	return &t
 }

@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
@@ -84,6 +86,40 @@ func TestStatefulSets(t *testing.T) {
 		pods, _ := h.client().CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
 		revisions, _ := apps.ControllerRevisions("default").List(t.Context(), metav1.ListOptions{})
 		return len(pods.Items)+len(revisions.Items) == 0
+	})
+}
+
+// Claims of a set are there before its pods, and go as its policy says.
+func TestSetsThatStore(t *testing.T) {
+	h := open(t)
+	c := h.client().AppsV1().StatefulSets("default")
+	set := statefulSet("web", 2)
+	set.Spec.PersistentVolumeClaimRetentionPolicy = &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{WhenDeleted: appsv1.DeletePersistentVolumeClaimRetentionPolicyType}
+	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{
+		AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+		Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}}
+	made, err := c.Create(t.Context(), set, metav1.CreateOptions{})
+	if err != nil || *made.Spec.VolumeClaimTemplates[0].Spec.VolumeMode != corev1.PersistentVolumeFilesystem {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	claims := h.client().CoreV1().PersistentVolumeClaims("default")
+	h.eventually("claims", func() bool {
+		l, err := claims.List(t.Context(), metav1.ListOptions{LabelSelector: "app=web"})
+		return err == nil && len(l.Items) == 2 && l.Items[1].Name == "data-web-1" && len(l.Items[1].OwnerReferences) == 1
+	})
+	h.eventually("pods", func() bool {
+		pod, err := h.client().CoreV1().Pods("default").Get(t.Context(), "web-1", metav1.GetOptions{})
+		return err == nil && len(pod.Spec.Volumes) > 0 && pod.Spec.Volumes[0].PersistentVolumeClaim != nil && pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName == "data-web-1"
+	})
+	if _, err := c.Patch(t.Context(), "web", types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/volumeClaimTemplates"}]`), metav1.PatchOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.volumeClaimTemplates") {
+		t.Errorf("%v", err)
+	}
+	if err := c.Delete(t.Context(), "web", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the claims go with the set", func() bool {
+		l, err := claims.List(t.Context(), metav1.ListOptions{})
+		return err == nil && !slices.ContainsFunc(l.Items, func(c corev1.PersistentVolumeClaim) bool { return c.DeletionTimestamp == nil })
 	})
 }
 

@@ -21,6 +21,7 @@ const again = 10 * time.Second
 
 // mold is a revision's template as pods are made of it.
 type mold struct {
+	own    *corev1.PodTemplateSpec // as people wrote it
 	shaped *corev1.PodTemplateSpec
 	hash   events.Hash
 }
@@ -38,8 +39,11 @@ func (p *pass) create(n int) bool {
 	if !ok || p.barred(k, n, rev, m) {
 		return false
 	}
+	if !p.furnish(n) {
+		return !p.d.More // its claims wait; others need not
+	}
 	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
-	return p.emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev))}))
+	return p.emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}))
 }
 
 // revisionFor is the revision of a pod that is not there: the old one below the
@@ -80,7 +84,12 @@ func (p *pass) mold(rev string) (*mold, bool) {
 	if old, ok := p.history.Template(rev); ok && rev != p.update {
 		t = old
 	}
-	m := &mold{shaped: p.desk.Template(t)}
+	m := &mold{own: t, shaped: p.desk.Template(t)}
+	if len(p.set.Spec.VolumeClaimTemplates) > 0 { // each pod has volumes of its own
+		bare := *m.shaped
+		bare.Spec.Volumes = nil
+		m.shaped = &bare
+	}
 	raw := events.MustBody(m.shaped)
 	m.hash = events.HashOf(raw)
 	if _, known := p.v.Template(m.hash); !known && !p.stored[m.hash] {
@@ -116,14 +125,16 @@ type differenceOfMeta struct {
 type differenceOfSpec struct {
 	Hostname  string `json:"hostname"`
 	Subdomain string `json:"subdomain"` // also when it is empty: the template's does not count
+	// Volumes are all of them, or none: what is stored by content has none then.
+	Volumes []corev1.Volume `json:"volumes,omitempty"`
 }
 
-func (p *pass) difference(k events.Key, n int, rev string) difference {
+func (p *pass) difference(k events.Key, n int, rev string, m *mold) difference {
 	own := identity(k.Name, n)
 	own[appsv1.StatefulSetRevisionLabel] = rev
 	return difference{APIVersion: "v1", Kind: "Pod",
 		Metadata: differenceOfMeta{GenerateName: p.o.Key.Name + "-", Labels: own, Name: k.Name, Namespace: k.Namespace},
-		Spec:     differenceOfSpec{Hostname: k.Name, Subdomain: p.set.Spec.ServiceName}}
+		Spec:     differenceOfSpec{Hostname: k.Name, Subdomain: p.set.Spec.ServiceName, Volumes: p.volumes(n, m.own)}}
 }
 
 // barred tells whether a pod must not be made, and writes down why when that is news.
@@ -162,12 +173,13 @@ func (p *pass) verdict() string {
 
 // pod is what is looked at: the pod as it would be.
 func (p *pass) pod(k events.Key, n int, rev string, m *mold) *corev1.Pod {
-	t, d := m.shaped.DeepCopy(), p.difference(k, n, rev)
+	t, d := m.shaped.DeepCopy(), p.difference(k, n, rev, m)
 	if t.Labels == nil {
 		t.Labels = map[string]string{}
 	}
 	maps.Copy(t.Labels, d.Metadata.Labels)
 	t.Spec.Hostname, t.Spec.Subdomain = d.Spec.Hostname, d.Spec.Subdomain
+	t.Spec.Volumes = append(t.Spec.Volumes, d.Spec.Volumes...)
 	owner := events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}.Reference()
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
 		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.o.Key.Name + "-", Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,

@@ -56,6 +56,9 @@ func (p *pass) tend(m *projections.SetMember) bool {
 		p.replace(m)
 		return true
 	case !m.Ready:
+		if m.Row.Node == "" {
+			p.furnish(m.Ordinal) // somebody may have taken a claim from under it
+		}
 		p.waits(m, "NotReady", "to be ready")
 		return true
 	case !m.Available:
@@ -63,6 +66,7 @@ func (p *pass) tend(m *projections.SetMember) bool {
 		return true
 	}
 	p.named(m)
+	p.retain(m)
 	return false
 }
 
@@ -85,6 +89,9 @@ func (p *pass) retire(m *projections.SetMember) bool {
 // order, it takes none while another is not available, unless that is the one to go.
 func (p *pass) shrink() bool {
 	first := p.unhealthy()
+	for _, m := range p.condemned {
+		p.retain(m)
+	}
 	for _, m := range p.condemned {
 		switch {
 		case m.Pod.Deletion != nil:

@@ -37,7 +37,7 @@ func (Reconciler) Version() int { return 1 }
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
 	return []events.Resource{events.StatefulSets, events.Revisions, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges,
-		events.PriorityClasses}
+		events.PriorityClasses, events.Claims, events.StorageClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -47,6 +47,8 @@ func (Reconciler) Writes() []events.Type {
 		events.TypeOf(events.Pods, events.VerbCreated),
 		events.TypeOf(events.Pods, events.VerbChanged),
 		events.TypeOf(events.Pods, events.VerbDeletionRequested),
+		events.TypeOf(events.Claims, events.VerbCreated),
+		events.TypeOf(events.Claims, events.VerbChanged),
 		events.TypeOf(events.StatefulSets, events.VerbStatus),
 		events.TypeOf(events.StatefulSets, events.VerbVerdict))
 }
@@ -60,6 +62,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case r == events.Pods && (c.After == nil || !c.After.Controlled()):
 		return named(v, c.Key)
+	case r == events.Claims && (c.After == nil || c.After.Deletion != nil):
+		return claiming(v, c.Key)
 	case r == events.Revisions && c.After != nil && !c.After.Controlled():
 		return revision.Wooers(v, events.StatefulSets, c.After, selectorOf)
 	case r == events.Policies || r == events.PolicyBindings || r == events.PriorityClasses:
