@@ -16,12 +16,13 @@ import (
 // readyGoals says what "ready" means for what apply --wait applied; kinds that
 // are not here are ready when they are there.
 var readyGoals = map[events.Resource]goal{
-	events.Deployments: {kind: goalReady, ready: rolledOut},
-	events.DaemonSets:  {kind: goalReady, ready: everywhere},
-	events.ReplicaSets: {kind: goalReady, ready: allReady},
-	events.Controllers: {kind: goalReady, ready: allReady},
-	events.Jobs:        {kind: goalReady, ready: jobEnded},
-	events.Pods:        {kind: goalCondition, name: "Ready", want: "True"},
+	events.Deployments:  {kind: goalReady, ready: rolledOut},
+	events.DaemonSets:   {kind: goalReady, ready: everywhere},
+	events.StatefulSets: {kind: goalReady, ready: enlisted},
+	events.ReplicaSets:  {kind: goalReady, ready: allReady},
+	events.Controllers:  {kind: goalReady, ready: allReady},
+	events.Jobs:         {kind: goalReady, ready: jobEnded},
+	events.Pods:         {kind: goalCondition, name: "Ready", want: "True"},
 }
 
 // rolledOut tells whether a deployment is what its newest template says: that

@@ -31,7 +31,7 @@ const (
 // rolling are the workloads that a rollout verb names.
 type rolling struct {
 	files
-	What []string `arg:"" optional:"" help:"TYPE/NAME…, or TYPE NAME…: deployments or daemonsets."`
+	What []string `arg:"" optional:"" help:"TYPE/NAME…, or TYPE NAME…: deployments, daemonsets or statefulsets."`
 }
 
 // workloads are the keys; another kind does not roll out.
@@ -39,7 +39,7 @@ func (c *rolling) workloads(ctx context.Context, s *session) ([]wire.Item, error
 	items, err := s.items(ctx, c.files, c.What)
 	for _, it := range items {
 		if _, ok := rollouts[it.Key.Resource]; !ok {
-			return nil, fmt.Errorf("%s cannot be rolled out: deployments and daemonsets are", printedName(it.Key))
+			return nil, fmt.Errorf("%s cannot be rolled out: deployments, daemonsets and statefulsets are", printedName(it.Key))
 		}
 	}
 	return items, err

@@ -27,12 +27,14 @@ type rollout struct {
 const (
 	deploymentDone = "deployment %q successfully rolled out"
 	daemonDone     = "daemon set %q successfully rolled out"
+	statefulDone   = "statefulset %q successfully rolled out"
 )
 
 // rollouts are the kinds that roll out.
 var rollouts = map[events.Resource]rollout{
-	events.Deployments: {events.ReplicaSets, (*rolloutStatusCmd).deploymentLine, deploymentDone},
-	events.DaemonSets:  {events.Revisions, (*rolloutStatusCmd).daemonLine, daemonDone},
+	events.Deployments:  {events.ReplicaSets, (*rolloutStatusCmd).deploymentLine, deploymentDone},
+	events.DaemonSets:   {events.Revisions, (*rolloutStatusCmd).daemonLine, daemonDone},
+	events.StatefulSets: {events.Revisions, (*rolloutStatusCmd).statefulLine, statefulDone},
 }
 
 // templateIn is the template of a workload that rolls out, nil of anything else.
@@ -41,6 +43,8 @@ func templateIn(o events.Object) *corev1.PodTemplateSpec {
 	case *appsv1.Deployment:
 		return &o.Spec.Template
 	case *appsv1.DaemonSet:
+		return &o.Spec.Template
+	case *appsv1.StatefulSet:
 		return &o.Spec.Template
 	}
 	return nil

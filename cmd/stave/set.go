@@ -72,6 +72,8 @@ func podSpec(o events.Object) (*corev1.PodSpec, error) {
 		return &o.Spec.Template.Spec, nil
 	case *appsv1.ReplicaSet:
 		return &o.Spec.Template.Spec, nil
+	case *appsv1.StatefulSet:
+		return &o.Spec.Template.Spec, nil
 	case *appsv1.DaemonSet:
 		return &o.Spec.Template.Spec, nil
 	case *corev1.ReplicationController:
