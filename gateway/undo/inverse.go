@@ -202,6 +202,10 @@ func (u *undoing) again(was *projections.Object) error {
 		return err
 	}
 	b := reconcilers.Same(was)
+	var err error
+	if b.Object, err = u.reclaim(was, b.Object); err != nil {
+		return err
+	}
 	u.add(Step{Key: was.Key, Outcome: Created, Was: was,
 		Draft: reconcilers.Create(was.Key, events.Created{Template: b.Template, Object: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set})})
 	return nil

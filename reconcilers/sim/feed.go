@@ -44,7 +44,8 @@ func (f *feeder) flush() {
 				m.Gone = append(m.Gone, ref)
 			}
 		}
-		if len(m.Pods)+len(m.Gone) == 0 {
+		m.Erase = rows.Erase
+		if len(m.Pods)+len(m.Gone)+len(m.Erase) == 0 {
 			continue
 		}
 		f.last[rows.Node] = m.Position

@@ -38,6 +38,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.whole(e)
 	j.buried(e)
 	j.evicted(e)
+	j.stored(e)
 	counted := j.l.fold(e)
 	if !counted && e.Type.Verb() == events.VerbCreated {
 		j.w.fail("names", "%s is there already", e.Subject)
@@ -47,6 +48,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	switch e.Subject.Class() {
 	case "assign":
 		j.capacity(nodeOf(e))
+		j.exclusive(e)
 	case "spec":
 		j.granted(e)
 	case "verdict":

@@ -28,7 +28,7 @@ func (j *judge) rest() {
 func (j *judge) owners() {
 	for _, k := range j.keys() {
 		o := j.l.objects[k]
-		if o.deleting {
+		if o.deleting && !j.detained(k) {
 			j.w.fail("settle", "%s is still on its way out", k)
 		}
 		for _, uid := range o.owners {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
@@ -92,10 +93,10 @@ func (w *World) someObject(rng *rand.Rand) *projections.Object {
 	return all[rng.IntN(len(all))]
 }
 
-// letGo takes the finalizers off so many objects.
+// letGo takes what people put on so many objects off; the cluster's own protection stays.
 func (w *World) letGo(id uint64, most int) {
 	for o := range w.newest().All() {
-		if len(o.Keepers()) == 0 {
+		if !slices.Contains(o.Keepers(), hold) {
 			continue
 		}
 		if most--; most < 0 {

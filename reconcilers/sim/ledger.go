@@ -26,6 +26,7 @@ type ledger struct {
 	asked     map[events.ChangeID]*asked
 	labels    map[string]map[string]string // of nodes
 	grounds   map[string][]ground          // by node: labels and taints
+	stores    map[events.Key]binding       // claims and volumes
 }
 
 // entry is an object that is there.
@@ -85,6 +86,7 @@ type life struct {
 	index    string // its completion index
 	fate     fate
 	pinned   string // the node that it is meant for, empty for any
+	claim    string // that it uses, empty for none
 }
 
 // turn is a change of readiness.
@@ -106,7 +108,12 @@ type podBody struct {
 		where
 		RestartPolicy string `json:"restartPolicy"`
 		Priority      int    `json:"priority"`
-		Containers    []struct {
+		Volumes       []struct {
+			Claim *struct {
+				Name string `json:"claimName"`
+			} `json:"persistentVolumeClaim"`
+		} `json:"volumes"`
+		Containers []struct {
 			Name      string `json:"name"`
 			Image     string `json:"image"`
 			Resources struct {
@@ -137,7 +144,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}}
+		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -310,6 +317,12 @@ func (l *ledger) body(p *life, b wish) {
 	p.pinned = pinned(body.Spec.Affinity.Node)
 	p.image = body.image()
 	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
+	p.claim = ""
+	for _, v := range body.Spec.Volumes {
+		if v.Claim != nil {
+			p.claim = v.Claim.Name
+		}
+	}
 	for _, c := range body.Spec.Containers {
 		p.names = append(p.names, c.Name)
 		p.ask.milli += amount(c.Resources.Requests["cpu"], true)

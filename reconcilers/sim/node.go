@@ -26,6 +26,9 @@ type node struct {
 	epoch events.Seq
 	stale bool
 
+	// condemned are the directories that shall go.
+	condemned map[events.UID]projections.ErasedVolume
+
 	kept []piece // what was told, until it is durable
 	sent int     // how many of kept are told
 	next int     // number of addresses given out
@@ -47,8 +50,9 @@ type pod struct {
 
 // piece is one entry of the journal; seq is where it landed, 0 before.
 type piece struct {
-	seen events.PodSeen
-	seq  events.Seq
+	seen   events.PodSeen
+	volume *events.VolumeSeen // instead, of the directory of a volume
+	seq    events.Seq
 }
 
 func (n *node) able() bool { return n.up && !n.w.now.Before(n.until) }
@@ -102,6 +106,7 @@ func (n *node) receive(l letter) {
 	for _, ref := range m.Gone {
 		n.drop(ref.UID)
 	}
+	n.erase(m.Erase)
 	n.at = m.Position
 }
 
@@ -129,6 +134,7 @@ func (n *node) fetch() bool {
 	for i := range set.Pods {
 		n.want(&set.Pods[i])
 	}
+	n.erase(set.Erase)
 	if set.Epoch != n.epoch {
 		n.sent = 0 // a new writer may not have what was said last: it is said again
 	}
@@ -150,7 +156,7 @@ func (n *node) turn() bool {
 			did = true
 		}
 	}
-	return n.flush() || did
+	return n.clear() || n.flush() || did
 }
 
 // work does the first operation that the plan has for a pod.
@@ -196,6 +202,10 @@ func (n *node) flush() bool {
 	pieces := n.kept[n.sent:min(len(n.kept), n.sent+20)]
 	var body events.Seen
 	for _, p := range pieces {
+		if p.volume != nil {
+			body.Volumes = append(body.Volumes, *p.volume)
+			continue
+		}
 		body.Pods = append(body.Pods, p.seen)
 	}
 	fate := n.w.fate(12)
@@ -236,6 +246,7 @@ func (n *node) settle(durable events.Seq) {
 // restart is an agent that was killed and starts again: it finds its records
 // and what the runtime has.
 func (n *node) restart() {
+	n.condemned = nil // it is told again
 	n.up, n.stale, n.until, n.sent = true, true, time.Time{}, 0
 	n.at, n.epoch = 0, 0
 	for _, p := range n.pods {

@@ -43,6 +43,7 @@ func Plants() []Plant {
 		{Name: "a set rolls all its pods at once", Judge: "crews", swap: bend("statefulset", otherwise(boundless))},
 		{Name: "pods go for their equals", Judge: "preempt", swap: bend("schedule", conceited)},
 		{Name: "pods go for one that has room", Judge: "preempt", swap: bend("schedule", greedy)},
+		{Name: "a claim goes while pods use it", Judge: "claims", swap: bend("volume", eager), storing: true},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
 		{Name: "a cut forgets more than was cut", Judge: "expects", apply: forgetful},

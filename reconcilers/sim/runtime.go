@@ -18,6 +18,7 @@ func (n *node) do(p *pod, op plan.Op) {
 	case plan.MakeSandbox:
 		n.sandbox(p)
 	case plan.WriteVolumes:
+		n.opened(p)
 		p.obs.Volumes = op.Fingerprint
 	case plan.Start:
 		n.start(p, op)

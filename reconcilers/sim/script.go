@@ -55,6 +55,12 @@ func Script(seed uint64, n int) []Action {
 	return inserted(out, "resize", n/8, rand.New(rand.NewPCG(seed, 14)))
 }
 
+// Storing is Script with people who keep data: claims, and pods that use them. They are apart, so that the seeds of all else go on
+// meaning the same.
+func Storing(seed uint64, n int) []Action {
+	return inserted(Script(seed, n), "store", n/5, rand.New(rand.NewPCG(seed, 14)))
+}
+
 // inserted is a script with more actions of a kind somewhere in it.
 func inserted(out []Action, kind string, n int, rng *rand.Rand) []Action {
 	for range n {

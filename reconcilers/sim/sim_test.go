@@ -35,14 +35,20 @@ func seeds(t *testing.T) uint64 {
 }
 
 // TestSeeds is the proof in the small: no judge finds anything.
-func TestSeeds(t *testing.T) {
-	n := seeds(t)
+func TestSeeds(t *testing.T) { play(t, seeds(t), Script) }
+
+// TestStoring is the same for those who keep data.
+func TestStoring(t *testing.T) { play(t, max(40, seeds(t)/16), Storing) }
+
+// play demands that no judge finds anything in so many scripts.
+func play(t *testing.T, n uint64, script func(uint64, int) []Action) {
+	t.Helper()
 	var next, landed atomic.Uint64
 	var workers sync.WaitGroup
 	for range 2 {
 		workers.Go(func() {
 			for seed := next.Add(1); seed <= n && !t.Failed(); seed = next.Add(1) {
-				r := Simulate(seed, Script(seed, actions), Plant{}, false)
+				r := Simulate(seed, script(seed, actions), Plant{}, false)
 				landed.Add(uint64(r.Events))
 				if r.Failure != nil {
 					t.Errorf("%s", Shrink(r, Plant{}, nil).Format())
@@ -105,7 +111,11 @@ func TestPlants(t *testing.T) {
 func hunt(p Plant) (uint64, Result) {
 	var r Result
 	for seed := uint64(1); seed <= patience; seed++ {
-		if r = Simulate(seed, Script(seed, actions), p, false); r.Failure != nil && r.Failure.Judge == p.Judge {
+		script := Script(seed, actions)
+		if p.storing {
+			script = Storing(seed, actions)
+		}
+		if r = Simulate(seed, script, p, false); r.Failure != nil && r.Failure.Judge == p.Judge {
 			return seed, r
 		}
 	}

@@ -92,7 +92,7 @@ func (n *node) zone() string {
 // introduce says what the node has to give.
 func (n *node) introduce() {
 	has := map[string]string{"cpu": "2", "memory": "1Gi", "pods": "6"}
-	e := n.seen(events.Seen{Node: &events.NodeFacts{Hostname: n.name, Capacity: has, Allocatable: has}})
+	e := n.seen(events.Seen{Node: &events.NodeFacts{Hostname: n.name, Capacity: has, Allocatable: has, VolumesDir: "/claims"}})
 	if _, err := n.w.store.append(n.w.now, records(e)); err != nil {
 		panic(err) // a node's facts expect nothing
 	}

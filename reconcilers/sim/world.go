@@ -21,6 +21,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/schedule"
 	"github.com/stave-run/stave/reconcilers/statefulset"
+	"github.com/stave-run/stave/reconcilers/volume"
 )
 
 // begin is when every world begins.
@@ -62,7 +63,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge,
 func everyone() []reconcilers.Reconciler {
 	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
-		resize.Reconciler{}}
+		resize.Reconciler{}, volume.Reconciler{}}
 }
 
 func newWorld(seed uint64, plant Plant) *World {
