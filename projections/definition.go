@@ -175,10 +175,21 @@ func free(names apiextensionsv1.CustomResourceDefinitionNames, taken []NameConfl
 	return names
 }
 
+// converts tells whether a webhook brings the objects of a resource into other versions.
+func (s State) converts(r events.Resource) bool {
+	row, ok := s.Definition(r)
+	if !ok {
+		return false
+	}
+	c := As[*apiextensionsv1.CustomResourceDefinition](row).Spec.Conversion
+	return c != nil && c.Strategy == apiextensionsv1.WebhookConverter
+}
+
 // customObject completes an object of a definition: it is shown in its preferred
-// version, and with the status that somebody reported.
+// version, or in the one that is kept where only a webhook can tell another, and with
+// the status that somebody reported.
 func (s State) customObject(o *Object, v *unstructured.Unstructured) {
-	if kind, ok := s.KindOf(o.Key.Resource); ok {
+	if kind, ok := s.KindOf(o.Key.Resource); ok && !s.converts(o.Key.Resource) {
 		v.SetAPIVersion(kind.APIVersion())
 	}
 	if len(o.Status) == 0 {

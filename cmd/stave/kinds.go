@@ -101,5 +101,8 @@ func tableOf(k events.Kind, objects []events.Object, now time.Time) (table.Table
 	if err != nil {
 		return table.Table{}, err
 	}
+	if len(objects) > 0 { // where a webhook converts, they are shown in the version that is kept
+		k.Version = objects[0].GetObjectKind().GroupVersionKind().Version
+	}
 	return custom.Table(k, known.reply.Columns(k), objects, now)
 }

@@ -51,22 +51,23 @@ var controllers = []reconcilers.Reconciler{
 // rooms are closed in the reverse of the order in which they were opened.
 type cluster struct {
 	*rooms
-	layout layout
-	server *jetstream.Server
-	view   *follow.Follower
-	past   *follow.Checkpoints
-	loop   *run.Loop
-	door   *api.Server
-	vault  *vault.Vault
-	rules  custom.Schemas // of definitions
-	tokens *badge.Keys    // for pods
-	asked  *webhook.Chain // about what clients want
-	kube   kubeDoor
-	name   string               // of this machine's node
-	agent  jetstream.Credential // of its agent
-	member *member              // this process as a node; nil when the nodes are others
-	fleet  fleet                // those with network namespaces of their own
-	chosen *os.File             // held while a new cluster chooses its networks
+	layout    layout
+	server    *jetstream.Server
+	view      *follow.Follower
+	past      *follow.Checkpoints
+	loop      *run.Loop
+	door      *api.Server
+	vault     *vault.Vault
+	rules     custom.Schemas       // of definitions
+	tokens    *badge.Keys          // for pods
+	asked     *webhook.Chain       // about what clients want
+	converter *webhook.Conversions // between versions of definitions
+	kube      kubeDoor
+	name      string               // of this machine's node
+	agent     jetstream.Credential // of its agent
+	member    *member              // this process as a node; nil when the nodes are others
+	fleet     fleet                // those with network namespaces of their own
+	chosen    *os.File             // held while a new cluster chooses its networks
 
 	recalled *dns.Server // answers names until the node does; nil when there was none
 }
@@ -260,7 +261,7 @@ func (c *cluster) openDoor(ctx context.Context, _ *upCmd, _ func(string, ...any)
 	if err := c.openChain(ctx); err != nil {
 		return err
 	}
-	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Rules: &c.rules, Tokens: c.tokens, Fork: forked,
+	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Rules: &c.rules, Converter: c.converter, Tokens: c.tokens, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held, Reviewer: c.asked})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)

@@ -22,11 +22,14 @@ import (
 func (c *cluster) openChain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.onClose(func() error { cancel(); return nil })
+	dial := func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
+		return c.dialPod(ctx, pod, port)
+	}
 	var err error
-	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies, Schemas: &c.rules,
-		Dial: func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
-			return c.dialPod(ctx, pod, port)
-		}})
+	if c.converter, err = webhook.NewConversions(c.view.Durable, dial); err != nil {
+		return err
+	}
+	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies, Schemas: &c.rules, Dial: dial})
 	return err
 }
 

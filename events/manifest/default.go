@@ -47,7 +47,7 @@ func Default(o events.Object) {
 	case *rbacv1.ClusterRoleBinding:
 		defaultBinding(o.Subjects, &o.RoleRef)
 	case *apiextensionsv1.CustomResourceDefinition:
-		apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(&o.Spec)
+		defaultDefinition(&o.Spec)
 	case *schedulingv1.PriorityClass:
 		pointTo(&o.PreemptionPolicy, corev1.PreemptLowerPriority)
 	case *corev1.LimitRange:
@@ -238,5 +238,12 @@ func defaultService(svc *corev1.Service) {
 	}
 	if s.ClusterIP == "" && len(s.ClusterIPs) > 0 {
 		s.ClusterIP = s.ClusterIPs[0]
+	}
+}
+
+func defaultDefinition(s *apiextensionsv1.CustomResourceDefinitionSpec) {
+	apiextensionsv1.SetDefaults_CustomResourceDefinitionSpec(s)
+	if c := s.Conversion; c != nil && c.Webhook != nil && c.Webhook.ClientConfig != nil && c.Webhook.ClientConfig.Service != nil {
+		apiextensionsv1.SetDefaults_ServiceReference(c.Webhook.ClientConfig.Service)
 	}
 }

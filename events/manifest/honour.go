@@ -188,9 +188,7 @@ var honoured = map[events.Resource]verdict{
 			"hints": {warn: "connections go to all endpoints, wherever they are"}}}}),
 	events.Definitions: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"group": {}, "names": {}, "scope": {}, "versions": {}, "preserveUnknownFields": {},
-		"conversion": {fields: map[string]verdict{
-			"strategy": {refuse: "no webhook is asked to convert objects yet: versions with one schema need none", unless: "None"},
-			"webhook":  {refuse: "no webhook is asked to convert objects yet: versions with one schema need none"}}}}}}),
+		"conversion": {fields: map[string]verdict{"strategy": {}, "webhook": {}}}}}}),
 }
 
 // quotaHard are the names of what a quota limits: all but those of objects that are

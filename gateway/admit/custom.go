@@ -40,6 +40,9 @@ type ObjectRules interface {
 	ValidateStatus(o, old *unstructured.Unstructured) field.ErrorList
 	// StorageVersion is the version that is kept.
 	StorageVersion() string
+	// Converts tells whether somebody outside brings objects into another version: In
+	// fails while the answer is not there.
+	Converts() bool
 	// HasStatus tells whether the status of a version's objects is written by its own door alone.
 	HasStatus(version string) bool
 	// ReplicasField is where a version's objects say how many replicas they want; nil for those that have none.
@@ -110,11 +113,29 @@ func (w *writing) before(old *projections.Object) (before, row events.Object, er
 	if !ok {
 		return old.Typed(), stored(old), nil
 	}
-	u = u.DeepCopy()
+	u = withReported(u, old.Status)
 	if err := w.rules.In(u, w.kind.Version); err != nil {
 		return nil, nil, badRequest("%s: %v", w.key, err)
 	}
+	if w.rules.HasStatus(w.kind.Version) && len(old.Status) > 0 {
+		w.status = u.Object["status"]
+		delete(u.Object, "status")
+	}
 	return u, u, nil
+}
+
+// withReported is a copy of an object, with the status that was reported of it: both
+// are kept in one version, and are brought into another one together.
+func withReported(u *unstructured.Unstructured, status json.RawMessage) *unstructured.Unstructured {
+	u = u.DeepCopy()
+	if len(status) == 0 {
+		return u
+	}
+	var read unstructured.Unstructured // whole numbers stay whole
+	if json.Unmarshal(events.MustBody(map[string]json.RawMessage{"kind": json.RawMessage(`"Status"`), "status": status}), &read) == nil {
+		u.Object["status"] = read.Object["status"]
+	}
+	return u
 }
 
 // ruled is what a definition, or the schema of one, says of the object.
@@ -133,18 +154,14 @@ func (w *writing) ruled(before events.Object) field.ErrorList {
 	return nil
 }
 
-// withStatus is an object with the status that was reported: rules may look at it.
+// withStatus is an object with the status that was reported, as before found it: rules
+// may look at it.
 func (w *writing) withStatus(u *unstructured.Unstructured) *unstructured.Unstructured {
-	row, ok := w.v.Get(w.key)
-	if !ok || len(row.Status) == 0 || !w.rules.HasStatus(w.kind.Version) {
-		return u
-	}
-	status := &unstructured.Unstructured{}
-	if json.Unmarshal(events.MustBody(map[string]json.RawMessage{"kind": json.RawMessage(`"Status"`), "status": row.Status}), status) != nil {
+	if w.status == nil {
 		return u
 	}
 	u = u.DeepCopy()
-	u.Object["status"] = status.Object["status"]
+	u.Object["status"] = w.status
 	return u
 }
 
@@ -228,23 +245,50 @@ func (w *writing) customStatus(old *projections.Object, sent json.RawMessage) (j
 	if errs := w.rules.ValidateStatus(next, was); len(errs) > 0 {
 		return nil, invalid(w.key, errs)
 	}
+	if bad := w.rules.In(next, w.keptVersion(old)); bad != nil {
+		return nil, badRequest("%s: %v", w.key, bad)
+	}
 	if status, ok := next.Object["status"]; ok {
 		return events.MustBody(status), nil
 	}
 	return nil, nil
 }
 
-// kept is an object of a definition as it is kept: in the storage version.
+// keptVersion is the version that a row's status has to be kept in, for its object is:
+// the names of versions that nobody converts mean nothing.
+func (w *writing) keptVersion(old *projections.Object) string {
+	if !w.rules.Converts() {
+		return w.kind.Version
+	}
+	return old.Typed().GetObjectKind().GroupVersionKind().Version
+}
+
+// kept is an object of a definition as it is kept: in the storage version. Its status
+// comes along and stays apart.
 func (w *writing) kept() (events.Object, *refusal) {
 	u, ok := w.next.(*unstructured.Unstructured)
 	if !ok {
 		return w.next, nil
 	}
-	u = u.DeepCopy()
+	if u = u.DeepCopy(); w.rules.Converts() {
+		u = w.withStatus(u).DeepCopy()
+	}
 	if err := w.rules.In(u, w.rules.StorageVersion()); err != nil {
 		return nil, badRequest("%s: %v", w.key, err)
 	}
+	if w.status != nil && w.rules.Converts() {
+		w.keptStatus = u.Object["status"]
+		delete(u.Object, "status")
+	}
 	return u, nil
+}
+
+// moving brings a status along when its object is kept in another version from now on.
+func (w *writing) moving(old *projections.Object) []reconcilers.Draft {
+	if w.keptStatus == nil || w.keptVersion(old) == w.rules.StorageVersion() {
+		return nil
+	}
+	return []reconcilers.Draft{reconcilers.WriteStatus(old, events.StatusWritten{Status: events.MustBody(w.keptStatus), Over: old.Over})}
 }
 
 // specOf is what generations count the changes of.
@@ -277,7 +321,11 @@ func scaleCustom(v projections.State, r Request, o *projections.Object) ([]recon
 		return nil, 0, err
 	}
 	old, ok := o.Typed().(*unstructured.Unstructured)
-	at := rules.ReplicasField(rules.StorageVersion())
+	version := rules.StorageVersion()
+	if ok && rules.Converts() { // it stays in the version that it is in
+		version = old.GroupVersionKind().Version
+	}
+	at := rules.ReplicasField(version)
 	if !ok || at == nil {
 		return nil, 0, badRequest("%s cannot be scaled: its definition has no scale subresource", o.Key)
 	}

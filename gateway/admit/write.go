@@ -29,6 +29,9 @@ type writing struct {
 	written  json.RawMessage
 	rules    ObjectRules // of a definition's object, else nil
 	warnings []string
+	// status is what was reported of a definition's object, in the version of the request,
+	// and keptStatus the same in the one that is kept; nil when it is no part apart.
+	status, keptStatus any
 }
 
 func write(v projections.State, r Request) (Outcome, *refusal) {
@@ -210,12 +213,18 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	if w.rules != nil {
-		if live, bad = manifest.Canonical(stored(old)); bad != nil {
-			return Outcome{}, badRequest("read %s: %v", w.key, bad)
-		}
+	if w.rules == nil {
+		return w.changed(old, live, raw, released, !bytes.Equal(specOf(live), specOf(raw))), nil
 	}
-	return w.changed(old, live, raw, released), nil
+	next, bad := manifest.Canonical(w.next)
+	if bad != nil {
+		return Outcome{}, badRequest("%v", bad)
+	}
+	again := !bytes.Equal(contentOf(live), contentOf(next)) // in the version that the client sees: another one that is kept is no change
+	if live, bad = manifest.Canonical(stored(old)); bad != nil {
+		return Outcome{}, badRequest("read %s: %v", w.key, bad)
+	}
+	return w.changed(old, live, raw, released, again), nil
 }
 
 func firstUID(a, b events.UID) events.UID {
@@ -287,7 +296,8 @@ func (w *writing) canonical() (json.RawMessage, *refusal) {
 // changed drafts the new whole, if it is one. An apply that changes nothing of
 // the object is kept all the same when the manifest itself is another one: the
 // next merge has to know it.
-func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, released []string) Outcome {
+// again says that it is another generation.
+func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, released []string, again bool) Outcome {
 	applying := w.r.Operation == wire.Apply
 	applied, managed := w.applied(old.Applied), old.Managed
 	if w.r.Managed != nil {
@@ -309,14 +319,11 @@ func (w *writing) changed(old *projections.Object, live, raw json.RawMessage, re
 		return out
 	}
 	body := events.Changed{Generation: old.Generation, Owner: owner, Owners: owners, Object: raw, Applied: applied, Managed: managed, Set: set, Released: released}
-	counted := specOf
-	if w.rules != nil {
-		counted = contentOf
-	}
-	if !bytes.Equal(counted(live), counted(raw)) {
+	if again {
 		body.Generation++
 	}
 	out.Drafts = append([]reconcilers.Draft{reconcilers.Change(old, body)}, storing(w.v, old, w.next)...)
+	out.Drafts = append(out.Drafts, w.moving(old)...)
 	return out
 }
 

@@ -83,7 +83,12 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 		if err != nil {
 			return wire.Result{Key: admit.KeyOf(s.Views.Durable(), item), Error: statusOf(err)}
 		}
-		if out := s.submitOne(ctx, actor, reviewed, id); !out.Moved {
+		out := s.submitOne(ctx, actor, reviewed, id)
+		again, err := unconverted(ctx, ask.Rules)
+		if err != nil {
+			out.Result.Error = statusOf(err)
+		}
+		if err != nil || !again && !out.Moved {
 			return out.Result
 		}
 	}
@@ -114,7 +119,7 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item 
 		req.Operation = item.Operation
 	}
 	key := admit.KeyOf(s.Views.Durable(), item)
-	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.Rules}
+	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.rules()}
 	if req.Resize {
 		ask.Part = admit.PartResize
 	}

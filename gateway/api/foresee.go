@@ -56,6 +56,25 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 	if req.Items, err = s.sealed(req.Items, true); err != nil {
 		return nil, err
 	}
+	rules := s.rules()
+	for range reviewTries {
+		reply, err := s.foreseen(r, req, v, now, rules)
+		if err != nil {
+			return nil, err
+		}
+		again, err := unconverted(ctx, rules)
+		if err != nil {
+			return nil, err
+		}
+		if !again {
+			return reply, nil
+		}
+	}
+	return nil, errStillMoving
+}
+
+// foreseen is what would become, with the conversions that are known.
+func (s *Server) foreseen(r bus.Request, req wire.ForeseeRequest, v projections.State, now time.Time, rules admit.Rules) (any, error) {
 	f, err := s.Fork(v, now)
 	if err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
@@ -65,7 +84,7 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	before := f.View()
-	im := imagined{Fork: f, rules: s.Rules, actor: events.User(r.From)}
+	im := imagined{Fork: f, rules: rules, actor: events.User(r.From)}
 	im.all(req)
 	if err := f.Settle(); err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)

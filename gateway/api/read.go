@@ -84,9 +84,12 @@ func (s *Server) shape(v projections.State, u *unstructured.Unstructured, r even
 	if !ok {
 		return nil
 	}
-	rules, err := s.Rules.Objects(row)
+	d, err := s.Rules.Of(row)
+	if err == nil && d.Versions[u.GroupVersionKind().Version] == nil {
+		return nil // it is kept in a version that is gone
+	}
 	if err == nil {
-		_, err = rules.Shape(u)
+		_, err = d.Shape(u)
 	}
 	if err != nil {
 		return fmt.Errorf("show %s: %w", u.GetName(), err)

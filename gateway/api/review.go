@@ -46,8 +46,23 @@ func (s *Server) reviewedOne(ctx context.Context, actor events.Actor, ask admit.
 }
 
 // reviewed asks about a request on a view, and is what would follow from it there.
-// What admission refuses, or what changes nothing, nobody is asked about.
 func (s *Server) reviewed(ctx context.Context, actor events.Actor, v projections.State, ask admit.Request, now time.Time) (admit.Request, admit.Outcome) {
+	for range reviewTries {
+		asked, out := s.reviewedAs(ctx, actor, v, ask, now)
+		again, err := unconverted(ctx, ask.Rules)
+		if err != nil {
+			return asked, admit.Outcome{Result: wire.Result{Key: out.Result.Key, Error: statusOf(err)}}
+		}
+		if !again {
+			return asked, out
+		}
+	}
+	return ask, admit.Outcome{Result: wire.Result{Key: admit.KeyOf(v, ask.Item), Error: statusOf(errStillMoving)}}
+}
+
+// reviewedAs is reviewed with the conversions that are known. What admission refuses, or
+// what changes nothing, nobody is asked about.
+func (s *Server) reviewedAs(ctx context.Context, actor events.Actor, v projections.State, ask admit.Request, now time.Time) (admit.Request, admit.Outcome) {
 	ask.Reviewed = nil
 	out := admit.Admit(v, ask, now)
 	if !s.asks() || out.Result.Error != nil || len(out.Drafts) == 0 {
@@ -105,8 +120,15 @@ func (w *whole) submit(ctx context.Context) ([]events.Envelope, error) {
 			return nil, err
 		}
 		made, err := w.s.Writer.Submit(ctx, Wish{Actor: w.actor, ID: w.req.ID, Message: w.req.Message, Change: events.ChangeID(w.req.ID), Decide: w.decide})
-		if err != nil || !w.out.Moved {
-			return made, err
+		if err != nil {
+			return nil, err
+		}
+		again, err := unconverted(ctx, w.rules)
+		if err != nil {
+			return nil, err
+		}
+		if !again && !w.out.Moved {
+			return made, nil
 		}
 	}
 	return nil, errStillMoving

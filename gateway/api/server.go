@@ -18,6 +18,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/badge"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/gateway/vault"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
@@ -89,14 +90,16 @@ type Options struct {
 	// nil: nothing is sealed.
 	Seal    func(context.Context) (sealed, checkpoint events.Seq, err error)
 	Explain Explainer
-	Vault   *vault.Vault // nil: there can be no Secrets
-	Rules   admit.Rules  // nil: there can be no definitions
-	Tokens  *badge.Keys  // nil: there are no tokens for pods
-	Fork    Forker       // nil: plan and what-if are not answered
-	Cluster string
-	Version string
-	Address string
-	Now     func() time.Time
+	Vault   *vault.Vault    // nil: there can be no Secrets
+	Rules   *custom.Schemas // nil: there can be no definitions
+	// Converter asks conversion webhooks; nil: nobody is asked.
+	Converter custom.Converter
+	Tokens    *badge.Keys // nil: there are no tokens for pods
+	Fork      Forker      // nil: plan and what-if are not answered
+	Cluster   string
+	Version   string
+	Address   string
+	Now       func() time.Time
 	// Reviewer is asked about changes before they are admitted; nil: nobody is.
 	Reviewer Reviewer
 	// Held are the node ports that something outside of the cluster has on this

@@ -21,6 +21,7 @@ type whole struct {
 	s     *Server
 	req   wire.ChangeRequest
 	asks  []admit.Request
+	rules admit.Rules
 	actor events.Actor
 
 	out     admit.Whole
@@ -35,9 +36,10 @@ type whole struct {
 // changeWhole decides all items and what is pruned beside them, and appends what
 // follows, or nothing.
 func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.ChangeRequest) (any, error) {
-	w := &whole{s: s, req: req, actor: actor}
+	w := &whole{s: s, req: req, actor: actor, rules: s.rules()}
 	for i, item := range req.Items {
 		ask, _ := s.asking(actor, req, i, item)
+		ask.Rules = w.rules
 		w.asks = append(w.asks, ask)
 	}
 	made, err := w.submit(ctx)
@@ -118,7 +120,7 @@ func (w *whole) prune(v projections.State, now time.Time) {
 		stays[w.out.Outcomes[i].Result.Key] = true
 		v = admit.Imagine(v, ask.Op, w.out.Outcomes[i].Drafts, now)
 	}
-	w.pruned = admit.Prune(v, admit.Request{ChangeRequest: w.req, Rules: w.s.Rules}, stays, now)
+	w.pruned = admit.Prune(v, admit.Request{ChangeRequest: w.req, Rules: w.rules}, stays, now)
 }
 
 // op is the operation id that the change's n-th event gets.

@@ -198,7 +198,7 @@ func TestDefinitions(t *testing.T) {
 		{"type: integer, minimum: 1,", "minimum: 1,", "properties[watt].type: Required value: must not be empty for specified object fields"},
 		{"storage: true", "storage: false", "must have exactly one version marked as storage version"},
 		{"default: 60", "default: much", `default: Invalid value: "string":  in body must be of type integer`},
-		{"names: {plural", "conversion: {strategy: Webhook}\n  names: {plural", "spec.conversion.strategy: Forbidden: no webhook is asked to convert objects yet"},
+		{"names: {plural", "conversion: {strategy: Webhook}\n  names: {plural", "spec.conversion.webhookClientConfig: Required value"},
 	} {
 		w := &town{T: t}
 		out := w.write(wire.Create, strings.Replace(definition, c.from, c.to, 1))

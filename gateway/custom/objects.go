@@ -62,8 +62,11 @@ func (d *Definition) Shape(o *unstructured.Unstructured) (unknown []string, err 
 
 // In is an object in another version of its definition: conversion None changes
 // the name of the version, and takes out what that version does not know. The
-// object is changed in place.
+// object is changed in place. Where a webhook converts, it is ErrUnasked.
 func (d *Definition) In(o *unstructured.Unstructured, version string) error {
+	if d.strange(o, version) {
+		return ErrUnasked
+	}
 	o.SetAPIVersion(d.Spec.Group + "/" + version)
 	_, err := d.Shape(o)
 	return err

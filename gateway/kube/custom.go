@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -152,14 +153,15 @@ func (v *verbs) addCustom(k events.Kind, d *custom.Definition) error {
 func (v *verbs) customScope(of *objects, kind schema.GroupVersionKind, sub string) (*handlers.RequestScope, error) {
 	c := coder{of}
 	var typer runtime.ObjectTyper = c
-	managers, err := managedfields.NewDefaultCRDFieldManager(v.types, c, c, c, kind, kind.GroupVersion(), sub, of.customIgnored())
+	converting := converter{c}
+	managers, err := managedfields.NewDefaultCRDFieldManager(v.types, converting, c, c, kind, kind.GroupVersion(), sub, of.customIgnored())
 	if err != nil {
 		return nil, fmt.Errorf("make field manager: %w", err)
 	}
 	return &handlers.RequestScope{
 		Namer:      handlers.ContextBasedNaming{Namer: meta.NewAccessor(), ClusterScoped: !of.kind.Namespaced},
 		Serializer: newCustomSerializer(c), ParameterCodec: runtime.NewParameterCodec(v.server.scheme),
-		Creater: c, Convertor: c, Defaulter: c, Typer: typer, UnsafeConvertor: c,
+		Creater: c, Convertor: converting, Defaulter: c, Typer: typer, UnsafeConvertor: converting,
 		Authorizer:               policy.Rights(v.server.Views.Durable),
 		EquivalentResourceMapper: runtime.NewEquivalentResourceRegistry(),
 		TableConvertor:           of, FieldManager: managers,
@@ -183,13 +185,26 @@ func (o *objects) customIgnored() map[fieldpath.APIVersion]fieldpath.Filter {
 	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{fieldpath.APIVersion(o.kind.APIVersion()): fieldpath.NewSet(paths...)})
 }
 
-// inVersion is an object of a definition in the version of this storage, with the
-// defaults that it has by now.
-func (o *objects) inVersion(found events.Object) events.Object {
-	if u, ok := found.(*unstructured.Unstructured); ok && o.definition != nil {
-		_ = o.definition.In(u, o.kind.Version) // admission wrote it: it has metadata, and the version is there
+// bring brings objects of a definition into the version of this storage, with the
+// defaults that they have by now. A webhook is asked once about all that it has to convert.
+func (o *objects) bring(ctx context.Context, found ...events.Object) error {
+	if o.definition == nil {
+		return nil
 	}
-	return found
+	all := make([]*unstructured.Unstructured, 0, len(found))
+	for _, x := range found {
+		if u, ok := x.(*unstructured.Unstructured); ok {
+			all = append(all, u)
+		}
+	}
+	return o.definition.Bring(ctx, o.Converter, all, o.kind.Version)
+}
+
+// stale tells whether an object is kept in another version than it would be by now: to
+// write it anew as it is brings it there.
+func (o *objects) stale(v projections.State, k events.Key) bool {
+	row, ok := v.Get(k)
+	return ok && o.definition != nil && o.part == "" && row.Typed().GetObjectKind().GroupVersionKind().Version != o.definition.Storage
 }
 
 // customScale is the scale of an object whose definition says where replicas are.

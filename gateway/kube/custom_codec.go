@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -80,6 +81,24 @@ func (c coder) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner
 	out := u.DeepCopy()
 	out.SetGroupVersionKind(gvk)
 	return out, nil
+}
+
+// converter is a coder that brings objects into other versions as their definition
+// says; what a client sent is refused in another version than that of its request.
+type converter struct{ coder }
+
+// ConvertToVersion implements runtime.ObjectConvertor.
+func (c converter) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
+	u, ok := in.(*unstructured.Unstructured)
+	if !ok || !c.of.definition.Converts() {
+		return c.coder.ConvertToVersion(in, target)
+	}
+	gvk, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{u.GroupVersionKind()})
+	if !ok || gvk == u.GroupVersionKind() {
+		return c.coder.ConvertToVersion(in, target)
+	}
+	out := u.DeepCopy()
+	return out, c.of.definition.Bring(context.Background(), c.of.Converter, []*unstructured.Unstructured{out}, gvk.Version) // whoever asks has no context to give
 }
 
 // ConvertFieldLabel implements runtime.ObjectConvertor: which fields can be selected on.

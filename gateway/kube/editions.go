@@ -3,12 +3,14 @@ package kube
 import (
 	"bytes"
 	"io"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/custom"
 )
 
 // keptEditions bounds how many shown editions of objects are kept for other
@@ -30,10 +32,12 @@ type editionKey struct {
 	at      events.Position
 	gone    bool   // as it was last, told at the position of its end
 	version string // a definition may serve several
+	of      *custom.Definition
 }
 
-// get is a version, made by whoever asks for it first; others wait for it.
-func (v *editions) get(k editionKey, show func() events.Object) *edition {
+// get is a version, made by whoever asks for it first; others wait for it. One that
+// could not be made is made anew for the next who asks.
+func (v *editions) get(k editionKey, show func() (events.Object, error)) (*edition, error) {
 	v.mu.Lock()
 	one, ok := v.known[k]
 	if !ok {
@@ -48,8 +52,20 @@ func (v *editions) get(k editionKey, show func() events.Object) *edition {
 		}
 	}
 	v.mu.Unlock()
-	one.shown.Do(func() { one.object = show() })
-	return one
+	one.shown.Do(func() {
+		if one.object, one.err = show(); one.err != nil {
+			v.forget(k)
+		}
+	})
+	return one, one.err
+}
+
+// forget makes room for another try.
+func (v *editions) forget(k editionKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.known, k)
+	v.order = slices.DeleteFunc(v.order, func(o editionKey) bool { return o == k })
 }
 
 // edition is one version of an object, which nobody changes, and what it was
@@ -57,6 +73,7 @@ func (v *editions) get(k editionKey, show func() events.Object) *edition {
 type edition struct {
 	shown  sync.Once
 	object events.Object
+	err    error
 
 	mu      sync.Mutex
 	encoded map[runtime.Identifier]*encoding

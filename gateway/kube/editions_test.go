@@ -34,7 +34,10 @@ func TestAnEditionIsEncodedOnceInEachForm(t *testing.T) {
 	var watches sync.WaitGroup
 	for range 100 {
 		watches.Go(func() {
-			e := all.get(k, func() events.Object { made.Add(1); return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"}} })
+			e, _ := all.get(k, func() (events.Object, error) {
+				made.Add(1)
+				return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"}}, nil
+			})
 			for _, form := range []runtime.Identifier{"json", "protobuf"} {
 				var b bytes.Buffer
 				if err := e.CacheEncode(form, encode, &b); err != nil || b.String() != "c" {
@@ -55,14 +58,14 @@ func TestAnEditionIsEncodedOnceInEachForm(t *testing.T) {
 func TestEditionsAreTheNewestOnes(t *testing.T) {
 	var all editions
 	for i := range 3 * keptEditions {
-		all.get(editionKey{at: events.Position(i)}, func() events.Object { return &corev1.ConfigMap{} })
+		_, _ = all.get(editionKey{at: events.Position(i)}, func() (events.Object, error) { return &corev1.ConfigMap{}, nil })
 	}
 	if len(all.known) != keptEditions || len(all.order) != keptEditions {
 		t.Errorf("%d are kept, %d in order", len(all.known), len(all.order))
 	}
 	fresh := false
-	all.get(editionKey{at: 0}, func() events.Object { fresh = true; return nil })
-	all.get(editionKey{at: 3*keptEditions - 1}, func() events.Object { t.Error("the newest was forgotten"); return nil })
+	_, _ = all.get(editionKey{at: 0}, func() (events.Object, error) { fresh = true; return nil, nil })
+	_, _ = all.get(editionKey{at: 3*keptEditions - 1}, func() (events.Object, error) { t.Error("the newest was forgotten"); return nil, nil })
 	if !fresh {
 		t.Error("the oldest is still there")
 	}

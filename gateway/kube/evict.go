@@ -75,7 +75,7 @@ func (e eviction) evict(ctx context.Context, name string, opts *metav1.DeleteOpt
 	ask := deletion(k, opts)
 	ask.Operation = wire.Evict
 	for range writeTries {
-		if _, ok := e.of.shown(e.of.Views.Durable(), k, e.of.Now()); !ok {
+		if _, ok := e.of.Server.shown(e.of.Views.Durable(), k, e.of.Now()); !ok {
 			return nil, apierrors.NewNotFound(e.of.resource(), name)
 		}
 		_, err := e.of.submit(ctx, change{key: k, dryRun: len(opts.DryRun) > 0, Request: ask})

@@ -128,11 +128,15 @@ func (h *house) serve() {
 	if err != nil {
 		h.Fatal(err)
 	}
+	converter, err := webhook.NewConversions(h.view.Durable, nil)
+	if err != nil {
+		h.Fatal(err)
+	}
 	asked := admission.Interface(hooks)
 	if h.asked != nil {
 		asked = admission.NewChainHandler(hooks, h.asked)
 	}
-	s := kube.New(kube.Options{Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Converter: converter, Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

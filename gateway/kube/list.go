@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"errors"
+	"iter"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -77,7 +79,10 @@ func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (
 		return nil, err
 	}
 	keep := o.selection(ctx, opts)
-	items, rest := o.collect(page, keep, int(opts.Limit))
+	items, rest, err := o.collect(ctx, page, keep, int(opts.Limit))
+	if err != nil {
+		return nil, err
+	}
 	list := o.NewList()
 	fill(list, items)
 	m, err := meta.ListAccessor(list)
@@ -98,8 +103,14 @@ func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (
 
 // collect is a page's objects, and how many come after it; when not everything
 // is wanted, only whether there are more.
-func (o *objects) collect(p page, keep selection, limit int) (items []events.Object, rest int) {
-	for found := range o.all(p.view, keep, o.Now()) {
+func (o *objects) collect(ctx context.Context, p page, keep selection, limit int) (items []events.Object, rest int, err error) {
+	all := o.all(p.view, keep, o.Now())
+	if o.definition.Converts() && !keep.everything {
+		if all, err = o.converted(ctx, p.view, keep); err != nil {
+			return nil, 0, err
+		}
+	}
+	for found := range all {
 		if !p.after(found) {
 			continue
 		}
@@ -111,7 +122,19 @@ func (o *objects) collect(p page, keep selection, limit int) (items []events.Obj
 			break
 		}
 	}
-	return items, rest
+	return items, rest, o.bring(ctx, items...)
+}
+
+// converted are the wanted objects in the version of this storage: labels and fields
+// are what a webhook makes of them, so it is asked first.
+func (o *objects) converted(ctx context.Context, v projections.State, want selection) (iter.Seq[events.Object], error) {
+	whole := want
+	whole.labels, whole.fields = labels.Everything(), fields.Everything()
+	all := slices.Collect(o.all(v, whole, o.Now()))
+	if err := o.bring(ctx, all...); err != nil {
+		return nil, err
+	}
+	return slices.Values(slices.DeleteFunc(all, func(x events.Object) bool { return !want.has(x) })), nil
 }
 
 func keyOf(k events.Kind, o events.Object) events.Key {
@@ -170,7 +193,7 @@ func (s selection) has(o events.Object) bool {
 }
 
 // all walks the wanted objects of a state.
-func (o *objects) all(v projections.State, want selection, now time.Time) func(yield func(events.Object) bool) {
+func (o *objects) all(v projections.State, want selection, now time.Time) iter.Seq[events.Object] {
 	return func(yield func(events.Object) bool) {
 		if want.name != "" && (want.namespace != "" || !o.kind.Namespaced) {
 			found, ok := v.Object(events.Key{Resource: o.kind.Resource, Namespace: want.namespace, Name: want.name}, now)

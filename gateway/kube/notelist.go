@@ -250,11 +250,12 @@ func (w *noteWatch) seen(o events.Object) bool {
 func (w *noteWatch) edition(t turn, o events.Object, gone bool) *edition {
 	k := t.key
 	k.Resource = w.notes.kind.Resource // the two kinds of events look different
-	return w.notes.feed.editions.get(editionKey{Key: k, at: t.at, gone: gone}, func() events.Object {
+	one, _ := w.notes.feed.editions.get(editionKey{Key: k, at: t.at, gone: gone}, func() (events.Object, error) {
 		shown := w.show(o)
 		if gone {
 			shown.SetResourceVersion(t.at.String())
 		}
-		return shown
+		return shown, nil
 	})
+	return one
 }

@@ -88,7 +88,10 @@ func (o *objects) Get(ctx context.Context, name string, opts *metav1.GetOptions)
 	if err != nil {
 		return nil, err
 	}
-	found, ok := o.shown(v, o.key(ctx, name), o.Now())
+	found, ok, err := o.shown(ctx, v, o.key(ctx, name), o.Now())
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return nil, apierrors.NewNotFound(o.resource(), name)
 	}
@@ -120,14 +123,12 @@ func (s *Server) shown(v projections.State, k events.Key, now time.Time) (events
 }
 
 // shown is Server.shown, in the version of this storage.
-func (o *objects) shown(v projections.State, k events.Key, now time.Time) (events.Object, bool) {
+func (o *objects) shown(ctx context.Context, v projections.State, k events.Key, now time.Time) (events.Object, bool, error) {
 	found, ok := o.Server.shown(v, k, now)
-	return o.inVersion(found), ok
-}
-
-// dressed is Server.dressed, in the version of this storage.
-func (o *objects) dressed(v projections.State, found events.Object, k events.Key) events.Object {
-	return o.inVersion(o.Server.dressed(v, found, k))
+	if !ok {
+		return nil, false, nil
+	}
+	return found, true, o.bring(ctx, found)
 }
 
 // dressed adds the managers and the applied manifest, which the log keeps apart

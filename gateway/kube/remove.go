@@ -23,7 +23,10 @@ import (
 // a Status, what goes later with the object as it goes.
 func (o *objects) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
 	k := o.key(ctx, name)
-	old, ok := o.shown(o.Views.Durable(), k, o.Now())
+	old, ok, err := o.shown(ctx, o.Views.Durable(), k, o.Now())
+	if err != nil {
+		return nil, false, err
+	}
 	if !ok {
 		return nil, false, apierrors.NewNotFound(o.resource(), name)
 	}
@@ -42,8 +45,8 @@ func (o *objects) Delete(ctx context.Context, name string, validate rest.Validat
 	if err != nil {
 		return nil, false, asConflict(err, o, name)
 	}
-	if now, ok := o.shown(out.view, k, out.now); ok && now.GetUID() == old.GetUID() && !o.leaves(ctx, out.view, k) {
-		return now, false, nil
+	if now, ok, err := o.shown(ctx, out.view, k, out.now); err != nil || ok && now.GetUID() == old.GetUID() && !o.leaves(ctx, out.view, k) {
+		return now, false, err
 	}
 	gone := gvrOf(o.kind)
 	return &metav1.Status{Status: metav1.StatusSuccess,
@@ -129,7 +132,10 @@ func (o *objects) DeleteCollection(ctx context.Context, validate rest.ValidateOb
 	if err != nil {
 		return nil, err
 	}
-	items, _ := o.collect(page, o.selection(ctx, which), int(which.Limit))
+	items, _, err := o.collect(ctx, page, o.selection(ctx, which), int(which.Limit))
+	if err != nil {
+		return nil, err
+	}
 	for _, x := range items {
 		_, _, err := o.Delete(request.WithNamespace(ctx, x.GetNamespace()), x.GetName(), validate, opts.DeepCopy())
 		if err != nil && !apierrors.IsNotFound(err) {

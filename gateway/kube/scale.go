@@ -139,9 +139,9 @@ func (s scale) updateOnce(ctx context.Context, found runtime.Object, info rest.U
 	if err != nil {
 		return nil, err
 	}
-	now, ok := s.of.shown(out.view, k, out.now)
-	if !ok {
-		return next, nil
+	now, ok, err := s.of.shown(ctx, out.view, k, out.now)
+	if err != nil || !ok {
+		return next, err
 	}
 	return s.scaleOf(now)
 }

@@ -81,8 +81,9 @@ type Options struct {
 	WiresUser string    // in whose name Wires ask
 	Authority *authority.CA
 	Tokens    *badge.Keys
-	Vault     *vault.Vault    // nil: there can be no Secrets
-	Schemas   *custom.Schemas // nil: there can be no definitions
+	Vault     *vault.Vault     // nil: there can be no Secrets
+	Schemas   *custom.Schemas  // nil: there can be no definitions
+	Converter custom.Converter // asks conversion webhooks; nil: nobody is asked
 	Cluster   string
 	Version   string // Stave's
 	Domain    string // of the cluster's names

@@ -15,6 +15,7 @@ import (
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/gateway/custom"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
@@ -56,15 +57,17 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 		return outcome{}, apierrors.NewInternalError(err)
 	}
 	c.Message = messageOf(ctx)
+	var rules *custom.Asking
 	if s.Schemas != nil {
-		c.Rules = s.Schemas
+		rules = s.Schemas.Asking(s.Converter)
+		c.Rules = rules
 	}
 	c.Op = events.NewOpID(s.Cluster, actorOf(who), id, c.key, 0)
 	if s.Held != nil && c.key.Resource == events.Services {
 		c.Request.Held = s.Held()
 	}
 	var out outcome
-	made, err := s.Writer.Submit(ctx, Wish{Actor: actorOf(who), ID: id, Key: c.key, Message: c.Message, Together: !c.dryRun,
+	wish := Wish{Actor: actorOf(who), ID: id, Key: c.key, Message: c.Message, Together: !c.dryRun,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
 			out = outcome{view: v, now: now}
 			if c.still != nil && !c.still(v) {
@@ -80,7 +83,8 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 				return nil, nil
 			}
 			return out.Drafts, nil
-		}})
+		}}
+	made, err := s.converting(ctx, wish, rules)
 	if err != nil {
 		return out, s.unsubmitted(err, out.view)
 	}
@@ -91,6 +95,29 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 		return out, &apierrors.StatusError{ErrStatus: *st}
 	}
 	return s.settled(ctx, c, out, made)
+}
+
+// convertTries bounds how often a wish is decided anew because a conversion was missing:
+// an object may be brought to the version of the request, from there to the one that is
+// kept, and back, and change meanwhile.
+const convertTries = 20
+
+// converting submits a wish until all conversions that its decision needs were asked for.
+func (s *Server) converting(ctx context.Context, w Wish, rules *custom.Asking) ([]events.Envelope, error) {
+	for range convertTries {
+		made, err := s.Writer.Submit(ctx, w)
+		if err != nil || rules == nil {
+			return made, err
+		}
+		again, err := rules.Answer(ctx)
+		if err != nil {
+			return nil, err // in Kubernetes' words
+		}
+		if !again {
+			return made, nil
+		}
+	}
+	return nil, errMoved
 }
 
 // settled is the outcome once everybody may know of it.

@@ -86,16 +86,45 @@ func (o *objects) within(ctx context.Context, p events.Position) error {
 func (w *watching) run(ctx context.Context, v projections.State, show, mark bool) {
 	defer close(w.out)
 	if show {
-		for found := range w.all(v, w.want, w.Now()) {
-			if !w.send(ctx, watch.Added, w.dressed(v, found, keyOf(w.kind, found))) {
-				return
-			}
+		if err := w.begin(ctx, v); err != nil {
+			w.fail(ctx, err)
+			return
 		}
 	}
 	if mark && w.bookmarks && !w.bookmark(ctx, true) {
 		return
 	}
-	if err := w.follow(ctx); err != nil && ctx.Err() == nil {
+	if err := w.follow(ctx); err != nil {
+		w.fail(ctx, err)
+	}
+}
+
+// begin tells what is there.
+func (w *watching) begin(ctx context.Context, v projections.State) error {
+	if w.definition.Converts() { // all at once
+		all, _, err := w.collect(ctx, page{view: v}, w.want, 0)
+		for _, found := range all {
+			if err == nil && !w.send(ctx, watch.Added, found) {
+				return ctx.Err()
+			}
+		}
+		return err
+	}
+	for found := range w.all(v, w.want, w.Now()) {
+		found = w.dressed(v, found, keyOf(w.kind, found))
+		if err := w.bring(ctx, found); err != nil {
+			return err
+		}
+		if !w.send(ctx, watch.Added, found) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// fail tells why a watch ends.
+func (w *watching) fail(ctx context.Context, err error) {
+	if ctx.Err() == nil {
 		st := statusOf(err)
 		w.send(ctx, watch.Error, &st)
 	}
@@ -123,8 +152,8 @@ func (w *watching) follow(ctx context.Context) error {
 			continue
 		}
 		for _, t := range ticks {
-			if !w.tell(ctx, t) {
-				return nil
+			if err := w.tell(ctx, t); err != nil {
+				return err
 			}
 		}
 		if len(ticks) > 0 {
@@ -174,10 +203,7 @@ func (w *watching) replay(ctx context.Context) error {
 		before := v
 		var changes []projections.Change
 		v, changes = projections.Apply(v, e)
-		if !w.tell(ctx, tick{e.Seq, before, v, changes}) {
-			return errCaughtUp
-		}
-		return nil
+		return w.tell(ctx, tick{e.Seq, before, v, changes})
 	})
 	var horizon *bus.HorizonError
 	if errors.As(err, &horizon) {
@@ -189,9 +215,8 @@ func (w *watching) replay(ctx context.Context) error {
 	return nil
 }
 
-// tell sends the rows of one event that the watch wants to know of; false when
-// its client is gone.
-func (w *watching) tell(ctx context.Context, t tick) bool {
+// tell sends the rows of one event that the watch wants to know of.
+func (w *watching) tell(ctx context.Context, t tick) error {
 	now := w.Now()
 	for _, c := range t.changes {
 		if c.Position <= w.at || c.After != nil && c.After.Position > c.Position {
@@ -201,13 +226,13 @@ func (w *watching) tell(ctx context.Context, t tick) bool {
 			if w.want.namespace != "" && k.Namespace != w.want.namespace {
 				continue
 			}
-			if !w.translate(ctx, t, k, c.Position, now) {
-				return false
+			if err := w.translate(ctx, t, k, c.Position, now); err != nil {
+				return err
 			}
 		}
 	}
 	w.at = events.At(t.seq, events.MaxRows-1)
-	return true
+	return nil
 }
 
 // shownBy are the objects that a row shows after an event, or showed before it.
@@ -226,46 +251,61 @@ func (w *watching) shownBy(t tick, row events.Key) []events.Key {
 
 // translate tells a change as it looks through the selectors: what begins to
 // match is added, what ceases to is deleted.
-func (w *watching) translate(ctx context.Context, t tick, k events.Key, p events.Position, now time.Time) bool {
-	was := w.wanted(t.before, k, now)
-	is, there := w.edition(t.after, editionKey{Key: k, at: p}, now)
-	there = there && w.want.has(is.object)
-	switch {
-	case there && was:
-		return w.send(ctx, watch.Modified, is)
-	case there:
-		return w.send(ctx, watch.Added, is)
-	case was:
-		last, _ := w.edition(t.before, editionKey{Key: k, at: p, gone: true}, now)
-		return w.send(ctx, watch.Deleted, last)
+func (w *watching) translate(ctx context.Context, t tick, k events.Key, p events.Position, now time.Time) error {
+	was, err := w.wanted(ctx, t.before, k, now)
+	if err != nil {
+		return err
 	}
-	return true
+	is, err := w.edition(ctx, t.after, editionKey{Key: k, at: p}, now)
+	if err != nil {
+		return err
+	}
+	there := is.object != nil && w.want.has(is.object)
+	how := watch.Modified
+	switch {
+	case there && !was:
+		how = watch.Added
+	case !there && was:
+		how = watch.Deleted
+		if is, err = w.edition(ctx, t.before, editionKey{Key: k, at: p, gone: true}, now); err != nil {
+			return err
+		}
+	case !there:
+		return nil
+	}
+	if !w.send(ctx, how, is) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // wanted tells whether a state has an object that the watch looks at.
-func (w *watching) wanted(v projections.State, k events.Key, now time.Time) bool {
+func (w *watching) wanted(ctx context.Context, v projections.State, k events.Key, now time.Time) (bool, error) {
+	row, ok := v.Get(k)
 	if w.want.everything && !events.FollowsServices(w.kind.Resource) {
-		_, ok := v.Get(k) // without looking at it: the namespace is right
-		return ok
+		return ok, nil // without looking at it: the namespace is right
+	}
+	if ok && w.definition.Converts() { // its fields are what a webhook makes of them
+		one, err := w.edition(ctx, v, editionKey{Key: k, at: row.Position}, now)
+		return err == nil && one.object != nil && w.want.has(one.object), err
 	}
 	o, ok := v.Object(k, now)
-	return ok && w.want.has(o)
+	return ok && w.want.has(o), nil
 }
 
-// edition is an object of a state as all watches tell it; false when there is none.
-func (w *watching) edition(v projections.State, k editionKey, now time.Time) (*edition, bool) {
-	k.version = w.kind.Version
-	one := w.feed.editions.get(k, func() events.Object {
+// edition is an object of a state as all watches tell it; its object is nil when there is none.
+func (w *watching) edition(ctx context.Context, v projections.State, k editionKey, now time.Time) (*edition, error) {
+	k.version, k.of = w.kind.Version, w.definition
+	return w.feed.editions.get(k, func() (events.Object, error) {
 		o, ok := v.Object(k.Key, now)
 		if !ok {
-			return nil
+			return nil, nil
 		}
 		if o = w.dressed(v, o, k.Key); k.gone {
 			o = deleted(o, k.at)
 		}
-		return o
+		return o, w.bring(ctx, o)
 	})
-	return one, one.object != nil
 }
 
 // deleted is an object as it was last, at the position of its end.

@@ -53,7 +53,7 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 	if err != nil {
 		return nil, err
 	}
-	found, err := o.result(out, next)
+	found, err := o.result(ctx, out, next)
 	if c.dryRun && err == nil {
 		found.SetResourceVersion("") // nothing has that version
 	}
@@ -62,9 +62,9 @@ func (o *objects) Create(ctx context.Context, obj runtime.Object, validate rest.
 
 // result is the object as it is after a change. One that is gone already is
 // told as it was asked for.
-func (o *objects) result(out outcome, asked events.Object) (events.Object, error) {
-	if found, ok := o.shown(out.view, out.Result.Key, out.now); ok {
-		return found, nil
+func (o *objects) result(ctx context.Context, out outcome, asked events.Object) (events.Object, error) {
+	if found, ok, err := o.shown(ctx, out.view, out.Result.Key, out.now); ok || err != nil {
+		return found, err
 	}
 	asked.SetName(out.Result.Key.Name)
 	asked.SetResourceVersion(events.At(out.Result.Seq, 0).String())
@@ -128,7 +128,10 @@ func (o *objects) Update(ctx context.Context, name string, info rest.UpdatedObje
 func (o *objects) updateOnce(ctx context.Context, view projections.State, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc,
 	validate rest.ValidateObjectUpdateFunc, orCreate bool, opts *metav1.UpdateOptions) (runtime.Object, bool, error) {
 	k := o.key(ctx, name)
-	old, ok := o.shown(view, k, o.Now())
+	old, ok, err := o.shown(ctx, view, k, o.Now())
+	if err != nil {
+		return nil, false, err
+	}
 	if !ok && orCreate {
 		obj, err := info.UpdatedObject(ctx, o.New())
 		if err != nil {
@@ -147,7 +150,7 @@ func (o *objects) updateOnce(ctx context.Context, view projections.State, name s
 	if err != nil {
 		return nil, false, err
 	}
-	if equality.Semantic.DeepEqual(old, next) {
+	if equality.Semantic.DeepEqual(old, next) && !o.stale(view, k) {
 		return old, false, nil
 	}
 	return o.replace(ctx, view, k, old, next, len(opts.DryRun) > 0)
@@ -208,7 +211,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 	if err != nil {
 		return nil, false, err
 	}
-	found, err := o.result(out, next)
+	found, err := o.result(ctx, out, next)
 	if dryRun && err == nil && o.part != statusPart {
 		keepStatus(old, found)
 		found.SetResourceVersion(old.GetResourceVersion())

@@ -1,6 +1,6 @@
-// Command guard is an admission webhook in a pod. It serves HTTPS on 8443 with
-// the certificate in /tls: /see adds a word to ConfigMaps, /bar refuses those that
-// are bad, and every deletion.
+// Command guard is webhooks in a pod. It serves HTTPS on 8443 with the certificate in
+// /tls: /see adds a word to ConfigMaps, /bar refuses those that are bad, and every
+// deletion; /turn converts lamps, whose watts of v1 are the power of v2.
 package main
 
 import (
@@ -33,6 +33,7 @@ type request struct {
 func main() {
 	http.HandleFunc("POST /see", answering(see))
 	http.HandleFunc("POST /bar", answering(bar))
+	http.HandleFunc("POST /turn", turn)
 	server := &http.Server{Addr: ":8443", ReadHeaderTimeout: 10 * time.Second}
 	fmt.Println(server.ListenAndServeTLS("/tls/tls.crt", "/tls/tls.key"))
 	os.Exit(1)
@@ -52,6 +53,36 @@ func answering(answer func(*request) map[string]any) http.HandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v) // who left needs no answer
 	}
+}
+
+func turn(w http.ResponseWriter, r *http.Request) {
+	var v struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Request    struct {
+			UID     string           `json:"uid"`
+			To      string           `json:"desiredAPIVersion"`
+			Objects []map[string]any `json:"objects"`
+		} `json:"request"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
+		http.Error(w, fmt.Sprint(err), http.StatusBadRequest)
+		return
+	}
+	from, to := "watt", "power"
+	if v.Request.To == "shop.example.com/v1" {
+		from, to = to, from
+	}
+	for _, o := range v.Request.Objects {
+		o["apiVersion"] = v.Request.To
+		if spec, ok := o["spec"].(map[string]any); ok {
+			spec[to] = spec[from]
+			delete(spec, from)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"apiVersion": v.APIVersion, "kind": v.Kind, "response": map[string]any{
+		"uid": v.Request.UID, "result": map[string]any{"status": "Success"}, "convertedObjects": v.Request.Objects}}) // as above
 }
 
 func see(r *request) map[string]any {
