@@ -85,6 +85,7 @@ const (
 	CSIDrivers         Resource = "csidrivers.storage.k8s.io"
 	CSINodes           Resource = "csinodes.storage.k8s.io"
 	CSICapacities      Resource = "csistoragecapacities.storage.k8s.io"
+	RuntimeClasses     Resource = "runtimeclasses.node.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -61,6 +62,7 @@ var Kinds = []Kind{
 	{CronJobs, batchv1.GroupName, "v1", "CronJob", "cronjob", []string{"cj"}, true, false, func() Object { return &batchv1.CronJob{} }},
 	{Jobs, batchv1.GroupName, "v1", "Job", "job", nil, true, false, func() Object { return &batchv1.Job{} }},
 	{PriorityClasses, schedulingv1.GroupName, "v1", "PriorityClass", "priorityclass", []string{"pc"}, false, false, func() Object { return &schedulingv1.PriorityClass{} }},
+	{RuntimeClasses, nodev1.GroupName, "v1", "RuntimeClass", "runtimeclass", nil, false, false, func() Object { return &nodev1.RuntimeClass{} }},
 	{PodTemplates, "", "v1", "PodTemplate", "podtemplate", nil, true, false, func() Object { return &corev1.PodTemplate{} }},
 	{Volumes, "", "v1", "PersistentVolume", "persistentvolume", []string{"pv"}, false, false, func() Object { return &corev1.PersistentVolume{} }},
 	{Claims, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaim", []string{"pvc"}, true, false, func() Object { return &corev1.PersistentVolumeClaim{} }},

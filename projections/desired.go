@@ -48,6 +48,10 @@ type DesiredPod struct {
 	Misfit bool `json:"misfit,omitempty"`
 	// Resized is the event that granted the pod its present resources; 0 when it has those that it began with.
 	Resized events.Seq `json:"resized,omitempty"`
+	// Handler is what the pod's runtime class wants to run it with, empty when it has none; Classless says that there is
+	// no class of that name any more.
+	Handler   string `json:"handler,omitempty"`
+	Classless bool   `json:"classless,omitempty"`
 }
 
 // DesiredVolume is what lies behind a claim that a pod uses.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -59,6 +60,15 @@ func (s State) PriorityClasses() []*schedulingv1.PriorityClass {
 		out = append(out, As[*schedulingv1.PriorityClass](o)) // its name is asked for
 	}
 	return out
+}
+
+// RuntimeClass is the one of a name, nil when there is none. It is shared: never change it.
+func (s State) RuntimeClass(name string) *nodev1.RuntimeClass {
+	o, ok := s.Get(events.Key{Resource: events.RuntimeClasses, Name: name})
+	if !ok {
+		return nil
+	}
+	return o.decoded().(*nodev1.RuntimeClass)
 }
 
 // Thing is an object as quotas see it; none for nil.

@@ -56,6 +56,14 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
+	if name := o.PodSpec().RuntimeClassName; name != nil {
+		if c := s.RuntimeClass(*name); c != nil {
+			d.Handler = c.Handler
+			d.Position = max(d.Position, s.PositionOf(events.Key{Resource: events.RuntimeClasses, Name: *name}))
+		} else {
+			d.Classless = true
+		}
+	}
 	for _, c := range p.Containers {
 		if d.Runs == nil {
 			d.Runs = map[string]int{}
@@ -101,6 +109,20 @@ func (s State) serviceEnv(namespace string, spec *corev1.PodSpec) []ServiceEnv {
 	for o := range s.List(events.Services, namespace) {
 		if o.Key != GatewayKey {
 			add(o)
+		}
+	}
+	return out
+}
+
+// ofClass are the pods of a runtime class that have a node. Classes come and go too
+// seldom for an index.
+func (s State) ofClass(name string) []*Pod {
+	var out []*Pod
+	for o := range s.List(events.Pods, "") {
+		if named := o.PodSpec().RuntimeClassName; named != nil && *named == name {
+			if p, ok := s.PodOf(o.Key); ok && p.Node != "" {
+				out = append(out, p)
+			}
 		}
 	}
 	return out
@@ -156,6 +178,11 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 			}
 		case events.ConfigMaps, events.Secrets:
 			for p := range s.mentioning(c.Key) {
+				r := rows(p.Node)
+				r.Pods = append(r.Pods, p.Key)
+			}
+		case events.RuntimeClasses:
+			for _, p := range s.ofClass(c.Key.Name) {
 				r := rows(p.Node)
 				r.Pods = append(r.Pods, p.Key)
 			}

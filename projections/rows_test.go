@@ -97,6 +97,32 @@ func TestDesiredRowKnowsMisfits(t *testing.T) {
 	}
 }
 
+// A node is told what the pod's runtime class wants, and when that changes.
+func TestDesiredRowKnowsHandlers(t *testing.T) {
+	l := foldtest.New()
+	l.Lease("a")
+	l.Node("n1", foldtest.Facts)
+	class := events.Key{Resource: events.RuntimeClasses, Name: "heavy"}
+	k := foldtest.Key(events.Pods, "p")
+	l.Create(foldtest.Key(events.Pods, "other"), `{"spec":{"containers":[{"name":"c","image":"i"}]}}`)
+	l.Create(k, `{"spec":{"runtimeClassName":"heavy","overhead":{"cpu":"250m","memory":"1Mi"},"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}]}}`)
+	l.Assign("n1", k, foldtest.Key(events.Pods, "other"))
+	if u := l.State.Used("n1"); u.CPU != 1250 || u.Memory != 1<<20 {
+		t.Errorf("with the overhead the node holds %+v", u)
+	}
+	d, _ := projections.DesiredRow(l.State, k)
+	if !d.Classless || d.Handler != "" {
+		t.Errorf("of no class: %+v", d)
+	}
+	l.Create(class, `{"handler":"h"}`)
+	if got := projections.NodeChanges(l.State, l.Changes); !reflect.DeepEqual(got, []projections.NodeRows{{Node: "n1", Pods: []events.Key{k}}}) {
+		t.Errorf("a class came: %+v", got)
+	}
+	if again, _ := projections.DesiredRow(l.State, k); again.Classless || again.Handler != "h" || again.Position <= d.Position {
+		t.Errorf("of the class: %+v", again)
+	}
+}
+
 func TestNetRow(t *testing.T) {
 	l := foldtest.Nginx(2)
 	row, ok := projections.NetRow(l.State, foldtest.Service)

@@ -89,7 +89,7 @@ func (o *Object) sharesLabels() bool {
 }
 
 // Asks is what one pod of this spec asks for, as Kubernetes counts: the sum of its containers and sidecars, or what an
-// init container asks for together with the sidecars before it, whichever is more.
+// init container asks for together with the sidecars before it, whichever is more; and what its runtime takes beside it.
 func Asks(spec *corev1.PodSpec) Usage {
 	var sum, beside, most Usage
 	for i := range spec.Containers {
@@ -106,7 +106,8 @@ func Asks(spec *corev1.PodSpec) Usage {
 	}
 	u := sum.max(most)
 	u.Pods = 1
-	return u
+	cpu, memory := spec.Overhead[corev1.ResourceCPU], spec.Overhead[corev1.ResourceMemory]
+	return u.Add(Usage{CPU: cpu.MilliValue(), Memory: memory.Value(), ScoreCPU: cpu.MilliValue(), ScoreMemory: memory.Value()}, +1)
 }
 
 // max is the larger one of each resource.

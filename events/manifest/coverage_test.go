@@ -23,7 +23,7 @@ func TestCoverage(t *testing.T) {
 		"spec.containers.resources.limits.cpu": {},
 		"spec.initContainers.image":            {},
 		"spec.readinessGates":                  {},
-		"spec.runtimeClassName":                {Refused: true, Said: "it cannot be honoured yet, and to ignore it would weaken security"},
+		"spec.runtimeClassName":                {},
 		"spec.preemptionPolicy":                {},
 	} {
 		want.Path = path

@@ -7,6 +7,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -20,7 +21,22 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
-	return append(updateFinalizers(old, next), updateSpec(old, next)...)
+	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next))
+}
+
+// updateClass keeps what pods were given by their class already.
+func updateClass(old, next events.Object) field.ErrorList {
+	switch old := old.(type) {
+	case *nodev1.RuntimeClass:
+		if n, ok := next.(*nodev1.RuntimeClass); ok {
+			return updateRuntimeClass(old, n)
+		}
+	case *schedulingv1.PriorityClass:
+		if n, ok := next.(*schedulingv1.PriorityClass); ok {
+			return updatePriorityClass(old, n)
+		}
+	}
+	return nil
 }
 
 func updateSpec(old, next events.Object) field.ErrorList {
@@ -43,10 +59,6 @@ func updateSpec(old, next events.Object) field.ErrorList {
 	case *corev1.Service:
 		if n, ok := next.(*corev1.Service); ok {
 			return updateService(&old.Spec, &n.Spec, at)
-		}
-	case *schedulingv1.PriorityClass:
-		if n, ok := next.(*schedulingv1.PriorityClass); ok {
-			return updatePriorityClass(old, n)
 		}
 	case *corev1.ResourceQuota:
 		if n, ok := next.(*corev1.ResourceQuota); ok {

@@ -9,6 +9,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -68,6 +69,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.ResourceQuota:
 		errs = append(errs, validateQuota(&o.Spec)...)
+	case *nodev1.RuntimeClass:
+		errs = append(errs, validateRuntimeClass(o)...)
 	case *schedulingv1.PriorityClass:
 		errs = append(errs, validatePriorityClass(o)...)
 	case *corev1.LimitRange:

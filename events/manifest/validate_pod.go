@@ -40,6 +40,10 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	for i, g := range s.ReadinessGates {
 		errs = invalid(errs, at.Child("readinessGates").Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))
 	}
+	errs = append(errs, validateQuantities(s.Overhead, at.Child("overhead"))...)
+	if s.RuntimeClassName != nil {
+		errs = invalid(errs, at.Child("runtimeClassName"), *s.RuntimeClassName, validation.IsDNS1123Subdomain(*s.RuntimeClassName))
+	}
 	for _, n := range []struct {
 		field, value string
 		rule         rule

@@ -101,6 +101,12 @@ func nodePorts(s *corev1.ServiceSpec) int64 {
 // compute puts what a pod asks for and is limited to, under the names of quotas.
 func compute(spec *corev1.PodSpec, put func(corev1.ResourceName, resource.Quantity)) {
 	requests, limits := Sum(spec)
+	add(requests, spec.Overhead)
+	for name, n := range spec.Overhead { //stave:sorted each name is put once
+		if _, limited := limits[name]; limited { // what is not limited stays so
+			add(limits, corev1.ResourceList{name: n})
+		}
+	}
 	for name, n := range requests { //stave:sorted each name is put once
 		for _, as := range asRequest(name) {
 			put(as, n)

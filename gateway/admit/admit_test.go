@@ -213,8 +213,8 @@ func TestTheDoorBelievesNobody(t *testing.T) {
 
 func TestWarningsAndRefusedFields(t *testing.T) {
 	w := newTown(t)
-	r := w.do(wire.Create, pod+"  overhead: {cpu: 1m}\n")
-	if r.Outcome != Created || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], "spec.overhead: ") {
+	r := w.do(wire.Create, pod+"  resourceClaims: [{name: c, resourceClaimName: c}]\n")
+	if r.Outcome != Created || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], "spec.resourceClaims: ") {
 		t.Errorf("result %+v", r)
 	}
 	r = w.do(wire.Create, strings.Replace(pod, "name: p", "name: q", 1)+"  securityContext: {windowsOptions: {runAsUserName: x}}\n")

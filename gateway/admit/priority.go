@@ -41,6 +41,18 @@ func (w *writing) prioritise() *refusal {
 	return nil
 }
 
+// suit gives a new pod what its runtime class wants.
+func (w *writing) suit() *refusal {
+	pod, ok := w.next.(*corev1.Pod)
+	if !ok {
+		return nil
+	}
+	if said := ration.Suit(&pod.Spec, w.v.RuntimeClass); said != "" {
+		return forbidden(w.key, said)
+	}
+	return nil
+}
+
 // oneDefault refuses a second class that pods get which name none.
 func (w *writing) oneDefault() *refusal {
 	class, ok := w.next.(*schedulingv1.PriorityClass)
@@ -55,9 +67,12 @@ func (w *writing) oneDefault() *refusal {
 	return nil
 }
 
-// carryPod keeps a pod's node and the priority that it got with its class.
+// carryPod keeps a pod's node and what it got with its classes.
 func carryPod(before, next *corev1.PodSpec) {
 	next.NodeName = cmp.Or(next.NodeName, before.NodeName)
 	next.Priority = cmp.Or(next.Priority, before.Priority)
+	if next.Overhead == nil {
+		next.Overhead = before.Overhead
+	}
 	next.PreemptionPolicy = cmp.Or(next.PreemptionPolicy, before.PreemptionPolicy)
 }

@@ -14,8 +14,10 @@ import (
 // checkNew is check for an object that is not there yet. Limit ranges have their say
 // on both sides of it: what they give is validated, and they judge what is valid.
 func (w *writing) checkNew() *refusal {
-	if err := w.prioritise(); err != nil {
-		return err
+	for _, give := range []func() *refusal{w.prioritise, w.suit} {
+		if err := give(); err != nil {
+			return err
+		}
 	}
 	w.store()
 	ranges := w.limit()

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -38,7 +39,7 @@ import (
 var groups = []func(*runtime.Scheme) error{
 	corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
 	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
-	metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
+	nodev1.AddToScheme, metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
 }
 
 // newScheme knows the types, and which of their fields can be selected on.

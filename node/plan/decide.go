@@ -262,6 +262,12 @@ func (p *planner) room(wanted []corev1.Container) bool {
 		}
 		return false
 	}
+	if err := handlerError(p.row); err != nil && !p.o.Sandbox {
+		for _, c := range wanted {
+			p.wait(c.Name, ContainerCreating, err.Error(), time.Time{})
+		}
+		return false
+	}
 	if !p.o.Sandbox {
 		p.do(MakeSandbox{})
 		return false

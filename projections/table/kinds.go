@@ -16,6 +16,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -113,6 +114,9 @@ var printers = map[events.Resource]printer{
 		return []string{o.Name, controllerOf(o), fmt.Sprint(o.Revision), age}
 	})},
 	events.Quotas: {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
+	events.RuntimeClasses: {cols("NAME HANDLER AGE"), rowOf(func(o *nodev1.RuntimeClass, age string, _ time.Time) []string {
+		return []string{o.Name, o.Handler, age}
+	})},
 	events.PriorityClasses: {cols("NAME VALUE GLOBAL-DEFAULT AGE PREEMPTIONPOLICY"), rowOf(func(o *schedulingv1.PriorityClass, age string, _ time.Time) []string {
 		return []string{o.Name, fmt.Sprint(o.Value), fmt.Sprint(o.GlobalDefault), age, string(*cmp.Or(o.PreemptionPolicy, &preempts))}
 	})},

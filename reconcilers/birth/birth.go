@@ -1,13 +1,15 @@
 // Package birth is what stands between a controller and the pods that it makes:
-// priority classes and limit ranges fill in what a pod leaves open, limits, quotas
+// priority and runtime classes and limit ranges fill in what a pod leaves open, limits, quotas
 // and policies may forbid it. What people make meets the same at the door (gateway/admit).
 package birth
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 
 	"github.com/stave-run/stave/events"
@@ -22,6 +24,7 @@ type Guard func(pod *corev1.Pod) string
 // sees what those before it took.
 type Desk struct {
 	classes   []*schedulingv1.PriorityClass
+	runtimes  func(name string) *nodev1.RuntimeClass
 	classless string // why no pod of the template may be made; "" when it may
 	ranges    []*corev1.LimitRange
 	quotas    []ration.Quota
@@ -30,7 +33,7 @@ type Desk struct {
 
 // In is the desk of a namespace. guard is who is asked besides.
 func In(v projections.State, namespace string, guard Guard) *Desk {
-	return &Desk{classes: v.PriorityClasses(), ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
+	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
 }
 
 // Claim says why a claim must not be made, "" when it may; then it is counted.
@@ -58,17 +61,18 @@ func (d *Desk) Open() bool {
 // Template is a template with what its pods are given; the same one when that is
 // nothing. What is shared by all pods of a set stays shared.
 func (d *Desk) Template(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
-	if len(d.ranges) == 0 && t.Spec.PriorityClassName == "" && t.Spec.Priority == nil && t.Spec.PreemptionPolicy == nil && !d.classed() {
+	if len(d.ranges) == 0 && t.Spec.PriorityClassName == "" && t.Spec.Priority == nil && t.Spec.PreemptionPolicy == nil && !d.classed() &&
+		t.Spec.RuntimeClassName == nil && t.Spec.Overhead == nil {
 		return t
 	}
 	out := t.DeepCopy()
-	if d.classless = ration.Prioritise(&out.Spec, d.classes); d.classless != "" {
+	if d.classless = cmp.Or(ration.Prioritise(&out.Spec, d.classes), ration.Suit(&out.Spec, d.runtimes)); d.classless != "" {
 		return t
 	}
 	said := ration.Defaults(&out.Spec, d.ranges)
 	switch {
 	case said != "":
-	case out.Spec.Priority == nil || t.Spec.Priority != nil:
+	case bytes.Equal(events.MustBody(out), events.MustBody(t)):
 		return t
 	default:
 		return out

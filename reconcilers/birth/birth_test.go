@@ -90,3 +90,20 @@ func TestPriorities(t *testing.T) {
 		t.Errorf("%+v", shaped.Spec)
 	}
 }
+
+// Pods of a runtime class get what it takes with their template; of one that is not there none is made.
+func TestRuntimeClasses(t *testing.T) {
+	w := stage.New()
+	template := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
+	name := "heavy"
+	template.Spec.RuntimeClassName = &name
+	d := In(w.State, "default", nil)
+	if d.Template(template); d.Open() || d.Bars(pod("p")) != `pods "p" is forbidden: pod rejected: RuntimeClass "heavy" not found` {
+		t.Error(d.Bars(pod("p")))
+	}
+	w.Apply(events.Key{Resource: events.RuntimeClasses, Name: "heavy"}, `{"metadata":{"name":"heavy"},"handler":"h","overhead":{"podFixed":{"cpu":"1"}},"scheduling":{"nodeSelector":{"k":"v"}}}`)
+	shaped := In(w.State, "default", nil).Template(template)
+	if shaped.Spec.Overhead.Cpu().String() != "1" || shaped.Spec.NodeSelector["k"] != "v" || template.Spec.Overhead != nil {
+		t.Errorf("%+v", shaped.Spec)
+	}
+}

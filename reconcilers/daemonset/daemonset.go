@@ -38,7 +38,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.DaemonSets, events.Revisions, events.Nodes, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses}
+	return []events.Resource{events.DaemonSets, events.Revisions, events.Nodes, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -65,7 +65,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.After.OwnerKey()}
 	case c.Key.Resource == events.Revisions:
 		return historian(v, c)
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
+	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses || c.Key.Resource == events.RuntimeClasses:
 		return barredSets(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
 		return barredSets(v, c.Key.Namespace)

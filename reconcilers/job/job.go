@@ -46,7 +46,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Jobs, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges}
+	return []events.Resource{events.Jobs, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.RuntimeClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -72,7 +72,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return reconcilers.Wooers(v, events.Jobs, c.After, selectorOf)
 	case c.Key.Resource == events.Pods && c.After != nil && c.After.Owner != nil && c.After.Owner.Resource == events.Jobs && restarted(c):
 		return []events.Key{c.After.OwnerKey()}
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings:
+	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.RuntimeClasses:
 		return barredJobs(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
 		return barredJobs(v, c.Key.Namespace)

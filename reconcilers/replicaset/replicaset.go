@@ -49,7 +49,7 @@ func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Controllers, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses}
+	return []events.Resource{events.ReplicaSets, events.Controllers, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -74,7 +74,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return append(reconcilers.Wooers(v, events.ReplicaSets, c.After, selectorOf), reconcilers.Wooers(v, events.Controllers, c.After, selectorOf)...)
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses:
+	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses || c.Key.Resource == events.RuntimeClasses:
 		return short(v, "")
 	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
 		return short(v, c.Key.Namespace)

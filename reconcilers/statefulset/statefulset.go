@@ -36,7 +36,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.StatefulSets, events.Revisions, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges,
+	return []events.Resource{events.StatefulSets, events.Revisions, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.RuntimeClasses,
 		events.PriorityClasses, events.Claims, events.StorageClasses}
 }
 
@@ -66,7 +66,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return claiming(v, c.Key)
 	case r == events.Revisions && c.After != nil && !c.After.Controlled():
 		return revision.Wooers(v, events.StatefulSets, c.After, selectorOf)
-	case r == events.Policies || r == events.PolicyBindings || r == events.PriorityClasses:
+	case r == events.Policies || r == events.PolicyBindings || r == events.PriorityClasses || r == events.RuntimeClasses:
 		return short(v, "")
 	case r == events.LimitRanges || projections.Eased(c):
 		return short(v, c.Key.Namespace)
