@@ -156,8 +156,19 @@ func (c *carried) Close() error {
 // Read implements net.Conn.
 func (c *carried) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if why := c.why.Load(); errors.Is(err, io.EOF) && why != nil {
-		err = *why
+	return n, c.ended(err, io.EOF)
+}
+
+// Write implements net.Conn: whoever still speaks when the connection was refused is told so too.
+func (c *carried) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	return n, c.ended(err, io.ErrClosedPipe)
+}
+
+// ended is why the connection ended, when an error says no more than that it did.
+func (c *carried) ended(err, plain error) error {
+	if why := c.why.Load(); errors.Is(err, plain) && why != nil {
+		return *why
 	}
-	return n, err
+	return err
 }
