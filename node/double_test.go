@@ -198,6 +198,9 @@ func (d *double) Start(_ context.Context, id string) (int, error) {
 func (d *double) Stop(_ context.Context, id string, _ time.Duration, _ syscall.Signal) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.called("stop"); err != nil {
+		return err
+	}
 	if c := d.containers[id]; c != nil && c.Status == runtime.StatusRunning {
 		d.endLocked(c, 143)
 	}

@@ -26,10 +26,11 @@ func (w *worker) heldBack(row *projections.DesiredPod, obs plan.Observed) bool {
 	return held
 }
 
-// precedes tells whether this is an older pod of the same name that may still run.
+// precedes tells whether this is an older pod of the same name that may still run. One that could not be removed when all of
+// it had ended holds nobody up: what is left of it is no process.
 func (w *worker) precedes(row *projections.DesiredPod) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last != nil && w.last.Assigned < row.Assigned && w.last.Pod.Namespace == row.Pod.Namespace && w.last.Pod.Name == row.Pod.Name &&
-		!w.gone && (w.obs.Sandbox || slices.ContainsFunc(w.obs.Containers, func(c plan.Container) bool { return c.Phase == plan.Running }))
+		!w.gone && (w.obs.Sandbox && w.obs.Cleanup.Failures == 0 || slices.ContainsFunc(w.obs.Containers, func(c plan.Container) bool { return c.Phase != plan.Exited }))
 }

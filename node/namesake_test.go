@@ -18,7 +18,7 @@ func TestANameRunsOnceOnANode(t *testing.T) {
 	c.run(shell("web-0", "true"))
 	c.until("web-0", "the first runs", func(_ *projections.Pod, x projections.Container) bool { return x.Phase == projections.Running })
 	d.fail(func(call string) error {
-		if call == "remove" {
+		if call == "stop" {
 			return errors.New("busy")
 		}
 		return nil
@@ -27,7 +27,7 @@ func TestANameRunsOnceOnANode(t *testing.T) {
 	k, uid := podKey("web-0"), events.NewUID("the second")
 	c.append(events.SpecSubject(k), events.TypeOf(k.Resource, events.VerbCreated), events.Created{UID: uid, Object: events.MustBody(shell("web-0", "true"))})
 	c.append(events.AssignSubject(nodeName), events.PodsAssigned, events.Assigned{Pods: []events.Ref{{Key: k, UID: uid}}})
-	eventually(t, "the first is being removed", func() bool { return d.count("remove") > 0 })
+	eventually(t, "the first is being stopped", func() bool { return d.count("stop") > 0 })
 	time.Sleep(5 * namePause) // what must not happen has no sign
 	if d.count("start") != 1 {
 		t.Fatal("the second began beside the first")
