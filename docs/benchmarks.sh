@@ -57,9 +57,15 @@ busy() { awk -v hz="$(getconf CLK_TCK)" '/^cpu / { printf "%d\n", ($2 + $3 + $4 
 scale() { go test ./cmd/stave -run '^$' -bench "$1" -benchtime "$2" -timeout 20m 2>/dev/null | grep -E '^(Benchmark|FAIL|---)' || true; }
 
 peers=() # processes of others that are measured beside a cluster
+# stop_peers ends them, the last one first: a kube-apiserver does not end without its etcd.
+stop_peers() {
+    local i
+    for ((i = ${#peers[@]} - 1; i >= 0; i--)); do kill "${peers[i]}" 2>/dev/null && wait "${peers[i]}" || true; done
+    peers=()
+}
 ended() {
     code=$?
-    for p in "${peers[@]}"; do kill "$p" 2>/dev/null && wait "$p" || true; done
+    stop_peers
     bin/stave down --name "$name-api" --data-dir "$work/api" --purge >/dev/null 2>&1 || true # there, or not there yet
     bin/stave down --name "$name" --data-dir "$work/data" --purge >/dev/null 2>&1 || say "stave down failed; see $work"
     [ $code != 0 ] && { say "FAILED ($code); what was measured so far is above"; return; }
@@ -223,8 +229,7 @@ peers+=($!)
     --disable-admission-plugins ServiceAccount >"$work/peer/apiserver.log" 2>&1 &
 peers+=($!)
 "$work/peer/kubeapi" -kubeconfig "$work/peer/kubeconfig" -pids "${peers[1]},${peers[0]}" >"$work/api.peer"
-for p in "${peers[@]}"; do kill "$p" && wait "$p" || true; done
-peers=()
+stop_peers
 # api prints a figure of the one and of the other.
 api() { awk -v what="$1" -v unit="$2" '$1 == what && $3 == unit { printf "| %s ", $2 }' "$work/api.stave" "$work/api.peer"; }
 
