@@ -4,14 +4,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
@@ -21,10 +17,6 @@ import (
 // maxPrefix is how much of an owner's name its pods' names keep, so that with
 // dash and suffix they fit into a DNS label.
 const maxPrefix = 63 - 6
-
-// again is when a set looks once more whether it may make its pods: what bars
-// them may hang on anything that a policy reads.
-const again = 10 * time.Second
 
 // create makes a node's pod, unless pods are barred now; false when the pass is full.
 func (p *pass) create(at *place, failures int) bool {
@@ -143,7 +135,6 @@ func pinned(node string) *corev1.NodeSelector {
 
 // pod is what is looked at: the pod as it would be.
 func (p *pass) pod(k events.Key, node string) *corev1.Pod {
-	yes := true
 	t := p.shaped.DeepCopy()
 	if t.Spec.Affinity == nil {
 		t.Spec.Affinity = &corev1.Affinity{}
@@ -152,12 +143,7 @@ func (p *pass) pod(k events.Key, node string) *corev1.Pod {
 		t.Spec.Affinity.NodeAffinity = &corev1.NodeAffinity{}
 	}
 	t.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution = pinned(node)
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
-		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.prefix(), Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: p.o.Key.Name, UID: types.UID(p.o.UID),
-				Controller: &yes, BlockOwnerDeletion: &yes}}}}
-	manifest.Default(pod)
-	return pod
+	return birth.Pod(p.o, k, p.prefix(), t)
 }
 
 // barred tells whether a pod must not be made, and writes down why when that is news.
@@ -169,10 +155,10 @@ func (p *pass) barred(k events.Key, node string) bool {
 	if said == "" {
 		return false
 	}
-	why := []events.Reason{{Code: events.FailedCreate, About: k, Said: said}}
+	why := birth.Refused(k, said)
 	p.d.Because = why
-	p.wake(p.now.Add(again))
-	if was, _ := verdict(p.v, p.o); was != said {
+	p.wake(p.now.Add(birth.Again))
+	if birth.Barred(p.v, p.o) != said {
 		p.emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
@@ -180,19 +166,9 @@ func (p *pass) barred(k events.Key, node string) bool {
 
 // cleared takes a verdict of before back, once.
 func (p *pass) cleared() bool {
-	_, said := verdict(p.v, p.o)
-	if !said || p.quiet {
+	if birth.Barred(p.v, p.o) == "" || p.quiet {
 		return true
 	}
 	p.quiet = true
 	return p.emit(reconcilers.Conclude(p.o, nil))
-}
-
-// verdict is what the log says keeps a set from making pods; false when nothing does.
-func verdict(v reconcilers.View, o *projections.Object) (string, bool) {
-	x, ok := v.Verdict(o.Key)
-	if !ok || x.UID != o.UID || len(x.Reasons) == 0 || x.Reasons[0].Code != events.FailedCreate {
-		return "", false
-	}
-	return x.Reasons[0].Said, true
 }

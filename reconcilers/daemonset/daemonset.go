@@ -38,7 +38,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.DaemonSets, events.Revisions, events.Nodes, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
+	return append(birth.Reads(), events.DaemonSets, events.Revisions, events.Nodes, events.Pods)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -56,6 +56,7 @@ func (Reconciler) Writes() []events.Type {
 // Keys implements reconcilers.Reconciler. The fold touches a DaemonSet's row with every
 // change of its pods, and of a node that makes a difference to it.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	namespace, eases := birth.Eases(c)
 	switch {
 	case c.Key.Resource == events.DaemonSets && c.After != nil:
 		return []events.Key{c.Key}
@@ -65,10 +66,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return []events.Key{c.After.OwnerKey()}
 	case c.Key.Resource == events.Revisions:
 		return historian(v, c)
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses || c.Key.Resource == events.RuntimeClasses:
-		return barredSets(v, "")
-	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
-		return barredSets(v, c.Key.Namespace)
+	case eases:
+		return barredSets(v, namespace)
 	}
 	return nil
 }
@@ -225,7 +224,7 @@ func (p *pass) wake(at time.Time) { p.d.WakeAt = reconcilers.Sooner(p.d.WakeAt, 
 func barredSets(v reconcilers.View, namespace string) []events.Key {
 	var out []events.Key
 	for o := range v.List(events.DaemonSets, namespace) {
-		if _, said := verdict(v, o); said {
+		if birth.Barred(v, o) != "" {
 			out = append(out, o.Key)
 		}
 	}

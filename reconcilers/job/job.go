@@ -46,7 +46,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Jobs, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.RuntimeClasses}
+	return append(birth.Reads(), events.Jobs, events.Pods)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -65,6 +65,7 @@ func (Reconciler) Writes() []events.Type {
 // Keys implements reconcilers.Reconciler. The fold touches a Job's row when one of
 // its pods ends; restarts count too, and touch no row but the pod's.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	namespace, eases := birth.Eases(c)
 	switch {
 	case c.Key.Resource == events.Jobs && c.After != nil:
 		return []events.Key{c.Key}
@@ -72,10 +73,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return reconcilers.Wooers(v, events.Jobs, c.After, selectorOf)
 	case c.Key.Resource == events.Pods && c.After != nil && c.After.Owner != nil && c.After.Owner.Resource == events.Jobs && restarted(c):
 		return []events.Key{c.After.OwnerKey()}
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.RuntimeClasses:
-		return barredJobs(v, "")
-	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
-		return barredJobs(v, c.Key.Namespace)
+	case eases:
+		return barredJobs(v, namespace)
 	}
 	return nil
 }

@@ -7,11 +7,8 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
@@ -235,12 +232,5 @@ func (p *pass) child(k events.Key, index int, hash events.Hash) events.Created {
 
 // pod is what a guard looks at: the pod as it would be.
 func (p *pass) pod(k events.Key, index int) *corev1.Pod {
-	yes := true
-	t := p.shaped.DeepCopy()
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
-		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.prefix(index), Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: p.o.Key.Name, UID: types.UID(p.o.UID),
-				Controller: &yes, BlockOwnerDeletion: &yes}}}}
-	manifest.Default(pod)
-	return pod
+	return birth.Pod(p.o, k, p.prefix(index), p.shaped.DeepCopy())
 }

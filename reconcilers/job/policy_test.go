@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 func exits(action batchv1.PodFailurePolicyAction, codes ...int32) batchv1.PodFailurePolicyRule {
@@ -267,7 +268,7 @@ func TestGuarded(t *testing.T) {
 	b.write(job(func(s *batchv1.JobSpec) {}))
 	r := Reconciler{Guards: guarding("no")}
 	d, err := b.Run(r, b.k)
-	if err != nil || len(b.Pods()) != 0 || !d.WakeAt.Equal(b.Now.Add(again)) {
+	if err != nil || len(b.Pods()) != 0 || !d.WakeAt.Equal(b.Now.Add(birth.Again)) {
 		t.Fatalf("%d pods, wakes at %v: %v", len(b.Pods()), d.WakeAt, err)
 	}
 	if v, ok := b.State.Verdict(b.k); !ok || v.Reasons[0].Code != events.FailedCreate || v.Reasons[0].Said != "no" {

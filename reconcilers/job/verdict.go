@@ -10,6 +10,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // verdict says how a Job ends that nothing was decided of yet; false while it goes on.
@@ -141,32 +142,20 @@ func (p *pass) barred(k events.Key, index int) bool {
 	if said == "" {
 		return false
 	}
-	why := []events.Reason{{Code: events.FailedCreate, About: k, Said: said}}
+	why := birth.Refused(k, said)
 	p.d.Because = why
-	p.wake(p.now.Add(again))
-	if p.said() != said {
+	p.wake(p.now.Add(birth.Again))
+	if birth.Barred(p.v, p.o) != said {
 		p.emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
 }
 
-// again is when a Job looks once more whether it may make its pods.
-const again = 10 * time.Second
-
 // cleared takes a verdict of before back.
 func (p *pass) cleared() {
-	if p.said() != "" {
+	if birth.Barred(p.v, p.o) != "" {
 		p.emit(reconcilers.Conclude(p.o, nil))
 	}
-}
-
-// said is what the log says keeps this Job from making pods, "" when nothing does.
-func (p *pass) said() string {
-	v, ok := p.v.Verdict(p.o.Key)
-	if !ok || v.UID != p.o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
-		return ""
-	}
-	return v.Reasons[0].Said
 }
 
 // barredJobs are the Jobs of a namespace, or of all, whom a change of what bars pods

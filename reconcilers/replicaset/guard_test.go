@@ -36,7 +36,7 @@ func TestGuard(t *testing.T) {
 	}
 	d := decide()
 	v, ok := w.State.Verdict(k)
-	if !ok || v.Reasons[0].Code != events.FailedCreate || v.Reasons[0].Said != "no" || !d.WakeAt.Equal(w.Now.Add(again)) || len(made(w)) != 0 {
+	if !ok || v.Reasons[0].Code != events.FailedCreate || v.Reasons[0].Said != "no" || !d.WakeAt.Equal(w.Now.Add(birth.Again)) || len(made(w)) != 0 {
 		t.Fatalf("%+v, wakes at %v", v, d.WakeAt)
 	}
 	before := w.State.Seq

@@ -49,7 +49,7 @@ func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ReplicaSets, events.Controllers, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
+	return append(birth.Reads(), events.ReplicaSets, events.Controllers, events.Pods)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -69,15 +69,14 @@ func (Reconciler) Writes() []events.Type {
 // Keys implements reconcilers.Reconciler. The fold touches a ReplicaSet's row
 // with every change of its pods, so only orphans need a search.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	namespace, eases := birth.Eases(c)
 	switch {
 	case (c.Key.Resource == events.ReplicaSets || c.Key.Resource == events.Controllers) && c.After != nil:
 		return []events.Key{c.Key}
 	case c.Key.Resource == events.Pods && c.After != nil && !c.After.Controlled():
 		return append(reconcilers.Wooers(v, events.ReplicaSets, c.After, selectorOf), reconcilers.Wooers(v, events.Controllers, c.After, selectorOf)...)
-	case c.Key.Resource == events.Policies || c.Key.Resource == events.PolicyBindings || c.Key.Resource == events.PriorityClasses || c.Key.Resource == events.RuntimeClasses:
-		return short(v, "")
-	case c.Key.Resource == events.LimitRanges || projections.Eased(c):
-		return short(v, c.Key.Namespace)
+	case eases:
+		return short(v, namespace)
 	}
 	return nil
 }

@@ -3,21 +3,14 @@ package statefulset
 import (
 	"maps"
 	"strconv"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
 )
-
-// again is when a set looks once more whether it may make its pods: what bars them may
-// hang on anything that a policy reads.
-const again = 10 * time.Second
 
 // mold is a revision's template as pods are made of it.
 type mold struct {
@@ -146,10 +139,10 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 	if said == "" {
 		return false
 	}
-	why := []events.Reason{{Code: events.FailedCreate, About: k, Said: said}}
+	why := birth.Refused(k, said)
 	p.d.Because = append(p.d.Because, why...)
-	p.wake(p.now.Add(again))
-	if p.verdict() != said {
+	p.wake(p.now.Add(birth.Again))
+	if birth.Barred(p.v, p.o) != said {
 		p.emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
@@ -157,18 +150,9 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 
 // cleared takes a verdict of before back.
 func (p *pass) cleared() {
-	if p.verdict() != "" {
+	if birth.Barred(p.v, p.o) != "" {
 		p.emit(reconcilers.Conclude(p.o, nil))
 	}
-}
-
-// verdict is what the log says keeps this set from making pods, "" when nothing does.
-func (p *pass) verdict() string {
-	v, ok := p.v.Verdict(p.o.Key)
-	if !ok || v.UID != p.o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
-		return ""
-	}
-	return v.Reasons[0].Said
 }
 
 // pod is what is looked at: the pod as it would be.
@@ -180,10 +164,5 @@ func (p *pass) pod(k events.Key, n int, rev string, m *mold) *corev1.Pod {
 	maps.Copy(t.Labels, d.Metadata.Labels)
 	t.Spec.Hostname, t.Spec.Subdomain = d.Spec.Hostname, d.Spec.Subdomain
 	t.Spec.Volumes = append(t.Spec.Volumes, d.Spec.Volumes...)
-	owner := events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}.Reference()
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
-		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: p.o.Key.Name + "-", Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
-			OwnerReferences: []metav1.OwnerReference{owner}}}
-	manifest.Default(pod)
-	return pod
+	return birth.Pod(p.o, k, p.o.Key.Name+"-", t)
 }

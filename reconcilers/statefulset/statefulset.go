@@ -36,8 +36,7 @@ func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.StatefulSets, events.Revisions, events.Pods, events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.RuntimeClasses,
-		events.PriorityClasses, events.Claims, events.StorageClasses}
+	return append(birth.Reads(), events.StatefulSets, events.Revisions, events.Pods, events.Claims, events.StorageClasses)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -57,6 +56,7 @@ func (Reconciler) Writes() []events.Type {
 // change of what it owns. A pod of nobody, or one that is gone, concerns the set whose
 // name its own begins with: it may be adopted, or a name is free now.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	namespace, eases := birth.Eases(c)
 	switch r := c.Key.Resource; {
 	case r == events.StatefulSets && c.After != nil:
 		return []events.Key{c.Key}
@@ -66,10 +66,8 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return claiming(v, c.Key)
 	case r == events.Revisions && c.After != nil && !c.After.Controlled():
 		return revision.Wooers(v, events.StatefulSets, c.After, selectorOf)
-	case r == events.Policies || r == events.PolicyBindings || r == events.PriorityClasses || r == events.RuntimeClasses:
-		return short(v, "")
-	case r == events.LimitRanges || projections.Eased(c):
-		return short(v, c.Key.Namespace)
+	case eases:
+		return short(v, namespace)
 	}
 	return nil
 }
