@@ -86,7 +86,8 @@ func (p *pass) retire(m *projections.SetMember) bool {
 }
 
 // shrink takes the pods away that are beyond the ordinals, the highest first. In
-// order, it takes none while another is not available, unless that is the one to go.
+// order, it takes none while another is not available, unless that is the one to go,
+// or it is over: that one never becomes available, and nobody waits for it.
 func (p *pass) shrink() bool {
 	first := p.unhealthy()
 	for _, m := range p.condemned {
@@ -96,7 +97,7 @@ func (p *pass) shrink() bool {
 		switch {
 		case m.Pod.Deletion != nil:
 			p.waits(m, "Stopping", "to be gone")
-		case p.ordered && !m.Available && m != first:
+		case p.ordered && !m.Available && !m.Over && m != first:
 			p.waits(first, "NotAvailable", "to be available before others go")
 		default:
 			p.retire(m)
@@ -117,8 +118,8 @@ func (p *pass) unhealthy() *projections.SetMember {
 		}
 	}
 	for i := len(p.condemned) - 1; i >= 0; i-- {
-		if away(p.condemned[i]) {
-			return p.condemned[i]
+		if m := p.condemned[i]; away(m) && !m.Over {
+			return m
 		}
 	}
 	return nil

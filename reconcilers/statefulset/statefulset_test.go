@@ -261,6 +261,21 @@ func TestScalingDown(t *testing.T) {
 	b.has("web-0 web-1 (web-2)") // the only one that is not available is the one to go
 }
 
+// Pods of which nothing will run again become available no more: nobody who is to go waits for that.
+func TestScalingDownWhatIsOver(t *testing.T) {
+	b := begin(t, func(s *appsv1.StatefulSetSpec) { s.Replicas = n(2) })
+	b.all()
+	b.edit(func(s *appsv1.StatefulSetSpec) { s.Replicas = n(0) })
+	for _, name := range []string{"web-0", "web-1"} {
+		b.See(b.pod(name), events.Fact{Kind: events.FactFailed, Reason: "Evicted"}, events.Fact{Kind: events.FactStopped})
+	}
+	b.decide()
+	b.has("web-0 (web-1)")
+	b.gone("web-1")
+	b.decide()
+	b.has("(web-0)")
+}
+
 func TestRollingFromTheLast(t *testing.T) {
 	b := begin(t, func(s *appsv1.StatefulSetSpec) { s.Replicas = n(3) })
 	b.all()
