@@ -87,7 +87,7 @@ func historian(v reconcilers.View, c projections.Change) []events.Key {
 	case o.Owner != nil && o.Owner.Resource == events.DaemonSets:
 		return []events.Key{o.OwnerKey()}
 	case c.After != nil && !o.Controlled():
-		return revision.Wooers(v, events.DaemonSets, o, selectorOf)
+		return reconcilers.Wooers(v, events.DaemonSets, o, selectorOf)
 	}
 	return nil
 }

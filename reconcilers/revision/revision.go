@@ -74,18 +74,6 @@ func Number(o *projections.Object) int64 {
 	return projections.As[*appsv1.ControllerRevision](o).Revision
 }
 
-// Wooers are the controllers of a kind whose selectors match a revision that nobody
-// controls: each may adopt it. selector is false of those that select nothing.
-func Wooers(v reconcilers.View, kind events.Resource, o *projections.Object, selector func(*projections.Object) (labels.Selector, bool)) []events.Key {
-	var out []events.Key
-	for w := range v.List(kind, o.Key.Namespace) {
-		if s, ok := selector(w); ok && s.Matches(labels.Set(o.Typed().GetLabels())) {
-			out = append(out, w.Key)
-		}
-	}
-	return out
-}
-
 // Adopt drafts that the revisions of nobody that a selector matches are the controller's.
 func (h History) Adopt(selector labels.Selector) []reconcilers.Draft {
 	var out []reconcilers.Draft

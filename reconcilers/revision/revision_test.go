@@ -13,6 +13,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/revision"
 	"github.com/stave-run/stave/reconcilers/stage"
 )
@@ -150,7 +151,7 @@ func TestOrphansAreTakenIn(t *testing.T) {
 	left := w.Apply(stage.In(events.Revisions, "left"), raw)
 	w.Apply(stage.In(events.Revisions, "strange"), `{"metadata":{"name":"strange","namespace":"default","labels":{"app":"db"}},"data":{},"revision":1}`)
 	web := labels.SelectorFromSet(labels.Set{"app": "web"})
-	wooed := revision.Wooers(w.State, events.Deployments, left, func(*projections.Object) (labels.Selector, bool) { return web, true })
+	wooed := reconcilers.Wooers(w.State, events.Deployments, left, func(*projections.Object) (labels.Selector, bool) { return web, true })
 	if len(wooed) != 1 || wooed[0] != owner {
 		t.Errorf("%v", wooed)
 	}

@@ -65,7 +65,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	case r == events.Claims && (c.After == nil || c.After.Deletion != nil):
 		return claiming(v, c.Key)
 	case r == events.Revisions && c.After != nil && !c.After.Controlled():
-		return revision.Wooers(v, events.StatefulSets, c.After, selectorOf)
+		return reconcilers.Wooers(v, events.StatefulSets, c.After, selectorOf)
 	case eases:
 		return short(v, namespace)
 	}
