@@ -304,13 +304,7 @@ func (p page) volumes(in string, list []corev1.Volume) {
 			p.line(2, "SecretName:\t%s", v.Secret.SecretName)
 			p.line(2, "Optional:\t%t", v.Secret.Optional != nil && *v.Secret.Optional)
 		case v.HostPath != nil:
-			kind := ""
-			if v.HostPath.Type != nil {
-				kind = string(*v.HostPath.Type)
-			}
-			p.line(2, "Type:\tHostPath (bare host directory volume)")
-			p.line(2, "Path:\t%s", v.HostPath.Path)
-			p.line(2, "HostPathType:\t%s", kind)
+			p.hostPath(v.HostPath)
 		case v.PersistentVolumeClaim != nil:
 			p.line(2, "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)")
 			p.line(2, "ClaimName:\t%s", v.PersistentVolumeClaim.ClaimName)
@@ -391,4 +385,15 @@ func (p page) gates(o *corev1.Pod) {
 		}
 		p.line(1, "%s\t%s", g.ConditionType, status)
 	}
+}
+
+// hostPath is a directory or file of the node, of a pod's volume or a PersistentVolume.
+func (p page) hostPath(v *corev1.HostPathVolumeSource) {
+	kind := ""
+	if v.Type != nil {
+		kind = string(*v.Type)
+	}
+	p.line(2, "Type:\tHostPath (bare host directory volume)")
+	p.line(2, "Path:\t%s", v.Path)
+	p.line(2, "HostPathType:\t%s", kind)
 }

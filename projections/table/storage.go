@@ -179,13 +179,7 @@ func (p page) volume(o *corev1.PersistentVolume) {
 	p.line(0, "Source:")
 	switch src := o.Spec.PersistentVolumeSource; {
 	case src.HostPath != nil:
-		kind := ""
-		if src.HostPath.Type != nil {
-			kind = string(*src.HostPath.Type)
-		}
-		p.line(2, "Type:\tHostPath (bare host directory volume)")
-		p.line(2, "Path:\t%s", src.HostPath.Path)
-		p.line(2, "HostPathType:\t%s", kind)
+		p.hostPath(src.HostPath)
 	case src.Local != nil:
 		p.line(2, "Type:\tLocalVolume (a persistent volume backed by local storage on a node)")
 		p.line(2, "Path:\t%s", src.Local.Path)
