@@ -19,6 +19,14 @@ func Lingers(v View, o *projections.Object) bool {
 	return member
 }
 
+// Freed tells whether a change gives room back to a node: a pod that goes, or may have less than before.
+func Freed(c projections.Change) bool {
+	if c.Before == nil || c.PodBefore == nil || !c.PodBefore.Holds(c.Before) {
+		return false
+	}
+	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After) || c.PodBefore.Resize != c.PodAfter.Resize
+}
+
 // Leave drafts the end of an object that nobody waits for but its finalizers.
 func Leave(o *projections.Object) Draft {
 	if len(o.Keepers()) > 0 {

@@ -44,6 +44,20 @@ type Decision struct {
 	More bool
 }
 
+// Emit adds an event while the step limit allows; else it asks for another turn and
+// says false.
+func (d *Decision) Emit(e Draft) bool {
+	if len(d.Events) >= MaxSteps {
+		d.More = true
+		return false
+	}
+	d.Events = append(d.Events, e)
+	return true
+}
+
+// Wake asks to be asked again at a time, unless that is to happen sooner.
+func (d *Decision) Wake(at time.Time) { d.WakeAt = Sooner(d.WakeAt, at) }
+
 // Draft is an event that a reconciler wants appended. Step fills in actor,
 // cause, basis, epoch, now, operation id and uid.
 type Draft struct {

@@ -38,7 +38,7 @@ func (p *pass) create(at *place, failures int) bool {
 		return false
 	}
 	p.born++
-	return p.emit(reconcilers.Create(k, events.Created{
+	return p.d.Emit(reconcilers.Create(k, events.Created{
 		Owner:    &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID},
 		Template: p.hash, Object: p.child(k, at.name, failures),
 	}))
@@ -73,7 +73,7 @@ func (p *pass) template() bool {
 	if _, ok := p.v.Template(p.hash); ok {
 		return true
 	}
-	return p.emit(reconcilers.StoreTemplate(raw))
+	return p.d.Emit(reconcilers.StoreTemplate(raw))
 }
 
 // pattern is the template with the labels that tell of it and the tolerations that all
@@ -157,9 +157,9 @@ func (p *pass) barred(k events.Key, node string) bool {
 	}
 	why := birth.Refused(k, said)
 	p.d.Because = why
-	p.wake(p.now.Add(birth.Again))
+	p.d.Wake(p.now.Add(birth.Again))
 	if birth.Barred(p.v, p.o) != said {
-		p.emit(reconcilers.Conclude(p.o, why))
+		p.d.Emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
 }
@@ -170,5 +170,5 @@ func (p *pass) cleared() bool {
 		return true
 	}
 	p.quiet = true
-	return p.emit(reconcilers.Conclude(p.o, nil))
+	return p.d.Emit(reconcilers.Conclude(p.o, nil))
 }

@@ -158,19 +158,19 @@ func (p *pass) claim(selector labels.Selector) bool {
 	matches := func(pod *projections.Object) bool { return selector.Matches(labels.Set(pod.PodLabels())) }
 	if p.o.Tally.Apart > 0 { // all others have the labels that they were made or adopted with
 		for pod := range p.v.Children(p.o.UID) {
-			if pod.Key.Resource == events.Pods && pod.Deletion == nil && !matches(pod) && !p.emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID))) {
+			if pod.Key.Resource == events.Pods && pod.Deletion == nil && !matches(pod) && !p.d.Emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID))) {
 				break
 			}
 		}
 	}
 	for pod := range p.v.Orphans(events.Pods, p.o.Key.Namespace) {
 		row, ok := p.v.PodOf(pod.Key)
-		if ok && pod.Deletion == nil && matches(pod) && !(projections.Daemon{Object: pod, Pod: row}).Over() && !p.emit(reconcilers.Adopt(pod, p.o)) {
+		if ok && pod.Deletion == nil && matches(pod) && !(projections.Daemon{Object: pod, Pod: row}).Over() && !p.d.Emit(reconcilers.Adopt(pod, p.o)) {
 			break
 		}
 	}
 	for _, d := range revision.Of(p.v, p.o).Adopt(selector) {
-		if !p.emit(d) {
+		if !p.d.Emit(d) {
 			break
 		}
 	}
@@ -197,28 +197,16 @@ func (p *pass) survey() {
 		if !ok || row.Node != "" || pod.Deletion != nil { // what is on a node that is gone is the garbage collector's
 			continue
 		}
-		if _, nowhere := on[projections.MeantFor(pod, row)]; nowhere && !p.emit(reconcilers.RequestDeletion(pod, events.DeletionRequested{})) {
+		if _, nowhere := on[projections.MeantFor(pod, row)]; nowhere && !p.d.Emit(reconcilers.RequestDeletion(pod, events.DeletionRequested{})) {
 			return
 		}
 	}
 }
 
-// emit adds an event while the step limit allows; else it asks for another turn.
-func (p *pass) emit(d reconcilers.Draft) bool {
-	if len(p.d.Events) >= reconcilers.MaxSteps {
-		p.d.More = true
-		return false
-	}
-	p.d.Events = append(p.d.Events, d)
-	return true
-}
-
 // remove asks a pod to go.
 func (p *pass) remove(d projections.Daemon) bool {
-	return p.emit(reconcilers.RequestDeletion(d.Object, events.DeletionRequested{Grace: reconcilers.GraceOf(d.Object)}))
+	return p.d.Emit(reconcilers.RequestDeletion(d.Object, events.DeletionRequested{Grace: reconcilers.GraceOf(d.Object)}))
 }
-
-func (p *pass) wake(at time.Time) { p.d.WakeAt = reconcilers.Sooner(p.d.WakeAt, at) }
 
 // barredSets are the DaemonSets of a namespace, or of all, that could not make pods.
 func barredSets(v reconcilers.View, namespace string) []events.Key {

@@ -20,10 +20,10 @@ func (p *pass) settle() bool {
 		return false
 	}
 	for _, d := range s.Drafts {
-		p.emit(d)
+		p.d.Emit(d)
 	}
 	if s.Collisions != known {
-		p.emit(p.collided(s.Collisions))
+		p.d.Emit(p.collided(s.Collisions))
 	}
 	p.revision = s.Hash
 	return len(p.d.Events) == 0
@@ -66,7 +66,7 @@ func (p *pass) tidy() {
 		}
 	}
 	for _, d := range revision.Of(p.v, p.o).Truncate(limit, func(o *projections.Object) bool { return used[revision.HashOf(o)] }) {
-		if !p.emit(d) {
+		if !p.d.Emit(d) {
 			return
 		}
 	}

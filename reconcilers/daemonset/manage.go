@@ -85,7 +85,7 @@ func (p *pass) bury(at *place) (live []projections.Daemon, ok bool) {
 	for i, d := range dead {
 		failures, until := p.row(d)
 		if until.After(p.now) {
-			p.wake(until)
+			p.d.Wake(until)
 			p.because(events.Reason{Code: "BackOff", About: d.Object.Key, What: "pods on " + at.name, Have: strconv.Itoa(failures) + " failed",
 				Need: "until " + until.UTC().Format(time.RFC3339)})
 			continue
@@ -159,7 +159,7 @@ func (p *pass) ready(d projections.Daemon) bool {
 // available tells whether a pod has been ready for long enough; if only time lacks, it is looked at again.
 func (p *pass) available(d projections.Daemon) bool {
 	yes, next := p.v.AvailableAt(d.Object, d.Pod, time.Duration(p.ds.Spec.MinReadySeconds)*time.Second, p.now)
-	p.wake(next)
+	p.d.Wake(next)
 	return yes
 }
 

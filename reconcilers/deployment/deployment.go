@@ -150,7 +150,7 @@ func (p *pass) step() {
 func (p *pass) adopt(selector labels.Selector) bool {
 	for rs := range p.v.Children(p.o.UID) {
 		if rs.Key.Resource == events.ReplicaSets && rs.Deletion == nil && !selector.Matches(labels.Set(rs.Typed().GetLabels())) &&
-			!p.emit(reconcilers.Disown(rs, reconcilers.By(p.o.UID))) {
+			!p.out.Emit(reconcilers.Disown(rs, reconcilers.By(p.o.UID))) {
 			break
 		}
 	}
@@ -158,7 +158,7 @@ func (p *pass) adopt(selector labels.Selector) bool {
 		if rs.Controlled() || rs.Deletion != nil || !selector.Matches(labels.Set(rs.Typed().GetLabels())) {
 			continue
 		}
-		if !p.emit(reconcilers.Adopt(rs, p.o)) {
+		if !p.out.Emit(reconcilers.Adopt(rs, p.o)) {
 			break
 		}
 	}
@@ -167,16 +167,6 @@ func (p *pass) adopt(selector labels.Selector) bool {
 
 func (p *pass) owner() *events.Owner {
 	return &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
-}
-
-// emit adds an event while the step limit allows; else it asks for another turn.
-func (p *pass) emit(d reconcilers.Draft) bool {
-	if len(p.out.Events) >= reconcilers.MaxSteps {
-		p.out.More = true
-		return false
-	}
-	p.out.Events = append(p.out.Events, d)
-	return true
 }
 
 func (p *pass) because(r events.Reason) { p.out.Because = append(p.out.Because, r) }

@@ -100,10 +100,10 @@ func (p *pass) begin() {
 	raw := events.MustBody(labelled(&p.d.Spec.Template, hash))
 	h := events.HashOf(raw)
 	if _, known := p.v.Template(h); !known {
-		p.emit(reconcilers.StoreTemplate(raw))
+		p.out.Emit(reconcilers.StoreTemplate(raw))
 	}
 	k := events.Key{Resource: events.ReplicaSets, Namespace: p.o.Key.Namespace, Name: p.o.Key.Name + "-" + hash}
-	p.emit(reconcilers.Create(k, events.Created{Owner: p.owner(), Template: h, Object: p.object(k, hash, size)}))
+	p.out.Emit(reconcilers.Create(k, events.Created{Owner: p.owner(), Template: h, Object: p.object(k, hash, size)}))
 	p.revise(p.newestOld() + 1)
 }
 

@@ -32,7 +32,7 @@ func (p *pass) tidy() {
 	}
 	slices.SortStableFunc(empty, func(a, b *set) int { return cmp.Compare(a.revision, b.revision) }) // of equal ones the older first
 	for _, s := range empty[:max(0, len(empty)-limit)] {
-		if !p.emit(reconcilers.RequestDeletion(s.o, events.DeletionRequested{})) {
+		if !p.out.Emit(reconcilers.RequestDeletion(s.o, events.DeletionRequested{})) {
 			return
 		}
 	}
@@ -79,7 +79,7 @@ func (p *pass) change(s *set) {
 			a[desiredAnnotation], a[maxAnnotation] = desired, strconv.Itoa(p.most())
 		}
 	})
-	p.emit(reconcilers.Change(s.o, b))
+	p.out.Emit(reconcilers.Change(s.o, b))
 }
 
 // stale tells whether the present set lacks what the deployment says apart from
@@ -126,5 +126,5 @@ func (p *pass) revise(revision int64) {
 	b.Object = reconcilers.Edit(p.o.Raw, func(object map[string]any) {
 		reconcilers.Field(reconcilers.Field(object, "metadata"), "annotations")[RevisionAnnotation] = want
 	})
-	p.emit(reconcilers.Change(p.o, b))
+	p.out.Emit(reconcilers.Change(p.o, b))
 }

@@ -148,14 +148,14 @@ func (p *pass) survey(selector labels.Selector) {
 		switch {
 		case pod.Key.Resource != events.Pods:
 		case pod.Deletion == nil && !matches(pod):
-			p.emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
+			p.d.Emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
 		default:
 			p.count(pod)
 		}
 	}
 	for pod := range p.v.Orphans(events.Pods, p.o.Key.Namespace) {
 		if row, ok := p.v.PodOf(pod.Key); ok && pod.Deletion == nil && matches(pod) && !over(pod, row) {
-			p.emit(reconcilers.Adopt(pod, p.o))
+			p.d.Emit(reconcilers.Adopt(pod, p.o))
 			p.count(pod)
 		}
 	}
@@ -193,16 +193,6 @@ func (p *pass) waitsForEnd() bool {
 	return r != nil && *r == batchv1.Failed
 }
 
-// emit adds an event while the step limit allows; else it asks for another turn.
-func (p *pass) emit(d reconcilers.Draft) bool {
-	if len(p.d.Events) >= reconcilers.MaxSteps {
-		p.d.More = true
-		return false
-	}
-	p.d.Events = append(p.d.Events, d)
-	return true
-}
-
 // decide goes by what is known in Kubernetes' order: what was decided before stays,
 // then whether the Job has failed, then whether it is done, then how many pods it needs.
 func (p *pass) decide() {
@@ -221,12 +211,10 @@ func (p *pass) decide() {
 	}
 	p.suspend()
 	if !projections.Suspended(p.job) && p.job.Spec.ActiveDeadlineSeconds != nil {
-		p.wake(p.deadline())
+		p.d.Wake(p.deadline())
 	}
 	p.manage()
 }
-
-func (p *pass) wake(at time.Time) { p.d.WakeAt = reconcilers.Sooner(p.d.WakeAt, at) }
 
 // finish decides how the Job ends, takes away what still runs, and says that it has
 // ended once nothing does.
@@ -248,7 +236,7 @@ func (p *pass) finish(target events.JobCondition) {
 // stop asks pods to go. What the Job decided has to be in the log before.
 func (p *pass) stop(pods []member) {
 	for _, m := range pods {
-		if !p.emit(reconcilers.RequestDeletion(m.o, events.DeletionRequested{Grace: reconcilers.GraceOf(m.o)})) {
+		if !p.d.Emit(reconcilers.RequestDeletion(m.o, events.DeletionRequested{Grace: reconcilers.GraceOf(m.o)})) {
 			return
 		}
 	}
@@ -262,10 +250,10 @@ func (p *pass) expire(end projections.JobCondition) {
 	}
 	at := end.Time.Add(time.Duration(*ttl) * time.Second)
 	if at.After(p.now) {
-		p.wake(at)
+		p.d.Wake(at)
 		return
 	}
-	p.emit(reconcilers.RequestDeletion(p.o, events.DeletionRequested{Foreground: true}))
+	p.d.Emit(reconcilers.RequestDeletion(p.o, events.DeletionRequested{Foreground: true}))
 }
 
 // suspend says when a Job begins to be suspended, and when it ceases to be.
@@ -283,7 +271,7 @@ func (p *pass) suspend() {
 // report appends the conditions when they are others than before.
 func (p *pass) report() {
 	if !slices.Equal(p.conditions, conditionsOf(p.mem)) {
-		p.emit(reconcilers.Report(p.o.Key, events.JobReported{UID: p.o.UID, Conditions: p.conditions}))
+		p.d.Emit(reconcilers.Report(p.o.Key, events.JobReported{UID: p.o.UID, Conditions: p.conditions}))
 	}
 }
 

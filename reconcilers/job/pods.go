@@ -103,7 +103,7 @@ func (p *pass) create(missing int) {
 	counter := p.o.Born
 	for _, index := range indexes {
 		k := p.free(&counter, index)
-		if p.barred(k, index) || !p.emit(reconcilers.Create(k, p.child(k, index, hash))) {
+		if p.barred(k, index) || !p.d.Emit(reconcilers.Create(k, p.child(k, index, hash))) {
 			return
 		}
 	}
@@ -151,7 +151,7 @@ func (p *pass) template() (events.Hash, bool) {
 	if _, ok := p.v.Template(h); ok {
 		return h, true
 	}
-	return h, p.emit(reconcilers.StoreTemplate(raw))
+	return h, p.d.Emit(reconcilers.StoreTemplate(raw))
 }
 
 // indexEnv is where a container finds the index of its pod.

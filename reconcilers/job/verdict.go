@@ -126,7 +126,7 @@ func (p *pass) backoff(failures int, last projections.Mark) time.Time {
 
 // waits writes down that pods wait after failures.
 func (p *pass) waits(until time.Time, failures int) {
-	p.wake(until)
+	p.d.Wake(until)
 	if len(p.d.Because) == 0 {
 		p.d.Because = []events.Reason{{Code: "BackOff", About: p.o.Key, What: "pods", Have: fmt.Sprintf("%d failed", failures),
 			Need: "until " + until.UTC().Format(time.RFC3339)}}
@@ -144,9 +144,9 @@ func (p *pass) barred(k events.Key, index int) bool {
 	}
 	why := birth.Refused(k, said)
 	p.d.Because = why
-	p.wake(p.now.Add(birth.Again))
+	p.d.Wake(p.now.Add(birth.Again))
 	if birth.Barred(p.v, p.o) != said {
-		p.emit(reconcilers.Conclude(p.o, why))
+		p.d.Emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
 }
@@ -154,7 +154,7 @@ func (p *pass) barred(k events.Key, index int) bool {
 // cleared takes a verdict of before back.
 func (p *pass) cleared() {
 	if birth.Barred(p.v, p.o) != "" {
-		p.emit(reconcilers.Conclude(p.o, nil))
+		p.d.Emit(reconcilers.Conclude(p.o, nil))
 	}
 }
 

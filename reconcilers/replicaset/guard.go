@@ -29,7 +29,7 @@ func (p *pass) barred(k events.Key) bool {
 	why := birth.Refused(k, said)
 	p.d.Because, p.d.WakeAt = why, p.now.Add(birth.Again)
 	if birth.Barred(p.v, p.o) != said {
-		p.emit(reconcilers.Conclude(p.o, why))
+		p.d.Emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
 }
@@ -37,7 +37,7 @@ func (p *pass) barred(k events.Key) bool {
 // cleared takes a verdict of before back.
 func (p *pass) cleared() {
 	if birth.Barred(p.v, p.o) != "" {
-		p.emit(reconcilers.Conclude(p.o, nil))
+		p.d.Emit(reconcilers.Conclude(p.o, nil))
 	}
 }
 

@@ -185,13 +185,13 @@ func (p *pass) survey() {
 			continue
 		}
 		if pod.Deletion == nil && !p.matches(pod) {
-			p.emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
+			p.d.Emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
 			continue
 		}
 		p.count(pod)
 	}
 	for pod := range p.adoptable() {
-		p.emit(reconcilers.Adopt(pod, p.o))
+		p.d.Emit(reconcilers.Adopt(pod, p.o))
 		p.count(pod)
 	}
 }
@@ -236,16 +236,6 @@ func (p *pass) count(pod *projections.Object) {
 	p.active = append(p.active, member{pod, row})
 }
 
-// emit adds an event while the step limit allows; else it asks for another turn.
-func (p *pass) emit(d reconcilers.Draft) bool {
-	if len(p.d.Events) >= reconcilers.MaxSteps {
-		p.d.More = true
-		return false
-	}
-	p.d.Events = append(p.d.Events, d)
-	return true
-}
-
 // create makes the missing pods, unless pods of this set fail as a whole again
 // and again: then the next one waits.
 func (p *pass) create(missing int) {
@@ -272,7 +262,7 @@ func (p *pass) create(missing int) {
 		if p.barred(k) {
 			return
 		}
-		if !p.emit(reconcilers.Create(k, p.child(k, hash))) {
+		if !p.d.Emit(reconcilers.Create(k, p.child(k, hash))) {
 			return
 		}
 		missing--
@@ -303,7 +293,7 @@ func (p *pass) template() (events.Hash, bool) {
 	if _, ok := p.v.Template(h); ok {
 		return h, true
 	}
-	return h, p.emit(reconcilers.StoreTemplate(raw))
+	return h, p.d.Emit(reconcilers.StoreTemplate(raw))
 }
 
 func (p *pass) prefix() string { return p.o.Key.Name[:min(len(p.o.Key.Name), maxPrefix)] + "-" }

@@ -22,7 +22,7 @@ func (p *pass) shrink(n int) {
 	}
 	for _, m := range ranked[:n] {
 		body := events.DeletionRequested{Grace: reconcilers.GraceOf(m.o)}
-		if !p.emit(reconcilers.RequestDeletion(m.o, body)) {
+		if !p.d.Emit(reconcilers.RequestDeletion(m.o, body)) {
 			return
 		}
 	}

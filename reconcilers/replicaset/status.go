@@ -16,7 +16,7 @@ func (p *pass) restate() {
 	said, mine := without(p.o.Status)
 	over, _ := without(p.o.Over)
 	if mine {
-		p.emit(reconcilers.WriteStatus(p.o, events.StatusWritten{Status: said, Over: over}))
+		p.d.Emit(reconcilers.WriteStatus(p.o, events.StatusWritten{Status: said, Over: over}))
 	}
 }
 

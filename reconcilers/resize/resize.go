@@ -39,7 +39,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		return waiting(v, c.Key.Name)
 	case c.Key.Resource != events.Pods:
 		return nil
-	case c.PodAfter != nil && c.PodAfter.Resize.Waits() && c.PodAfter.Resize.Refused == "" || freed(c):
+	case c.PodAfter != nil && c.PodAfter.Resize.Waits() && c.PodAfter.Resize.Refused == "" || reconcilers.Freed(c):
 		return waiting(v, nodeOf(c))
 	}
 	return nil
@@ -57,14 +57,6 @@ func waiting(v reconcilers.View, node string) []events.Key {
 		return nil
 	}
 	return []events.Key{{Resource: events.Nodes, Name: node}}
-}
-
-// freed tells whether a pod takes less of its node than before, or nothing.
-func freed(c projections.Change) bool {
-	if c.Before == nil || c.PodBefore == nil || !c.PodBefore.Holds(c.Before) {
-		return false
-	}
-	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After) || c.PodBefore.Resize != c.PodAfter.Resize
 }
 
 // wish is a pod whose wish is not granted.
@@ -93,11 +85,9 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 		if body.Refused == w.row.Resize.Refused && body.Refused != "" {
 			continue // it was told so
 		}
-		if len(d.Events) == reconcilers.MaxSteps {
-			d.More = true
+		if !d.Emit(reconcilers.Resize(w.o, body)) {
 			return d
 		}
-		d.Events = append(d.Events, reconcilers.Resize(w.o, body))
 	}
 	return d
 }

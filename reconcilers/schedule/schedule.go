@@ -71,15 +71,7 @@ func asks(v reconcilers.View, c projections.Change) bool {
 		// A verdict of ours changes neither: no reason to look again.
 		return c.Before == nil || c.PodBefore != c.PodAfter || c.Before.Changed != c.After.Changed
 	}
-	return (freed(c) || counts(c)) && anyWaiting(v)
-}
-
-// freed tells whether a change gives room back to a node: a pod that goes, or may have less than before.
-func freed(c projections.Change) bool {
-	if c.Before == nil || c.PodBefore == nil || !c.PodBefore.Holds(c.Before) {
-		return false
-	}
-	return c.After == nil || c.PodAfter == nil || !c.PodAfter.Holds(c.After) || c.PodBefore.Resize != c.PodAfter.Resize
+	return (reconcilers.Freed(c) || counts(c)) && anyWaiting(v)
 }
 
 // counts tells whether a pod on a node counts otherwise for those that look at

@@ -70,7 +70,7 @@ func (p *pass) furnish(n int) bool {
 		o, there := p.v.Get(k)
 		switch {
 		case !there:
-			if !p.emit(p.newClaim(t, k, n)) {
+			if !p.d.Emit(p.newClaim(t, k, n)) {
 				return false
 			}
 		case o.Deletion != nil || p.stale(o, n):
@@ -162,7 +162,7 @@ func (p *pass) retain(m *projections.SetMember) {
 		if string(events.MustBody(have)) != string(events.MustBody(want)) && len(have)+len(want) > 0 {
 			b := reconcilers.Same(o)
 			b.Owner, b.Owners = events.Owned(want)
-			p.emit(reconcilers.Change(o, b))
+			p.d.Emit(reconcilers.Change(o, b))
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (p *pass) create(n int) bool {
 		return !p.d.More // its claims wait; others need not
 	}
 	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
-	return p.emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}))
+	return p.d.Emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}))
 }
 
 // revisionFor is the revision of a pod that is not there: the old one below the
@@ -86,7 +86,7 @@ func (p *pass) mold(rev string) (*mold, bool) {
 	raw := events.MustBody(m.shaped)
 	m.hash = events.HashOf(raw)
 	if _, known := p.v.Template(m.hash); !known && !p.stored[m.hash] {
-		if !p.emit(reconcilers.StoreTemplate(raw)) {
+		if !p.d.Emit(reconcilers.StoreTemplate(raw)) {
 			return nil, false
 		}
 		p.stored[m.hash] = true
@@ -141,9 +141,9 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 	}
 	why := birth.Refused(k, said)
 	p.d.Because = append(p.d.Because, why...)
-	p.wake(p.now.Add(birth.Again))
+	p.d.Wake(p.now.Add(birth.Again))
 	if birth.Barred(p.v, p.o) != said {
-		p.emit(reconcilers.Conclude(p.o, why))
+		p.d.Emit(reconcilers.Conclude(p.o, why))
 	}
 	return true
 }
@@ -151,7 +151,7 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 // cleared takes a verdict of before back.
 func (p *pass) cleared() {
 	if birth.Barred(p.v, p.o) != "" {
-		p.emit(reconcilers.Conclude(p.o, nil))
+		p.d.Emit(reconcilers.Conclude(p.o, nil))
 	}
 }
 

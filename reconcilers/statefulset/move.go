@@ -75,14 +75,14 @@ func (p *pass) tend(m *projections.SetMember) bool {
 func (p *pass) replace(m *projections.SetMember) {
 	if at := m.Pod.Created.Time.Add(failWait); at.After(p.now) {
 		p.waits(m, "BackOff", "some time since it was made")
-		p.wake(at)
+		p.d.Wake(at)
 		return
 	}
 	p.retire(m)
 }
 
 func (p *pass) retire(m *projections.SetMember) bool {
-	return p.emit(reconcilers.RequestDeletion(m.Pod, events.DeletionRequested{Grace: reconcilers.GraceOf(m.Pod)}))
+	return p.d.Emit(reconcilers.RequestDeletion(m.Pod, events.DeletionRequested{Grace: reconcilers.GraceOf(m.Pod)}))
 }
 
 // shrink takes the pods away that are beyond the ordinals, the highest first. In

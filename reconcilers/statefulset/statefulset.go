@@ -148,18 +148,6 @@ type pass struct {
 	d      reconcilers.Decision
 }
 
-// emit adds an event while the step limit allows; else it asks for another turn.
-func (p *pass) emit(d reconcilers.Draft) bool {
-	if len(p.d.Events) >= reconcilers.MaxSteps {
-		p.d.More = true
-		return false
-	}
-	p.d.Events = append(p.d.Events, d)
-	return true
-}
-
-func (p *pass) wake(at time.Time) { p.d.WakeAt = reconcilers.Sooner(p.d.WakeAt, at) }
-
 // waits says what has to happen to a pod before the set goes on.
 func (p *pass) waits(m *projections.SetMember, code events.Code, need string) {
 	p.d.Because = append(p.d.Because, events.Reason{Code: code, About: m.Pod.Key, What: "pod", Need: need})

@@ -21,16 +21,16 @@ func (p *pass) claim(selector labels.Selector) bool {
 	}
 	for pod := range p.v.Children(p.o.UID) {
 		if pod.Key.Resource == events.Pods && pod.Deletion == nil && !mine(pod) {
-			p.emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
+			p.d.Emit(reconcilers.Disown(pod, reconcilers.By(p.o.UID)))
 		}
 	}
 	for pod := range p.v.Orphans(events.Pods, p.o.Key.Namespace) {
 		if pod.Deletion == nil && mine(pod) {
-			p.emit(reconcilers.Adopt(pod, p.o))
+			p.d.Emit(reconcilers.Adopt(pod, p.o))
 		}
 	}
 	for _, d := range p.history.Adopt(selector) {
-		p.emit(d)
+		p.d.Emit(d)
 	}
 	return len(p.d.Events) > 0
 }
@@ -40,7 +40,7 @@ func (p *pass) survey() {
 	first, end := projections.Ordinals(p.set)
 	p.first, p.replicas = first, make([]*projections.SetMember, end-first)
 	for _, m := range p.v.SetMembers(p.o, p.now) {
-		p.wake(m.Ripe)
+		p.d.Wake(m.Ripe)
 		switch {
 		case m.Ordinal < 0:
 		case m.Ordinal >= first && m.Ordinal < end:
@@ -70,11 +70,11 @@ func (p *pass) settle() bool {
 		p.current = was.Current
 	}
 	for _, d := range s.Drafts {
-		p.emit(d)
+		p.d.Emit(d)
 	}
 	now := events.RevisionsReported{UID: p.o.UID, Generation: p.o.Generation, Current: p.current, Update: p.update, Collisions: s.Collisions}
 	if was == nil || *was != now {
-		p.emit(reconcilers.Report(p.o.Key, now))
+		p.d.Emit(reconcilers.Report(p.o.Key, now))
 	}
 	return true
 }
@@ -106,7 +106,7 @@ func (p *pass) tidy() {
 		}
 	}
 	for _, d := range p.history.Truncate(limit, func(o *projections.Object) bool { return live[o.Key.Name] }) {
-		p.emit(d)
+		p.d.Emit(d)
 	}
 }
 
@@ -123,5 +123,5 @@ func (p *pass) named(m *projections.SetMember) {
 			has[k] = v
 		}
 	})
-	p.emit(reconcilers.Change(m.Pod, b))
+	p.d.Emit(reconcilers.Change(m.Pod, b))
 }
