@@ -13,7 +13,7 @@ import (
 	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/gateway/wire"
-	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers/birth"
 )
 
@@ -58,20 +58,5 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 // policies are asked at both doors and about what reconcilers make: each is compiled once.
 var policies policy.Engine
 
-// guards are the policies of a state that stand before the pods of ReplicaSets, and of
-// ReplicationControllers.
-func guards(v reconcilers.View, of events.Resource) birth.Guard {
-	if of == events.Controllers {
-		return policies.Guard(v, policy.Controllers)
-	}
-	return policies.Guard(v, policy.ReplicaSets)
-}
-
-// daemonGuards are those that stand before the pods of DaemonSets.
-func daemonGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.DaemonSets) }
-
-// setGuards are those that stand before the pods of StatefulSets.
-func setGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.StatefulSets) }
-
-// jobGuards are those that stand before the pods of Jobs.
-func jobGuards(v reconcilers.View) birth.Guard { return policies.Guard(v, policy.Jobs) }
+// guards are the policies of a state that stand before the pods of a kind's objects.
+func guards(v projections.State, of events.Resource) birth.Guard { return policies.Guard(v, of) }

@@ -12,28 +12,22 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// ReplicaSets is in whose name policies are asked about the pods of ReplicaSets,
-// as in Kubernetes.
-const ReplicaSets = "replicaset-controller"
+// controllers is in whose name policies are asked about the pods of a kind's objects, as
+// in Kubernetes.
+var controllers = map[events.Resource]string{
+	events.ReplicaSets:  "replicaset-controller",
+	events.Controllers:  "replication-controller",
+	events.StatefulSets: "statefulset-controller",
+	events.DaemonSets:   "daemon-set-controller",
+	events.Jobs:         "job-controller",
+}
 
-// Jobs is the same for the pods of Jobs.
-const Jobs = "job-controller"
-
-// StatefulSets is the same for the pods of StatefulSets.
-const StatefulSets = "statefulset-controller"
-
-// DaemonSets is the same for the pods of DaemonSets.
-const DaemonSets = "daemon-set-controller"
-
-// Controllers is the same for the pods of ReplicationControllers.
-const Controllers = "replication-controller"
-
-// Guard says why a controller must not make a pod, "" when it may; it is nil in
-// a state without policies. It is a pure function of the state: a policy asks
+// Guard says why the controller of a kind must not make a pod, "" when it may; it is nil
+// in a state without policies. It is a pure function of the state: a policy asks
 // nobody outside.
-func (e *Engine) Guard(v projections.State, controller string) func(*corev1.Pod) string {
+func (e *Engine) Guard(v projections.State, of events.Resource) func(*corev1.Pod) string {
 	for range v.List(events.PolicyBindings, "") {
-		who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controller),
+		who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controllers[of]),
 			Groups: append(serviceaccount.MakeGroupNames("kube-system"), user.AllAuthenticated)}
 		return func(pod *corev1.Pod) string { return e.barred(v, pod, who) }
 	}

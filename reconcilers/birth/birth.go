@@ -20,6 +20,19 @@ import (
 // Guard says why a pod must not be made, "" when it may; a nil one lets all pass.
 type Guard func(pod *corev1.Pod) string
 
+// Guards say who guards the pods of a kind's objects in a state, a nil Guard when nobody
+// does. They have to be pure, for decisions are; nil ones ask nobody.
+type Guards func(v projections.State, of events.Resource) Guard
+
+// Before is the desk before the pods of a controller.
+func Before(v projections.State, o *projections.Object, guards Guards) *Desk {
+	var guard Guard
+	if guards != nil {
+		guard = guards(v, o.Key.Resource)
+	}
+	return In(v, o.Key.Namespace, guard)
+}
+
 // Desk is what stands before the pods that one decision makes in a namespace; each
 // sees what those before it took.
 type Desk struct {

@@ -46,11 +46,7 @@ func (p *pass) create(at *place, failures int) bool {
 
 // open is the desk that this pass's pods stand before.
 func (p *pass) open() {
-	var guard birth.Guard
-	if p.guards != nil {
-		guard = p.guards(p.v)
-	}
-	p.desk, p.born = birth.In(p.v, p.o.Key.Namespace, guard), p.o.Born
+	p.desk, p.born = birth.Before(p.v, p.o, p.guards), p.o.Born
 }
 
 // free is the key of the next pod; names of one set never repeat among 27⁵.

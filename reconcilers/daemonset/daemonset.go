@@ -24,10 +24,8 @@ import (
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who is asked about pods in a state beside limits and quotas, a nil
-	// Guard when nobody is; a nil function asks nobody. It has to be pure, for
-	// decisions are.
-	Guards func(v reconcilers.View) birth.Guard
+	// Guards are asked about pods beside limits and quotas.
+	Guards birth.Guards
 }
 
 // Name implements reconcilers.Reconciler.
@@ -130,7 +128,7 @@ type pass struct {
 	o        *projections.Object
 	ds       *appsv1.DaemonSet
 	now      time.Time
-	guards   func(reconcilers.View) birth.Guard
+	guards   birth.Guards
 	desk     *birth.Desk                   // before the pods that it makes
 	shaped   *corev1.PodTemplateSpec       // as they are made
 	hash     events.Hash                   // of the shaped template; empty until it is asked for

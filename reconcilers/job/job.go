@@ -33,9 +33,8 @@ const (
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who stands before pods in a state, a nil Guard when nobody does; a
-	// nil function lets all pods pass. It has to be pure, for decisions are.
-	Guards func(v reconcilers.View) birth.Guard
+	// Guards are asked about pods beside limits and quotas.
+	Guards birth.Guards
 }
 
 // Name implements reconcilers.Reconciler.
@@ -121,7 +120,7 @@ type pass struct {
 	job    *batchv1.Job
 	mem    *projections.Job
 	now    time.Time
-	guards func(reconcilers.View) birth.Guard
+	guards birth.Guards
 
 	active   []member    // neither at their end nor on their way out
 	leaving  int         // on their way out, not yet at their end

@@ -324,6 +324,6 @@ func relabelled(o *projections.Object) reconcilers.Draft {
 	return reconcilers.Change(o, b)
 }
 
-func guarding(said string) func(reconcilers.View) birth.Guard {
-	return func(reconcilers.View) birth.Guard { return func(*corev1.Pod) string { return said } }
+func guarding(said string) birth.Guards {
+	return func(reconcilers.View, events.Resource) birth.Guard { return func(*corev1.Pod) string { return said } }
 }

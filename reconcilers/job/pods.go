@@ -88,11 +88,7 @@ func (p *pass) create(missing int) {
 	if len(indexes) == 0 {
 		return
 	}
-	var guard birth.Guard
-	if p.guards != nil {
-		guard = p.guards(p.v)
-	}
-	p.desk = birth.In(p.v, p.o.Key.Namespace, guard)
+	p.desk = birth.Before(p.v, p.o, p.guards)
 	hash, ok := p.template()
 	if !ok {
 		return

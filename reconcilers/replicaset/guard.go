@@ -8,15 +8,6 @@ import (
 	"github.com/stave-run/stave/reconcilers/birth"
 )
 
-// deskOf is what stands before the pods that this pass makes.
-func (p *pass) deskOf() *birth.Desk {
-	var guard birth.Guard
-	if p.guards != nil {
-		guard = p.guards(p.v, p.o.Key.Resource)
-	}
-	return birth.In(p.v, p.o.Key.Namespace, guard)
-}
-
 // barred tells whether a pod must not be made, and writes down why when that is news.
 func (p *pass) barred(k events.Key) bool {
 	if p.desk.Open() {

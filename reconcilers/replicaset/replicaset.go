@@ -35,10 +35,8 @@ const maxPrefix = 63 - 6
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who is asked about pods of a kind's objects in a state beside limits
-	// and quotas, a nil Guard when nobody is; a nil function asks nobody. It has to be
-	// pure, for decisions are.
-	Guards func(v reconcilers.View, of events.Resource) birth.Guard
+	// Guards are asked about pods beside limits and quotas.
+	Guards birth.Guards
 }
 
 // Name implements reconcilers.Reconciler.
@@ -162,7 +160,7 @@ type pass struct {
 	set      set
 	selector labels.Selector
 	now      time.Time
-	guards   func(reconcilers.View, events.Resource) birth.Guard
+	guards   birth.Guards
 	desk     *birth.Desk             // before the pods that it makes
 	shaped   *corev1.PodTemplateSpec // as they are made
 
@@ -245,7 +243,7 @@ func (p *pass) create(missing int) {
 			Need: strconv.Itoa(missing), Have: strconv.Itoa(p.failed) + " failed"})
 		return
 	}
-	p.desk = p.deskOf()
+	p.desk = birth.Before(p.v, p.o, p.guards)
 	hash, ok := p.template()
 	if !ok {
 		return

@@ -67,11 +67,7 @@ func (p *pass) mold(rev string) (*mold, bool) {
 		return m, true
 	}
 	if p.desk == nil {
-		var guard birth.Guard
-		if p.guards != nil {
-			guard = p.guards(p.v)
-		}
-		p.desk, p.molds, p.stored = birth.In(p.v, p.o.Key.Namespace, guard), map[string]*mold{}, map[events.Hash]bool{}
+		p.desk, p.molds, p.stored = birth.Before(p.v, p.o, p.guards), map[string]*mold{}, map[events.Hash]bool{}
 	}
 	t := &p.set.Spec.Template
 	if old, ok := p.history.Template(rev); ok && rev != p.update {

@@ -22,10 +22,8 @@ import (
 
 // Reconciler implements reconcilers.Reconciler.
 type Reconciler struct {
-	// Guards is who is asked about pods in a state beside limits and quotas, a nil
-	// Guard when nobody is; a nil function asks nobody. It has to be pure, for
-	// decisions are.
-	Guards func(v reconcilers.View) birth.Guard
+	// Guards are asked about pods beside limits and quotas.
+	Guards birth.Guards
 }
 
 // Name implements reconcilers.Reconciler.
@@ -133,7 +131,7 @@ type pass struct {
 	o       *projections.Object
 	set     *appsv1.StatefulSet
 	now     time.Time
-	guards  func(reconcilers.View) birth.Guard
+	guards  birth.Guards
 	ordered bool // one after the other
 
 	history         revision.History

@@ -418,7 +418,7 @@ func TestAdoptionAndRelease(t *testing.T) {
 func TestBarred(t *testing.T) {
 	b := begin(t, func(s *appsv1.StatefulSetSpec) { s.Replicas = n(1) })
 	said := "no"
-	r := statefulset.Reconciler{Guards: func(reconcilers.View) birth.Guard {
+	r := statefulset.Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
 		return func(p *corev1.Pod) string {
 			if p.Name != "web-0" || p.Labels[appsv1.PodIndexLabel] != "0" || p.Spec.Hostname != "web-0" || len(p.OwnerReferences) != 1 {
 				t.Errorf("asked about %+v", p)
