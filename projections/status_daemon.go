@@ -3,6 +3,7 @@ package projections
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -213,15 +214,24 @@ func (s State) presentHash(o *Object) string {
 	if newest == nil || !ok {
 		return ""
 	}
-	var held struct {
-		Spec struct {
-			Template corev1.PodTemplateSpec `json:"template"`
-		} `json:"spec"`
-	}
-	if json.Unmarshal(newest.Data.Raw, &held) != nil || !equalTemplate(&ds.Spec.Template, &held.Spec.Template) {
+	if held, err := HeldTemplate(newest); err != nil || held == nil || !equalTemplate(&ds.Spec.Template, held) {
 		return ""
 	}
 	return newest.Labels[appsv1.DefaultDaemonSetUniqueLabelKey]
+}
+
+// HeldTemplate is the template that a revision holds, nil when it holds none; the error
+// is of data that is no JSON object.
+func HeldTemplate(r *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
+	var held struct {
+		Spec struct {
+			Template *corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(r.Data.Raw, &held); err != nil {
+		return nil, fmt.Errorf("read revision %s: %w", r.Name, err)
+	}
+	return held.Spec.Template, nil
 }
 
 func (s State) daemonStatus(o *Object, v *appsv1.DaemonSet, now time.Time) appsv1.DaemonSetStatus {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 // rollout is how a kind of workload comes to a new template.
@@ -72,13 +73,12 @@ func revisionOf(o events.Object) (revision, bool) {
 		delete(r.template.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
 		return r, err == nil
 	case *appsv1.ControllerRevision:
-		var held struct {
-			Spec struct {
-				Template corev1.PodTemplateSpec `json:"template"`
-			} `json:"spec"`
+		r := revision{number: o.Revision, kept: o}
+		held, err := projections.HeldTemplate(o)
+		if held != nil {
+			r.template = *held
 		}
-		err := json.Unmarshal(o.Data.Raw, &held)
-		return revision{o.Revision, o, held.Spec.Template}, err == nil
+		return r, err == nil
 	}
 	return revision{}, false
 }

@@ -18,7 +18,7 @@ type scaleCmd struct {
 	Message         string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
 	DryRun          dryRun   `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output          format   `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
-	What            []string `arg:"" optional:"" help:"TYPE/NAME, or TYPE NAME: a deployment, replicaset or replicationcontroller."`
+	What            []string `arg:"" optional:"" help:"TYPE/NAME, or TYPE NAME: a deployment, statefulset, replicaset or replicationcontroller."`
 }
 
 // Help implements kong's detailed help.

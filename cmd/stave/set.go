@@ -65,16 +65,13 @@ func (c *setting) rewriteSpecs(ctx context.Context, s *session, what []string, d
 
 // podSpec is the part of an object that says what its pods are.
 func podSpec(o events.Object) (*corev1.PodSpec, error) {
+	if t := templateIn(o); t != nil {
+		return &t.Spec, nil
+	}
 	switch o := o.(type) {
 	case *corev1.Pod:
 		return &o.Spec, nil
-	case *appsv1.Deployment:
-		return &o.Spec.Template.Spec, nil
 	case *appsv1.ReplicaSet:
-		return &o.Spec.Template.Spec, nil
-	case *appsv1.StatefulSet:
-		return &o.Spec.Template.Spec, nil
-	case *appsv1.DaemonSet:
 		return &o.Spec.Template.Spec, nil
 	case *corev1.ReplicationController:
 		if o.Spec.Template != nil {

@@ -163,13 +163,8 @@ func Data(t *corev1.PodTemplateSpec) json.RawMessage {
 
 // TemplateOf reads the template that a revision holds.
 func TemplateOf(o *projections.Object) (*corev1.PodTemplateSpec, bool) {
-	var held struct {
-		Spec struct {
-			Template *corev1.PodTemplateSpec `json:"template"`
-		} `json:"spec"`
-	}
-	err := json.Unmarshal(projections.As[*appsv1.ControllerRevision](o).Data.Raw, &held)
-	return held.Spec.Template, err == nil && held.Spec.Template != nil
+	held, err := projections.HeldTemplate(projections.As[*appsv1.ControllerRevision](o))
+	return held, err == nil && held != nil
 }
 
 // HashOf is the hash of a revision: its label, or the end of its name where somebody
