@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,6 +105,8 @@ func newWorld(e *testscript.Env, hosts, seeds string) error {
 	e.Setenv("DATA", filepath.Join(e.WorkDir, "data"))
 	e.Setenv("CLUSTER2", name+"b") // for the story of two
 	e.Setenv("DATA2", filepath.Join(e.WorkDir, "data2"))
+	// A port that no cluster takes by itself: one that lies between the registered and the ephemeral ones.
+	e.Setenv("KUBE_PORT", strconv.Itoa(20000+(int(id[0])<<8|int(id[1]))%8000))
 	e.Setenv("KUBECONFIG", filepath.Join(e.WorkDir, "kubeconfig"))
 	e.Setenv("HOME", e.WorkDir)
 	e.Setenv("HOSTS", hosts)
