@@ -23,11 +23,20 @@ import (
 // Follows tells whether an Endpoints or EndpointSlice under this key, by its own
 // name, follows from a service.
 func (s State) Follows(k events.Key) bool {
-	if !events.FollowsServices(k.Resource) {
-		return false
+	switch k.Resource {
+	case events.Endpoints: // asked at each change of a pod behind a service: it is not made for the answer
+		svc, ok := s.serviceOf(k)
+		return ok && followed(svc)
+	case events.EndpointSlices:
+		_, ok := s.derived(k)
+		return ok
 	}
-	_, ok := s.derived(k)
-	return ok
+	return false
+}
+
+// followed tells whether Endpoints follow from a service: from the API's, and from one with a selector.
+func followed(svc *Object) bool {
+	return svc.Key == GatewayKey || chooses(As[*corev1.Service](svc))
 }
 
 // derived is what follows from a service under a key.
@@ -51,10 +60,10 @@ func (s State) derived(k events.Key) (events.Object, bool) {
 func (s State) derivedEndpoints(svc *Object) (events.Object, bool) {
 	v := As[*corev1.Service](svc)
 	switch {
+	case !followed(svc):
+		return nil, false
 	case svc.Key == GatewayKey:
 		return s.gateway(events.Endpoints, svc, v), true
-	case !chooses(v):
-		return nil, false
 	}
 	return s.endpointsOf(svc, v), true
 }
@@ -133,7 +142,7 @@ func (s State) Shown(row events.Key, r events.Resource) []events.Key {
 		return nil
 	}
 	if row.Resource = r; r == events.Endpoints {
-		if svc.Key == GatewayKey || chooses(As[*corev1.Service](svc)) {
+		if followed(svc) {
 			return []events.Key{row}
 		}
 		return nil

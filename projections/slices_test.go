@@ -163,3 +163,26 @@ func TestSlicesByTargetPorts(t *testing.T) {
 		}
 	}
 }
+
+// Whether Endpoints follow from a service is asked at each change of a pod behind it, so
+// it must not cost what making them costs.
+func TestWhetherEndpointsFollowCostsTheSame(t *testing.T) {
+	cost := func(pods int) float64 {
+		l := foldtest.New()
+		svc := foldtest.Key(events.Services, "web")
+		l.Create(svc, `{"metadata":{"name":"web"},"spec":{"selector":{"app":"web"},"ports":[{"port":80}]}}`)
+		for i := range pods {
+			k := foldtest.Pod(i)
+			l.Create(k, fmt.Sprintf(`{"metadata":{"name":%q,"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`, k.Name))
+			l.Assign("n1", k)
+			l.Saw(k, foldtest.Up("c", "10.0.0.1", l.Now)...)
+		}
+		if k := foldtest.Key(events.Endpoints, "web"); !l.State.Follows(k) {
+			t.Fatalf("with %d pods nothing follows", pods)
+		}
+		return testing.AllocsPerRun(10, func() { l.State.Follows(foldtest.Key(events.Endpoints, "web")) })
+	}
+	if few, many := cost(1), cost(100); many > few {
+		t.Errorf("asking costs %v allocations with one pod, %v with a hundred", few, many)
+	}
+}
