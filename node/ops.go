@@ -70,7 +70,7 @@ func (w *worker) tell(ctx context.Context, row *projections.DesiredPod, facts ..
 		return fmt.Errorf("report: %w", err)
 	}
 	w.update(func(o plan.Observed) plan.Observed { return o.Tell(facts) })
-	w.save()
+	w.stale()
 	return nil
 }
 
@@ -98,11 +98,12 @@ func (w *worker) retryContainer(name, reason, message string) {
 	w.update(func(o plan.Observed) plan.Observed {
 		return o.Remember(name, func(k *plan.Known) { k.Retry = k.Retry.Failed(w.a.now(), reason, message) })
 	})
-	w.save()
+	w.stale()
 }
 
 func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) error {
 	w.update(func(o plan.Observed) plan.Observed { o.Remains = true; return o })
+	w.stale()
 	w.save() // before anything is made: what is left after a crash is known to be there
 	ip, err := w.attach(ctx, row)
 	if err == nil {
@@ -129,7 +130,7 @@ func (w *worker) makeSandbox(ctx context.Context, row *projections.DesiredPod) e
 		o.Sandbox, o.IP, o.Setup = true, ip, plan.Retry{}
 		return o
 	})
-	w.save()
+	w.stale()
 	return nil
 }
 
@@ -346,7 +347,7 @@ func (w *worker) clean(ctx context.Context) error {
 		return nil
 	}
 	w.update(func(o plan.Observed) plan.Observed { return o.Cleaned() })
-	w.save()
+	w.stale()
 	return nil
 }
 

@@ -28,6 +28,7 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 		if err := w.tell(ctx, row, fact); err != nil {
 			return err
 		}
+		w.save() // it may take minutes
 		img, err = w.fetch(ctx, row, op.Image)
 	}
 	if ctx.Err() != nil {
@@ -44,7 +45,7 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 	w.update(func(o plan.Observed) plan.Observed {
 		return o.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
 	})
-	w.save()
+	w.stale()
 	return nil
 }
 
@@ -76,7 +77,7 @@ func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fa
 	w.update(func(o plan.Observed) plan.Observed {
 		return o.Remember(fact.Container, func(k *plan.Known) { k.NotFetched(fact.Image, w.a.now(), then, message) })
 	})
-	w.save()
+	w.stale()
 	return nil
 }
 

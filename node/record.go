@@ -51,9 +51,23 @@ func (a *Agent) loadRecords() error {
 	return nil
 }
 
-// save writes the record; what cannot be written is said again after a restart, which does no harm.
+// stale says that the record on disk is older than what is known from here on. It is written when the worker has nothing to
+// do, and before an operation that takes away what a restarted agent could look at instead: a pod that begins comes by a
+// dozen things to remember, and each new record has the file system give up a file and find another.
+func (w *worker) stale() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unsaved = true
+}
+
+// save writes the record if it is stale; what cannot be written is said again after a restart, which does no harm.
 func (w *worker) save() {
 	w.mu.Lock()
+	if !w.unsaved {
+		w.mu.Unlock()
+		return
+	}
+	w.unsaved = false
 	o := w.obs
 	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Known: o.Known, Told: o.Told, Remains: o.Remains}
 	w.mu.Unlock()

@@ -47,13 +47,13 @@ func (w *worker) resize(ctx context.Context, row *projections.DesiredPod, op pla
 		return w.notSized(row, op, err.Error())
 	}
 	w.update(func(o plan.Observed) plan.Observed { return o.Sized(op.Container, op.Run, op.Bounds) })
-	w.save()
+	w.stale()
 	return nil
 }
 
 func (w *worker) notSized(row *projections.DesiredPod, op plan.Resize, message string) error {
 	w.log().Warn("resize container", "container", op.Container, "error", message)
 	w.update(func(o plan.Observed) plan.Observed { return o.NotSized(op.Container, row.Resized, w.a.now(), message) })
-	w.save()
+	w.stale()
 	return nil
 }

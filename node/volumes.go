@@ -65,7 +65,7 @@ func (w *worker) fillVolumes(ctx context.Context, row *projections.DesiredPod, o
 		o.Volumes, o.TokensDue, o.Setup = fingerprint, w.due, plan.Retry{}
 		return o
 	})
-	w.save()
+	w.stale()
 	return nil
 }
 

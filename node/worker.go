@@ -27,7 +27,7 @@ type worker struct {
 	known bool
 	// last is the newest row that there was; nil while there was none.
 	last *projections.DesiredPod
-	// unsaved says that the record on disk has another row. Only the worker's own goroutine writes records.
+	// unsaved says that the record on disk is older than what is known. Only the worker's own goroutine writes records.
 	unsaved bool
 	obs     plan.Observed
 	// interrupt ends the operation under way, when it waits for something that is no longer wanted.
@@ -73,7 +73,7 @@ func (w *worker) want(row *projections.DesiredPod) {
 	if row != nil {
 		w.last = row
 	}
-	w.row, w.known, w.unsaved = row, true, true
+	w.row, w.known, w.unsaved = row, true, w.unsaved || row != nil
 	w.changedLocked()
 	w.mu.Unlock()
 }
@@ -105,15 +105,12 @@ func (w *worker) update(edit func(plan.Observed) plan.Observed) {
 func (w *worker) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		row, obs, changed := w.state()
-		known, unsaved := w.wished()
-		if !known {
+		if !w.wished() {
 			wait(ctx, changed, time.Time{}, w.a.now())
 			continue
 		}
-		if unsaved && row != nil {
-			w.save()
-		}
 		if w.heldBack(row, obs) {
+			w.save()
 			wait(ctx, changed, w.a.now().Add(namePause), w.a.now())
 			continue
 		}
@@ -122,6 +119,7 @@ func (w *worker) loop(ctx context.Context) {
 		n, _, _ := w.a.describe()
 		d := plan.Decide(row, obs, n, w.a.now())
 		if len(d.Ops) == 0 {
+			w.save()
 			wait(ctx, changed, d.WakeAt, w.a.now())
 			continue
 		}
@@ -133,14 +131,14 @@ func (w *worker) loop(ctx context.Context) {
 		}
 		w.step(ctx, row, d.Ops[0])
 	}
+	w.save()
 }
 
-// wished says whether anybody told what the pod shall be, and whether that is new.
-func (w *worker) wished() (known, unsaved bool) {
+// wished says whether anybody told what the pod shall be.
+func (w *worker) wished() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	unsaved, w.unsaved = w.unsaved, false
-	return w.known, unsaved
+	return w.known
 }
 
 // step does one operation, interrupted when the wish changes.
@@ -155,6 +153,9 @@ func (w *worker) step(ctx context.Context, row *projections.DesiredPod, op plan.
 	w.interrupt = cancel
 	w.mu.Unlock()
 	w.log().Debug("do", "op", op)
+	if !quiet(op) {
+		w.save()
+	}
 	err := w.do(opCtx, row, op)
 	w.mu.Lock()
 	w.interrupt = nil
@@ -163,6 +164,16 @@ func (w *worker) step(ctx context.Context, row *projections.DesiredPod, op plan.
 		w.log().Warn("operation failed", "op", fmt.Sprint(op), "error", err)
 		wait(ctx, nil, w.a.now().Add(opPause), w.a.now())
 	}
+}
+
+// quiet says of an operation that what a restarted agent would look for is there after it too, or that it saves the record
+// itself.
+func quiet(op plan.Op) bool {
+	switch op.(type) {
+	case plan.Report, plan.Pull, plan.MakeSandbox:
+		return true
+	}
+	return false
 }
 
 // wait returns when something changed, at a time (zero: never), or when ctx ends.
