@@ -173,9 +173,11 @@ func (d *Dataplane) followDevices(ctx context.Context, links <-chan netlink.Link
 	quiet := time.NewTimer(settle)
 	for links != nil || addrs != nil {
 		select {
-		case _, ok := <-links:
+		case u, ok := <-links:
 			if !ok {
 				links = nil
+			} else if !d.concerns(u) {
+				continue
 			}
 			quiet.Reset(settle)
 		case _, ok := <-addrs:
@@ -187,6 +189,13 @@ func (d *Dataplane) followDevices(ctx context.Context, links <-chan netlink.Link
 			d.resync(ctx)
 		}
 	}
+}
+
+// concerns says whether a message of a link is a reason to look at all of them. That a link is new or has changed is none: it
+// is an uplink by its name, or from its first address on, of which a message of its own tells. A pod that begins sends half a
+// dozen, and to look costs as much as there are pods.
+func (d *Dataplane) concerns(u netlink.LinkUpdate) bool {
+	return u.Header.Type == unix.RTM_DELLINK || len(d.opts.Uplinks) > 0 && d.isUplink(u.Link)
 }
 
 func (d *Dataplane) resync(ctx context.Context) {

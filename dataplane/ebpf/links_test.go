@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -267,4 +268,28 @@ func askFromPort(ns string, port int, to string) (string, error) {
 	}
 	name, _, err := ask(c)
 	return name, err
+}
+
+// TestWhichLinksAreLookedAt: pods come and change their links; that alone is no reason to look at all of them.
+func TestWhichLinksAreLookedAt(t *testing.T) {
+	message := func(kind uint16, name string) netlink.LinkUpdate {
+		return netlink.LinkUpdate{Header: unix.NlMsghdr{Type: kind}, Link: &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: name}}}
+	}
+	for _, c := range []struct {
+		uplinks []string
+		kind    uint16
+		name    string
+		want    bool
+	}{
+		{nil, unix.RTM_NEWLINK, "pod", false},
+		{nil, unix.RTM_DELLINK, "pod", true},
+		{[]string{"eth0"}, unix.RTM_NEWLINK, "pod", false},
+		{[]string{"eth0"}, unix.RTM_NEWLINK, "eth0", true},
+		{[]string{"eth0"}, unix.RTM_DELLINK, "pod", true},
+	} {
+		d := &Dataplane{opts: Options{Uplinks: c.uplinks}}
+		if got := d.concerns(message(c.kind, c.name)); got != c.want {
+			t.Errorf("uplinks %v, message %d of %s: %v", c.uplinks, c.kind, c.name, got)
+		}
+	}
 }
