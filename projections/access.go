@@ -90,20 +90,27 @@ func FillAccess(p *corev1.Pod, uid events.UID, mounts bool) {
 	if !mounts || slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == name }) {
 		return
 	}
-	used := false
-	for _, list := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
-		for i := range list {
-			c := &list[i]
-			if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == AccessDir }) {
-				continue
-			}
-			used = true
-			c.VolumeMounts = append(slices.Clip(c.VolumeMounts), corev1.VolumeMount{Name: name, ReadOnly: true, MountPath: AccessDir})
-		}
-	}
-	if used {
+	init, used := withAccess(p.Spec.InitContainers, name)
+	main, also := withAccess(p.Spec.Containers, name)
+	if used || also {
+		p.Spec.InitContainers, p.Spec.Containers = init, main
 		p.Spec.Volumes = append(slices.Clip(p.Spec.Volumes), accessVolume(name))
 	}
+}
+
+// withAccess is containers with the volume where a token is looked for, and whether any
+// has it so; the containers given stay as they are.
+func withAccess(list []corev1.Container, volume string) ([]corev1.Container, bool) {
+	out, used := slices.Clone(list), false
+	for i := range out {
+		c := &out[i]
+		if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == AccessDir }) {
+			continue
+		}
+		used = true
+		c.VolumeMounts = append(slices.Clip(c.VolumeMounts), corev1.VolumeMount{Name: volume, ReadOnly: true, MountPath: AccessDir})
+	}
+	return out, used
 }
 
 func accessVolume(name string) corev1.Volume {

@@ -47,7 +47,7 @@ func TestEditedTreeIsAnOrderedMapWithSnapshots(t *testing.T) {
 		}
 		now.edit = 0
 		for _, s := range append(kept, snapshot{now, want}) {
-			same(t, s.tree, s.want, key.Draw(t, "prefix"))
+			same(t, s.tree, s.want, key.Draw(t, "prefix"), key.Draw(t, "rest"))
 		}
 	})
 }

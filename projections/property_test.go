@@ -357,9 +357,15 @@ func TestLookingChangesNothing(t *testing.T) {
 				for v := range l.State.Objects(kind.Resource, "", l.Now) {
 					shown[i] = append(shown[i], string(events.MustBody(v)))
 					v.SetName("spoiled") // the caller's own
-					if m := v.GetLabels(); m != nil {
-						m["spoiled"] = "yes"
-					}
+				}
+			}
+			for o := range l.State.All() {
+				peeked, v := l.State.Peek(o, l.Now), l.State.ObjectOf(o, l.Now)
+				if got, want := string(events.MustBody(peeked)), string(events.MustBody(v)); got != want {
+					t.Fatalf("%s is at a glance\n%s\nand is\n%s", o.Key, got, want)
+				}
+				if m := v.GetLabels(); m != nil {
+					m["spoiled"] = "yes" // all of it is the caller's
 				}
 			}
 			projections.DesiredFor(l.State, "n1")

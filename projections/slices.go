@@ -4,6 +4,7 @@ package projections
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,13 +120,23 @@ func (s State) behindServices(r events.Resource, namespace string, now time.Time
 	}
 	for o := range s.List(r, namespace) {
 		if !taken[o.Key] {
-			out = append(out, s.ObjectOf(o, now))
+			out = append(out, s.Peek(o, now))
 		}
 	}
 	slices.SortFunc(out, func(a, b events.Object) int {
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
 	return out
+}
+
+func (s State) behindServicesAfter(k events.Key, namespace string, now time.Time) iter.Seq[events.Object] {
+	return func(yield func(events.Object) bool) {
+		for _, v := range s.behindServices(k.Resource, namespace, now) {
+			if cmp.Or(cmp.Compare(v.GetNamespace(), k.Namespace), cmp.Compare(v.GetName(), k.Name)) > 0 && !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 // Shown are the objects of a resource that a row shows: itself, or what follows from

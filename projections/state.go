@@ -64,11 +64,22 @@ func (s State) Get(k events.Key) (*Object, bool) { return s.objects.get(rowKey(k
 // List walks the rows of a resource in the order of namespace and name; an
 // empty namespace means all of them.
 func (s State) List(r events.Resource, namespace string) iter.Seq[*Object] {
-	prefix := string(r) + "\x00"
-	if namespace != "" {
-		prefix += namespace + "\x00"
+	return s.objects.below(listPrefix(r, namespace))
+}
+
+func listPrefix(r events.Resource, namespace string) string {
+	if namespace == "" {
+		return string(r) + "\x00"
 	}
-	return s.objects.below(prefix)
+	return string(r) + "\x00" + namespace + "\x00"
+}
+
+// listAfter is List without the rows up to a key; one without a name lies before all.
+func (s State) listAfter(k events.Key, namespace string) iter.Seq[*Object] {
+	if k.Name == "" {
+		return s.List(k.Resource, namespace)
+	}
+	return s.objects.after(listPrefix(k.Resource, namespace), rowKey(k))
 }
 
 // All walks every object's row.

@@ -43,23 +43,47 @@ func (s State) Object(k events.Key, now time.Time) (events.Object, bool) {
 
 // ObjectOf is Object for a row of s.
 func (s State) ObjectOf(o *Object, now time.Time) events.Object {
-	v := s.derivedObject(o, now)
+	v := s.derive(o, own(o), now)
 	lay(o, v)
 	return v
+}
+
+// Peek is ObjectOf for one who only reads: below its metadata the object shares with
+// others. Its metadata and its status may be set, nothing in them be changed.
+func (s State) Peek(o *Object, now time.Time) events.Object {
+	if len(o.Status) > 0 {
+		return s.ObjectOf(o, now) // what is laid over may be part of the spec
+	}
+	return s.derive(o, borrowed(o), now)
+}
+
+// own is a row's object that its holder may change.
+func own(o *Object) events.Object { return o.Typed().DeepCopyObject().(events.Object) }
+
+// borrowed is a row's object that derive may fill in: it changes nothing that is shared.
+func borrowed(o *Object) events.Object {
+	v := o.Typed()
+	if u, ok := v.(*unstructured.Unstructured); ok {
+		return u.DeepCopy() // it is held to its definition where it is
+	}
+	if o.light() {
+		return v
+	}
+	return shallow(v)
 }
 
 // DerivedStatus is the status of a row as JSON, as far as it is derived: without
 // what log.status says. Empty for kinds that have none.
 func (s State) DerivedStatus(o *Object, now time.Time) json.RawMessage {
-	status := reflect.ValueOf(s.derivedObject(o, now)).Elem().FieldByName("Status")
+	status := reflect.ValueOf(s.derive(o, borrowed(o), now)).Elem().FieldByName("Status")
 	if !status.IsValid() {
 		return nil
 	}
 	return events.MustBody(status.Interface())
 }
 
-func (s State) derivedObject(o *Object, now time.Time) events.Object {
-	v := o.Typed().DeepCopyObject().(events.Object)
+// derive fills in what follows from the state: v is the row's object, its own or borrowed.
+func (s State) derive(o *Object, v events.Object, now time.Time) events.Object {
 	switch v := v.(type) {
 	case *corev1.Pod:
 		v.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &v.Spec).ImagePullSecrets)
@@ -107,18 +131,40 @@ func (s State) derivedObject(o *Object, now time.Time) events.Object {
 }
 
 // Objects walks the objects of a resource, those too that follow from services, in
-// the order of namespace and name; an empty namespace means all of them.
+// the order of namespace and name; an empty namespace means all of them. They are as
+// Peek gives them: to be read only.
 func (s State) Objects(r events.Resource, namespace string, now time.Time) iter.Seq[events.Object] {
-	if events.FollowsServices(r) {
-		return slices.Values(s.behindServices(r, namespace, now))
+	return s.ObjectsAfter(events.Key{Resource: r}, namespace, now)
+}
+
+// ObjectsAfter is Objects without those up to a key, which is the last one of a page
+// before or, without a name, lies before all.
+func (s State) ObjectsAfter(k events.Key, namespace string, now time.Time) iter.Seq[events.Object] {
+	if events.FollowsServices(k.Resource) {
+		return s.behindServicesAfter(k, namespace, now)
 	}
 	return func(yield func(events.Object) bool) {
-		for o := range s.List(r, namespace) {
-			if !yield(s.ObjectOf(o, now)) {
+		for o := range s.listAfter(k, namespace) {
+			if !yield(s.Peek(o, now)) {
 				return
 			}
 		}
 	}
+}
+
+// CountAfter is how many ObjectsAfter gives.
+func (s State) CountAfter(k events.Key, namespace string) int {
+	n := 0
+	if events.FollowsServices(k.Resource) {
+		for range s.behindServicesAfter(k, namespace, s.Time) {
+			n++
+		}
+		return n
+	}
+	for range s.listAfter(k, namespace) {
+		n++
+	}
+	return n
 }
 
 // PositionOf is the position of the row that an object is derived from: a

@@ -85,22 +85,41 @@ func (t tree[T]) without(key string) tree[T] {
 // the keys.
 func (t tree[T]) below(prefix string) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		n := t.root
-		for n != nil && len(n.prefix) < len(prefix) {
-			if !strings.HasPrefix(prefix, n.prefix) {
-				return
-			}
-			prefix = prefix[len(n.prefix):]
-			i, found := n.find(prefix[0])
-			if !found {
-				return
-			}
-			n = n.edges[i].to
-		}
-		if n != nil && strings.HasPrefix(n.prefix, prefix) {
+		if n, _ := t.at(prefix); n != nil {
 			n.each(yield)
 		}
 	}
+}
+
+// after is below without the keys up to one, which begins with prefix itself.
+func (t tree[T]) after(prefix, key string) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		if n, above := t.at(prefix); n != nil {
+			n.after(key[above:], yield)
+		}
+	}
+}
+
+// at is the branch with all keys that begin with prefix, and how much of these lies
+// above it; nil when there are none.
+func (t tree[T]) at(prefix string) (n *branch[T], above int) {
+	n = t.root
+	for n != nil && len(n.prefix) < len(prefix)-above {
+		rest := prefix[above:]
+		if !strings.HasPrefix(rest, n.prefix) {
+			return nil, 0
+		}
+		above += len(n.prefix)
+		i, found := n.find(prefix[above])
+		if !found {
+			return nil, 0
+		}
+		n = n.edges[i].to
+	}
+	if n == nil || !strings.HasPrefix(n.prefix, prefix[above:]) {
+		return nil, 0
+	}
+	return n, above
 }
 
 // all walks keys and values in the order of the keys. It makes every key anew.
@@ -245,6 +264,33 @@ func (n *branch[T]) each(yield func(T) bool) bool {
 	}
 	for i := range n.edges {
 		if !n.edges[i].to.each(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// after walks what lies below and has a greater key.
+func (n *branch[T]) after(key string, yield func(T) bool) bool {
+	common := shared(n.prefix, key)
+	switch {
+	case common == len(key) && common < len(n.prefix), common < min(len(key), len(n.prefix)) && n.prefix[common] > key[common]:
+		return n.each(yield)
+	case common < len(n.prefix):
+		return true // all of it is smaller
+	}
+	next := 0
+	if rest := key[common:]; rest != "" {
+		i, found := n.find(rest[0])
+		if next = i; found {
+			if !n.edges[i].to.after(rest, yield) {
+				return false
+			}
+			next++
+		}
+	}
+	for _, e := range n.edges[next:] {
+		if !e.to.each(yield) {
 			return false
 		}
 	}

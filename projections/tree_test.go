@@ -35,17 +35,17 @@ func TestTreeIsAnOrderedMapWithSnapshots(t *testing.T) {
 			}
 		}
 		for _, s := range append(kept, snapshot{now, want}) {
-			same(t, s.tree, s.want, key.Draw(t, "prefix"))
+			same(t, s.tree, s.want, key.Draw(t, "prefix"), key.Draw(t, "rest"))
 		}
 	})
 }
 
-func same(t *rapid.T, got tree[int], want map[string]int, prefix string) {
+func same(t *rapid.T, got tree[int], want map[string]int, prefix, rest string) {
 	if got.len() != len(want) || !maps.Equal(maps.Collect(got.all()), want) {
 		t.Fatalf("holds %v, want %v", maps.Collect(got.all()), want)
 	}
 	var keys []string
-	var below []int
+	var below, after []int
 	for k := range got.all() {
 		keys = append(keys, k)
 		if v, ok := got.get(k); !ok || v != want[k] {
@@ -53,16 +53,25 @@ func same(t *rapid.T, got tree[int], want map[string]int, prefix string) {
 		}
 		if strings.HasPrefix(k, prefix) {
 			below = append(below, want[k])
+			if k > prefix+rest {
+				after = append(after, want[k])
+			}
 		}
 	}
 	if !slices.IsSorted(keys) || !slices.Equal(slices.Collect(got.below(prefix)), below) {
 		t.Fatalf("keys %q; below %q: %v, want %v", keys, prefix, slices.Collect(got.below(prefix)), below)
 	}
+	if found := slices.Collect(got.after(prefix, prefix+rest)); !slices.Equal(found, after) {
+		t.Fatalf("keys %q; below %q after %q: %v, want %v", keys, prefix, prefix+rest, found, after)
+	}
 	if _, ok := got.get(prefix); ok != slices.Contains(keys, prefix) {
 		t.Fatalf("%q found %v among %q", prefix, ok, keys)
 	}
+	for range got.after(prefix, prefix+rest) {
+		break // a walk may be left
+	}
 	for range got.below("") {
-		return // a walk may be left
+		return
 	}
 }
 

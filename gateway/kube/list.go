@@ -104,33 +104,31 @@ func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (
 // collect is a page's objects, and how many come after it; when not everything
 // is wanted, only whether there are more.
 func (o *objects) collect(ctx context.Context, p page, keep selection, limit int) (items []events.Object, rest int, err error) {
-	all := o.all(p.view, keep, o.Now())
+	all := o.all(p.view, keep, p.last(o.kind), o.Now())
 	if o.definition.Converts() && !keep.everything {
-		if all, err = o.converted(ctx, p.view, keep); err != nil {
+		if all, err = o.converted(ctx, p, keep); err != nil {
 			return nil, 0, err
 		}
 	}
 	for found := range all {
-		if !p.after(found) {
-			continue
-		}
-		if limit == 0 || len(items) < limit {
-			items = append(items, o.dressed(p.view, found, keyOf(o.kind, found)))
-			continue
-		}
-		if rest++; !keep.everything {
+		if limit > 0 && len(items) == limit {
+			rest = 1
 			break
 		}
+		items = append(items, o.dressed(p.view, found, keyOf(o.kind, found)))
+	}
+	if rest > 0 && keep.everything {
+		rest = p.view.CountAfter(keyOf(o.kind, items[limit-1]), keep.namespace)
 	}
 	return items, rest, o.bring(ctx, items...)
 }
 
 // converted are the wanted objects in the version of this storage: labels and fields
 // are what a webhook makes of them, so it is asked first.
-func (o *objects) converted(ctx context.Context, v projections.State, want selection) (iter.Seq[events.Object], error) {
+func (o *objects) converted(ctx context.Context, p page, want selection) (iter.Seq[events.Object], error) {
 	whole := want
 	whole.labels, whole.fields = labels.Everything(), fields.Everything()
-	all := slices.Collect(o.all(v, whole, o.Now()))
+	all := slices.Collect(o.all(p.view, whole, p.last(o.kind), o.Now()))
 	if err := o.bring(ctx, all...); err != nil {
 		return nil, err
 	}
@@ -192,17 +190,20 @@ func (s selection) has(o events.Object) bool {
 		(s.fields.Empty() || s.fields.Matches(fieldsOf{o}))
 }
 
-// all walks the wanted objects of a state.
-func (o *objects) all(v projections.State, want selection, now time.Time) iter.Seq[events.Object] {
+// all walks the wanted objects of a state after the last one that was shown.
+func (o *objects) all(v projections.State, want selection, last events.Key, now time.Time) iter.Seq[events.Object] {
 	return func(yield func(events.Object) bool) {
 		if want.name != "" && (want.namespace != "" || !o.kind.Namespaced) {
+			if last.Name != "" {
+				return // it was there to be shown
+			}
 			found, ok := v.Object(events.Key{Resource: o.kind.Resource, Namespace: want.namespace, Name: want.name}, now)
 			if ok && want.has(found) && found.GetName() == want.name {
 				yield(found)
 			}
 			return
 		}
-		for found := range v.Objects(o.kind.Resource, want.namespace, now) {
+		for found := range v.ObjectsAfter(last, want.namespace, now) {
 			if want.has(found) && !yield(found) {
 				return
 			}

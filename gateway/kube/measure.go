@@ -85,7 +85,7 @@ func (m *measures) List(ctx context.Context, opts *internalversion.ListOptions) 
 	}
 	view := m.Views.Durable()
 	var found []events.Object
-	for o := range m.of.all(view, m.of.selection(ctx, opts), m.Now()) {
+	for o := range m.of.all(view, m.of.selection(ctx, opts), events.Key{Resource: m.of.kind.Resource}, m.Now()) {
 		found = append(found, o)
 	}
 	list := m.NewList()

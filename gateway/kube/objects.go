@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"time"
@@ -119,7 +118,9 @@ func (s *Server) shown(v projections.State, k events.Key, now time.Time) (events
 	if found.GetName() != k.Name {
 		return nil, false // a slice is asked for by its own name here
 	}
-	return s.dressed(v, found, k), true
+	found = s.dressed(v, found, k)
+	found.SetManagedFields(owned(found.GetManagedFields()))
+	return found, true
 }
 
 // shown is Server.shown, in the version of this storage.
@@ -132,17 +133,14 @@ func (o *objects) shown(ctx context.Context, v projections.State, k events.Key, 
 }
 
 // dressed adds the managers and the applied manifest, which the log keeps apart
-// from the object, and opens Secrets.
+// from the object, and opens Secrets. What it adds may be shared: it is to be read only.
 func (s *Server) dressed(v projections.State, o events.Object, k events.Key) events.Object {
 	row, ok := v.Get(k)
 	if !ok || row.UID != events.UID(o.GetUID()) { // it follows from a service
 		return s.Vault.Show(o)
 	}
 	if len(row.Managed) > 0 {
-		var managed []metav1.ManagedFieldsEntry
-		if json.Unmarshal(row.Managed, &managed) == nil { // this door wrote it
-			o.SetManagedFields(managed)
-		}
+		o.SetManagedFields(s.managers.of(row.Managed))
 	}
 	if len(row.Applied) > 0 {
 		a := maps.Clone(o.GetAnnotations())

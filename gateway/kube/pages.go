@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,15 +28,13 @@ type pageToken struct {
 	Name      string          `json:"n"`
 }
 
-// after tells whether an object comes after the pages before.
-func (p page) after(o events.Object) bool {
+// last is the key of the last object that the pages before have shown; without a
+// name when there are none.
+func (p page) last(k events.Kind) events.Key {
 	if p.from == nil {
-		return true
+		return events.Key{Resource: k.Resource}
 	}
-	if c := strings.Compare(o.GetNamespace(), p.from.Namespace); c != 0 {
-		return c > 0
-	}
-	return o.GetName() > p.from.Name
+	return events.Key{Resource: k.Resource, Namespace: p.from.Namespace, Name: p.from.Name}
 }
 
 // pageOf is the state that a list reads.

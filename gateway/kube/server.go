@@ -98,19 +98,20 @@ type Options struct {
 // Server serves the API until it is closed.
 type Server struct {
 	Options
-	scheme  *runtime.Scheme
-	codecs  serializer.CodecFactory
-	feed    *feed
-	pages   pages
-	book    *notebook
-	sheets  sheets
-	begun   time.Time
-	verbs   func() (*verbs, error) // made by the first request for a resource
-	busy    limits
-	customs customs // handlers of what definitions make
-	listed  listed  // discovery and OpenAPI, as of the definitions that there are
-	ways    reach.Ways
-	proxies *http.Transport // along the ways
+	scheme   *runtime.Scheme
+	codecs   serializer.CodecFactory
+	feed     *feed
+	pages    pages
+	managers *managers
+	book     *notebook
+	sheets   sheets
+	begun    time.Time
+	verbs    func() (*verbs, error) // made by the first request for a resource
+	busy     limits
+	customs  customs // handlers of what definitions make
+	listed   listed  // discovery and OpenAPI, as of the definitions that there are
+	ways     reach.Ways
+	proxies  *http.Transport // along the ways
 
 	http    http.Server
 	address string
@@ -123,7 +124,7 @@ type Server struct {
 // New makes a server that does not listen yet. It is cheap: what takes time
 // waits for the first request.
 func New(o Options) *Server {
-	s := &Server{Options: o, scheme: newScheme(), busy: newLimits(), done: make(chan struct{})}
+	s := &Server{Options: o, scheme: newScheme(), busy: newLimits(), managers: newManagers(), done: make(chan struct{})}
 	s.codecs = newCodecs(s.scheme)
 	s.verbs = sync.OnceValues(s.newVerbs)
 	s.feed = newFeed(o.Views)

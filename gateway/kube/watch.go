@@ -110,7 +110,7 @@ func (w *watching) begin(ctx context.Context, v projections.State) error {
 		}
 		return err
 	}
-	for found := range w.all(v, w.want, w.Now()) {
+	for found := range w.all(v, w.want, events.Key{Resource: w.kind.Resource}, w.Now()) {
 		found = w.dressed(v, found, keyOf(w.kind, found))
 		if err := w.bring(ctx, found); err != nil {
 			return err
