@@ -18,13 +18,14 @@ import (
 // befall lets something happen to one node of the script's cluster:
 //
 //	befall NODE death    its agent and the shims of its containers are killed
+//	befall NODE loss     its agent alone is killed
 //	befall NODE pause    its agent is stopped
 //	befall NODE resume   and goes on
 //	befall NODE cut      its link is down
 //	befall NODE mend     and up again
 func befall(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
-		ts.Fatalf("usage: befall NODE death|pause|resume|cut|mend")
+		ts.Fatalf("usage: befall NODE death|loss|pause|resume|cut|mend")
 	}
 	cluster := ts.Getenv("CLUSTER")
 	at := layout{name: cluster, run: filepath.Join(runDir, cluster)}.of(args[0])
@@ -37,6 +38,8 @@ func befall(ts *testscript.TestScript, _ bool, args []string) {
 		for _, pid := range append(shims(at.name), agent) {
 			ts.Check(syscall.Kill(pid, syscall.SIGKILL))
 		}
+	case "loss":
+		ts.Check(syscall.Kill(agent, syscall.SIGKILL))
 	case "pause":
 		ts.Check(syscall.Kill(agent, syscall.SIGSTOP))
 		ts.Defer(func() { _ = syscall.Kill(agent, syscall.SIGCONT) })

@@ -330,3 +330,38 @@ func TestUsage(t *testing.T) {
 		t.Error("what is not there has no size")
 	}
 }
+
+// Who makes a directory may be killed at any moment: the next one makes it whole.
+func TestKeepAfterADeath(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "claims")
+	dir := filepath.Join(parent, "pvc-1")
+	if err := os.MkdirAll(filepath.Join(parent, making+"pvc-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Keep(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "word"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := os.ReadDir(parent)
+	if err != nil || len(all) != 1 {
+		t.Errorf("%v %v", all, err)
+	}
+	if err := os.Mkdir(unwhole(dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := Erase(dir); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := os.ReadDir(parent); err != nil || len(all) != 0 {
+			t.Errorf("erased: %v %v", all, err)
+		}
+	}()
+	if fi, err := os.Stat(dir); err != nil || fi.Mode().Perm() != 0o777 {
+		t.Errorf("%v %v", fi, err)
+	}
+}
