@@ -180,9 +180,11 @@ func (d *Dataplane) followDevices(ctx context.Context, links <-chan netlink.Link
 				continue
 			}
 			quiet.Reset(settle)
-		case _, ok := <-addrs:
+		case u, ok := <-addrs:
 			if !ok {
 				addrs = nil
+			} else if u.LinkAddress.IP.To4() == nil {
+				continue // each link of a pod gets one of IPv6 by itself
 			}
 			quiet.Reset(settle)
 		case <-quiet.C:
