@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo, probed, inside, guard := testImage(t, "echo"), testImage(t, "probed"), testImage(t, "inside"), testImage(t, "guard")
+	images := testImageFiles(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: false,
@@ -54,10 +54,9 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("ECHO_IMAGE", echo)
-			e.Setenv("PROBED_IMAGE", probed)
-			e.Setenv("INSIDE_IMAGE", inside)
-			e.Setenv("GUARD_IMAGE", guard)
+			for name, file := range images {
+				e.Setenv(strings.ToUpper(name)+"_IMAGE", file)
+			}
 			return newWorld(e, registry.HostsDir, seeds)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -71,6 +70,15 @@ func TestScripts(t *testing.T) {
 
 // testImages is where a machine without Go has the images ready.
 const testImages = "/guest/images"
+
+// testImageFiles are the archives of all images that stories import, by name.
+func testImageFiles(t *testing.T) map[string]string {
+	files := map[string]string{}
+	for _, name := range []string{"echo", "probed", "inside", "guard"} {
+		files[name] = testImage(t, name)
+	}
+	return files
+}
 
 // testImage makes an archive of an image NAME:test out of the program testdata/NAME: one that answers UDP, one that is
 // well or not as it is told. No Debian package small enough does.
