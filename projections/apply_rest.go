@@ -6,7 +6,8 @@ import (
 
 func (f *folding) nodeFacts(name string, facts events.NodeFacts) {
 	k := events.Key{Resource: events.Nodes, Name: name}
-	if _, ok := f.s.Get(k); !ok {
+	o, ok := f.s.Get(k)
+	if !ok {
 		f.s.Void++ // nobody has admitted a node of this name
 		return
 	}
@@ -14,7 +15,7 @@ func (f *folding) nodeFacts(name string, facts events.NodeFacts) {
 	if old, ok := f.s.Node(name); ok {
 		n = *old
 	}
-	n.Facts, n.Has, n.Seen = facts, has(facts), f.mark()
+	n.Facts, n.Has, n.Seen = facts, nodeHas(o, facts), f.mark()
 	f.putNode(k, n)
 }
 
@@ -72,6 +73,7 @@ func (f *folding) statusWritten(k events.Key) {
 	})
 	f.fillPods(len(f.changes) - 1)
 	f.gates(k)
+	f.weigh(k)
 }
 
 func (f *folding) nodeReport(k events.Key) {

@@ -245,6 +245,9 @@ func (b *restorer) state() State {
 	b.s.countQuotas() // of all rows there are by now
 	for _, n := range nodes {
 		n.Has = has(n.Facts)
+		if o, ok := b.s.Get(events.Key{Resource: events.Nodes, Name: n.Name}); ok {
+			n.Has = nodeHas(o, n.Facts)
+		}
 		b.s.nodes = b.s.nodes.with(n.Name, n)
 	}
 	for _, v := range verdicts {

@@ -197,6 +197,7 @@ func (f *folding) lapse() {
 		}
 		f.changes[i].After = n
 		f.s.objects = f.s.objects.with(rowKey(n.Key), n)
+		f.weigh(n.Key)
 	}
 }
 

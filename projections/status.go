@@ -45,6 +45,9 @@ func (s State) Object(k events.Key, now time.Time) (events.Object, bool) {
 func (s State) ObjectOf(o *Object, now time.Time) events.Object {
 	v := s.derive(o, own(o), now)
 	lay(o, v)
+	if n, ok := v.(*corev1.Node); ok {
+		allotExtended(&n.Status)
+	}
 	return v
 }
 

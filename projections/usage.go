@@ -17,7 +17,8 @@ type Usage struct {
 	// that ask for nothing, so that they spread too.
 	ScoreCPU    int64
 	ScoreMemory int64
-	Wishes      int // pods whose wish for other resources is not granted yet
+	Wishes      int      // pods whose wish for other resources is not granted yet
+	Extended    Extended `cbor:",omitzero"`
 }
 
 // Kubernetes' guesses for a container that asks for nothing.
@@ -38,6 +39,7 @@ func has(f events.NodeFacts) Usage {
 	}
 	cpu, memory := quantity(f.Allocatable["cpu"]), quantity(f.Allocatable["memory"])
 	u.CPU, u.Memory = cpu.MilliValue(), memory.Value()
+	u.Extended = extendedIn(quantities(f.Allocatable))
 	return u
 }
 
@@ -107,16 +109,18 @@ func Asks(spec *corev1.PodSpec) Usage {
 	u := sum.max(most)
 	u.Pods = 1
 	cpu, memory := spec.Overhead[corev1.ResourceCPU], spec.Overhead[corev1.ResourceMemory]
-	return u.Add(Usage{CPU: cpu.MilliValue(), Memory: memory.Value(), ScoreCPU: cpu.MilliValue(), ScoreMemory: memory.Value()}, +1)
+	return u.Add(Usage{CPU: cpu.MilliValue(), Memory: memory.Value(), ScoreCPU: cpu.MilliValue(), ScoreMemory: memory.Value(),
+		Extended: extendedIn(spec.Overhead)}, +1)
 }
 
 // max is the larger one of each resource.
 func (u Usage) max(v Usage) Usage {
-	return Usage{CPU: max(u.CPU, v.CPU), Memory: max(u.Memory, v.Memory), ScoreCPU: max(u.ScoreCPU, v.ScoreCPU), ScoreMemory: max(u.ScoreMemory, v.ScoreMemory)}
+	return Usage{CPU: max(u.CPU, v.CPU), Memory: max(u.Memory, v.Memory), ScoreCPU: max(u.ScoreCPU, v.ScoreCPU), ScoreMemory: max(u.ScoreMemory, v.ScoreMemory),
+		Extended: u.Extended.with(v.Extended, func(a, b int64) int64 { return max(a, b) })}
 }
 
 func asksOf(c *corev1.Container) Usage {
-	u := Usage{ScoreCPU: guessCPU, ScoreMemory: guessMemory}
+	u := Usage{ScoreCPU: guessCPU, ScoreMemory: guessMemory, Extended: extendedIn(c.Resources.Requests)}
 	if q, ok := c.Resources.Requests[corev1.ResourceCPU]; ok {
 		u.CPU, u.ScoreCPU = q.MilliValue(), q.MilliValue()
 	}
@@ -130,7 +134,8 @@ func asksOf(c *corev1.Container) Usage {
 func (u Usage) Add(v Usage, sign int) Usage {
 	n := int64(sign)
 	return Usage{Pods: u.Pods + sign*v.Pods, Wishes: u.Wishes + sign*v.Wishes, CPU: u.CPU + n*v.CPU, Memory: u.Memory + n*v.Memory,
-		ScoreCPU: u.ScoreCPU + n*v.ScoreCPU, ScoreMemory: u.ScoreMemory + n*v.ScoreMemory}
+		ScoreCPU: u.ScoreCPU + n*v.ScoreCPU, ScoreMemory: u.ScoreMemory + n*v.ScoreMemory,
+		Extended: u.Extended.with(v.Extended, func(a, b int64) int64 { return a + n*b })}
 }
 
 // Holds tells whether a pod still takes room on its node: until all of it has ended.

@@ -73,14 +73,20 @@ type verdict struct {
 	refuse string             // why it cannot be ignored
 	warn   string             // what becomes of it
 	unless string             // values that change nothing or are honoured, between spaces
-	fields map[string]verdict // honoured field by field; others are what "*" says, or warned about
+	fields map[string]verdict // honoured field by field; others are what extended or "*" says, or warned about
 }
+
+// extended stands for the names with a domain, as example.com/gpu.
+const extended = "*/*"
 
 func (v verdict) meansNothing(n *node) bool { return slices.Contains(strings.Fields(v.unless), n.text) }
 
 func (v verdict) below(field string) verdict {
 	if known, ok := v.fields[field]; ok {
 		return known
+	}
+	if rest, ok := v.fields[extended]; ok && strings.Contains(field, "/") {
+		return rest
 	}
 	if rest, ok := v.fields["*"]; ok {
 		return rest

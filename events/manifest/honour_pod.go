@@ -36,8 +36,8 @@ func containerFields() map[string]verdict {
 		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {}, "secretRef": {}}},
 		"ports":   {},
 		"resources": {fields: map[string]verdict{
-			"limits": {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}}},
-			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {},
+			"limits": {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}, extended: {}}},
+			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}, extended: {},
 				"ephemeral-storage": {warn: "it counts in quotas and limit ranges; no node sets it aside"}}}}},
 		"resizePolicy":           {},
 		"volumeMounts":           mountFields(),

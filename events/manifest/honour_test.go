@@ -77,7 +77,7 @@ func TestUnhonoured(t *testing.T) {
 			nil, []string{"spec.volumes[0].projected.sources[4].clusterTrustBundle"}},
 		{"secrets in the environment", container + "    env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    envFrom: [{secretRef: {name: s}}]\n",
 			nil, nil},
-		{"other resources", container + "    resources: {limits: {ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi}, requests: {ephemeral-storage: 1Gi}}\n",
+		{"other resources", container + "    resources: {limits: {ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, example.com/gpu: 1}, requests: {ephemeral-storage: 1Gi, example.com/gpu: 1}}\n",
 			[]string{"spec.containers[0].resources.limits.hugepages-2Mi", "spec.containers[0].resources.requests.ephemeral-storage"}, nil},
 		{"a template", strings.Replace(deployment, "containers:", "priority: 1\n      securityContext: {windowsOptions: {runAsUserName: x}}\n      containers:", 1),
 			nil, []string{"spec.template.spec.securityContext.windowsOptions"}},

@@ -162,6 +162,9 @@ func updatePod(old, next *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if len(old.Containers) != len(next.Containers) {
 		return append(errs, field.Forbidden(at.Child("containers"), "pod updates may not add or remove containers"))
 	}
+	if len(old.InitContainers) != len(next.InitContainers) {
+		return append(errs, field.Forbidden(at.Child("initContainers"), "pod updates may not add or remove containers"))
+	}
 	if o, n := old.ActiveDeadlineSeconds, next.ActiveDeadlineSeconds; o != nil && (n == nil || *n > *o) {
 		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), n, "must be less than or equal to previous value"))
 	}
@@ -174,6 +177,9 @@ func updatePod(old, next *corev1.PodSpec, at *field.Path) field.ErrorList {
 	rest.ActiveDeadlineSeconds, rest.Tolerations = old.ActiveDeadlineSeconds, old.Tolerations
 	for i := range rest.Containers {
 		rest.Containers[i].Image = old.Containers[i].Image
+	}
+	for i := range rest.InitContainers {
+		rest.InitContainers[i].Image = old.InitContainers[i].Image
 	}
 	for _, path := range changedPaths(old, rest, at.String()) {
 		errs = append(errs, field.Forbidden(field.NewPath(path), onlyInPods))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -199,7 +200,12 @@ func validateResources(r *corev1.ResourceRequirements, at *field.Path) field.Err
 	for _, name := range resourceNames(r.Requests) {
 		request := r.Requests[name]
 		limit, limited := r.Limits[name]
-		if limited && request.Cmp(limit) > 0 {
+		switch {
+		case !shareable(name) && !limited:
+			errs = append(errs, field.Required(limits, "Limit must be set for non overcommitable resources"))
+		case !shareable(name) && request.Cmp(limit) != 0:
+			errs = append(errs, field.Invalid(requests, request.String(), "must be equal to "+string(name)+" limit of "+limit.String()))
+		case limited && request.Cmp(limit) > 0:
 			errs = append(errs, field.Invalid(requests, request.String(), "must be less than or equal to "+string(name)+" limit of "+limit.String()))
 		}
 	}
@@ -209,16 +215,63 @@ func validateResources(r *corev1.ResourceRequirements, at *field.Path) field.Err
 func validateQuantities(list corev1.ResourceList, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, name := range resourceNames(list) {
-		q, here := list[name], at.Key(string(name))
+		here := at.Key(string(name))
 		errs = invalid(errs, here, string(name), validation.IsQualifiedName(string(name)))
-		if !standard(name) && !strings.Contains(string(name), "/") {
-			errs = append(errs, field.Invalid(here, name, "must be a standard resource for containers"))
+		switch {
+		case !strings.Contains(string(name), "/"):
+			if !standard(name) {
+				errs = append(errs, field.Invalid(here, name, "must be a standard resource for containers"))
+			}
+		case !native(name) && !isExtended(name):
+			errs = append(errs, field.Invalid(here, name, "doesn't follow extended resource name standard"))
 		}
-		if q.Sign() < 0 {
-			errs = append(errs, field.Invalid(here, q.String(), "must be greater than or equal to 0"))
+		errs = append(errs, validateQuantity(name, list[name], here)...)
+	}
+	return errs
+}
+
+// validateQuantity wants no less than nothing, and of extended resources whole ones.
+func validateQuantity(name corev1.ResourceName, q resource.Quantity, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if q.Sign() < 0 {
+		errs = append(errs, field.Invalid(at, q.String(), "must be greater than or equal to 0"))
+	}
+	if isExtended(name) && q.MilliValue()%1000 != 0 {
+		errs = append(errs, field.Invalid(at, q, "must be an integer"))
+	}
+	return errs
+}
+
+// ValidateNodeStatus checks what a client writes of what a node has.
+func ValidateNodeStatus(st *corev1.NodeStatus) field.ErrorList {
+	var errs field.ErrorList
+	for _, of := range []struct {
+		name string
+		list corev1.ResourceList
+	}{{"capacity", st.Capacity}, {"allocatable", st.Allocatable}} {
+		for _, name := range resourceNames(of.list) {
+			here := field.NewPath("status", of.name).Key(string(name))
+			errs = invalid(errs, here, string(name), validation.IsQualifiedName(string(name)))
+			errs = append(errs, validateQuantity(name, of.list[name], here)...)
 		}
 	}
 	return errs
+}
+
+// native are the resources whose names Kubernetes gives.
+func native(name corev1.ResourceName) bool {
+	return !strings.Contains(string(name), "/") || strings.Contains(string(name), corev1.ResourceDefaultNamespacePrefix)
+}
+
+// isExtended tells whether a resource is one that others name, and quotas can limit.
+func isExtended(name corev1.ResourceName) bool {
+	return !native(name) && !strings.HasPrefix(string(name), corev1.DefaultResourceRequestsPrefix) &&
+		len(validation.IsQualifiedName(corev1.DefaultResourceRequestsPrefix+string(name))) == 0
+}
+
+// shareable are the resources of which more can be promised than there is.
+func shareable(name corev1.ResourceName) bool {
+	return native(name) && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix)
 }
 
 func standard(name corev1.ResourceName) bool {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
@@ -44,6 +45,9 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 	if w.rules != nil {
 		body.Status, err = w.customStatus(old, sent.Status)
 	} else {
+		if err := w.nodeStatus(sent.Status); err != nil {
+			return out, err
+		}
 		out.Drafts, err = w.metadata(old)
 		body.Status, body.Over = projections.Difference(v.DerivedStatus(old, now), sent.Status)
 	}
@@ -57,6 +61,21 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 		out.Drafts = append(out.Drafts, reconcilers.WriteStatus(old, body))
 	}
 	return out, nil
+}
+
+// nodeStatus checks what is written of what a node has: the scheduler counts on it.
+func (w *writing) nodeStatus(sent json.RawMessage) *refusal {
+	if w.key.Resource != events.Nodes || len(sent) == 0 {
+		return nil
+	}
+	var st corev1.NodeStatus
+	if bad := json.Unmarshal(sent, &st); bad != nil {
+		return badRequest("read status of %s: %v", w.key, bad)
+	}
+	if errs := manifest.ValidateNodeStatus(&st); len(errs) > 0 {
+		return invalid(w.key, errs)
+	}
+	return nil
 }
 
 // metadata drafts the labels and annotations that come with a status; a

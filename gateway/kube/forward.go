@@ -38,7 +38,7 @@ func (s *Server) forwardSPDY(w http.ResponseWriter, r *http.Request, f forwarder
 }
 
 // tunnelling is SPDY inside of a WebSocket.
-var tunnelling = websocket.Upgrader{Subprotocols: []string{streaming.WebsocketsSPDYTunnelingPortForwardV1}}
+var tunnelling = websocket.Upgrader{CheckOrigin: fromHere, Subprotocols: []string{streaming.WebsocketsSPDYTunnelingPortForwardV1}}
 
 // tunnelled upgrades to a WebSocket and serves SPDY on what it carries.
 func (s *Server) tunnelled(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) {

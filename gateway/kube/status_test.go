@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -155,5 +156,34 @@ func TestStatusOfOtherKinds(t *testing.T) {
 	pod, err := c.Pods("default").Patch(t.Context(), "p", types.StrategicMergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}},"status":{"message":"Patched"}}`), metav1.PatchOptions{}, "status")
 	if err != nil || pod.Status.Message != "Patched" || pod.Labels["x"] != "y" || pod.Status.Phase != corev1.PodPending || pod.Spec.NodeName != "n1" {
 		t.Errorf("%+v, %v", pod, err)
+	}
+}
+
+// What a client writes of a node's extended resources is shown as a kubelet shows it, until it is taken back; parts of one are refused.
+func TestExtendedResourcesOfNodes(t *testing.T) {
+	h := open(t)
+	h.podOn("p")
+	c := h.client().CoreV1().Nodes()
+	const gpu, path = corev1.ResourceName("example.com/gpu"), "/status/capacity"
+	patch := func(body string) (*corev1.Node, error) {
+		return c.Patch(t.Context(), "n1", types.StrategicMergePatchType, []byte(`{"status":`+body+`}`), metav1.PatchOptions{}, "status")
+	}
+	n, err := patch(`{"capacity":{"example.com/gpu":"5"}}`)
+	if err != nil || n.Status.Capacity[gpu] != n.Status.Allocatable[gpu] || n.Status.Capacity.Name(gpu, "").Value() != 5 {
+		t.Fatalf("%+v, %v", n.Status, err)
+	}
+	if _, err := patch(`{"capacity":{"example.com/gpu":"1500m"}}`); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "must be an integer") {
+		t.Errorf("one and a half: %v", err)
+	}
+	n, err = c.Patch(t.Context(), "n1", types.JSONPatchType, []byte(`[{"op":"replace","path":"`+path+`/example.com~1gpu","value":"2"}]`), metav1.PatchOptions{}, "status")
+	if err != nil || n.Status.Allocatable.Name(gpu, "").Value() != 2 {
+		t.Errorf("%+v, %v", n.Status, err)
+	}
+	delete(n.Status.Capacity, gpu)
+	if n, err = c.UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := n.Status.Allocatable[gpu]; there {
+		t.Errorf("taken back, and there is %v", n.Status.Allocatable)
 	}
 }

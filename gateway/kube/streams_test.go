@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,12 @@ func TestStreams(t *testing.T) {
 // socket opens a WebSocket in a protocol; "" names none.
 func (h *house) socket(path, protocol string) (*websocket.Conn, error) {
 	h.Helper()
+	return h.socketFrom(path, protocol, nil)
+}
+
+// socketFrom is socket for a client that says where it is from.
+func (h *house) socketFrom(path, protocol string, header http.Header) (*websocket.Conn, error) {
+	h.Helper()
 	config, err := rest.TLSConfigFor(h.config)
 	if err != nil {
 		h.Fatal(err)
@@ -130,8 +137,30 @@ func (h *house) socket(path, protocol string) (*websocket.Conn, error) {
 	if protocol != "" {
 		d.Subprotocols = []string{protocol}
 	}
-	ws, _, err := d.DialContext(h.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+path, nil)
+	ws, _, err := d.DialContext(h.Context(), strings.Replace(h.config.Host, "https", "wss", 1)+path, header)
 	return ws, err
+}
+
+// A library that always names an origin is served, as from Kubernetes; a page from elsewhere is not: a browser would show
+// it the certificate of its user.
+func TestOriginsOfWebSockets(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	h.agent(wire.NodeExec, echo)
+	for origin, welcome := range map[string]bool{"": true, "http://localhost": true, "http://127.0.0.1:8001": true, "http://[::1]": true,
+		h.config.Host: true, "https://evil.example": false, "null": false, "http://localhost.evil.example": false, "%zz": false} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		ws, err := h.socketFrom(inDefault+"pods/a/exec?command=x&stdin=1&stdout=1", "channel.k8s.io", header)
+		if (err == nil) != welcome {
+			t.Errorf("from %q: %v", origin, err)
+		}
+		if err == nil {
+			_ = ws.Close()
+		}
+	}
 }
 
 // Clients of any age are understood: the end of the stream is a Status for the newer ones, and words for the older.

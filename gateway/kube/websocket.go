@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"encoding/base64"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/gorilla/websocket"
@@ -25,7 +27,22 @@ const (
 )
 
 // upgrader takes the protocols that Kubernetes takes, the newest first.
-var upgrader = websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name, inText, oldest, oldestInText}}
+var upgrader = websocket.Upgrader{CheckOrigin: fromHere, Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name, inText, oldest, oldestInText}}
+
+// fromHere lets WebSockets in that a page of this server opens, or a program of this machine: a library that wants an origin
+// says http://localhost. Kubernetes lets every page in, which a browser with a client certificate would pay for.
+func fromHere(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return strings.EqualFold(u.Host, r.Host) || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
 
 func isWebSocket(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) }
 

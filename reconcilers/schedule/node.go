@@ -57,6 +57,11 @@ func (n *node) lacks(ask projections.Usage) (what string, need, have int64) {
 	case ask.Memory > 0 && n.used.Memory+ask.Memory > n.has.Memory:
 		return "memory", ask.Memory, n.has.Memory - n.used.Memory
 	}
+	for name, need := range ask.Extended.All() {
+		if have := n.has.Extended.Of(name) - n.used.Extended.Of(name); need > have {
+			return name, need, have
+		}
+	}
 	return "", 0, 0
 }
 

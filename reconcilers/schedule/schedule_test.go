@@ -1,8 +1,10 @@
 package schedule
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -79,6 +81,46 @@ func TestFirstFilterThatSaysNo(t *testing.T) {
 				t.Errorf("verdict %+v", v)
 			}
 		})
+	}
+}
+
+// gpus makes a pod that asks for so many of a resource that its node's agent knows nothing of.
+func gpus(name, number, more string) string {
+	return strings.Replace(asking(name, "1m", "1Mi", more), `"requests":{`, `"requests":{"example.com/gpu":"`+number+`",`, 1)
+}
+
+// What a client wrote into a node's capacity is given out, and no more; room for what matters more is made of it.
+func TestExtendedResourcesAreCounted(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "2", "4Gi")
+	w.Node("n2", "2", "4Gi")
+	n1 := w.Get(stage.NodeKey("n1"))
+	write := func(status string) {
+		w.Do(reconcilers.WriteStatus(n1, events.StatusWritten{Status: json.RawMessage(status)}))
+	}
+	write(`{"capacity":{"example.com/gpu":"3"}}`)
+	for _, name := range []string{"a", "b"} {
+		w.Apply(stage.PodKey(name), gpus(name, "2", ""))
+		schedule(t, w)
+	}
+	if a, b := nodeOf(w, "a"), nodeOf(w, "b"); a != "n1" || b != "" {
+		t.Fatalf("a is on %q, b on %q", a, b)
+	}
+	v, _ := w.State.Verdict(stage.PodKey("b"))
+	want := events.Reason{Code: CodeInsufficient, About: stage.NodeKey("n1"), What: "example.com/gpu", Need: "2", Have: "1",
+		Fix: "ask for at most 1 example.com/gpu, or free 1 on n1"}
+	if v == nil || len(v.Reasons) != 2 || v.Reasons[0].Said != "0/2 nodes are available: 2 Insufficient example.com/gpu." || v.Reasons[1] != want {
+		t.Errorf("verdict %+v", v)
+	}
+	w.Apply(stage.PodKey("c"), gpus("c", "3", `"priority":7`))
+	schedule(t, w)
+	if got := victims(w, "c"); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("%v have to go for c", got)
+	}
+	write(`{"capacity":{"example.com/gpu":"8"}}`)
+	schedule(t, w)
+	if b, c := nodeOf(w, "b"), nodeOf(w, "c"); b != "n1" || c != "n1" {
+		t.Errorf("with more of them b is on %q, c on %q", b, c)
 	}
 }
 
