@@ -65,7 +65,15 @@ type DeletionRequested struct {
 	// For is the pod of higher priority that this one makes room for; zero for all
 	// that go for another reason.
 	For Ref `json:"for,omitzero"`
+	// Disrupts is why a pod goes that its owner would have kept; empty for all that go for another reason.
+	Disrupts Code `json:"disrupts,omitempty"`
 }
+
+// Why a pod goes that its owner would have kept, in Kubernetes' words.
+const (
+	ByEviction Code = "EvictionByEvictionAPI"  // somebody evicted it
+	ByTaint    Code = "DeletionByTaintManager" // it does not tolerate its node's taints
+)
 
 // Removed says that an object is gone.
 type Removed struct {

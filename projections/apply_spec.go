@@ -105,7 +105,10 @@ func (f *folding) deletionRequested(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Force: b.Force, Actor: f.e.Actor, For: b.For}
+	n.Deletion = &Deletion{Mark: f.mark(), Grace: b.Grace, Orphan: b.Orphan, Foreground: b.Foreground, Force: b.Force, Actor: f.e.Actor, For: b.For, Disrupts: b.Disrupts}
+	if d := o.Deletion; d != nil && b.Disrupts == "" {
+		n.Deletion.Disrupts = d.Disrupts // it is hurried, and goes for the same reason
+	}
 	if p, ok := f.s.PodOf(k); ok && k.Resource == events.Pods && p.Holds(o) {
 		f.join(o, p.Node, -1)
 		f.join(n, p.Node, +1)

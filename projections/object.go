@@ -56,7 +56,8 @@ type Deletion struct {
 	Foreground bool
 	Force      bool `cbor:",omitempty" json:",omitempty"` // nobody waits for the pod's node
 	Actor      events.Actor
-	For        events.Ref `cbor:",omitzero" json:",omitzero"` // the pod that it makes room for
+	For        events.Ref  `cbor:",omitzero" json:",omitzero"` // the pod that it makes room for
+	Disrupts   events.Code `cbor:",omitzero" json:",omitzero"` // why it goes, when its owner would have kept it
 }
 
 // Tally counts the pods below an object, kept by the fold. How many of the

@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
@@ -32,14 +34,30 @@ func PriorityOf(spec *corev1.PodSpec) int32 {
 	return *spec.Priority
 }
 
-// preempted is the condition of a pod that makes room for another one.
-func preempted(o *Object) []corev1.PodCondition {
-	if o.Deletion == nil || o.Deletion.For.UID == "" {
+// disrupted is the condition of a pod that ends and whose owner would have kept it: failure policies of Jobs go by it.
+func disrupted(o *Object, p *Pod) []corev1.PodCondition {
+	d, at, reason, message := o.Deletion, time.Time{}, "", ""
+	if d != nil {
+		at, reason = d.Time, string(d.Disrupts)
+	}
+	switch {
+	case d != nil && d.For.UID != "":
+		reason, message = corev1.PodReasonPreemptionByScheduler, "default-scheduler: preempting to accommodate a higher priority pod"
+	case reason == string(events.ByEviction):
+		message = "Eviction API: evicting"
+	case reason == string(events.ByTaint):
+		message = "Taint manager: deleting due to NoExecute taint"
+	case p.Failed != nil && p.Failed.Reason == evicted:
+		at, reason, message = p.FailedAt.Time, corev1.PodReasonTerminationByKubelet, p.Failed.Message
+	}
+	if reason == "" {
 		return nil
 	}
-	return []corev1.PodCondition{condition(corev1.DisruptionTarget, true, o.Deletion.Time, corev1.PodReasonPreemptionByScheduler,
-		"default-scheduler: preempting to accommodate a higher priority pod")}
+	return []corev1.PodCondition{condition(corev1.DisruptionTarget, true, at, reason, message)}
 }
+
+// evicted is the reason of a pod that its node ended because it ran short of something.
+const evicted = "Evicted"
 
 // Without is the state as if a pod held no room on its node, as far as crowds go.
 func (s State) Without(o *Object, node string) State {

@@ -229,7 +229,7 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	}
 	all := append(p.Resize.conditions(), sandbox, initialized(p, v),
 		condition(corev1.PodReady, ready, turned, reason, message), containers, condition(corev1.PodScheduled, true, at, "", ""))
-	return append(all, preempted(o)...)
+	return append(all, disrupted(o, p)...)
 }
 
 func initialized(p *Pod, v *corev1.Pod) corev1.PodCondition {

@@ -35,6 +35,20 @@ func Leave(o *projections.Object) Draft {
 	return Remove(o)
 }
 
+// Gone drafts that an object is gone: with a service the Endpoints that somebody wrote under its name, as in Kubernetes.
+func Gone(v View, o *projections.Object) []Draft {
+	out := []Draft{Remove(o)}
+	if o.Key.Resource != events.Services {
+		return out
+	}
+	k := o.Key
+	k.Resource = events.Endpoints
+	if e, ok := v.Get(k); ok && e.Deletion == nil && e.Owner == nil && len(e.Owners) == 0 { // whoever owns them sees to them
+		out = append(out, Leave(e))
+	}
+	return out
+}
+
 // Kept is the reason of an object that its finalizers keep.
 func Kept(o *projections.Object, keepers []string) events.Reason {
 	return events.Reason{Code: "FinalizersRemaining", About: o.Key, What: strings.Join(keepers, ", "), Need: "whoever put them there to take them off",

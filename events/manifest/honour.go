@@ -31,20 +31,21 @@ func Unhonoured(d Doc) ([]Warning, field.ErrorList) {
 	if !ok {
 		return nil, nil
 	}
-	var w honouring
+	w := honouring{name: d.Object.GetName()}
 	w.walk(d.shown(), tree, "")
 	return w.warnings, w.refused
 }
 
 // honouring is one Unhonoured under way.
 type honouring struct {
+	name     string // of the object
 	warnings []Warning
 	refused  field.ErrorList
 }
 
 func (w *honouring) walk(n *node, v verdict, path string) {
 	switch {
-	case n.empty() || v.meansNothing(n):
+	case n.empty() || v.meansNothing(n) || v.named && n.text == w.name:
 	case v.refuse != "":
 		w.refused = append(w.refused, field.Forbidden(asPath(path), v.refuse))
 	case v.warn != "":
@@ -73,6 +74,7 @@ type verdict struct {
 	refuse string             // why it cannot be ignored
 	warn   string             // what becomes of it
 	unless string             // values that change nothing or are honoured, between spaces
+	named  bool               // the name of the object itself changes nothing: kubectl writes it
 	fields map[string]verdict // honoured field by field; others are what extended or "*" says, or warned about
 }
 
@@ -165,7 +167,7 @@ var honoured = map[events.Resource]verdict{
 		"schedule": {}, "timeZone": {}, "startingDeadlineSeconds": {}, "concurrencyPolicy": {}, "suspend": {},
 		"successfulJobsHistoryLimit": {}, "failedJobsHistoryLimit": {},
 		"jobTemplate": {fields: map[string]verdict{"metadata": {fields: map[string]verdict{"labels": {}, "annotations": {}, "creationTimestamp": {},
-			"name": {warn: "names of Jobs follow from their owner's"}, "namespace": {warn: "Jobs are in their owner's namespace"}}}, "spec": jobSpec()}}}}}),
+			"name": {warn: "names of Jobs follow from their owner's", named: true}, "namespace": {warn: "Jobs are in their owner's namespace"}}}, "spec": jobSpec()}}}}}),
 	events.Jobs: object(map[string]verdict{"spec": jobSpec()}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),

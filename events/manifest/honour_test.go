@@ -81,6 +81,8 @@ func TestUnhonoured(t *testing.T) {
 			[]string{"spec.containers[0].resources.limits.hugepages-2Mi", "spec.containers[0].resources.requests.ephemeral-storage"}, nil},
 		{"a template", strings.Replace(deployment, "containers:", "priority: 1\n      securityContext: {windowsOptions: {runAsUserName: x}}\n      containers:", 1),
 			nil, []string{"spec.template.spec.securityContext.windowsOptions"}},
+		{"names of Jobs", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {metadata: {name: c}}}\n", nil, nil},
+		{"other names of Jobs", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {metadata: {name: d}}}\n", []string{"spec.jobTemplate.metadata.name"}, nil},
 		{"metadata", strings.Replace(container, "name: p", "name: p\n  finalizers: [a/b]\n  deletionTimestamp: 2026-01-01T00:00:00Z", 1), nil, nil},
 		{"load balancer", service + "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.0/8]\n", []string{"spec.type"}, []string{"spec.loadBalancerSourceRanges"}},
 		{"policies", service + "  type: NodePort\n  externalTrafficPolicy: Local\n  internalTrafficPolicy: Cluster\n", []string{"spec.externalTrafficPolicy"}, nil},

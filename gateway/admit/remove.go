@@ -95,7 +95,7 @@ func removal(v projections.State, o *projections.Object, r Request, body events.
 			return []reconcilers.Draft{reconcilers.Shred(o)}
 		}
 		if !held(v, o, body) {
-			return []reconcilers.Draft{reconcilers.Remove(o)}
+			return reconcilers.Gone(v, o)
 		}
 	}
 	if d := o.Deletion; d != nil && d.Orphan == body.Orphan && d.Foreground == body.Foreground {
@@ -131,7 +131,9 @@ func podRemoval(v projections.State, o *projections.Object, r Request, body even
 		}
 		return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}
 	}
-	body.Grace = reconcilers.GraceOf(o)
+	if body.Grace = reconcilers.GraceOf(o); r.Operation == wire.Evict {
+		body.Disrupts = events.ByEviction
+	}
 	if r.Grace != nil && *r.Grace >= 0 {
 		body.Grace = *r.Grace
 	}

@@ -207,7 +207,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	}
 	released, last := w.release(old)
 	if last {
-		return Outcome{Drafts: []reconcilers.Draft{reconcilers.Remove(old)}, Result: wire.Result{UID: old.UID, Outcome: Replaced}}, nil
+		return Outcome{Drafts: reconcilers.Gone(w.v, old), Result: wire.Result{UID: old.UID, Outcome: Replaced}}, nil
 	}
 	raw, err := w.canonical()
 	if err != nil {

@@ -102,6 +102,39 @@ func TestEvictionsCanBeTried(t *testing.T) {
 	}
 }
 
+// An evicted pod says so while it ends: the rules of Jobs go by that.
+func TestTheEvictedSaySo(t *testing.T) {
+	h := open(t)
+	h.podOn("p")
+	if err := h.client().PolicyV1().Evictions("default").Evict(t.Context(), evictionOf("p", nil)); err != nil {
+		t.Fatal(err)
+	}
+	says := func() string {
+		t.Helper()
+		got, err := h.client().CoreV1().Pods("default").Get(t.Context(), "p", metav1.GetOptions{})
+		if err != nil || got.DeletionTimestamp == nil {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for _, c := range got.Status.Conditions {
+			if c.Type == corev1.DisruptionTarget {
+				return string(c.Status) + " " + c.Reason + " " + c.Message
+			}
+		}
+		return ""
+	}
+	const want = "True EvictionByEvictionAPI Eviction API: evicting"
+	if got := says(); got != want {
+		t.Errorf("it says %q", got)
+	}
+	one := int64(1)
+	if err := h.client().CoreV1().Pods("default").Delete(t.Context(), "p", metav1.DeleteOptions{GracePeriodSeconds: &one}); err != nil {
+		t.Fatal(err)
+	}
+	if got := says(); got != want {
+		t.Errorf("hurried it says %q", got)
+	}
+}
+
 // What kubectl looks for before it evicts rather than deletes.
 func TestEvictionsAreDiscovered(t *testing.T) {
 	h := open(t)

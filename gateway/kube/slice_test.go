@@ -134,8 +134,15 @@ func TestEndpointsAreWrittenAndMirrored(t *testing.T) {
 			t.Errorf("%s, not %s", got, want)
 		}
 	}
+	// They go with their service.
+	if _, err := c.Endpoints("default").Create(t.Context(), &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: "db"}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Services("default").Delete(t.Context(), "db", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := c.Endpoints("default").Get(t.Context(), "db", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("after its service: %v", err)
 	}
 }
 

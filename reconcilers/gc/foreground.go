@@ -34,7 +34,7 @@ func foreground(v reconcilers.View, o *projections.Object) reconcilers.Decision 
 		d.Events = append(d.Events, collect(v, child).Events...)
 	}
 	if left == 0 && len(d.Events) == 0 {
-		return remove(o)
+		return remove(v, o)
 	}
 	d.More = left == 0 // what does not block is asked to go, and is not waited for
 	return d

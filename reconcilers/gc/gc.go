@@ -167,14 +167,14 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 	case o.Deletion.Foreground:
 		return foreground(v, o)
 	}
-	return remove(o)
+	return remove(v, o)
 }
 
 // collect asks an object to go whose owners are all gone or wait for it to go, or
 // whose node is. While one of them stays, the object forgets the others, as in Kubernetes.
 func collect(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	if p, ok := v.PodOf(o.Key); ok && o.Key.Resource == events.Pods && stranded(v, p) {
-		return reconcilers.Decision{Events: []reconcilers.Draft{request(v, o, false)}}
+		return reconcilers.Decision{Events: request(v, o, false)}
 	}
 	gone, waiting, stand := standing(v, o)
 	switch {
@@ -183,15 +183,15 @@ func collect(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	case stand > 0:
 		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Disown(o, func(r metav1.OwnerReference) bool { return v.Standing(o, r) != projections.Stands })}}
 	}
-	return reconcilers.Decision{Events: []reconcilers.Draft{request(v, o, waiting > 0)}}
+	return reconcilers.Decision{Events: request(v, o, waiting > 0)}
 }
 
 // remove ends an object that nothing but its finalizers keeps. One of the
 // deletion's own that has done its work goes first, if others stay.
-func remove(o *projections.Object) reconcilers.Decision {
+func remove(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	keepers := o.Keepers()
 	if len(keepers) == 0 {
-		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Remove(o)}}
+		return reconcilers.Decision{Events: reconcilers.Gone(v, o)}
 	}
 	var d reconcilers.Decision
 	if own := o.Deletion.Own(); len(own) > 0 {
@@ -205,7 +205,7 @@ func remove(o *projections.Object) reconcilers.Decision {
 
 // request asks for what others own to go; its cause is what took its owner. What
 // nobody waits for goes at once.
-func request(v reconcilers.View, o *projections.Object, foreground bool) reconcilers.Draft {
+func request(v reconcilers.View, o *projections.Object, foreground bool) []reconcilers.Draft {
 	b := events.DeletionRequested{Foreground: foreground}
 	has := o.Typed().GetFinalizers()
 	if !foreground {
@@ -213,7 +213,7 @@ func request(v reconcilers.View, o *projections.Object, foreground bool) reconci
 		b.Foreground = !b.Orphan && slices.Contains(has, metav1.FinalizerDeleteDependents)
 	}
 	if events.Makes(o.Key.Resource) {
-		return reconcilers.RequestDeletion(o, b)
+		return []reconcilers.Draft{reconcilers.RequestDeletion(o, b)}
 	}
 	if !owns(v, o) {
 		b = events.DeletionRequested{}
@@ -222,9 +222,9 @@ func request(v reconcilers.View, o *projections.Object, foreground bool) reconci
 	case o.Key.Resource == events.Pods:
 		b.Grace = reconcilers.GraceOf(o)
 	case o.Key.Resource != events.Namespaces && len(o.Keepers()) == 0 && !b.Foreground && !b.Orphan:
-		return reconcilers.Remove(o)
+		return reconcilers.Gone(v, o)
 	}
-	return reconcilers.RequestDeletion(o, b)
+	return []reconcilers.Draft{reconcilers.RequestDeletion(o, b)}
 }
 
 func owns(v reconcilers.View, o *projections.Object) bool {
@@ -259,5 +259,5 @@ func orphan(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 		d.More = true // once they are free
 		return d
 	}
-	return remove(o)
+	return remove(v, o)
 }

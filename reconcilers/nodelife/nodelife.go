@@ -30,7 +30,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "nodelife" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource { return []events.Resource{events.Nodes, events.Pods} }
@@ -201,7 +201,7 @@ func (p *eviction) evict() {
 			p.d.More = true
 			return
 		default:
-			p.d.Events = append(p.d.Events, reconcilers.RequestDeletion(pod, events.DeletionRequested{Grace: reconcilers.GraceOf(pod)}))
+			p.d.Events = append(p.d.Events, reconcilers.RequestDeletion(pod, events.DeletionRequested{Grace: reconcilers.GraceOf(pod), Disrupts: events.ByTaint}))
 			p.d.Because = append(p.d.Because, events.Reason{Code: "TaintEviction", About: pod.Key, What: taint.ToString(),
 				Have: "since " + since(taint).UTC().Format(time.RFC3339)})
 		}
