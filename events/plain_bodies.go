@@ -133,6 +133,9 @@ func (b *DeletionRequested) plain(p *plain) {
 	if p.key("for") {
 		plainRef(p, &b.For)
 	}
+	if p.key("disrupts") {
+		b.Disrupts = Code(p.string())
+	}
 	p.close('}')
 }
 
