@@ -114,6 +114,19 @@ static __always_inline bool stale(struct flow *f, __u32 *id)
 	return false;
 }
 
+// A SYN that nobody answers is sent again after a minute at the latest.
+#define SYN_AGAIN 64
+
+// again tells a SYN that is sent again from one of a new connection on a used tuple. With another port, or to another
+// backend, it would begin a second connection there, and its client would take the answers of both for one's.
+static __always_inline bool again(const struct flow *f, const __u32 *id)
+{
+	__u32 key = f->id;
+	struct entry *e = bpf_map_lookup_elem(&entries, &key);
+
+	return id && *id == key && e && READ_ONCE(e->desc) == f->desc && now_seconds() - f->seen <= SYN_AGAIN;
+}
+
 // too_large: the kernel drops silently what is redirected to a link that is too narrow for
 // it, so its sender is told.
 static __always_inline bool too_large(struct __sk_buff *skb, const struct flow *f, __u16 *mtu)
@@ -206,7 +219,7 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	}
 	f = bpf_map_lookup_elem(&flows, &p.t);
 	// A new connection on a used tuple chooses its backend, or its port, again.
-	if (f && p.syn && (f->flags & (FLOW_SERVICE | FLOW_FIN)))
+	if (f && p.syn && (f->flags & FLOW_FIN))
 		f = NULL;
 	if (f && !(f->flags & FLOW_SERVICE)) {
 		id = NULL;
@@ -218,6 +231,8 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 		if (id && (node ? !bpf_map_lookup_elem(&node_addrs, &p.t.dst) : from == FROM_NET))
 			id = NULL;
 	}
+	if (f && p.syn && (f->flags & FLOW_SERVICE) && !again(f, id))
+		f = NULL;
 	if (f && !stale(f, id)) {
 		struct flow now = *f;
 
