@@ -39,6 +39,10 @@ func (c cgroups) file(controller, group, name string) string {
 	return filepath.Join(c.root, controller, group, name)
 }
 
+// hidden says whether a container's own cgroup is the root of all that it sees of cgroups, as under Kubernetes: programs look
+// there for their bounds. In v1 it is without a namespace: each hierarchy is mounted from the container's cgroup on.
+func (c cgroups) hidden(sec runtime.Security) bool { return c.unified && !sec.Privileged }
+
 // countsSwap says whether swap can be bounded: v1 needs a kernel that was told to account for it.
 func (c cgroups) countsSwap() bool {
 	if c.unified {

@@ -39,12 +39,12 @@ func (r *Runtime) specOptions(c runtime.ContainerSpec, img client.Image, pod sha
 		withCommand(c, img),
 		oci.WithEnv(c.Env),
 		withHostname,
-		oci.WithCgroup(r.containerGroup(c.PodUID, c.Name, c.Run)),
 		withNamespaces(pod),
 		withUser(c, img),
 		withMounts(c, pod),
 		withResources(r.linuxResources(c.Resources), c.Resources.OOMScoreAdj),
 	}
+	opts = append(opts, r.cgroupOptions(c)...)
 	if c.WorkingDir != "" {
 		opts = append(opts, oci.WithProcessCwd(c.WorkingDir))
 	}
@@ -54,6 +54,15 @@ func (r *Runtime) specOptions(c runtime.ContainerSpec, img client.Image, pod sha
 	opts = append(opts, withSecurity(c.Security)...)
 	opts = append(opts, withSysctls(c.Sysctls, pod))
 	return append(opts, withVersion)
+}
+
+// cgroupOptions say which cgroup a container is in, and what it sees of it.
+func (r *Runtime) cgroupOptions(c runtime.ContainerSpec) []oci.SpecOpts {
+	opts := []oci.SpecOpts{oci.WithCgroup(r.containerGroup(c.PodUID, c.Name, c.Run))}
+	if r.cgroups.hidden(c.Security) {
+		opts = append(opts, oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.CgroupNamespace}))
+	}
+	return opts
 }
 
 // containerGroup names a container's cgroup; the run is part of it because the one before may not be removed yet.

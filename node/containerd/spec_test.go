@@ -8,7 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/stave-run/stave/node/runtime"
 )
@@ -116,6 +120,26 @@ func tree(t *testing.T, files map[string]string) string {
 		}
 	}
 	return root
+}
+
+// A container finds its own bounds where it looks for them, and does not see the host's tree.
+func TestCgroupsAreHidden(t *testing.T) {
+	for _, c := range []struct {
+		unified, privileged, want bool
+	}{{true, false, true}, {true, true, false}, {false, false, false}} {
+		r := &Runtime{cgroups: cgroups{unified: c.unified}}
+		s := &oci.Spec{Linux: &specs.Linux{}}
+		ctx := namespaces.WithNamespace(t.Context(), "test")
+		for _, opt := range r.cgroupOptions(runtime.ContainerSpec{PodUID: "u", Name: "c", Run: 1, Security: runtime.Security{Privileged: c.privileged}}) {
+			if err := opt(ctx, nil, &containers.Container{}, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		own := slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.CgroupNamespace && n.Path == "" })
+		if own != c.want || s.Linux.CgroupsPath == "" {
+			t.Errorf("%+v: %v in %s", c, s.Linux.Namespaces, s.Linux.CgroupsPath)
+		}
+	}
 }
 
 // TestCgroupFiles reads both versions' files, of which a host has one.
