@@ -101,7 +101,18 @@ type written struct {
 type writer struct {
 	cmd   *exec.Cmd
 	said  chan map[events.Seq]written
+	began chan struct{} // closed when the first was said, or nothing will be
 	ended sync.Once
+}
+
+// writes waits until the writer has said something: on a busy machine it starts for seconds.
+func (w *writer) writes(t *testing.T) {
+	t.Helper()
+	select {
+	case <-w.began:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the writer has said nothing")
+	}
 }
 
 func startWriter(t *testing.T, dir string) *writer {
@@ -111,7 +122,7 @@ func startWriter(t *testing.T, dir string) *writer {
 
 func startWriting(t *testing.T, env, dir string) *writer {
 	t.Helper()
-	w := &writer{cmd: exec.Command(os.Args[0], "-test.run=^$"), said: make(chan map[events.Seq]written, 1)}
+	w := &writer{cmd: exec.Command(os.Args[0], "-test.run=^$"), said: make(chan map[events.Seq]written, 1), began: make(chan struct{})}
 	w.cmd.Env = append(os.Environ(), env+"="+dir)
 	w.cmd.Stderr = os.Stderr
 	out, err := w.cmd.StdoutPipe()
@@ -124,11 +135,14 @@ func startWriting(t *testing.T, env, dir string) *writer {
 	t.Cleanup(w.kill)
 	go func() {
 		said := map[events.Seq]written{}
+		begin := sync.OnceFunc(func() { close(w.began) })
+		defer begin()
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var seq events.Seq
 			var x written
 			if n, _ := fmt.Sscanf(lines.Text(), "%d %d %s", &seq, &x.sum, &x.subject); n == 3 {
 				said[seq] = x
+				begin()
 			}
 		}
 		w.said <- said
