@@ -1,8 +1,6 @@
 package projections
 
 import (
-	"strings"
-
 	"github.com/stave-run/stave/events"
 )
 
@@ -31,14 +29,13 @@ func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 	if e.Type == events.LeaseTaken {
 		return s.takeLease(e), nil
 	}
-	s = s.lastOf(e)
 	if e.Epoch != 0 && e.Epoch < s.Epoch {
 		s.Void++ // written by somebody who had lost the lease
-		return s, nil
+		return s.lastOf(e), nil
 	}
 	if e.Version > events.Version {
 		s.Unknown++ // a newer program wrote it: its meaning, void rules too, is not known here
-		return s, nil
+		return s.lastOf(e), nil
 	}
 	s = s.advance(e)
 	f := folding{s: s, e: e, changes: room}
@@ -64,28 +61,11 @@ func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 	}
 	if f.void {
 		s.Void++
-		return s, nil
+		return s.lastOf(e), nil
 	}
 	f.judge()
 	f.lapse()
-	return f.s.noteOp(e).noteMade(e), f.changes
-}
-
-// MaxOps is how many operations are remembered at least; twice as many at most.
-// A retry comes within seconds, so what is older than so many events is settled.
-const MaxOps = 1 << 16
-
-// noteOp remembers the event's operation in two generations, so that forgetting
-// costs nothing.
-func (s State) noteOp(e events.Envelope) State {
-	if e.Op == "" {
-		return s
-	}
-	if s.ops.len() >= MaxOps {
-		s.oldOps, s.ops = s.ops, tree[events.Seq]{edit: s.ops.edit}
-	}
-	s.ops = s.ops.with(strings.Clone(string(e.Op)), e.Seq) // it may be a part of all the event's headers
-	return s
+	return f.s.lastOf(e).noteOp(e).noteMade(e), f.changes
 }
 
 // folding is one Apply under way.
@@ -94,6 +74,7 @@ type folding struct {
 	e       events.Envelope
 	changes []Change
 	at      map[events.Key]int // where a row's change stands in changes, once they are many
+	about   events.Key         // the object whose spec subject the event stands on, if one
 	void    bool
 }
 
@@ -112,8 +93,18 @@ func (s State) lastOf(e events.Envelope) State {
 	if e.Subject.Class() != "spec" {
 		return s
 	}
-	if k, err := e.Subject.Key(); err == nil {
+	k, err := e.Subject.Key()
+	if err != nil {
+		return s
+	}
+	o, ok := s.Get(k)
+	switch {
+	case !ok:
 		s.lastSpec = s.lastSpec.with(rowKey(k), e.Seq)
+	case o.last != e.Seq: // the event changed nothing of it
+		n := o.clone()
+		n.last = e.Seq
+		s.objects = s.objects.with(rowKey(k), n)
 	}
 	return s
 }
@@ -142,6 +133,9 @@ func (f *folding) set(o *Object) {
 	before, _ := f.s.Get(o.Key)
 	f.record(Change{Key: o.Key, Before: before, After: o})
 	o.Position = f.changes[len(f.changes)-1].Position
+	if f.about == o.Key {
+		o.last = f.e.Seq
+	}
 	f.s.objects = f.s.objects.with(rowKey(o.Key), o)
 }
 
@@ -195,7 +189,7 @@ func (f *folding) changeOf(k events.Key) (int, bool) {
 func (o *Object) clone() *Object {
 	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed,
 		Position: o.Position, Generation: o.Generation, Deletion: o.Deletion, Born: o.Born, Tally: o.Tally,
-		Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status, Over: o.Over, Owners: o.Owners}
+		Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status, Over: o.Over, Owners: o.Owners, last: o.last}
 	n.body.Store(o.body.Load())
 	return n
 }

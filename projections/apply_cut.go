@@ -26,7 +26,7 @@ func (f *folding) cut() {
 func (f *folding) forgetLast() {
 	var old []string
 	for k, seq := range f.s.lastSpec.all() {
-		if _, there := f.s.objects.get(k); !there && seq < f.s.Horizon {
+		if seq < f.s.Horizon {
 			old = append(old, k)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -17,6 +19,9 @@ func (f *folding) assign() {
 	b, ok := body[events.Assigned](f)
 	if !ok {
 		return
+	}
+	if n, ok := f.s.Node(node); ok {
+		node = n.Name
 	}
 	for _, r := range b.Withdrawn {
 		if p, ok := f.podLife(r.Key, r.UID); ok && p.Node == node {
@@ -69,6 +74,7 @@ func (f *folding) seen() {
 		n := *p
 		n.Containers = slices.Clone(p.Containers)
 		for _, fact := range ps.Facts {
+			f.borrow(&fact, p)
 			f.fact(&n, fact)
 		}
 		f.settle(p, &n)
@@ -76,6 +82,34 @@ func (f *folding) seen() {
 			f.changePod(p, &n)
 		}
 	}
+}
+
+// borrow puts the words that a pod's spec and its node have in the place of a
+// fact's own. They are the same words, and thousands of pods are told of in them.
+func (f *folding) borrow(x *events.Fact, p *Pod) {
+	if n, ok := f.s.Node(p.Node); ok && x.HostIP != "" {
+		x.HostIP = sameWord(x.HostIP, n.Facts.Addresses...)
+	}
+	o, ok := f.s.Get(p.Key)
+	if !ok || x.Container == "" {
+		return
+	}
+	spec := o.PodSpec()
+	for _, all := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
+		for i := range all {
+			if c := &all[i]; c.Name == x.Container {
+				x.Container, x.Image, x.ImageID = c.Name, sameWord(x.Image, c.Image), sameWord(x.ImageID, c.Image)
+				return
+			}
+		}
+	}
+}
+
+func sameWord(word string, known ...string) string {
+	if i := slices.Index(known, word); i >= 0 {
+		return known[i]
+	}
+	return word
 }
 
 // moved tells whether something happened to a pod that has a moment. It is what
@@ -104,7 +138,7 @@ func (f *folding) podLife(k events.Key, uid events.UID) (*Pod, bool) {
 // putPod stores a pod's row and its place on its node.
 func (f *folding) putPod(p *Pod) {
 	f.s.pods = f.s.pods.with(podKey(p.Key), p)
-	f.s.onNode = f.s.onNode.with(onNodeKey(p), p.Key)
+	f.s.onNode = f.s.onNode.with(onNodeKey(p), struct{}{})
 	f.use(p, +1)
 }
 
@@ -119,7 +153,7 @@ func (f *folding) changePod(before, after *Pod) {
 	f.s.pods = f.s.pods.with(podKey(after.Key), after)
 	if before.Node != after.Node {
 		f.s.onNode = f.s.onNode.without(onNodeKey(before))
-		f.s.onNode = f.s.onNode.with(onNodeKey(after), after.Key)
+		f.s.onNode = f.s.onNode.with(onNodeKey(after), struct{}{})
 	}
 	if o, ok := f.s.Get(after.Key); ok && (before.Node != after.Node || before.Resize != after.Resize || before.Holds(o) != after.Holds(o)) {
 		f.use(before, -1)

@@ -15,6 +15,7 @@ func (f *folding) spec() {
 		f.unknown()
 		return
 	}
+	f.about = k
 	switch f.e.Type.Verb() {
 	case events.VerbCreated:
 		f.created(k)
@@ -47,8 +48,9 @@ func (f *folding) created(k events.Key) {
 	if !ok {
 		return
 	}
-	o := &Object{Key: k, UID: b.UID, Owner: b.Owner, Created: f.mark(), Changed: f.mark(), Generation: 1,
+	o := &Object{Key: k, UID: b.UID, Owner: f.siblings(b.Owner), Created: f.mark(), Changed: f.mark(), Generation: 1,
 		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}
+	f.s.lastSpec = f.s.lastSpec.without(rowKey(k)) // an earlier life's
 	f.set(o)
 	if k.Resource == events.Pods {
 		p := &Pod{Key: k, UID: b.UID}
@@ -58,6 +60,20 @@ func (f *folding) created(k events.Key) {
 	f.adopt(o)
 	f.follow(f.changes[len(f.changes)-1])
 	f.scheduled(o)
+}
+
+// siblings is the owner as a child that it has already names it: one for all of them.
+func (f *folding) siblings(w *events.Owner) *events.Owner {
+	if w == nil {
+		return nil
+	}
+	for o := range f.s.Children(w.UID) {
+		if o.Owner != nil && *o.Owner == *w {
+			return o.Owner
+		}
+		break
+	}
+	return w
 }
 
 func (f *folding) changed(k events.Key) {
@@ -74,7 +90,7 @@ func (f *folding) changed(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, b.Owner, t, b.Object, b.Applied
+	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, f.siblings(b.Owner), t, b.Object, b.Applied
 	n.Managed, n.Set, n.Owners = b.Managed, b.Set, b.Owners
 	if n.Deletion != nil && len(b.Released) > 0 {
 		n.Deletion = n.Deletion.without(b.Released)
@@ -173,7 +189,7 @@ func (f *folding) templateOf(h events.Hash) (*Template, bool) {
 // those that have none.
 func (f *folding) adopt(o *Object) {
 	f.enterSelector(o)
-	f.s.children = f.s.children.with(childKey(o), o.Key)
+	f.s.children = f.s.children.with(childKey(o), struct{}{})
 	for _, uid := range o.others() {
 		f.s.dependents = f.s.dependents.with(dependentKey(uid, o), o.Key)
 	}

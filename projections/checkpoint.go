@@ -86,10 +86,10 @@ func must[T any](v T, err error) T {
 // that they had. What is a function of these rows is left out.
 func (s State) Keep(w io.Writer) error {
 	to := keeping.NewEncoder(w)
-	gone, idle := s.gone(), s.idle()
+	gone, idle := seqs(s.lastSpec), s.idle()
 	head := keptHead{Seq: s.Seq, Time: s.Time, Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon,
 		Templates: s.templates.len(), Objects: s.objects.len(), Pods: s.pods.len(), Nodes: s.nodes.len(), Verdicts: s.verdicts.len(),
-		Gone: len(gone), Ops: s.ops.len(), OldOps: s.oldOps.len(), Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len(), Idle: len(idle)}
+		Gone: len(gone), Ops: s.ops.size, OldOps: s.oldOps.size, Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len(), Idle: len(idle)}
 	err := to.Encode(head)
 	each := func(row any) {
 		if err == nil {
@@ -111,7 +111,7 @@ func (s State) Keep(w io.Writer) error {
 	for v := range s.verdicts.below("") {
 		each(v)
 	}
-	for _, x := range slices.Concat(gone, seqs(s.ops), seqs(s.oldOps)) {
+	for _, x := range slices.Concat(gone, s.ops.kept(), s.oldOps.kept()) {
 		each(x)
 	}
 	for w := range s.wishes.below("") {
@@ -142,22 +142,11 @@ func madeOf(rows []Made) *madeList {
 
 func (s State) keep(o *Object) keptObject {
 	k := keptObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: s.LastSpec(o.Key), Owners: o.Owners}
+		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: o.last, Owners: o.Owners}
 	if o.Template != nil {
 		k.Template = o.Template.Hash
 	}
 	return k
-}
-
-// gone are the last sequences of objects that are no more.
-func (s State) gone() []keptSeq {
-	var out []keptSeq
-	for k, seq := range s.lastSpec.all() {
-		if _, ok := s.objects.get(k); !ok {
-			out = append(out, keptSeq{Key: k, Seq: seq})
-		}
-	}
-	return out
 }
 
 // idle are the templates that no object has, each with since when.
@@ -253,7 +242,7 @@ func (b *restorer) state() State {
 	for _, v := range verdicts {
 		b.s.verdicts = b.s.verdicts.with(rowKey(v.Key), v)
 	}
-	b.s.ops, b.s.oldOps = seqTree(ops), seqTree(old)
+	b.s.ops, b.s.oldOps = operationsOf(ops), operationsOf(old)
 	b.s.wishes = treeOf(wishes, func(i int) (string, *Wish) { return wishKey(wishes[i].Actor, wishes[i].ID), wishes[i] })
 	b.s.made, b.s.oldMade = madeOf(made), madeOf(oldMade)
 	return b.s
@@ -278,10 +267,10 @@ func seqTree(rows []keptSeq) tree[events.Seq] {
 // objects enters the rows, their owners' lists and the selectors.
 func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	all := make([]*Object, len(rows))
-	last, children := gone, make([]keptChild, len(rows))
+	children := make([]string, len(rows))
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
-			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions, Disk: k.Disk, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}
+			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions, Disk: k.Disk, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners, last: k.LastSpec}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {
@@ -290,15 +279,14 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 			}
 			o.Template = t
 		}
-		all[i], children[i] = o, keptChild{childKey(o), o.Key}
+		all[i], children[i] = o, childKey(o)
 		for _, uid := range o.others() {
 			b.s.dependents = b.s.dependents.with(dependentKey(uid, o), o.Key)
 		}
-		last = append(last, keptSeq{Key: rowKey(o.Key), Seq: k.LastSpec})
 	}
 	b.s.objects = treeOf(all, func(i int) (string, *Object) { return rowKey(all[i].Key), all[i] })
-	b.s.lastSpec = seqTree(last)
-	b.s.children = treeOf(children, func(i int) (string, events.Key) { return children[i].at, children[i].key })
+	b.s.lastSpec = seqTree(gone)
+	b.s.children = keyTree(children)
 	for o := range b.s.List(events.Services, "") {
 		if key, ok := selectorKey(o); ok {
 			b.s.selectors = b.s.selectors.with(key, o.Key)
@@ -306,20 +294,19 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	}
 }
 
-// keptChild is an entry of a tree of keys.
-type keptChild struct {
-	at  string
-	key events.Key
+// keyTree is a tree of nothing but keys.
+func keyTree(keys []string) tree[struct{}] {
+	return treeOf(keys, func(i int) (string, struct{}) { return keys[i], struct{}{} })
 }
 
 // pods enters the rows, their places on nodes, and what is summed over them.
 // Nobody has seen the owners' rows yet, so their tallies are counted in place.
 func (b *restorer) pods(rows []*Pod) {
-	places := make([]keptChild, len(rows))
+	places := make([]string, len(rows))
 	used := map[string]Usage{}
 	crowds := crowding{s: &b.s, at: map[string]*Crowd{}, on: map[string]map[string]Headcount{}}
 	for i, p := range rows {
-		places[i] = keptChild{onNodeKey(p), p.Key}
+		places[i] = onNodeKey(p)
 		o, ok := b.s.Get(p.Key)
 		if !ok || o.UID != p.UID {
 			b.err = fmt.Errorf("%s is on a node, but not among the objects", p.Key)
@@ -332,7 +319,7 @@ func (b *restorer) pods(rows []*Pod) {
 		b.s.count(o, countPod(o, p))
 	}
 	b.s.pods = treeOf(rows, func(i int) (string, *Pod) { return podKey(rows[i].Key), rows[i] })
-	b.s.onNode = treeOf(places, func(i int) (string, events.Key) { return places[i].at, places[i].key })
+	b.s.onNode = keyTree(places)
 	for _, node := range slices.Sorted(maps.Keys(used)) {
 		b.s.used = b.s.used.with(node, used[node])
 	}

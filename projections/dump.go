@@ -67,11 +67,12 @@ type dumpObject struct {
 // folds of one log are equal when their dumps are.
 func (s State) Dump() []byte {
 	d := dump{Seq: s.Seq, Time: s.Time.UTC().Format("2006-01-02T15:04:05.999999999Z"), Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon, Idle: map[string]events.Seq{},
-		Crowds: map[string][]Headcount{}, Used: table(s.used), LastSpec: table(s.lastSpec), Ops: table(s.ops), Templates: map[string]json.RawMessage{}}
-	for k, v := range table(s.oldOps) {
-		d.Ops[k] = v
+		Crowds: map[string][]Headcount{}, Used: table(s.used), LastSpec: table(s.lastSpec), Ops: map[string]events.Seq{}, Templates: map[string]json.RawMessage{}}
+	for _, x := range slices.Concat(s.oldOps.kept(), s.ops.kept()) {
+		d.Ops[x.Key] = x.Seq
 	}
 	for o := range s.All() {
+		d.LastSpec[rowKey(o.Key)] = o.last
 		d.Objects = append(d.Objects, dumped(o))
 	}
 	for p := range s.pods.below("") {

@@ -43,6 +43,7 @@ type Object struct {
 	Set       string          // the set of manifests that it is a member of, empty for none
 	Status    json.RawMessage // status that cannot be derived, from log.status; usually nil
 	Over      json.RawMessage // the derived values that Status was laid over; nil: it never lapses
+	last      events.Seq      // of the object's spec subject
 
 	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look
 	typed atomic.Pointer[events.Object] // body with this row's metadata

@@ -23,10 +23,10 @@ type State struct {
 	Horizon events.Seq // where history begins, as the janitor last said; 0 when it never did
 
 	objects    tree[*Object]    // resource, namespace, name
-	children   tree[events.Key] // controller's uid ("" for orphans), then the child's key
+	children   tree[struct{}]   // controller's uid ("" for orphans), then the child's resource, namespace, name
 	dependents tree[events.Key] // uid of an owner that does not control, then the key of what it owns
 	pods       tree[*Pod]       // namespace, name
-	onNode     tree[events.Key] // node, namespace, name
+	onNode     tree[struct{}]   // node, namespace, name
 	nodes      tree[*Node]      // name
 	used       tree[Usage]      // node
 	crowds     tree[*Crowd]     // namespace, what makes its pods equal
@@ -35,9 +35,9 @@ type State struct {
 	templates  tree[*Template]  // hash
 	selectors  tree[events.Key] // namespace, first pair of a service's selector, name
 	verdicts   tree[*Verdict]   // resource, namespace, name
-	lastSpec   tree[events.Seq] // last sequence of the object's spec subject, also after its removal, down to the horizon
-	ops        tree[events.Seq] // operation id → its sequence
-	oldOps     tree[events.Seq] // the generation of operations before
+	lastSpec   tree[events.Seq] // last sequence of the spec subject of an object that is gone, down to the horizon; of others their rows have it
+	ops        operations       // those that landed last
+	oldOps     operations       // the generation of operations before
 	wishes     tree[*Wish]      // actor, change: those under way
 	made       *madeList        // what people changed last
 	oldMade    *madeList        // the generation of changes before
@@ -88,8 +88,8 @@ func (s State) All() iter.Seq[*Object] { return s.objects.below("") }
 // Children walks what the object with this uid controls.
 func (s State) Children(owner events.UID) iter.Seq[*Object] {
 	return func(yield func(*Object) bool) {
-		for k := range s.children.below(string(owner) + "\x00") {
-			if o, ok := s.Get(k); ok && !yield(o) {
+		for k := range s.children.endings(string(owner) + "\x00") {
+			if o, ok := s.objects.get(k); ok && !yield(o) {
 				return
 			}
 		}
@@ -100,8 +100,8 @@ func (s State) Children(owner events.UID) iter.Seq[*Object] {
 // by name.
 func (s State) Orphans(r events.Resource, namespace string) iter.Seq[*Object] {
 	return func(yield func(*Object) bool) {
-		for k := range s.children.below("\x00" + string(r) + "\x00" + namespace + "\x00") {
-			if o, ok := s.Get(k); ok && !yield(o) {
+		for name := range s.children.endings("\x00" + string(r) + "\x00" + namespace + "\x00") {
+			if o, ok := s.Get(events.Key{Resource: r, Namespace: namespace, Name: name}); ok && !yield(o) {
 				return
 			}
 		}
@@ -134,8 +134,8 @@ func (s State) PodOf(k events.Key) (*Pod, bool) { return s.Pod(k.Namespace, k.Na
 // for one.
 func (s State) PodsOn(node string) iter.Seq[*Pod] {
 	return func(yield func(*Pod) bool) {
-		for k := range s.onNode.below(node + "\x00") {
-			if p, ok := s.PodOf(k); ok && !yield(p) {
+		for k := range s.onNode.endings(node + "\x00") {
+			if p, ok := s.pods.get(k); ok && !yield(p) {
 				return
 			}
 		}
@@ -154,15 +154,21 @@ func (s State) Verdict(k events.Key) (*Verdict, bool) { return s.verdicts.get(ro
 // LastSpec is the last sequence of the object's spec subject, 0 when there is
 // none: what an append to it has to expect. It outlives the object, until its
 // end lies below the horizon.
-func (s State) LastSpec(k events.Key) events.Seq { n, _ := s.lastSpec.get(rowKey(k)); return n }
+func (s State) LastSpec(k events.Key) events.Seq {
+	if o, ok := s.Get(k); ok {
+		return o.last
+	}
+	n, _ := s.lastSpec.get(rowKey(k))
+	return n
+}
 
 // Landed tells where the event of an operation stands, if it landed.
 // It remembers the last MaxOps operations.
 func (s State) Landed(op events.OpID) (events.Seq, bool) {
-	if n, ok := s.ops.get(string(op)); ok {
+	if n, ok := s.ops.find(op); ok {
 		return n, true
 	}
-	return s.oldOps.get(string(op))
+	return s.oldOps.find(op)
 }
 
 func rowKey(k events.Key) string {

@@ -100,6 +100,16 @@ func (t tree[T]) after(prefix, key string) iter.Seq[T] {
 	}
 }
 
+// endings walks what follows prefix in the keys that begin with it, in their
+// order: a tree of nothing but keys says with them all that it has to say.
+func (t tree[T]) endings(prefix string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if n, above := t.at(prefix); n != nil {
+			n.entries(nil, len(prefix)-above, func(key string, _ T) bool { return yield(key) })
+		}
+	}
+}
+
 // at is the branch with all keys that begin with prefix, and how much of these lies
 // above it; nil when there are none.
 func (t tree[T]) at(prefix string) (n *branch[T], above int) {
@@ -126,7 +136,7 @@ func (t tree[T]) at(prefix string) (n *branch[T], above int) {
 func (t tree[T]) all() iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		if t.root != nil {
-			t.root.entries("", yield)
+			t.root.entries(nil, 0, yield)
 		}
 	}
 }
@@ -157,11 +167,17 @@ func (n *branch[T]) with(key string, value T, edit uint32) (_ *branch[T], grew b
 	}
 	i, found := c.find(rest[0])
 	if !found {
-		c.insert(i, edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, edit: edit, value: value}})
+		c.insert(i, edge[T]{rest[0], leafOf(rest, value, edit)})
 		return c, true
 	}
 	c.edges[i].to, grew = c.edges[i].to.with(rest, value, edit)
 	return c, grew
+}
+
+// leafOf is a branch of one key. It keeps what it needs of it: most keys differ
+// from others in a few letters at their end, and each is in many trees.
+func leafOf[T any](rest string, value T, edit uint32) *branch[T] {
+	return &branch[T]{prefix: strings.Clone(rest), holds: true, edit: edit, value: value}
 }
 
 // own is the branch itself when it may be changed, else a copy that may.
@@ -204,7 +220,7 @@ func (n *branch[T]) split(at int, key string, value T, edit uint32) *branch[T] {
 		up.holds, up.value = true, value
 		return up
 	}
-	leaf := edge[T]{rest[0], &branch[T]{prefix: rest, holds: true, edit: edit, value: value}}
+	leaf := edge[T]{rest[0], leafOf(rest, value, edit)}
 	if leaf.first < down.prefix[0] {
 		up.edges = []edge[T]{leaf, up.edges[0]}
 	} else {
@@ -297,13 +313,15 @@ func (n *branch[T]) after(key string, yield func(T) bool) bool {
 	return true
 }
 
-func (n *branch[T]) entries(above string, yield func(string, T) bool) bool {
-	key := above + n.prefix
-	if n.holds && !yield(key, n.value) {
+// entries walks the keys without their beginning: above, and the branch's own
+// bytes from a place on.
+func (n *branch[T]) entries(above []byte, from int, yield func(string, T) bool) bool {
+	above = append(above, n.prefix[from:]...)
+	if n.holds && !yield(string(above), n.value) {
 		return false
 	}
 	for i := range n.edges {
-		if !n.edges[i].to.entries(key, yield) {
+		if !n.edges[i].to.entries(above, 0, yield) {
 			return false
 		}
 	}

@@ -34,7 +34,7 @@ type leaf[T any] struct {
 func build[T any](all []leaf[T], at int) *branch[T] {
 	first, last := all[0].key, all[len(all)-1].key
 	end := at + shared(first[at:], last[at:])
-	n := &branch[T]{prefix: first[at:end]}
+	n := &branch[T]{prefix: strings.Clone(first[at:end])}
 	if len(first) == end {
 		n.holds, n.value = true, all[0].value
 		all = all[1:]

@@ -88,3 +88,26 @@ func BenchmarkTree(b *testing.B) {
 		t = t.with(keys[i%len(keys)], p)
 	}
 }
+
+// A tree of nothing but keys says them all, without the beginning that was asked for.
+func TestEndings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		keys := rapid.SliceOf(rapid.StringMatching(`[ab\x00]{0,6}`)).Draw(t, "keys")
+		prefix := rapid.StringMatching(`[ab\x00]{0,4}`).Draw(t, "prefix")
+		var set tree[struct{}]
+		var want []string
+		for _, k := range keys {
+			set = set.with(k, struct{}{})
+			if rest, ok := strings.CutPrefix(k, prefix); ok {
+				want = append(want, rest)
+			}
+		}
+		slices.Sort(want)
+		want = slices.Compact(want)
+		for _, s := range []tree[struct{}]{set, keyTree(keys)} {
+			if got := slices.Collect(s.endings(prefix)); !slices.Equal(got, want) {
+				t.Fatalf("below %q in %q: %q, want %q", prefix, keys, got, want)
+			}
+		}
+	})
+}
