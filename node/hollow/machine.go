@@ -26,6 +26,7 @@ type machine struct {
 	images map[string]bool
 	pool   pool
 	likes  []*projections.DesiredPod // what rows share; never changed
+	rests  []*plan.Observed          // what observations share; never changed
 }
 
 func newMachine(name string, model Model, facts events.NodeFacts) *machine {

@@ -199,11 +199,13 @@ func TestTokensAreMadeAnew(t *testing.T) {
 	if b.count("a", events.FactReady) != 1 {
 		t.Fatalf("told %v", b.told("a"))
 	}
+	b.pods["a"].wakes()
 	due := b.pods["a"].obs.TokensDue
 	if !due.After(b.now) || b.wakes.first().Before(b.now.Add(time.Minute)) {
 		t.Fatalf("at %s tokens are due at %s, and the node wakes at %s", b.now, due, b.wakes.first())
 	}
 	b.pass(due.Sub(b.now))
+	b.pods["a"].wakes()
 	if !b.pods["a"].obs.TokensDue.After(due) {
 		t.Error("tokens are not made anew")
 	}

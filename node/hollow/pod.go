@@ -17,8 +17,10 @@ import (
 type pod struct {
 	uid events.UID
 	row *lean // nil for what the node shall not have
-	obs plan.Observed
-	ip  netip.Addr
+	// obs is nil while nothing is under way: rest has it then, or it is as if nothing had been seen.
+	obs  *plan.Observed
+	rest *rest
+	ip   netip.Addr
 	// op is under way until at; nil when none is.
 	op plan.Op
 	at time.Time
@@ -55,6 +57,7 @@ func (m *machine) advance(p *pod, now time.Time) {
 	if p.row != nil {
 		row = p.row.row()
 	}
+	p.wakes()
 	for range maxOps {
 		if p.op != nil {
 			if p.at.After(now) {
@@ -67,9 +70,10 @@ func (m *machine) advance(p *pod, now time.Time) {
 		}
 		next := m.happens(p, now)
 		p.obs.Evidence = p.row == nil && m.holds(p.uid)
-		d := plan.Decide(row, p.obs, m.host, now)
+		d := plan.Decide(row, *p.obs, m.host, now)
 		if len(d.Ops) == 0 {
 			m.wakes.add(soonest(next, d.WakeAt), p.uid)
+			m.settles(p)
 			return
 		}
 		if _, over := d.Ops[0].(plan.Forget); over {
@@ -90,7 +94,7 @@ func (m *machine) happens(p *pod, now time.Time) (next time.Time) {
 		if e, ok := p.ends[c.Name]; ok && e.run == c.Run {
 			if !e.at.After(now) {
 				c.Phase, c.Exit = plan.Exited, plan.Exit{Code: e.code, At: e.at}
-				p.obs = p.obs.Put(c)
+				*p.obs = p.obs.Put(c)
 				continue
 			}
 			next = soonest(next, e.at)
@@ -109,7 +113,7 @@ func (m *machine) happens(p *pod, now time.Time) (next time.Time) {
 				next = soonest(next, step.at)
 			}
 		}
-		p.obs = p.obs.Put(c)
+		*p.obs = p.obs.Put(c)
 	}
 	return next
 }
@@ -149,14 +153,14 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 	case plan.Start:
 		m.start(p, op, now)
 	case plan.Resize:
-		p.obs = p.obs.Sized(op.Container, op.Run, op.Bounds)
+		*p.obs = p.obs.Sized(op.Container, op.Run, op.Bounds)
 	case plan.Stop:
 		m.stop(p, op, now)
 	case plan.Remove:
-		p.obs = p.obs.Drop(op.Container, op.Run)
+		*p.obs = p.obs.Drop(op.Container, op.Run)
 	case plan.Clean:
 		m.pool.give(p.ip)
-		p.obs = p.obs.Cleaned()
+		*p.obs = p.obs.Cleaned()
 	case plan.Report:
 		m.report(p, op.Facts...)
 	}
@@ -174,7 +178,7 @@ func (m *machine) open(p *pod, now time.Time) {
 
 func (m *machine) report(p *pod, facts ...events.Fact) {
 	m.tell(ledger.Piece{Pod: &events.PodSeen{Namespace: p.row.like.Pod.Namespace, Name: p.row.name, UID: p.uid, Assigned: p.row.assigned, Facts: facts}})
-	p.obs = p.obs.Tell(facts)
+	*p.obs = p.obs.Tell(facts)
 }
 
 func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
@@ -184,7 +188,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 		if words := m.model.pullError(op.Image, chance(p.uid, "fail", op.Container, p.tries)); words != "" {
 			fact.Kind, fact.Reason, fact.Message = events.FactPullFailed, plan.ErrImagePull, words
 			m.report(p, fact)
-			p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
+			*p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
 				k.NotFetched(op.Image, now, plan.ImagePullBackOff, fmt.Sprintf("back-off pulling image %q: %s: %s", op.Image, fact.Reason, words))
 			})
 			return
@@ -194,7 +198,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 	m.images[op.Image] = true
 	fact.ImageID = op.Image
 	m.report(p, fact)
-	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
+	*p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
 }
 
 func (m *machine) sandbox(p *pod, now time.Time) {
@@ -211,12 +215,12 @@ func (m *machine) sandbox(p *pod, now time.Time) {
 	if p.obs.IP != ip {
 		m.report(p, events.Fact{Kind: events.FactSandbox, At: now, IP: ip, HostIP: m.host.IP})
 	}
-	p.obs = p.obs.Afresh()
+	*p.obs = p.obs.Afresh()
 	p.obs.Sandbox, p.obs.IP, p.obs.Setup = true, ip, plan.Retry{}
 }
 
 func (m *machine) start(p *pod, op plan.Start, now time.Time) {
-	c := plan.Container{Name: op.Container, Run: op.Run, ID: fmt.Sprintf("hollow-%s-%s-%d", p.uid, op.Container, op.Run), Phase: plan.Running,
+	c := plan.Container{Name: op.Container, Run: op.Run, ID: containerID(p.uid, op.Container, op.Run), Phase: plan.Running,
 		Image: op.Image, StartedAt: now, Crashes: op.Crashes}
 	if spec := plan.Spec(&p.row.like.Pod.Spec, op.Container); spec != nil {
 		b := plan.BoundsOf(spec)
@@ -232,7 +236,7 @@ func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 		}
 		p.ends[op.Container] = ending{at, op.Run, code}
 	}
-	p.obs = p.obs.Put(c)
+	*p.obs = p.obs.Put(c)
 }
 
 // tokenLife is how long the tokens last that a pod is pretended to have: what Kubernetes gives them when nothing else is asked for.
@@ -260,7 +264,7 @@ const terminated = 143
 func (m *machine) stop(p *pod, op plan.Stop, now time.Time) {
 	for _, c := range op.Runs {
 		c.Phase, c.Exit = plan.Exited, plan.Exit{Code: terminated, Signal: 15, At: now}
-		p.obs = p.obs.Put(c)
+		*p.obs = p.obs.Put(c)
 	}
 }
 
