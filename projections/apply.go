@@ -147,6 +147,7 @@ func (f *folding) touch(k events.Key, edit func(*Object)) {
 	}
 	n := o.clone()
 	if edit != nil {
+		n.own()
 		edit(n)
 	}
 	f.set(n)
@@ -185,11 +186,11 @@ func (f *folding) changeOf(k events.Key) (int, bool) {
 	return 0, false
 }
 
-// clone copies a row; its decoded body is shared until the body changes.
+// clone copies a row; its decoded body is shared until the body changes, and its
+// extras until somebody asks for its own.
 func (o *Object) clone() *Object {
-	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed,
-		Position: o.Position, Generation: o.Generation, Deletion: o.Deletion, Born: o.Born, Tally: o.Tally,
-		Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Template: o.Template, Raw: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Status: o.Status, Over: o.Over, Owners: o.Owners, last: o.last}
+	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position,
+		Generation: o.Generation, Deletion: o.Deletion, Template: o.Template, Raw: o.Raw, Extras: o.Extras, last: o.last}
 	n.body.Store(o.body.Load())
 	return n
 }

@@ -49,7 +49,7 @@ func (f *folding) created(k events.Key) {
 		return
 	}
 	o := &Object{Key: k, UID: b.UID, Owner: f.siblings(b.Owner), Created: f.mark(), Changed: f.mark(), Generation: 1,
-		Template: t, Raw: b.Object, Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}
+		Template: t, Raw: b.Object, Extras: Extras{Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}.shared()}
 	f.s.lastSpec = f.s.lastSpec.without(rowKey(k)) // an earlier life's
 	f.set(o)
 	if k.Resource == events.Pods {
@@ -90,8 +90,9 @@ func (f *folding) changed(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Changed, n.Generation, n.Owner, n.Template, n.Raw, n.Applied = f.mark(), b.Generation, f.siblings(b.Owner), t, b.Object, b.Applied
-	n.Managed, n.Set, n.Owners = b.Managed, b.Set, b.Owners
+	n.Changed, n.Generation, n.Owner, n.Template, n.Raw = f.mark(), b.Generation, f.siblings(b.Owner), t, b.Object
+	x := n.own()
+	x.Applied, x.Managed, x.Set, x.Owners = b.Applied, b.Managed, b.Set, b.Owners
 	if n.Deletion != nil && len(b.Released) > 0 {
 		n.Deletion = n.Deletion.without(b.Released)
 	}

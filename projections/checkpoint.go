@@ -270,7 +270,8 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	children := make([]string, len(rows))
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
-			Deletion: k.Deletion, Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions, Disk: k.Disk, Raw: k.Raw, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners, last: k.LastSpec}
+			Deletion: k.Deletion, Raw: k.Raw, last: k.LastSpec, Extras: Extras{Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions,
+				Disk: k.Disk, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}.shared()}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {
@@ -336,7 +337,8 @@ func (s State) count(o *Object, t Tally) {
 		if !ok || owner.UID != o.Owner.UID {
 			return
 		}
-		owner.Tally = owner.Tally.plus(t)
+		x := owner.own()
+		x.Tally = x.Tally.plus(t)
 		o = owner
 	}
 }

@@ -315,7 +315,7 @@ func (f *folding) begin(o *Object) {
 	if o.Key.Resource != events.Jobs || o.Job != nil {
 		return
 	}
-	o.Job = &Job{}
+	o.own().Job = &Job{}
 	if job := o.decoded().(*batchv1.Job); !Suspended(job) && !ManagedElsewhere(job) {
 		o.Job.Started = f.mark()
 	}

@@ -19,34 +19,58 @@ import (
 type Object struct {
 	Key        events.Key
 	UID        events.UID
-	Owner      *events.Owner           // its controller, nil when nothing controls it that is a kind of ours
-	Owners     []metav1.OwnerReference // all owners, nil when Owner says it all
+	Owner      *events.Owner // its controller, nil when nothing controls it that is a kind of ours
 	Created    Mark
 	Changed    Mark            // the last change of spec or metadata
 	Position   events.Position // the last change of any kind, derived status too: resourceVersion
 	Generation int64
 	Deletion   *Deletion // nil while nobody wants it gone
-	Born       uint64    // how many children it has ever had: the child counter
-	Tally      Tally     // of the pods below it; zero for kinds that control none
-	Rollout    *Rollout  // of a deployment, else nil
-	Budget     *Budget   // of a PodDisruptionBudget, else nil
-	Ration     *Ration   // of a ResourceQuota, else nil
-	Job        *Job      // of a Job, else nil
-	Cron       *Cron     // of a CronJob that has made Jobs, else nil
+	Template   *Template // nil when the body is whole
+	Raw        json.RawMessage
+	*Extras               // never nil
+	last       events.Seq // of the object's spec subject
+
+	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look
+	typed atomic.Pointer[events.Object] // body with this row's metadata
+}
+
+// Extras are what a row of a few kinds has, or of what people wrote. Most rows are
+// pods that controllers made and have none of it: they share one.
+type Extras struct {
+	Owners  []metav1.OwnerReference // all owners, nil when Owner says it all
+	Born    uint64                  // how many children it has ever had: the child counter
+	Tally   Tally                   // of the pods below it; zero for kinds that control none
+	Rollout *Rollout                // of a deployment, else nil
+	Budget  *Budget                 // of a PodDisruptionBudget, else nil
+	Ration  *Ration                 // of a ResourceQuota, else nil
+	Job     *Job                    // of a Job, else nil
+	Cron    *Cron                   // of a CronJob that has made Jobs, else nil
 	// Revisions is how far a controller of templates has come, as it last said; nil before that.
 	Revisions *events.RevisionsReported
-	Disk      *Disk     // of a PersistentVolume of which a node said something, else nil
-	Template  *Template // nil when the body is whole
-	Raw       json.RawMessage
+	Disk      *Disk           // of a PersistentVolume of which a node said something, else nil
 	Applied   json.RawMessage // as a person last applied it
 	Managed   json.RawMessage // metadata.managedFields; nil while no manager is known
 	Set       string          // the set of manifests that it is a member of, empty for none
 	Status    json.RawMessage // status that cannot be derived, from log.status; usually nil
 	Over      json.RawMessage // the derived values that Status was laid over; nil: it never lapses
-	last      events.Seq      // of the object's spec subject
+}
 
-	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look
-	typed atomic.Pointer[events.Object] // body with this row's metadata
+// noExtras are those of rows that have none. Whoever would change them asks for own.
+var noExtras = &Extras{}
+
+// shared is x, or noExtras when there is nothing in it.
+func (x Extras) shared() *Extras {
+	if reflect.ValueOf(x).IsZero() {
+		return noExtras
+	}
+	return &x
+}
+
+// own gives a row that nobody has seen yet extras that may be changed.
+func (o *Object) own() *Extras {
+	x := *o.Extras
+	o.Extras = &x
+	return &x
 }
 
 // Deletion says since when an object is wanted gone, and how.

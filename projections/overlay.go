@@ -210,9 +210,10 @@ func (s State) lapsed(o *Object) (*Object, bool) {
 	base, _ := parse(s.DerivedStatus(o, s.Time))
 	left, on := standing(base, over, under)
 	n := o.clone()
-	n.Status, n.Over = nil, nil
+	x := n.own()
+	x.Status, x.Over = nil, nil
 	if len(left) > 0 {
-		n.Status, n.Over = events.MustBody(left), events.MustBody(on)
+		x.Status, x.Over = events.MustBody(left), events.MustBody(on)
 	}
 	return n, string(n.Status) != string(o.Status)
 }

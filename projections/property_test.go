@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -381,6 +382,22 @@ func TestLookingChangesNothing(t *testing.T) {
 		}
 		if !bytes.Equal(l.State.Dump(), dump) {
 			t.Fatal("looking changed the state")
+		}
+	})
+}
+
+// The extras that rows share have nothing in them, whatever happened: who changes a row's has a copy of its own.
+func TestSharedExtrasAreNobodys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := random(t)
+		rows := map[*projections.Extras][]events.Key{}
+		for o := range l.State.All() {
+			rows[o.Extras] = append(rows[o.Extras], o.Key)
+		}
+		for x, of := range rows {
+			if len(of) > 1 && !reflect.ValueOf(*x).IsZero() {
+				t.Fatalf("%v share %+v", of, *x)
+			}
 		}
 	})
 }

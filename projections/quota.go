@@ -162,7 +162,7 @@ func (s State) tallied(o *Object) *Ration {
 func (s *State) countQuotas() {
 	for o := range s.List(events.Quotas, "") {
 		s.quotas++
-		o.Ration = s.tallied(o)
+		o.own().Ration = s.tallied(o)
 	}
 }
 

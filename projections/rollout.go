@@ -39,7 +39,7 @@ func (f *folding) judge() {
 			before = *c.Before.Rollout
 		}
 		after := f.rollout(before, c.Before, c.After)
-		c.After.Rollout = &after // the row was made by this event: nobody has seen it
+		c.After.own().Rollout = &after // the row was made by this event: nobody has seen it
 	}
 }
 

@@ -178,5 +178,5 @@ func (f *folding) judgeBudget(c *Change) {
 	if c.Before != nil && c.Before.UID == c.After.UID && c.Before.Budget != nil && c.Before.Budget.Allows == b.Allows {
 		b = *c.Before.Budget
 	}
-	c.After.Budget = &b // the row was made by this event: nobody has seen it
+	c.After.own().Budget = &b // the row was made by this event: nobody has seen it
 }

@@ -107,6 +107,7 @@ func (f *folding) touchOnce(k events.Key, edit func(*Object)) {
 	now, _ := f.s.Get(k)
 	n := now.clone()
 	if edit != nil {
+		n.own()
 		edit(n)
 	}
 	f.changes[i].After = n

@@ -11,7 +11,7 @@ import (
 // filled in, without the status that a type of ours brings along. It reads events of
 // any age: templates outlive the objects that use them.
 func Whole(s State, k events.Key, h events.Hash, raw json.RawMessage) (json.RawMessage, error) {
-	o := &Object{Key: k, Raw: raw}
+	o := &Object{Key: k, Raw: raw, Extras: noExtras}
 	if h != "" {
 		t, ok := s.Template(h)
 		if !ok {

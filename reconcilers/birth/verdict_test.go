@@ -12,7 +12,7 @@ import (
 func TestWhatIsReadMayEase(t *testing.T) {
 	for _, r := range Reads() {
 		k := events.Key{Resource: r, Name: "x"}
-		c := projections.Change{Key: k, Before: &projections.Object{Key: k}}
+		c := projections.Change{Key: k, Before: &projections.Object{Key: k, Extras: &projections.Extras{}}}
 		if _, ok := Eases(c); !ok {
 			t.Errorf("%s changes, and nobody looks", r)
 		}

@@ -173,7 +173,7 @@ func TestRankPutsTheLeastUsefulFirst(t *testing.T) {
 				if r.extra == "" {
 					r.extra = "{}"
 				}
-				o := &projections.Object{Key: stage.PodKey(r.name), Created: at(r.born),
+				o := &projections.Object{Key: stage.PodKey(r.name), Created: at(r.born), Extras: &projections.Extras{},
 					Raw: []byte(`{"metadata":{"annotations":` + r.extra + `},"spec":{"containers":[{"name":"c"}]}}`)}
 				return member{o, &r.pod}
 			}
