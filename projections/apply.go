@@ -65,7 +65,10 @@ func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 	}
 	f.judge()
 	f.lapse()
-	return f.s.lastOf(e).noteOp(e).noteMade(e), f.changes
+	if !f.noted {
+		f.s = f.s.lastOf(e)
+	}
+	return f.s.noteOp(e).noteMade(e), f.changes
 }
 
 // folding is one Apply under way.
@@ -75,6 +78,7 @@ type folding struct {
 	changes []Change
 	at      map[events.Key]int // where a row's change stands in changes, once they are many
 	about   events.Key         // the object whose spec subject the event stands on, if one
+	noted   bool               // its row says so
 	void    bool
 }
 
@@ -134,7 +138,7 @@ func (f *folding) set(o *Object) {
 	f.record(Change{Key: o.Key, Before: before, After: o})
 	o.Position = f.changes[len(f.changes)-1].Position
 	if f.about == o.Key {
-		o.last = f.e.Seq
+		o.last, f.noted = f.e.Seq, true
 	}
 	f.s.objects = f.s.objects.with(rowKey(o.Key), o)
 }

@@ -48,7 +48,7 @@ func (f *folding) created(k events.Key) {
 	if !ok {
 		return
 	}
-	o := &Object{Key: k, UID: b.UID, Owner: f.siblings(b.Owner), Created: f.mark(), Changed: f.mark(), Generation: 1,
+	o := &Object{Key: k, UID: b.UID, Owner: f.owner(b.Owner, k), Created: f.mark(), Changed: f.mark(), Generation: 1,
 		Template: t, Raw: b.Object, Extras: Extras{Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}.shared()}
 	f.s.lastSpec = f.s.lastSpec.without(rowKey(k)) // an earlier life's
 	f.set(o)
@@ -62,16 +62,13 @@ func (f *folding) created(k events.Key) {
 	f.scheduled(o)
 }
 
-// siblings is the owner as a child that it has already names it: one for all of them.
-func (f *folding) siblings(w *events.Owner) *events.Owner {
+// owner is a child's owner, in the words of the owner's own row: thousands of children have one.
+func (f *folding) owner(w *events.Owner, child events.Key) *events.Owner {
 	if w == nil {
 		return nil
 	}
-	for o := range f.s.Children(w.UID) {
-		if o.Owner != nil && *o.Owner == *w {
-			return o.Owner
-		}
-		break
+	if o, ok := f.s.Get(w.Key(child)); ok && o.UID == w.UID {
+		w.Name, w.UID = o.Key.Name, o.UID
 	}
 	return w
 }
@@ -90,7 +87,7 @@ func (f *folding) changed(k events.Key) {
 		return
 	}
 	n := o.clone()
-	n.Changed, n.Generation, n.Owner, n.Template, n.Raw = f.mark(), b.Generation, f.siblings(b.Owner), t, b.Object
+	n.Changed, n.Generation, n.Owner, n.Template, n.Raw = f.mark(), b.Generation, f.owner(b.Owner, k), t, b.Object
 	x := n.own()
 	x.Applied, x.Managed, x.Set, x.Owners = b.Applied, b.Managed, b.Set, b.Owners
 	if n.Deletion != nil && len(b.Released) > 0 {

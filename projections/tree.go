@@ -105,10 +105,13 @@ func (t tree[T]) after(prefix, key string) iter.Seq[T] {
 func (t tree[T]) endings(prefix string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if n, above := t.at(prefix); n != nil {
-			n.entries(nil, len(prefix)-above, func(key string, _ T) bool { return yield(key) })
+			n.entries(make([]byte, 0, usualKey), len(prefix)-above, func(key string, _ T) bool { return yield(key) })
 		}
 	}
 }
+
+// usualKey is as long as most keys are at most, in bytes.
+const usualKey = 128
 
 // at is the branch with all keys that begin with prefix, and how much of these lies
 // above it; nil when there are none.
@@ -136,7 +139,7 @@ func (t tree[T]) at(prefix string) (n *branch[T], above int) {
 func (t tree[T]) all() iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		if t.root != nil {
-			t.root.entries(nil, 0, yield)
+			t.root.entries(make([]byte, 0, usualKey), 0, yield)
 		}
 	}
 }

@@ -114,8 +114,12 @@ func (d *decoder) next() (e events.Envelope, ok bool) {
 	return e, d.err == nil
 }
 
+// window is how far back the bytes of a block are compared, in bytes: farther than blocks are long. The compressor keeps
+// room for twice as many for good, which by default is 16 MB.
+const window = 1 << 20
+
 // squeeze compresses blocks; each is a frame with a checksum of its own.
-var squeeze = must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true)))
+var squeeze = must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithWindowSize(window)))
 
 // expand takes blocks apart; it is safe for concurrent use.
 var expand = must(zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxBlock)))

@@ -90,7 +90,7 @@ func TestQuota(t *testing.T) {
 	if n := run(); n != 10 || !strings.Contains(said(), "requested: requests.cpu=1, used: requests.cpu=10, limited: requests.cpu=10") {
 		t.Errorf("%d pods: %s", n, said())
 	}
-	c := projections.Change{Key: q, Before: w.Get(q), After: w.Get(q)}
+	c := projections.Change{Key: q, Before: &projections.Object{Extras: w.Get(q).Extras}, After: &projections.Object{Extras: w.Get(q).Extras}}
 	if (Reconciler{}).Keys(w.State, c) != nil {
 		t.Error("a quota that is no emptier wakes those who wait")
 	}
