@@ -71,7 +71,7 @@ func TestUnhonoured(t *testing.T) {
 			nil, []string{"spec.containers[0].securityContext.procMount"}},
 		{"volumes", container + "    volumeMounts: [{name: a, mountPath: /a, mountPropagation: HostToContainer, recursiveReadOnly: Enabled}]\n" +
 			"  volumes: [{name: a, hostPath: {path: /x}}, {name: b, csi: {driver: c}}, {name: e, persistentVolumeClaim: {claimName: c}}, {name: c, secret: {secretName: s}}, {name: d, downwardAPI: {items: [{path: p}]}}]\n",
-			nil, []string{"spec.containers[0].volumeMounts[0].recursiveReadOnly", "spec.volumes[1].csi"}},
+			[]string{"spec.volumes[1].csi"}, []string{"spec.containers[0].volumeMounts[0].recursiveReadOnly"}},
 		{"an account of its own", container + "  serviceAccountName: robot\n  automountServiceAccountToken: false\n", nil, nil},
 		{"projected", container + "  volumes: [{name: a, projected: {sources: [{configMap: {name: c}}, {downwardAPI: {}}, {secret: {name: s}}, {serviceAccountToken: {path: t}}, {clusterTrustBundle: {path: c}}]}}]\n",
 			nil, []string{"spec.volumes[0].projected.sources[4].clusterTrustBundle"}},

@@ -99,6 +99,8 @@ func TestValidate(t *testing.T) {
 		{"volumes", box("  volumes: [{}, {name: v}, {name: v}, {name: c, configMap: {}}, {name: m, configMap: {name: a, defaultMode: 1000}}]\n"),
 			[]string{"spec.volumes[0].name: FieldValueRequired", "spec.volumes[2].name: FieldValueDuplicate", "spec.volumes[3].configMap.name: FieldValueRequired",
 				"spec.volumes[4].configMap.defaultMode: FieldValueInvalid"}},
+		{"volumes of drivers", box("  volumes: [{name: v, csi: {driver: a.b, readOnly: true}}, {name: w, csi: {nodePublishSecretRef: {}}}, {name: x, csi: {driver: _}}]\n"),
+			[]string{"spec.volumes[1].csi.driver: FieldValueRequired", "spec.volumes[1].csi.nodePublishSecretRef.name: FieldValueRequired", "spec.volumes[2].csi.driver: FieldValueInvalid"}},
 		{"two kinds in a volume", box("  volumes: [{name: v, emptyDir: {}, configMap: {name: c, items: [{}]}}]\n"),
 			[]string{"spec.volumes[0].configMap: FieldValueForbidden", "spec.volumes[0].configMap.items[0].key: FieldValueRequired", "spec.volumes[0].configMap.items[0].path: FieldValueRequired"}},
 		{"resources", box("    resources: {limits: {cpu: 1, memory: -1}, requests: {cpu: 2, gpu: 1}}\n"),

@@ -60,7 +60,16 @@ func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
 	})
 	check("persistentVolumeClaim", v.PersistentVolumeClaim != nil, func(here *field.Path) field.ErrorList { return validateClaimVolume(v.PersistentVolumeClaim, here) })
 	check("ephemeral", v.Ephemeral != nil, func(here *field.Path) field.ErrorList { return validateEphemeralVolume(v.Ephemeral, here) })
+	check("csi", v.CSI != nil, func(here *field.Path) field.ErrorList { return validateCSIVolume(v.CSI, here) })
 	check("projected", v.Projected != nil, func(here *field.Path) field.ErrorList { return validateProjected(v.Projected, here) })
+	return errs
+}
+
+func validateCSIVolume(c *corev1.CSIVolumeSource, at *field.Path) field.ErrorList {
+	errs := driverName(c.Driver, at.Child("driver"))
+	if s := c.NodePublishSecretRef; s != nil && s.Name == "" {
+		errs = append(errs, field.Required(at.Child("nodePublishSecretRef", "name"), ""))
+	}
 	return errs
 }
 

@@ -136,6 +136,21 @@ func (p page) nodePods(s projections.State, o *corev1.Node) {
 	p.line(1, "--------\t--------\t------")
 	p.line(1, "%s\t%s\t%s", corev1.ResourceCPU, cores(total.cpuRequest, cpu), cores(total.cpuLimit, cpu))
 	p.line(1, "%s\t%s\t%s", corev1.ResourceMemory, bytesOf(total.memoryRequest, memory), bytesOf(total.memoryLimit, memory))
+	for _, n := range extendedOf(o.Status.Allocatable) {
+		used := s.Used(o.Name).Extended.Of(n)
+		p.line(1, "%s\t%d\t%d", n, used, used) // nobody may ask for less than the limit
+	}
+}
+
+// extendedOf names the extended resources of a node.
+func extendedOf(list corev1.ResourceList) []string {
+	names := map[string]string{}
+	for n := range list {
+		if projections.IsExtended(n) {
+			names[string(n)] = ""
+		}
+	}
+	return sortedKeys(names)
 }
 
 // cores is a quantity of cpu and its share: "250m (12%)".
