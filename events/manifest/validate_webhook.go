@@ -139,7 +139,7 @@ func validateClient(c *admissionv1.WebhookClientConfig, at *field.Path) field.Er
 	if p := c.Service.Port; p != nil {
 		errs = invalid(errs, at.Child("port"), *p, validation.IsValidPortNum(int(*p)))
 	}
-	if p := c.Service.Path; p != nil && (*p == "" || (*p)[0] != '/') {
+	if p := c.Service.Path; p != nil && *p != "" && (*p)[0] != '/' {
 		errs = append(errs, field.Invalid(at.Child("path"), *p, "must start with a '/'"))
 	}
 	return errs

@@ -52,6 +52,8 @@ type Request struct {
 	Labels, Annotations map[string]string
 	// Rules are what definitions say of their objects; nil: nobody can write either.
 	Rules Rules
+	// Shaped says that the door has held the object to its schema already: what webhooks added beyond that goes, and is nobody's mistake.
+	Shaped bool
 }
 
 // Outcome is what follows from a request. Drafts is empty when nothing changes

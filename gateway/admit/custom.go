@@ -83,7 +83,7 @@ func (w *writing) shape() *refusal {
 	if bad != nil {
 		return badRequest("%s: %v", w.key, bad)
 	}
-	if len(unknown) == 0 {
+	if len(unknown) == 0 || w.r.Shaped {
 		return nil
 	}
 	slices.Sort(unknown)

@@ -93,6 +93,9 @@ func (w *writing) revise() *refusal {
 		if err := w.rules.In(u, w.kind.Version); err != nil {
 			return badRequest("read %s as webhooks want it: %v", w.key, err)
 		}
+		if _, err := w.rules.Shape(u); err != nil { // what they added beyond its schema goes
+			return badRequest("%s: %v", w.key, err)
+		}
 	}
 	return nil
 }

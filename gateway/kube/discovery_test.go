@@ -107,6 +107,11 @@ func TestSchemasThatKnowLittle(t *testing.T) {
 			t.Errorf("%d: no %s in %.600s", code, want, body)
 		}
 	}
+	// Version 2 has no word for it, and clients would refuse what it does not name: it names nothing.
+	_, body, _ = h.raw("/openapi/v2", "application/json")
+	if want := `"org.x.v1beta1.Widget":{"type":"object","x-kubernetes-group-version-kind":[{"group":"x.org","kind":"Widget","version":"v1beta1"}]}`; !strings.Contains(body, want) {
+		t.Errorf("version 2 has not %s", want)
+	}
 }
 
 // Who looks after policies writes their status.

@@ -152,6 +152,8 @@ func (n *notes) sheetOf(ctx context.Context, want selection, opts *internalversi
 type noteWatch struct {
 	watching
 	*notes
+	telling telling
+	since   time.Time // when it began
 }
 
 // Watch implements rest.Watcher: from a position on, or from what is there now.
@@ -163,7 +165,7 @@ func (n *notes) Watch(ctx context.Context, opts *internalversion.ListOptions) (w
 	if err != nil {
 		return nil, err
 	}
-	w := &noteWatch{watching{objects: n.objects, want: n.selection(ctx, opts), bookmarks: opts.AllowWatchBookmarks, at: p, out: make(chan watch.Event, watchRoom)}, n}
+	w := &noteWatch{watching{objects: n.objects, want: n.selection(ctx, opts), bookmarks: opts.AllowWatchBookmarks, at: p, out: make(chan watch.Event, watchRoom)}, n, telling{}, n.Now()}
 	initial := opts.SendInitialEvents != nil && *opts.SendInitialEvents
 	show := initial || p == 0 && opts.SendInitialEvents == nil
 	var first []events.Object
@@ -177,7 +179,7 @@ func (n *notes) Watch(ctx context.Context, opts *internalversion.ListOptions) (w
 	if !show {
 		first = nil
 	}
-	go w.run(ctx, first, initial)
+	go w.run(ctx, first, show, initial)
 	return w, nil
 }
 
@@ -186,18 +188,19 @@ func (n *notes) tooOld(p events.Position) error {
 }
 
 // run tells what was there, and then what changes.
-func (w *noteWatch) run(ctx context.Context, first []events.Object, mark bool) {
+func (w *noteWatch) run(ctx context.Context, first []events.Object, show, mark bool) {
 	defer close(w.out)
 	for _, o := range first {
 		if o = w.show(o); w.want.has(o) && !w.send(ctx, watch.Added, o) {
 			return
 		}
 	}
-	if mark && w.bookmarks && !w.bookmark(ctx, true) {
+	if show && !w.tellAll(ctx) || mark && w.bookmarks && !w.bookmark(ctx, true) {
 		return
 	}
-	beats := time.NewTicker(beat)
+	beats, looks := time.NewTicker(beat), time.NewTicker(lookEvery)
 	defer beats.Stop()
+	defer looks.Stop()
 	end, cancel := untilEnd(ctx)
 	defer cancel()
 	for ctx.Err() == nil {
@@ -212,9 +215,12 @@ func (w *noteWatch) run(ctx context.Context, first []events.Object, mark bool) {
 				return
 			}
 		}
-		w.at = at
+		if w.at = at; !w.tell(ctx) {
+			return
+		}
 		select {
 		case <-more:
+		case <-looks.C:
 		case <-beats.C:
 			w.bookmarkIfAsked(ctx)
 		case <-end:

@@ -105,6 +105,7 @@ type Server struct {
 	managers *managers
 	book     *notebook
 	sheets   sheets
+	looks    looks
 	begun    time.Time
 	verbs    func() (*verbs, error) // made by the first request for a resource
 	busy     limits

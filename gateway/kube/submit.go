@@ -60,7 +60,7 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 	var rules *custom.Asking
 	if s.Schemas != nil {
 		rules = s.Schemas.Asking(s.Converter)
-		c.Rules = rules
+		c.Rules, c.Shaped = rules, true
 	}
 	c.Op = events.NewOpID(s.Cluster, actorOf(who), id, c.key, 0)
 	if s.Held != nil && c.key.Resource == events.Services {

@@ -315,7 +315,7 @@ func TestObjectsOfDefinitionsAreGuarded(t *testing.T) {
 	c, d := h.client(), dynamics(h)
 	paint := answering(t, func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 		kind := admissionv1.PatchTypeJSONPatch
-		return &admissionv1.AdmissionResponse{Allowed: true, PatchType: &kind, Patch: []byte(`[{"op":"add","path":"/spec/colour","value":"red"}]`)}
+		return &admissionv1.AdmissionResponse{Allowed: true, PatchType: &kind, Patch: []byte(`[{"op":"add","path":"/spec/colour","value":"red"},{"op":"add","path":"/spec/unheardOf","value":1}]`)}
 	})
 	w := paint.mutating("paint.example.com", registrationv1.NeverReinvocationPolicy)
 	w.Rules[0].APIGroups, w.Rules[0].Resources = []string{"x.org"}, []string{"widgets"}
@@ -341,6 +341,9 @@ func TestObjectsOfDefinitionsAreGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if colour, _, _ := unstructured.NestedString(made.Object, "spec", "colour"); colour != "red" {
+		t.Errorf("made %v", made.Object)
+	}
+	if _, there, _ := unstructured.NestedFieldNoCopy(made.Object, "spec", "unheardOf"); there { // nobody's mistake, and no field of widgets
 		t.Errorf("made %v", made.Object)
 	}
 	if _, err = all.Create(t.Context(), widget(t, "b", "{size: 7}"), metav1.CreateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "too large") {

@@ -35,6 +35,19 @@ func (w walker) custom(k events.Kind, shape *Shape) {
 	w.named(name+"List", list, shape.ListKind, k)
 }
 
+// loosen takes the fields of those kinds out of a document of version 2 that keep fields which their schema does not name:
+// that version cannot say so, and clients would refuse all others. Kubernetes does the same.
+func (d *Documents) loosen(doc *spec.Swagger) {
+	for _, k := range d.kinds {
+		if d.shape == nil || d.shape(k) == nil {
+			continue
+		}
+		if keeps, _ := d.shape(k).Schema.Extensions.GetBool("x-kubernetes-preserve-unknown-fields"); keeps {
+			walker{defs: doc.Definitions}.named(modelName(k), spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}}}, k.Name, k)
+		}
+	}
+}
+
 // meta refers to a type of metadata, with words for it as Kubernetes has them.
 func (w walker) meta(t reflect.Type, words string) spec.Schema {
 	p := *spec.RefSchema("#/definitions/" + w.define(t))

@@ -57,7 +57,9 @@ func (d *Documents) make() http.Handler {
 		})
 	}
 	mux := http.NewServeMux()
-	handler.NewOpenAPIService(d.document(d.kinds, lists)).RegisterOpenAPIVersionedService("/openapi/v2", paths{mux})
+	second := d.document(d.kinds, lists)
+	d.loosen(second)
+	handler.NewOpenAPIService(second).RegisterOpenAPIVersionedService("/openapi/v2", paths{mux})
 	v3 := handler3.NewOpenAPIService()
 	for _, gv := range versions(d.kinds) {
 		var of []events.Kind
