@@ -31,6 +31,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/quota"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/run"
@@ -44,7 +45,7 @@ var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
 	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
-	resize.Reconciler{},
+	resize.Reconciler{}, quota.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its
