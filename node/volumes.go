@@ -86,8 +86,6 @@ func (a *Agent) writeVolume(row *projections.DesiredPod, v corev1.Volume) error 
 	switch {
 	case v.HostPath != nil:
 		return volume.HostPath(v.HostPath)
-	case v.CSI != nil:
-		return fmt.Errorf("driver name %s not found in the list of registered CSI drivers", v.CSI.Driver)
 	case plan.Refreshed(v) || v.Projected != nil:
 		files, err := plan.Files(row, v, n)
 		if err != nil {

@@ -102,6 +102,8 @@ func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
 		return err
 	case Claimed(v):
 		return claimError(row, v)
+	case v.CSI != nil:
+		return fmt.Errorf("driver name %s not found in the list of registered CSI drivers", v.CSI.Driver)
 	}
 	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected, hostPath, persistentVolumeClaim and ephemeral are supported")
 }
