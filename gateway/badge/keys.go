@@ -96,26 +96,3 @@ func create(path string) (*ecdsa.PrivateKey, error) {
 	}
 	return key, os.Rename(tmp.Name(), path)
 }
-
-// Published is the public key as OpenID providers publish theirs, so that others
-// can check tokens by themselves.
-type Published struct {
-	Type      string `json:"kty"`
-	Use       string `json:"use"`
-	Algorithm string `json:"alg"`
-	ID        string `json:"kid"`
-	Curve     string `json:"crv"`
-	X         string `json:"x"`
-	Y         string `json:"y"`
-}
-
-// Publish is the key for others.
-func (k *Keys) Publish() (Published, error) {
-	point, err := k.key.PublicKey.Bytes()
-	if err != nil {
-		return Published{}, fmt.Errorf("encode the key of tokens: %w", err)
-	}
-	const half = scalar // of an uncompressed point, behind one byte that says so
-	return Published{Type: "EC", Use: "sig", Algorithm: algorithm, ID: k.id, Curve: "P-256",
-		X: text.EncodeToString(point[1 : 1+half]), Y: text.EncodeToString(point[1+half:])}, nil
-}

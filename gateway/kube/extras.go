@@ -34,6 +34,7 @@ func (s *Server) newExtras() http.Handler {
 		mux.HandleFunc(p+"/", s.healthy)
 	}
 	mux.Handle("/metrics", s.newMetrics())
+	s.addIssuer(mux)
 	mux.HandleFunc("/", s.absent)
 	return mux
 }
