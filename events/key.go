@@ -86,6 +86,7 @@ const (
 	CSINodes           Resource = "csinodes.storage.k8s.io"
 	CSICapacities      Resource = "csistoragecapacities.storage.k8s.io"
 	RuntimeClasses     Resource = "runtimeclasses.node.k8s.io"
+	CertRequests       Resource = "certificatesigningrequests.certificates.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,13 +22,14 @@ func SelectableFields(r events.Resource) []string {
 	more := map[events.Resource][]string{
 		events.Pods: {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 			"status.phase", "status.podIP", "status.nominatedNodeName"},
-		events.Nodes:       {"spec.unschedulable"},
-		events.Namespaces:  {"status.phase"},
-		events.ReplicaSets: {"status.replicas"},
-		events.Controllers: {"status.replicas"},
-		events.Jobs:        {"status.successful"},
-		events.Happenings:  append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
-		events.Happenings1: append(referenceFields("regarding"), "reason", "reportingController", "type"),
+		events.Nodes:        {"spec.unschedulable"},
+		events.Namespaces:   {"status.phase"},
+		events.ReplicaSets:  {"status.replicas"},
+		events.Controllers:  {"status.replicas"},
+		events.Jobs:         {"status.successful"},
+		events.CertRequests: {"spec.signerName"},
+		events.Happenings:   append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
+		events.Happenings1:  append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
 	return slices.Concat([]string{"metadata.name", "metadata.namespace"}, more[r])
 }
@@ -53,6 +55,8 @@ func FieldOf(o events.Object, field string) string {
 	switch o := o.(type) {
 	case *corev1.Pod:
 		return podField(o, field)
+	case *certificatesv1.CertificateSigningRequest:
+		return o.Spec.SignerName
 	case *corev1.Node:
 		return strconv.FormatBool(o.Spec.Unschedulable)
 	case *corev1.Namespace:

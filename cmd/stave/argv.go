@@ -143,7 +143,7 @@ var elsewhere = map[string]string{
 
 	"debug":     "stave exec -it POD -- sh",
 	"kustomize": "kustomize build DIR | stave apply -f -", "api-versions": "stave api-resources", "options": "stave get --help shows the flags that all verbs take",
-	"proxy": "stave port-forward leads a port to a pod", "certificate": "users are credential files; nobody signs requests",
+	"proxy":              "stave port-forward leads a port to a pod",
 	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
 	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
 	"plugin": "stave knows no plugins",

@@ -32,20 +32,21 @@ type cli struct {
 
 	Node nodeCmd `cmd:"" group:"Cluster" help:"Make nodes, let them in and take them out."`
 
-	Apply    applyCmd    `cmd:"" group:"Changing" help:"Make the cluster hold what manifests say (three-way merge)."`
-	Create   createCmd   `cmd:"" group:"Changing" help:"Create objects from manifests, or a namespace by name."`
-	Delete   deleteCmd   `cmd:"" group:"Changing" help:"Delete objects by manifest, name or label."`
-	Scale    scaleCmd    `cmd:"" group:"Changing" help:"Set how many replicas a workload has."`
-	Patch    patchCmd    `cmd:"" group:"Changing" help:"Change fields of objects by a patch."`
-	Replace  replaceCmd  `cmd:"" group:"Changing" help:"Replace objects by manifests, whole."`
-	Edit     editCmd     `cmd:"" group:"Changing" help:"Change objects in your editor."`
-	Diff     diffCmd     `cmd:"" group:"Changing" help:"Show what an apply would change, or what changed between two moments."`
-	Expose   exposeCmd   `cmd:"" group:"Changing" help:"Make a service in front of a workload, a pod or a service."`
-	Set      setCmd      `cmd:"" group:"Changing" help:"Set images, environment and resources of containers."`
-	Label    labelCmd    `cmd:"" group:"Changing" help:"Set and take away labels."`
-	Annotate annotateCmd `cmd:"" group:"Changing" help:"Set and take away annotations."`
-	Rollout  rolloutCmd  `cmd:"" group:"Changing" help:"Follow, repeat, stop or take back the rollout of a workload."`
-	Run      runCmd      `cmd:"" group:"Changing" help:"Run one pod from an image, attached to it if you like."`
+	Apply       applyCmd       `cmd:"" group:"Changing" help:"Make the cluster hold what manifests say (three-way merge)."`
+	Create      createCmd      `cmd:"" group:"Changing" help:"Create objects from manifests, or a namespace by name."`
+	Delete      deleteCmd      `cmd:"" group:"Changing" help:"Delete objects by manifest, name or label."`
+	Scale       scaleCmd       `cmd:"" group:"Changing" help:"Set how many replicas a workload has."`
+	Patch       patchCmd       `cmd:"" group:"Changing" help:"Change fields of objects by a patch."`
+	Replace     replaceCmd     `cmd:"" group:"Changing" help:"Replace objects by manifests, whole."`
+	Edit        editCmd        `cmd:"" group:"Changing" help:"Change objects in your editor."`
+	Diff        diffCmd        `cmd:"" group:"Changing" help:"Show what an apply would change, or what changed between two moments."`
+	Expose      exposeCmd      `cmd:"" group:"Changing" help:"Make a service in front of a workload, a pod or a service."`
+	Set         setCmd         `cmd:"" group:"Changing" help:"Set images, environment and resources of containers."`
+	Label       labelCmd       `cmd:"" group:"Changing" help:"Set and take away labels."`
+	Annotate    annotateCmd    `cmd:"" group:"Changing" help:"Set and take away annotations."`
+	Rollout     rolloutCmd     `cmd:"" group:"Changing" help:"Follow, repeat, stop or take back the rollout of a workload."`
+	Certificate certificateCmd `cmd:"" group:"Changing" help:"Approve or deny requests for certificates."`
+	Run         runCmd         `cmd:"" group:"Changing" help:"Run one pod from an image, attached to it if you like."`
 
 	nodeVerbs
 

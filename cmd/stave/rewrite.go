@@ -39,6 +39,8 @@ type rewriting struct {
 	beside []wire.Item
 	// resize says that it is about what a pod's containers may use, and nothing else.
 	resize bool
+	// approval says that it is about whether a request for a certificate is approved.
+	approval bool
 }
 
 // rewriteTries bounds how often somebody else may be faster.
@@ -105,7 +107,11 @@ func (w rewriting) rewrite(ctx context.Context, s *session, k events.Key, e edit
 }
 
 func (w rewriting) replace(ctx context.Context, s *session, version string, raw json.RawMessage) (wire.Result, error) {
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Replace, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0, Resize: w.resize,
+	how := wire.Replace
+	if w.approval {
+		how = wire.Status
+	}
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: how, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0, Resize: w.resize, Approval: w.approval,
 		Items: append(slices.Clone(w.beside), wire.Item{Object: raw, ResourceVersion: version})})
 	if err != nil {
 		return wire.Result{}, err

@@ -185,6 +185,8 @@ var honoured = map[events.Resource]verdict{
 	events.PriorityClasses:   object(map[string]verdict{"value": {}, "globalDefault": {}, "preemptionPolicy": {}, "description": {}}),
 	events.RuntimeClasses: object(map[string]verdict{"handler": {}, "overhead": {fields: map[string]verdict{"podFixed": {}}},
 		"scheduling": {fields: map[string]verdict{"nodeSelector": {}, "tolerations": {}}}}),
+	events.CertRequests: object(map[string]verdict{"spec": {fields: map[string]verdict{"request": {}, "signerName": {}, "expirationSeconds": {}, "usages": {},
+		"username": {}, "uid": {}, "groups": {}, "extra": {}}}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod PersistentVolumeClaim"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),

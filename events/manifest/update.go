@@ -21,7 +21,7 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
-	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next))
+	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next))
 }
 
 // updateClass keeps what pods were given by their class already.

@@ -7,6 +7,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	nodev1 "k8s.io/api/node/v1"
@@ -37,18 +38,9 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "Role", "ClusterRole")...)
 	case *rbacv1.ClusterRoleBinding:
 		errs = append(errs, validateBinding(o.Subjects, o.RoleRef, "ClusterRole")...)
-	case *admissionv1.MutatingWebhookConfiguration:
-		errs = append(errs, validateMutating(o)...)
-	case *admissionv1.ValidatingWebhookConfiguration:
-		errs = append(errs, validateValidating(o)...)
-	case *admissionv1.ValidatingAdmissionPolicy:
-		errs = append(errs, validatePolicy(&o.Spec, field.NewPath("spec"))...)
-	case *admissionv1.ValidatingAdmissionPolicyBinding:
-		errs = append(errs, validatePolicyBinding(&o.Spec, field.NewPath("spec"))...)
-	case *admissionv1.MutatingAdmissionPolicy:
-		errs = append(errs, validateMutatingPolicy(&o.Spec, field.NewPath("spec"))...)
-	case *admissionv1.MutatingAdmissionPolicyBinding:
-		errs = append(errs, validateMutatingBinding(&o.Spec, field.NewPath("spec"))...)
+	case *admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration, *admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding,
+		*admissionv1.MutatingAdmissionPolicy, *admissionv1.MutatingAdmissionPolicyBinding:
+		errs = append(errs, validateAdmission(o)...)
 	case *corev1.Pod:
 		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.PodTemplate:
@@ -69,6 +61,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateBudget(&o.Spec, field.NewPath("spec"))...)
 	case *corev1.ResourceQuota:
 		errs = append(errs, validateQuota(&o.Spec)...)
+	case *certificatesv1.CertificateSigningRequest:
+		errs = append(errs, validateCertRequest(o)...)
 	case *nodev1.RuntimeClass:
 		errs = append(errs, validateRuntimeClass(o)...)
 	case *schedulingv1.PriorityClass:
@@ -83,6 +77,25 @@ func Validate(o events.Object) field.ErrorList {
 	return errs
 }
 
+// validateAdmission is Validate for what says which writes are let in.
+func validateAdmission(o events.Object) field.ErrorList {
+	switch o := o.(type) {
+	case *admissionv1.MutatingWebhookConfiguration:
+		return validateMutating(o)
+	case *admissionv1.ValidatingWebhookConfiguration:
+		return validateValidating(o)
+	case *admissionv1.ValidatingAdmissionPolicy:
+		return validatePolicy(&o.Spec, field.NewPath("spec"))
+	case *admissionv1.ValidatingAdmissionPolicyBinding:
+		return validatePolicyBinding(&o.Spec, field.NewPath("spec"))
+	case *admissionv1.MutatingAdmissionPolicy:
+		return validateMutatingPolicy(&o.Spec, field.NewPath("spec"))
+	case *admissionv1.MutatingAdmissionPolicyBinding:
+		return validateMutatingBinding(&o.Spec, field.NewPath("spec"))
+	}
+	return nil
+}
+
 // rule is how a name has to look; it says what is wrong with one.
 type rule func(string) []string
 
@@ -95,7 +108,7 @@ func nameRule(o events.Object) rule {
 	case *corev1.Service:
 		// Names of services become environment variables, so they begin with a letter.
 		return validation.IsDNS1035Label
-	case *rbacv1.Role, *rbacv1.RoleBinding, *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding:
+	case *rbacv1.Role, *rbacv1.RoleBinding, *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding, *certificatesv1.CertificateSigningRequest:
 		return pathSegment // "system:basic-user"
 	}
 	return validation.IsDNS1123Subdomain

@@ -50,6 +50,8 @@ type Request struct {
 	Held map[Port]string
 	// Labels and Annotations are laid over those of a pod that is bound.
 	Labels, Annotations map[string]string
+	// Asker is who makes the request, as a certificate would be asked for by them.
+	Asker Asker
 	// Rules are what definitions say of their objects; nil: nobody can write either.
 	Rules Rules
 	// Shaped says that the door has held the object to its schema already: what webhooks added beyond that goes, and is nobody's mistake.

@@ -41,6 +41,9 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 	if len(r.Item.Object) > MaxObject {
 		return out, tooLarge(w.key, len(r.Item.Object))
 	}
+	if sent.Status, err = w.certified(old, sent.Status, now); err != nil {
+		return out, err
+	}
 	var body events.StatusWritten
 	if w.rules != nil {
 		body.Status, err = w.customStatus(old, sent.Status)

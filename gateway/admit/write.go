@@ -189,6 +189,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 		}
 	}
 	carry(before, w.next)
+	w.carryAsked(before)
 	if err := w.revise(); err != nil {
 		return Outcome{}, err
 	}

@@ -119,9 +119,14 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item 
 		req.Operation = item.Operation
 	}
 	key := admit.KeyOf(s.Views.Durable(), item)
-	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.rules()}
+	// Who comes in by this door may do everything, and is told as such.
+	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.rules(),
+		Asker: admit.Asker{Name: personOf(actor), Groups: []string{admit.Masters, "system:authenticated"}}}
 	if req.Resize {
 		ask.Part = admit.PartResize
+	}
+	if req.Approval {
+		ask.Part = admit.PartApproval
 	}
 	return ask, id
 }

@@ -30,6 +30,9 @@ func (s *Server) whoIs(r *http.Request) (user.Info, error) {
 		return nil, apierrors.NewUnauthorized("Unauthorized")
 	}
 	name := r.TLS.PeerCertificates[0].Subject
+	if name.CommonName == "" {
+		return nil, apierrors.NewUnauthorized("Unauthorized") // it names nobody
+	}
 	return &user.DefaultInfo{Name: name.CommonName, Groups: append(slices.Clone(name.Organization), user.AllAuthenticated)}, nil
 }
 

@@ -67,7 +67,7 @@ func refused(u user.Info, what rbac.What) error {
 }
 
 // escalating asks, on the writer's own view, whether who writes a role or binding
-// has all that it gives.
+// has all that it gives; and whether who approves a certificate, or signs one, may.
 func (o *objects) escalating(ctx context.Context, old, next events.Object) func(projections.State) error {
 	u, ok := request.UserFrom(ctx)
 	if !ok {
@@ -77,6 +77,6 @@ func (o *objects) escalating(ctx context.Context, old, next events.Object) func(
 		if err := rbac.MayWrite(v, policy.WhoOf(u), old, next); err != nil {
 			return apierrors.NewForbidden(o.resource(), next.GetName(), err)
 		}
-		return nil
+		return o.maySettle(v, u, old, next)
 	}
 }

@@ -60,6 +60,8 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{"scale", "status"}
 	case events.Namespaces:
 		return []string{finalizing, "status"}
+	case events.CertRequests:
+		return []string{admit.PartApproval, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
 		events.Volumes, events.Claims, events.Attachments, events.DaemonSets:
 		return []string{"status"}

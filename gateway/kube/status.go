@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"slices"
 
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -30,7 +31,7 @@ func (v *verbs) addStatus(k events.Kind, of *objects) error {
 }
 
 func (o *objects) operation() wire.Operation {
-	if o.part == statusPart {
+	if slices.Contains(statusParts, o.part) {
 		return wire.Status
 	}
 	return wire.Replace
@@ -39,7 +40,7 @@ func (o *objects) operation() wire.Operation {
 // unmoved tells whether a row still is what a write was made from. A status that
 // moves does not stand in the way of a spec, whose writers ignore it.
 func (o *objects) unmoved(was, now *projections.Object) bool {
-	if o.part == statusPart {
+	if slices.Contains(statusParts, o.part) {
 		return was.Position == now.Position
 	}
 	return was.Changed == now.Changed && bytes.Equal(was.Managed, now.Managed)
@@ -65,6 +66,8 @@ func ignored(k events.Kind, sub string) map[fieldpath.APIVersion]fieldpath.Filte
 			}
 		}
 		return map[fieldpath.APIVersion]fieldpath.Filter{fieldpath.APIVersion(k.APIVersion()): fieldpath.NewIncludeMatcherFilter(of...)}
+	case admit.PartApproval:
+		paths = append(paths, fieldpath.MakePathOrDie("spec"), fieldpath.MakePathOrDie("status", "certificate"))
 	default:
 		return nil
 	}

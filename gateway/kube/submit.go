@@ -56,7 +56,7 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 	if c.Item, err = s.Vault.Seal(s.Views.Durable(), c.Item, c.dryRun); err != nil {
 		return outcome{}, apierrors.NewInternalError(err)
 	}
-	c.Message = messageOf(ctx)
+	c.Message, c.Asker = messageOf(ctx), asker(ctx)
 	var rules *custom.Asking
 	if s.Schemas != nil {
 		rules = s.Schemas.Asking(s.Converter)

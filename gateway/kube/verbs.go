@@ -121,6 +121,8 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 		return errors.Join(v.addEviction(k, of), v.addBinding(k, of), v.addPodPart(k, admit.PartEphemeral, of), v.addPodPart(k, admit.PartResize, of))
 	case events.Namespaces:
 		return v.addFinalize(k, of)
+	case events.CertRequests:
+		return v.addApproval(k, of)
 	}
 	if k.Resource == events.Accounts {
 		part := tokens{of}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -100,7 +101,7 @@ func body(o events.Object, part string) (object, managed json.RawMessage, err er
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, nil, apierrors.NewBadRequest("encode object: " + err.Error())
 	}
-	if part != statusPart {
+	if !slices.Contains(statusParts, part) {
 		delete(fields, "status")
 	}
 	return events.MustBody(fields), managed, nil
@@ -132,7 +133,7 @@ func (o *objects) updateOnce(ctx context.Context, view projections.State, name s
 	if err != nil {
 		return nil, false, err
 	}
-	if !ok && orCreate {
+	if !ok && orCreate && o.part == "" {
 		obj, err := info.UpdatedObject(ctx, o.New())
 		if err != nil {
 			return nil, false, err
@@ -212,7 +213,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 		return nil, false, err
 	}
 	found, err := o.result(ctx, out, next)
-	if dryRun && err == nil && o.part != statusPart {
+	if dryRun && err == nil && !slices.Contains(statusParts, o.part) {
 		keepStatus(old, found)
 		found.SetResourceVersion(old.GetResourceVersion())
 	}

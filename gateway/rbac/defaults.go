@@ -29,6 +29,7 @@ const (
 	policies       = "policy"
 	authorization  = "authorization.k8s.io"
 	authentication = "authentication.k8s.io"
+	certificates   = "certificates.k8s.io"
 )
 
 // The verbs that go together.
@@ -89,6 +90,8 @@ func Defaults() []events.Object {
 		role("system:basic-user", []rbacv1.PolicyRule{on(authorization, creates, "selfsubjectaccessreviews", "selfsubjectrulesreviews"), on(authentication, creates, "selfsubjectreviews")}),
 		role("system:monitoring", paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*")),
 		role("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
+		role("system:certificates.k8s.io:kube-apiserver-client-approver", []rbacv1.PolicyRule{{Verbs: []string{"approve"}, APIGroups: []string{certificates},
+			Resources: []string{"signers"}, ResourceNames: []string{"kubernetes.io/kube-apiserver-client"}}}),
 		role("system:auth-delegator", []rbacv1.PolicyRule{on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews")}),
 		sum("admin"), sum("edit", toRole("admin")), sum("view", toRole("edit")),
 		role("system:aggregate-to-admin", adminRules(), toRole("admin")),

@@ -302,3 +302,34 @@ func TestCopiesComeBackWithWhoMentionsThem(t *testing.T) {
 		w.Apply(plain, `{"metadata":{"name":"plain"},"data":{"a":"b"}}`)
 	}
 }
+
+// What somebody approved must not become another request by force: the approval would be for that.
+func TestRequestsForCertificatesComeBackAlone(t *testing.T) {
+	k := events.Key{Resource: events.CertRequests, Name: "ann"}
+	w := stage.New()
+	w.Apply(k, `{"spec":{"signerName":"example.com/one"}}`)
+	o, _ := w.State.Get(k)
+	w.Do(reconcilers.WriteStatus(o, events.StatusWritten{Status: []byte(`{"conditions":[{"type":"Approved","status":"True"}]}`)}))
+	w.Do(reconcilers.Remove(o))
+	gone := w.State.Seq
+	q := about(w, gone)
+	steps, err := undo.Undo(q)
+	if err != nil || len(steps) != 1 {
+		t.Fatalf("%v, %v", steps, err)
+	}
+	alone := w.State
+	for _, s := range steps {
+		w.Do(s.Draft)
+	}
+	if o, ok := w.State.Get(k); !ok || len(o.Status) != 0 {
+		t.Errorf("it comes back approved: %+v", o)
+	}
+	w.State = alone
+	w.Apply(k, `{"spec":{"signerName":"example.com/two"}}`)
+	q = about(w, gone)
+	q.Force = true
+	var refusal *undo.Refusal
+	if steps, err := undo.Undo(q); !errors.As(err, &refusal) {
+		t.Errorf("%v, %v", steps, err)
+	}
+}

@@ -80,6 +80,7 @@ type ChangeRequest struct {
 	CurrentReplicas *int32    `json:"currentReplicas,omitempty"` // Scale: only when it is this now
 	Node            string    `json:"node,omitempty"`            // Bind
 	Resize          bool      `json:"resize,omitempty"`          // Replace: what a pod's containers may use, and nothing else
+	Approval        bool      `json:"approval,omitempty"`        // Status: whether a request for a certificate is approved, and nothing else
 }
 
 // Item is one object of a change. Object is set for apply, create and replace;

@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -97,6 +98,9 @@ func (p page) lawful(o events.Object) bool {
 		p.limitRange(o)
 	case *schedulingv1.PriorityClass:
 		p.class(o)
+	case *certificatesv1.CertificateSigningRequest:
+		p.certRequest(o)
+		return true
 	default:
 		p.meta(o)
 		return true

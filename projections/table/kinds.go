@@ -113,7 +113,8 @@ var printers = map[events.Resource]printer{
 	events.Revisions: {cols("NAME CONTROLLER REVISION AGE"), rowOf(func(o *appsv1.ControllerRevision, age string, _ time.Time) []string {
 		return []string{o.Name, controllerOf(o), fmt.Sprint(o.Revision), age}
 	})},
-	events.Quotas: {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
+	events.Quotas:       {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
+	events.CertRequests: {cols("NAME AGE SIGNERNAME REQUESTOR REQUESTEDDURATION CONDITION"), rowOf(certRow)},
 	events.RuntimeClasses: {cols("NAME HANDLER AGE"), rowOf(func(o *nodev1.RuntimeClass, age string, _ time.Time) []string {
 		return []string{o.Name, o.Handler, age}
 	})},
