@@ -13,8 +13,6 @@ type Absent struct {
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
 	{"HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers horizontalpodautoscaler hpa"},
-	{"Ingress", "networking.k8s.io/v1", "ingresses ingress ing"},
-	{"IngressClass", "networking.k8s.io/v1", "ingressclasses ingressclass"},
 	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},
 }

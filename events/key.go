@@ -87,6 +87,12 @@ const (
 	CSICapacities      Resource = "csistoragecapacities.storage.k8s.io"
 	RuntimeClasses     Resource = "runtimeclasses.node.k8s.io"
 	CertRequests       Resource = "certificatesigningrequests.certificates.k8s.io"
+	Ingresses          Resource = "ingresses.networking.k8s.io"
+	IngressClasses     Resource = "ingressclasses.networking.k8s.io"
+	ServiceRanges      Resource = "servicecidrs.networking.k8s.io"
+	Addresses          Resource = "ipaddresses.networking.k8s.io"
+	FlowSchemas        Resource = "flowschemas.flowcontrol.apiserver.k8s.io"
+	PriorityLevels     Resource = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -65,6 +67,12 @@ var Kinds = []Kind{
 	{PriorityClasses, schedulingv1.GroupName, "v1", "PriorityClass", "priorityclass", []string{"pc"}, false, false, func() Object { return &schedulingv1.PriorityClass{} }},
 	{RuntimeClasses, nodev1.GroupName, "v1", "RuntimeClass", "runtimeclass", nil, false, false, func() Object { return &nodev1.RuntimeClass{} }},
 	{CertRequests, certificatesv1.GroupName, "v1", "CertificateSigningRequest", "certificatesigningrequest", []string{"csr"}, false, false, func() Object { return &certificatesv1.CertificateSigningRequest{} }},
+	{Ingresses, networkingv1.GroupName, "v1", "Ingress", "ingress", []string{"ing"}, true, false, func() Object { return &networkingv1.Ingress{} }},
+	{IngressClasses, networkingv1.GroupName, "v1", "IngressClass", "ingressclass", nil, false, false, func() Object { return &networkingv1.IngressClass{} }},
+	{ServiceRanges, networkingv1.GroupName, "v1", "ServiceCIDR", "servicecidr", nil, false, false, func() Object { return &networkingv1.ServiceCIDR{} }},
+	{Addresses, networkingv1.GroupName, "v1", "IPAddress", "ipaddress", []string{"ip"}, false, false, func() Object { return &networkingv1.IPAddress{} }},
+	{FlowSchemas, flowcontrolv1.GroupName, "v1", "FlowSchema", "flowschema", nil, false, false, func() Object { return &flowcontrolv1.FlowSchema{} }},
+	{PriorityLevels, flowcontrolv1.GroupName, "v1", "PriorityLevelConfiguration", "prioritylevelconfiguration", nil, false, false, func() Object { return &flowcontrolv1.PriorityLevelConfiguration{} }},
 	{PodTemplates, "", "v1", "PodTemplate", "podtemplate", nil, true, false, func() Object { return &corev1.PodTemplate{} }},
 	{Volumes, "", "v1", "PersistentVolume", "persistentvolume", []string{"pv"}, false, false, func() Object { return &corev1.PersistentVolume{} }},
 	{Claims, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaim", []string{"pvc"}, true, false, func() Object { return &corev1.PersistentVolumeClaim{} }},
@@ -100,7 +108,7 @@ var NoteKinds = []Kind{
 
 // FollowsServices tells whether objects of a resource follow from services and pods,
 // beside those that somebody wrote.
-func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices }
+func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices || r == Addresses }
 
 // makers are the resources that Makers tells of.
 var makers = []Resource{Deployments, ReplicaSets, Controllers, StatefulSets, DaemonSets, CronJobs, Jobs}

@@ -21,14 +21,14 @@ import (
 // Endpoints and EndpointSlices are rows when somebody writes them, and follow from
 // services with a selector and their pods otherwise: those are a fold, and no event.
 
-// Follows tells whether an Endpoints or EndpointSlice under this key, by its own
-// name, follows from a service.
+// Follows tells whether an Endpoints, EndpointSlice or IPAddress under this key, by its
+// own name, follows from a service.
 func (s State) Follows(k events.Key) bool {
 	switch k.Resource {
 	case events.Endpoints: // asked at each change of a pod behind a service: it is not made for the answer
 		svc, ok := s.serviceOf(k)
 		return ok && followed(svc)
-	case events.EndpointSlices:
+	case events.EndpointSlices, events.Addresses:
 		_, ok := s.derived(k)
 		return ok
 	}
@@ -46,8 +46,11 @@ func (s State) derived(k events.Key) (events.Object, bool) {
 	if !ok {
 		return nil, false
 	}
-	if k.Resource == events.Endpoints {
+	switch k.Resource {
+	case events.Endpoints:
 		return s.derivedEndpoints(svc)
+	case events.Addresses:
+		return addressOf(svc)
 	}
 	for _, v := range s.slicesOf(svc) {
 		if v.Name == k.Name {
@@ -77,6 +80,9 @@ func chooses(v *corev1.Service) bool {
 // serviceOf is the service that an Endpoints or EndpointSlice of this name comes
 // from, if it comes from one.
 func (s State) serviceOf(k events.Key) (*Object, bool) {
+	if k.Resource == events.Addresses {
+		return s.serviceAt(k.Name)
+	}
 	if k.Resource == events.EndpointSlices {
 		i := strings.LastIndexByte(k.Name, '-')
 		if i < 0 {
@@ -105,9 +111,12 @@ func (s State) firstSlice(k events.Key) (events.Object, bool) {
 	return all[0], true
 }
 
-// behindServices are all objects of one of the two kinds, written and following, in
+// behindServices are all objects of one of these kinds, written and following, in
 // the order of namespace and name.
 func (s State) behindServices(r events.Resource, namespace string, now time.Time) []events.Object {
+	if r == events.Addresses {
+		return s.allAddresses()
+	}
 	var out []events.Object
 	taken := map[events.Key]bool{}
 	for svc := range s.List(events.Services, namespace) {
@@ -150,6 +159,12 @@ func (s State) Shown(row events.Key, r events.Resource) []events.Key {
 	}
 	svc, ok := s.Get(row)
 	if !ok {
+		return nil
+	}
+	if r == events.Addresses {
+		if a, ok := addressOf(svc); ok {
+			return []events.Key{{Resource: r, Name: a.Name}}
+		}
 		return nil
 	}
 	if row.Resource = r; r == events.Endpoints {

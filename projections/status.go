@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -127,6 +128,8 @@ func (s State) derive(o *Object, v events.Object, now time.Time) events.Object {
 		v.Status = s.claimStatus(o, v)
 	case *corev1.PersistentVolume:
 		v.Status = s.volumeStatus(o, v)
+	case *networkingv1.ServiceCIDR:
+		v.Status = s.rangeStatus(o, v)
 	case *corev1.ResourceQuota:
 		v.Status = quotaStatus(o, &v.Spec)
 	}

@@ -91,7 +91,7 @@ func (c *cluster) publish(ctx context.Context, ca *authority.CA) error {
 	made, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller("bootstrap"), ID: "publish", Key: projections.RootKey, Message: "the Kubernetes API is served",
 		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
 
-			return slices.Concat(admit.Publish(v, string(root)), rbac.Bootstrap(v), admit.Classes(v), admit.FirstClass(v)), nil
+			return slices.Concat(admit.Publish(v, string(root)), rbac.Bootstrap(v), admit.Classes(v), admit.FirstClass(v), admit.FirstRange(v)), nil
 
 		}})
 	if err != nil || len(made) == 0 {

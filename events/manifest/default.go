@@ -58,6 +58,7 @@ func Default(o events.Object) {
 		defaultWorkload(o)
 		defaultAdmission(o)
 		defaultStorage(o)
+		defaultNetwork(o)
 	}
 }
 

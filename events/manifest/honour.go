@@ -187,6 +187,12 @@ var honoured = map[events.Resource]verdict{
 		"scheduling": {fields: map[string]verdict{"nodeSelector": {}, "tolerations": {}}}}),
 	events.CertRequests: object(map[string]verdict{"spec": {fields: map[string]verdict{"request": {}, "signerName": {}, "expirationSeconds": {}, "usages": {},
 		"username": {}, "uid": {}, "groups": {}, "extra": {}}}}),
+	events.Ingresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"ingressClassName": {}, "defaultBackend": {}, "tls": {}, "rules": {}}}}),
+	events.IngressClasses: object(map[string]verdict{"spec": {fields: map[string]verdict{"controller": {}, "parameters": {}}}}),
+	events.ServiceRanges:  object(map[string]verdict{"spec": {fields: map[string]verdict{"cidrs": {}}}}),
+	events.Addresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"parentRef": {}}}}),
+	events.FlowSchemas:    object(map[string]verdict{"spec": {warn: "each user has a share of the seats for requests here: it is kept, and decides nothing"}}),
+	events.PriorityLevels: object(map[string]verdict{"spec": {warn: "each user has a share of the seats for requests here: it is kept, and decides nothing"}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod PersistentVolumeClaim"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),

@@ -7,6 +7,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -21,7 +22,31 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
-	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next))
+	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next), updateNetwork(old, next))
+}
+
+// updateNetwork keeps whom an address belongs to, what a range is and who serves a class.
+func updateNetwork(old, next events.Object) field.ErrorList {
+	at := field.NewPath("spec")
+	switch old := old.(type) {
+	case *networkingv1.IngressClass:
+		if n, ok := next.(*networkingv1.IngressClass); ok {
+			return unchanged(nil, at.Child("controller"), old.Spec.Controller, n.Spec.Controller)
+		}
+	case *networkingv1.IPAddress:
+		if n, ok := next.(*networkingv1.IPAddress); ok {
+			return unchanged(nil, at.Child("parentRef"), old.Spec.ParentRef, n.Spec.ParentRef)
+		}
+	case *networkingv1.ServiceCIDR:
+		n, ok := next.(*networkingv1.ServiceCIDR)
+		if ok && len(old.Spec.CIDRs) == 1 && len(n.Spec.CIDRs) == 2 { // the other family may come
+			return unchanged(nil, at.Child("cidrs").Index(0), old.Spec.CIDRs[0], n.Spec.CIDRs[0])
+		}
+		if ok {
+			return unchanged(nil, at.Child("cidrs"), old.Spec.CIDRs, n.Spec.CIDRs)
+		}
+	}
+	return nil
 }
 
 // updateClass keeps what pods were given by their class already.

@@ -10,6 +10,8 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -72,9 +74,28 @@ func Validate(o events.Object) field.ErrorList {
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
 	default:
-		errs = append(errs, validateStorage(o)...)
+		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o))
 	}
 	return errs
+}
+
+// validateNetwork holds the kinds to their rules that say how requests come in, from outside and to us.
+func validateNetwork(o events.Object) field.ErrorList {
+	switch o := o.(type) {
+	case *networkingv1.Ingress:
+		return validateIngress(o)
+	case *networkingv1.IngressClass:
+		return validateIngressClass(o)
+	case *networkingv1.ServiceCIDR:
+		return validateRanges(o)
+	case *networkingv1.IPAddress:
+		return validateAddress(o)
+	case *flowcontrolv1.FlowSchema:
+		return validateFlowSchema(o)
+	case *flowcontrolv1.PriorityLevelConfiguration:
+		return validatePriorityLevel(o)
+	}
+	return nil
 }
 
 // validateAdmission is Validate for what says which writes are let in.
@@ -110,6 +131,8 @@ func nameRule(o events.Object) rule {
 		return validation.IsDNS1035Label
 	case *rbacv1.Role, *rbacv1.RoleBinding, *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding, *certificatesv1.CertificateSigningRequest:
 		return pathSegment // "system:basic-user"
+	case *networkingv1.IPAddress:
+		return addressName
 	}
 	return validation.IsDNS1123Subdomain
 }

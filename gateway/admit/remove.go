@@ -30,8 +30,8 @@ func remove(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
 	if err := unmoved(v, o, r.Item.ResourceVersion, r.Item.UID); err != nil {
 		return out, err
 	}
-	if k.Resource == events.Namespaces && lasting[k.Name] {
-		return out, forbidden(k, "this namespace may not be deleted")
+	if err := staying(k); err != nil {
+		return out, err
 	}
 	if r.Shred && k.Resource != events.Secrets {
 		return out, badRequest("only Secrets can be shredded")
@@ -76,7 +76,7 @@ func keyOf(v projections.State, item wire.Item) (events.Key, *refusal) {
 	}
 	k := place(kind, item.Key.Namespace, item.Key.Name)
 	if _, written := v.Get(k); !written && v.Follows(k) {
-		return k, forbidden(k, ErrFollows.Error())
+		return k, forbidden(k, WhyFollows(k).Error())
 	}
 	return k, nil
 }

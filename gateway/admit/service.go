@@ -113,6 +113,9 @@ func (t given) holder(number int32, protocol corev1.Protocol) (string, bool) {
 
 func taken(v projections.State, but events.Key) given {
 	t := given{addresses: map[string]bool{}, ports: map[int32]bool{}}
+	for o := range v.List(events.Addresses, "") { // somebody else's
+		t.addresses[o.Key.Name] = true
+	}
 	for o := range v.List(events.Services, "") {
 		if o.Key == but {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,7 +92,13 @@ func open(t testing.TB) *house {
 	t.Cleanup(func() { cancel(); <-ended })
 	cluster := projections.Cluster{Name: "test", PodCIDR: "10.244.0.0/16", ServiceCIDR: "10.96.0.0/16", DNS: "10.96.0.10", Domain: "cluster.local"}
 	_, err = h.loop.Submit(t.Context(), run.Request{Actor: "test", ID: "boot", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
-		return append(admit.Bootstrap(v, cluster), rbac.Bootstrap(v)...), nil
+		return slices.Concat(admit.Bootstrap(v, cluster), rbac.Bootstrap(v)), nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.loop.Submit(t.Context(), run.Request{Actor: "test", ID: "range", Key: projections.ClusterKey, Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
+		return admit.FirstRange(v), nil
 	}})
 	if err != nil {
 		t.Fatal(err)

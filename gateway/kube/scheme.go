@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -40,7 +42,7 @@ import (
 var groups = []func(*runtime.Scheme) error{
 	corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
 	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
-	certificatesv1.AddToScheme, nodev1.AddToScheme, metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
+	certificatesv1.AddToScheme, networkingv1.AddToScheme, flowcontrolv1.AddToScheme, nodev1.AddToScheme, metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
 }
 
 // newScheme knows the types, and which of their fields can be selected on.

@@ -190,7 +190,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 	row, ok := view.Get(k)
 	switch {
 	case view.Follows(k):
-		return nil, false, apierrors.NewForbidden(o.resource(), k.Name, admit.ErrFollows)
+		return nil, false, apierrors.NewForbidden(o.resource(), k.Name, admit.WhyFollows(k))
 	case !ok:
 		return nil, false, apierrors.NewNotFound(o.resource(), k.Name)
 	}

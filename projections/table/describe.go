@@ -72,7 +72,7 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 	case *corev1.ServiceAccount:
 		p.account(o)
 	default:
-		told = p.stored(s, o) || p.lawful(o)
+		told = p.stored(s, o) || p.ways(s, o) || p.lawful(o)
 	}
 	if told {
 		p.events(rows)

@@ -54,6 +54,9 @@ type Widths struct{ columns []int }
 func Of(r events.Resource, objects []events.Object, now time.Time) Table {
 	p, ok := printers[r]
 	if !ok {
+		p, ok = networkPrinters[r]
+	}
+	if !ok {
 		p = printer{columns: cols("NAME AGE"), cells: func(o events.Object, now time.Time) []string {
 			return []string{o.GetName(), AgeOf(o, now)}
 		}}
