@@ -1,18 +1,34 @@
 package cron
 
 import (
+	"compress/gzip"
 	_ "embed" // the zones are a value
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"time"
 )
 
-// zones is Go's lib/time/zoneinfo.zip: files by the names of zones, not compressed.
+// packed is Go's lib/time/zoneinfo.zip, which holds files by the names of zones as they are: as a whole it takes a quarter.
 //
-//go:embed zoneinfo.zip
-var zones string
+//go:embed zoneinfo.zip.gz
+var packed string
+
+// zones is what packed holds, for whoever asks for the first zone.
+var zones = sync.OnceValues(func() (string, error) {
+	r, err := gzip.NewReader(strings.NewReader(packed))
+	if err != nil {
+		return "", fmt.Errorf("read time zones: %w", err)
+	}
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return "", fmt.Errorf("read time zones: %w", err)
+	}
+	return string(raw), nil
+})
 
 // Zone finds a time zone by its name, "Europe/Berlin"; an empty one is UTC. The
 // machine's own is none: it may be another one on each.
@@ -23,7 +39,11 @@ func Zone(name string) (*time.Location, error) {
 	case strings.EqualFold(name, "local"):
 		return nil, errors.New("must be an explicit time zone as defined in https://www.iana.org/time-zones")
 	}
-	data := file(zones, name)
+	all, err := zones()
+	if err != nil {
+		return nil, err
+	}
+	data := file(all, name)
 	if data == "" {
 		return nil, fmt.Errorf("unknown time zone %s", name)
 	}

@@ -1,6 +1,6 @@
 // Package schema derives the OpenAPI documents from what the types already
 // carry: shape from the Go structs, names and words from their methods, merge
-// keys from their tags, list types from the merge schema (merge.yaml, the one
+// keys from their tags, list types from the merge schema (merge.yaml.gz, the one
 // thing here that is generated).
 package schema
 

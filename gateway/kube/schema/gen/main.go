@@ -5,6 +5,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"flag"
 	"fmt"
 	"os"
@@ -24,16 +26,32 @@ import (
 )
 
 func main() {
-	out := flag.String("o", "merge.yaml", "file to write")
+	out := flag.String("o", "merge.yaml.gz", "file to write")
 	flag.Parse()
 	b, err := generate()
 	if err == nil {
-		err = os.WriteFile(*out, b, 0o644)
+		err = pack(*out, b)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "generate merge schema:", err)
 		os.Exit(1)
 	}
+}
+
+// pack writes a file compressed; the same content gives the same bytes.
+func pack(path string, content []byte) error {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(content); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
 // generate is the schema of our kinds and of all that they are made of, by name.
