@@ -90,12 +90,14 @@ func TestQuota(t *testing.T) {
 	if n := run(); n != 10 || !strings.Contains(said(), "requested: requests.cpu=1, used: requests.cpu=10, limited: requests.cpu=10") {
 		t.Errorf("%d pods: %s", n, said())
 	}
-	c := projections.Change{Key: q, Before: &projections.Object{Extras: w.Get(q).Extras}, After: &projections.Object{Extras: w.Get(q).Extras}}
+	full := w.Get(q)
+	w.Delete(pod.Key)
+	w.Stopped(pod)
+	c := projections.Change{Key: q, Before: full, After: w.Get(q)}
 	if (Reconciler{}).Keys(w.State, c) != nil {
 		t.Error("a quota that is no emptier wakes those who wait")
 	}
-	w.Delete(pod.Key)
-	w.Stopped(pod)
+	w.Do(reconcilers.Remove(w.Get(pod.Key)))
 	c.After = w.Get(q)
 	if keys := (Reconciler{}).Keys(w.State, c); len(keys) != 1 || keys[0] != k {
 		t.Errorf("an emptier quota wakes %v", keys)
