@@ -64,6 +64,9 @@ func (r *Runtime) sweep(ctx context.Context) error {
 	if err := r.killShims(func(string) bool { return true }); err != nil {
 		return err
 	}
+	if err := r.killRunc(); err != nil {
+		return err
+	}
 	if err := r.cgroups.end(r.group(), killPatience); err != nil {
 		return err
 	}

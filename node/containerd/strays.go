@@ -32,26 +32,42 @@ func (r *Runtime) killHalfStarted() error {
 }
 
 // killShims ends the shims of this cluster and node whose id is meant, and their starters, and waits until they are gone.
+// What containerd runs to clean up after a shim ends by itself and is left to it.
 func (r *Runtime) killShims(meant func(id string) bool) error {
+	return endAll("shims", func(args []string) bool {
+		return argument(args, "-namespace") == r.namespace() && argument(args, "-address") == socketPath(r.options.State) &&
+			args[len(args)-1] != "delete" && meant(argument(args, "-id"))
+	})
+}
+
+// killRunc ends what a shim ran that was killed in the middle of making a container: it would go on, and a container begin
+// after all were ended.
+func (r *Runtime) killRunc() error {
+	root := filepath.Join(r.runc().Root, r.namespace())
+	return endAll("runc", func(args []string) bool { return argument(args, "--root") == root })
+}
+
+// endAll kills the processes whose arguments are meant, and waits until they are gone.
+func endAll(what string, meant func(args []string) bool) error {
 	for range endTries {
-		pids, err := r.shims(meant)
+		pids, err := pidsOf(meant)
 		if err != nil || len(pids) == 0 {
 			return err
 		}
 		for _, pid := range pids {
 			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill shim %d: %w", pid, err)
+				return fmt.Errorf("kill %s: process %d: %w", what, pid, err)
 			}
 		}
-		// Looked at again: what starts a shim may have started it meanwhile.
+		// Looked at again: what starts one may have started it meanwhile.
 		time.Sleep(removePause)
 	}
-	return errors.New("kill shims: some outlive it")
+	return fmt.Errorf("kill %s: some outlive it", what)
 }
 
-// shims finds processes by their arguments, which name the cluster, the node's socket and the pod; what has ended and was
-// not reaped has none. What containerd runs to clean up after a shim ends by itself and is left to it.
-func (r *Runtime) shims(meant func(id string) bool) ([]int, error) {
+// pidsOf finds processes by their arguments, which name the cluster and the node; what has ended and was not reaped has
+// none.
+func pidsOf(meant func(args []string) bool) ([]int, error) {
 	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -63,11 +79,8 @@ func (r *Runtime) shims(meant func(id string) bool) ([]int, error) {
 			continue
 		}
 		args := strings.Split(strings.TrimSuffix(string(raw), "\x00"), "\x00")
-		if argument(args, "-namespace") != r.namespace() || argument(args, "-address") != socketPath(r.options.State) || args[len(args)-1] == "delete" {
-			continue
-		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && meant(argument(args, "-id")) {
+		if err == nil && meant(args) {
 			pids = append(pids, pid)
 		}
 	}

@@ -155,3 +155,38 @@ func TestPurgeAlone(t *testing.T) {
 		t.Errorf("%q, %+v", out, exit)
 	}
 }
+
+// TestRuncOfAKilledShim: what a shim ran is ended with it, that of another cluster is not.
+func TestRuncOfAKilledShim(t *testing.T) {
+	o := options(t, "runc")
+	n := reopen(t, o)
+	root := filepath.Join(n.runc().Root, n.namespace())
+	run := func(root string) (ended chan struct{}) {
+		cmd := exec.Command("sh", "-c", "sleep 1000; :", "runc", "--root", root)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
+		ended = make(chan struct{})
+		go func() { defer close(ended); _ = cmd.Wait() }()
+		return ended
+	}
+	ours, others := run(root), run(root+"b")
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Purge(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ours:
+	case <-time.After(time.Minute):
+		t.Error("it goes on")
+	}
+	select {
+	case <-others:
+		t.Error("another's was ended")
+	default:
+	}
+}
