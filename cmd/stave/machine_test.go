@@ -109,8 +109,18 @@ func look(cluster, data string, networks ...string) (traces, error) {
 	return found, err
 }
 
-// clean says what is left of a cluster, if anything is.
-func clean(cluster, data string, networks ...string) error {
+// clean says what is left of a cluster, if anything is. A process that was killed may be a moment from being reaped: the
+// first one of a container ends after all that share its process ids.
+func clean(cluster, data string, networks ...string) (err error) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = left(cluster, data, networks...); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func left(cluster, data string, networks ...string) error {
 	found, err := look(cluster, data, networks...)
 	for kind, names := range found {
 		if len(names) > 0 {
