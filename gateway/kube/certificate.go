@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
 	"github.com/stave-run/stave/events"
@@ -19,22 +18,6 @@ import (
 	"github.com/stave-run/stave/gateway/rbac"
 	"github.com/stave-run/stave/projections"
 )
-
-// statusParts are the subresources that write an object's status.
-var statusParts = []string{statusPart, admit.PartApproval}
-
-// addApproval adds the door through which requests for certificates are approved.
-func (v *verbs) addApproval(k events.Kind, of *objects) error {
-	part := &objects{Server: of.Server, kind: k, part: admit.PartApproval}
-	scope, err := v.scope(k, k.GVK(), admit.PartApproval, part, v.types)
-	if err != nil {
-		return err
-	}
-	v.set(k, admit.PartApproval, "get", handlers.GetResource(part, scope))
-	v.set(k, admit.PartApproval, "update", handlers.UpdateResource(part, scope, of.Server.Admission))
-	v.set(k, admit.PartApproval, "patch", handlers.PatchResource(part, scope, of.Server.Admission, patchTypes))
-	return nil
-}
 
 // asker is who makes a request.
 func asker(ctx context.Context) admit.Asker {

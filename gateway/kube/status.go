@@ -2,7 +2,6 @@ package kube
 
 import (
 	"bytes"
-	"slices"
 
 	"k8s.io/apiserver/pkg/endpoints/handlers"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -17,21 +16,24 @@ import (
 // of it but labels and annotations.
 const statusPart = "status"
 
-// addStatus adds it to a kind.
-func (v *verbs) addStatus(k events.Kind, of *objects) error {
-	part := &objects{Server: of.Server, kind: k, part: statusPart}
-	scope, err := v.scope(k, k.GVK(), statusPart, part, v.types)
+// writesStatus tells whether a subresource is one that writes an object's status.
+func writesStatus(part string) bool { return part == statusPart || part == admit.PartApproval }
+
+// addStatus adds such a subresource to a kind.
+func (v *verbs) addStatus(k events.Kind, sub string, of *objects) error {
+	part := &objects{Server: of.Server, kind: k, part: sub}
+	scope, err := v.scope(k, k.GVK(), sub, part, v.types)
 	if err != nil {
 		return err
 	}
-	v.set(k, statusPart, "get", handlers.GetResource(part, scope))
-	v.updates(k, statusPart, part, scope)
-	v.patches(k, statusPart, part, scope, patchTypes)
+	v.set(k, sub, "get", handlers.GetResource(part, scope))
+	v.updates(k, sub, part, scope)
+	v.patches(k, sub, part, scope, patchTypes)
 	return nil
 }
 
 func (o *objects) operation() wire.Operation {
-	if slices.Contains(statusParts, o.part) {
+	if writesStatus(o.part) {
 		return wire.Status
 	}
 	return wire.Replace
@@ -40,7 +42,7 @@ func (o *objects) operation() wire.Operation {
 // unmoved tells whether a row still is what a write was made from. A status that
 // moves does not stand in the way of a spec, whose writers ignore it.
 func (o *objects) unmoved(was, now *projections.Object) bool {
-	if slices.Contains(statusParts, o.part) {
+	if writesStatus(o.part) {
 		return was.Position == now.Position
 	}
 	return was.Changed == now.Changed && bytes.Equal(was.Managed, now.Managed)

@@ -112,7 +112,7 @@ func (v *verbs) serve(k events.Kind, of *objects, scope *handlers.RequestScope, 
 // addParts adds a kind's subresources.
 func (v *verbs) addParts(k events.Kind, of *objects) error {
 	if slices.Contains(v.server.partsOf(k), "status") {
-		if err := v.addStatus(k, of); err != nil {
+		if err := v.addStatus(k, statusPart, of); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	case events.Namespaces:
 		return v.addFinalize(k, of)
 	case events.CertRequests:
-		return v.addApproval(k, of)
+		return v.addStatus(k, admit.PartApproval, of)
 	}
 	if k.Resource == events.Accounts {
 		part := tokens{of}

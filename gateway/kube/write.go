@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -101,7 +100,7 @@ func body(o events.Object, part string) (object, managed json.RawMessage, err er
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, nil, apierrors.NewBadRequest("encode object: " + err.Error())
 	}
-	if !slices.Contains(statusParts, part) {
+	if !writesStatus(part) {
 		delete(fields, "status")
 	}
 	return events.MustBody(fields), managed, nil
@@ -213,7 +212,7 @@ func (o *objects) replace(ctx context.Context, view projections.State, k events.
 		return nil, false, err
 	}
 	found, err := o.result(ctx, out, next)
-	if dryRun && err == nil && !slices.Contains(statusParts, o.part) {
+	if dryRun && err == nil && !writesStatus(o.part) {
 		keepStatus(old, found)
 		found.SetResourceVersion(old.GetResourceVersion())
 	}

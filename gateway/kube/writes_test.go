@@ -31,6 +31,12 @@ func TestWritesCostTheSame(t *testing.T) {
 	h.asked = asked
 	h.serve()
 	c := h.client().CoreV1().ConfigMaps("default")
+	request, _ := wanted(t, "ann")
+	request.Spec.SignerName = "example.com/nobody"
+	requests := h.client().CertificatesV1().CertificateSigningRequests()
+	if _, err := requests.Create(t.Context(), request, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	for what, write := range map[string]func(i int) error{
 		"create": func(i int) error {
 			_, err := c.Create(t.Context(), configMap(fmt.Sprint("c", i), nil), metav1.CreateOptions{})
@@ -42,6 +48,11 @@ func TestWritesCostTheSame(t *testing.T) {
 		},
 		"patch": func(i int) error {
 			_, err := c.Patch(t.Context(), "one", types.MergePatchType, fmt.Appendf(nil, `{"data":{"j":"%d"}}`, i), metav1.PatchOptions{})
+			return err
+		},
+		"approval": func(i int) error {
+			_, err := requests.Patch(t.Context(), "ann", types.MergePatchType, fmt.Appendf(nil, `{"status":{"conditions":[{"type":"Approved","status":"True","reason":"R","message":"%d"}]}}`, i),
+				metav1.PatchOptions{}, "approval")
 			return err
 		},
 		"delete": func(int) error {
