@@ -1,9 +1,7 @@
 package projections
 
 import (
-	"cmp"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -78,23 +76,4 @@ func (s State) serviceAt(ip string) (*Object, bool) {
 		}
 	}
 	return nil, false
-}
-
-// allAddresses are all objects of the kind, those of services and those that somebody wrote, in the order of their names.
-func (s State) allAddresses() []events.Object {
-	var out []events.Object
-	taken := map[string]bool{}
-	for svc := range s.List(events.Services, "") {
-		if a, ok := addressOf(svc); ok {
-			taken[a.Name] = true
-			out = append(out, a)
-		}
-	}
-	for o := range s.List(events.Addresses, "") {
-		if !taken[o.Key.Name] {
-			out = append(out, s.ObjectOf(o, s.Time))
-		}
-	}
-	slices.SortFunc(out, func(a, b events.Object) int { return cmp.Compare(a.GetName(), b.GetName()) })
-	return out
 }

@@ -46,30 +46,33 @@ func (s State) derived(k events.Key) (events.Object, bool) {
 	if !ok {
 		return nil, false
 	}
-	switch k.Resource {
-	case events.Endpoints:
-		return s.derivedEndpoints(svc)
-	case events.Addresses:
-		return addressOf(svc)
-	}
-	for _, v := range s.slicesOf(svc) {
-		if v.Name == k.Name {
+	for _, v := range s.following(svc, k.Resource) {
+		if v.GetName() == k.Name {
 			return v, true
 		}
 	}
 	return nil, false
 }
 
-// derivedEndpoints are a service's, when it has a selector or is the API's.
-func (s State) derivedEndpoints(svc *Object) (events.Object, bool) {
-	v := As[*corev1.Service](svc)
-	switch {
-	case !followed(svc):
-		return nil, false
-	case svc.Key == GatewayKey:
-		return s.gateway(events.Endpoints, svc, v), true
+// following are the objects of one of these kinds that follow from a service.
+func (s State) following(svc *Object, r events.Resource) (out []events.Object) {
+	switch r {
+	case events.Endpoints:
+		if v := As[*corev1.Service](svc); svc.Key == GatewayKey {
+			out = append(out, s.gateway(r, svc, v))
+		} else if followed(svc) {
+			out = append(out, s.endpointsOf(svc, v))
+		}
+	case events.EndpointSlices:
+		for _, v := range s.slicesOf(svc) {
+			out = append(out, v)
+		}
+	case events.Addresses:
+		if v, ok := addressOf(svc); ok {
+			out = append(out, v)
+		}
 	}
-	return s.endpointsOf(svc, v), true
+	return out
 }
 
 // chooses tells whether a service's endpoints are chosen for it.
@@ -114,17 +117,12 @@ func (s State) firstSlice(k events.Key) (events.Object, bool) {
 // behindServices are all objects of one of these kinds, written and following, in
 // the order of namespace and name.
 func (s State) behindServices(r events.Resource, namespace string, now time.Time) []events.Object {
-	if r == events.Addresses {
-		return s.allAddresses()
-	}
 	var out []events.Object
 	taken := map[events.Key]bool{}
 	for svc := range s.List(events.Services, namespace) {
-		for _, k := range s.Shown(svc.Key, r) {
-			if v, ok := s.derived(k); ok {
-				taken[k] = true
-				out = append(out, v)
-			}
+		for _, v := range s.following(svc, r) {
+			taken[events.Key{Resource: r, Namespace: v.GetNamespace(), Name: v.GetName()}] = true
+			out = append(out, v)
 		}
 	}
 	for o := range s.List(r, namespace) {
