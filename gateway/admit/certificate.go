@@ -72,12 +72,15 @@ func (w *writing) carryAsked(before events.Object) {
 // another object as it is.
 func (w *writing) certified(old *projections.Object, sent json.RawMessage, now time.Time) (json.RawMessage, *refusal) {
 	approving := w.r.Part == PartApproval
-	was, ok := w.v.ObjectOf(old, now).(*certificatesv1.CertificateSigningRequest)
-	if !ok && approving {
-		return nil, badRequest("%s is no request for a certificate: nobody approves it", w.key)
-	}
-	if !ok {
+	if old.Key.Resource != events.CertRequests {
+		if approving {
+			return nil, badRequest("%s is no request for a certificate: nobody approves it", w.key)
+		}
 		return sent, nil
+	}
+	was, ok := w.v.ObjectOf(old, now).(*certificatesv1.CertificateSigningRequest)
+	if !ok {
+		return nil, badRequest("%s cannot be read", w.key)
 	}
 	next := was.DeepCopy()
 	next.Status = certificatesv1.CertificateSigningRequestStatus{}

@@ -77,22 +77,14 @@ func endOf(c *certificatesv1.CertificateSigningRequest, made time.Time) time.Tim
 		switch x.Type {
 		case certificatesv1.CertificateApproved, certificatesv1.CertificateDenied, certificatesv1.CertificateFailed:
 			if !x.LastUpdateTime.IsZero() {
-				end = earlier(end, x.LastUpdateTime.Add(lasts))
+				end = reconcilers.Sooner(end, x.LastUpdateTime.Add(lasts))
 			}
 		}
 	}
 	if block, _ := pem.Decode(c.Status.Certificate); block != nil {
 		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
-			end = earlier(end, cert.NotAfter)
+			end = reconcilers.Sooner(end, cert.NotAfter)
 		}
 	}
 	return end
-}
-
-// earlier is the first of two times; a may be none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -1,4 +1,4 @@
-// Operator is a small operator as people write them with controller-runtime: it serves Sites, each a Deployment and
+// Command operator is a small operator as people write them with controller-runtime: it serves Sites, each a Deployment and
 // the ConfigMap that it shows, tells how far each one is, and says farewell to one that goes.
 package main
 
