@@ -117,7 +117,7 @@ func (c *cluster) startFleet(ctx context.Context, up *upCmd, say func(string, ..
 		}
 	}
 	for _, n := range c.fleet.Nodes {
-		if err := c.waitReady(ctx, n.Name, func() bool { return true }); err != nil {
+		if err := c.waitReady(ctx, n.Name, func() bool { return c.answers(n.Name) }); err != nil {
 			return err
 		}
 		if err := c.lead(c.view.Durable(), n); err != nil {

@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/stave-run/stave/bus/jetstream"
 	"github.com/stave-run/stave/dataplane/podnet"
+	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -27,7 +29,7 @@ func (c *cluster) startNode(ctx context.Context, up *upCmd, say func(string, ...
 		return err
 	}
 	c.member = m
-	if err := c.waitReady(ctx, c.name, func() bool { return m.network.Load() != nil }); err != nil {
+	if err := c.waitReady(ctx, c.name, func() bool { return m.network.Load() != nil && c.answers(c.name) }); err != nil {
 		return err
 	}
 	say("node %s ready", c.name)
@@ -50,6 +52,12 @@ func (c *cluster) waitReady(ctx context.Context, name string, wired func() bool)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// answers tells whether a node's agent is there for who asks for a pod's logs or wants into it. One that outlived the
+// server is ready by the log, and connects again within a second.
+func (c *cluster) answers(node string) bool {
+	return c.server.Wires().Listens(wire.NodeSubject(jetstream.WiresUser, node, wire.NodeExec))
 }
 
 // nodeName is this machine's name in the cluster.
