@@ -12,6 +12,7 @@ import (
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	"github.com/stave-run/stave/node/runtime"
@@ -88,7 +89,7 @@ func Open(ctx context.Context, o Options) (*Runtime, error) {
 			return nil, fmt.Errorf("open runtime: %w", err)
 		}
 	}
-	if err := r.findShim(); err != nil {
+	if err := errors.Join(r.findShim(), r.placeMounts()); err != nil {
 		return nil, fmt.Errorf("open runtime: %w", err)
 	}
 	forwardLogs(o.Log)
@@ -109,6 +110,19 @@ func (r *Runtime) findShim() (err error) {
 		r.shim, err = shim.Unpack(r.shimDir())
 	}
 	return err
+}
+
+// placeMounts has containerd's short mounts (of an image whose users are looked up) below State, and ends those that a killed
+// process left. They would be in the directory for temporary files, where nobody looks.
+func (r *Runtime) placeMounts() error {
+	if err := mount.SetTempMountLocation(filepath.Join(r.options.State, "mounts")); err != nil {
+		return fmt.Errorf("make a place for mounts: %w", err)
+	}
+	left, err := mount.CleanupTempMounts(0)
+	if err = errors.Join(append(left, err)...); err != nil {
+		return fmt.Errorf("end mounts of before: %w", err)
+	}
+	return nil
 }
 
 func (r *Runtime) connect(ctx context.Context) (err error) {
