@@ -93,6 +93,12 @@ const (
 	Addresses          Resource = "ipaddresses.networking.k8s.io"
 	FlowSchemas        Resource = "flowschemas.flowcontrol.apiserver.k8s.io"
 	PriorityLevels     Resource = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
+	DeviceClasses      Resource = "deviceclasses.resource.k8s.io"
+	DeviceClaims       Resource = "resourceclaims.resource.k8s.io"
+	DeviceTemplates    Resource = "resourceclaimtemplates.resource.k8s.io"
+	DeviceSlices       Resource = "resourceslices.resource.k8s.io"
+	DeviceTaints       Resource = "devicetaintrules.resource.k8s.io"
+	Migrations         Resource = "storageversionmigrations.storagemigration.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -17,8 +17,10 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	migrationv1 "k8s.io/api/storagemigration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -73,6 +75,12 @@ var Kinds = []Kind{
 	{Addresses, networkingv1.GroupName, "v1", "IPAddress", "ipaddress", []string{"ip"}, false, false, func() Object { return &networkingv1.IPAddress{} }},
 	{FlowSchemas, flowcontrolv1.GroupName, "v1", "FlowSchema", "flowschema", nil, false, false, func() Object { return &flowcontrolv1.FlowSchema{} }},
 	{PriorityLevels, flowcontrolv1.GroupName, "v1", "PriorityLevelConfiguration", "prioritylevelconfiguration", nil, false, false, func() Object { return &flowcontrolv1.PriorityLevelConfiguration{} }},
+	{DeviceClasses, resourcev1.GroupName, "v1", "DeviceClass", "deviceclass", nil, false, false, func() Object { return &resourcev1.DeviceClass{} }},
+	{DeviceTaints, resourcev1.GroupName, "v1", "DeviceTaintRule", "devicetaintrule", nil, false, false, func() Object { return &resourcev1.DeviceTaintRule{} }},
+	{DeviceClaims, resourcev1.GroupName, "v1", "ResourceClaim", "resourceclaim", nil, true, false, func() Object { return &resourcev1.ResourceClaim{} }},
+	{DeviceTemplates, resourcev1.GroupName, "v1", "ResourceClaimTemplate", "resourceclaimtemplate", nil, true, false, func() Object { return &resourcev1.ResourceClaimTemplate{} }},
+	{DeviceSlices, resourcev1.GroupName, "v1", "ResourceSlice", "resourceslice", nil, false, false, func() Object { return &resourcev1.ResourceSlice{} }},
+	{Migrations, migrationv1.GroupName, "v1", "StorageVersionMigration", "storageversionmigration", nil, false, false, func() Object { return &migrationv1.StorageVersionMigration{} }},
 	{PodTemplates, "", "v1", "PodTemplate", "podtemplate", nil, true, false, func() Object { return &corev1.PodTemplate{} }},
 	{Volumes, "", "v1", "PersistentVolume", "persistentvolume", []string{"pv"}, false, false, func() Object { return &corev1.PersistentVolume{} }},
 	{Claims, "", "v1", "PersistentVolumeClaim", "persistentvolumeclaim", []string{"pvc"}, true, false, func() Object { return &corev1.PersistentVolumeClaim{} }},

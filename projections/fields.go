@@ -11,6 +11,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/stave-run/stave/events"
@@ -28,6 +29,7 @@ func SelectableFields(r events.Resource) []string {
 		events.Controllers:  {"status.replicas"},
 		events.Jobs:         {"status.successful"},
 		events.CertRequests: {"spec.signerName"},
+		events.DeviceSlices: {"spec.nodeName", "spec.driver"},
 		events.Happenings:   append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
 		events.Happenings1:  append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
@@ -57,6 +59,8 @@ func FieldOf(o events.Object, field string) string {
 		return podField(o, field)
 	case *certificatesv1.CertificateSigningRequest:
 		return o.Spec.SignerName
+	case *resourcev1.ResourceSlice:
+		return sliceField(o, field)
 	case *corev1.Node:
 		return strconv.FormatBool(o.Spec.Unschedulable)
 	case *corev1.Namespace:
@@ -75,6 +79,16 @@ func FieldOf(o events.Object, field string) string {
 		return newEventField(o, field)
 	}
 	return ""
+}
+
+func sliceField(s *resourcev1.ResourceSlice, field string) string {
+	if field == "spec.driver" {
+		return s.Spec.Driver
+	}
+	if s.Spec.NodeName == nil {
+		return ""
+	}
+	return *s.Spec.NodeName
 }
 
 func eventField(e *corev1.Event, field string) string {

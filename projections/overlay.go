@@ -132,6 +132,9 @@ func standing(base, over, under document) (document, document) {
 		was, laid := under[k]
 		switch v := v.(type) {
 		case document:
+			if len(v) == 0 {
+				break // to be there is all that it says
+			}
 			bd, _ := b.(document)
 			wd, isDocument := was.(document)
 			if laid && !isDocument || !laid && had && bd == nil {

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"pgregory.net/rapid"
 
 	"github.com/stave-run/stave/events"
@@ -62,6 +63,23 @@ func TestAnOverlayCanBeZero(t *testing.T) {
 	l.Delete(foldtest.Pod(1), foldtest.Person, 30)
 	if ready() != 1 {
 		t.Errorf("%d ready, when one was left", ready())
+	}
+}
+
+// An object with nothing in it says that it is there.
+func TestAnOverlayCanBeThere(t *testing.T) {
+	l := foldtest.Nginx(1)
+	k := foldtest.Key(events.DeviceClaims, "gpu")
+	l.Create(k, `{"spec":{"devices":{}}}`)
+	given := func() bool {
+		o, _ := l.State.Object(k, l.Now)
+		return o.(*resourcev1.ResourceClaim).Status.Allocation != nil
+	}
+	if written(l, k, `{"allocation":{"devices":{}}}`); !given() {
+		t.Error("an allocation of nothing is none")
+	}
+	if written(l, k, `{}`); given() {
+		t.Error("it is there when nobody says so")
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
 	"github.com/stave-run/stave/reconcilers/job"
+	"github.com/stave-run/stave/reconcilers/migration"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/quota"
@@ -46,7 +47,7 @@ var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
 	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, certificate.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
-	resize.Reconciler{}, quota.Reconciler{},
+	resize.Reconciler{}, quota.Reconciler{}, migration.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its

@@ -59,6 +59,7 @@ func Default(o events.Object) {
 		defaultAdmission(o)
 		defaultStorage(o)
 		defaultNetwork(o)
+		defaultDevices(o)
 	}
 }
 

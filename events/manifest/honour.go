@@ -62,6 +62,9 @@ func (w *honouring) walk(n *node, v verdict, path string) {
 	}
 }
 
+// noDevices is what becomes of the kinds by which devices are given to pods.
+const noDevices = "no driver allocates devices here: it is kept, and nothing comes of it unless somebody runs one"
+
 const ignored = "not honoured yet, it is ignored"
 
 // empty tells whether a value says nothing: null, {}, [].
@@ -193,6 +196,13 @@ var honoured = map[events.Resource]verdict{
 	events.Addresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"parentRef": {}}}}),
 	events.FlowSchemas:    object(map[string]verdict{"spec": {warn: "each user has a share of the seats for requests here: it is kept, and decides nothing"}}),
 	events.PriorityLevels: object(map[string]verdict{"spec": {warn: "each user has a share of the seats for requests here: it is kept, and decides nothing"}}),
+	// Nothing here allocates devices: what is asked and offered is kept for the drivers and schedulers that somebody runs.
+	events.DeviceClasses:   object(map[string]verdict{"spec": {warn: noDevices}}),
+	events.DeviceTaints:    object(map[string]verdict{"spec": {warn: noDevices}}),
+	events.DeviceClaims:    object(map[string]verdict{"spec": {warn: noDevices}}),
+	events.DeviceTemplates: object(map[string]verdict{"spec": {warn: noDevices}}),
+	events.DeviceSlices:    object(map[string]verdict{"spec": {warn: noDevices}}),
+	events.Migrations:      object(map[string]verdict{"spec": {fields: map[string]verdict{"resource": {}}}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod PersistentVolumeClaim"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),

@@ -74,7 +74,7 @@ func Validate(o events.Object) field.ErrorList {
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
 	default:
-		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o))
+		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o), validateDevices(o), validateMigration(o))
 	}
 	return errs
 }

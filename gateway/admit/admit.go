@@ -131,7 +131,7 @@ func Admit(v projections.State, r Request, now time.Time) Outcome {
 	var err *refusal
 	switch r.Operation {
 	case wire.Apply, wire.Create, wire.Replace:
-		out, err = write(v, r)
+		out, err = write(v, r, now)
 	case wire.Status:
 		out, err = writeStatus(v, r, now)
 	case wire.Evict:

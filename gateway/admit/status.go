@@ -44,6 +44,9 @@ func writeStatus(v projections.State, r Request, now time.Time) (Outcome, *refus
 	if sent.Status, err = w.certified(old, sent.Status, now); err != nil {
 		return out, err
 	}
+	if sent.Status, err = w.reported(old, sent.Status, now); err != nil {
+		return out, err
+	}
 	if err = w.reached(sent.Status); err != nil {
 		return out, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,7 @@ import (
 type writing struct {
 	v    projections.State
 	r    Request
+	now  time.Time
 	kind events.Kind
 	key  events.Key
 	// next is the object as it was written; written is its JSON.
@@ -34,11 +36,12 @@ type writing struct {
 	status, keptStatus any
 }
 
-func write(v projections.State, r Request) (Outcome, *refusal) {
+func write(v projections.State, r Request, now time.Time) (Outcome, *refusal) {
 	w, err := read(v, r)
 	if err != nil {
 		return Outcome{}, err
 	}
+	w.now = now
 	old, there := v.Get(w.key)
 	var out Outcome
 	switch err = w.follows(); {
@@ -190,6 +193,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 	}
 	carry(before, w.next)
 	w.carryAsked(before)
+	w.taintMoved(before)
 	if err := w.revise(); err != nil {
 		return Outcome{}, err
 	}

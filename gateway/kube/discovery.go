@@ -63,7 +63,8 @@ func (s *Server) partsOf(k events.Kind) []string {
 	case events.CertRequests:
 		return []string{admit.PartApproval, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
-		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels:
+		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels,
+		events.DeviceClaims, events.DeviceTaints, events.Migrations:
 		return []string{"status"}
 	}
 	return nil

@@ -33,6 +33,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/migration"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/run"
@@ -82,7 +83,7 @@ func open(t testing.TB) *house {
 	}
 	t.Cleanup(h.view.Close)
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,10 @@ import (
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	migrationv1 "k8s.io/api/storagemigration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -43,6 +45,7 @@ var groups = []func(*runtime.Scheme) error{
 	corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
 	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
 	certificatesv1.AddToScheme, networkingv1.AddToScheme, flowcontrolv1.AddToScheme, nodev1.AddToScheme, metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
+	resourcev1.AddToScheme, migrationv1.AddToScheme,
 }
 
 // newScheme knows the types, and which of their fields can be selected on.

@@ -137,6 +137,7 @@ func New(o Options) *Server {
 	k := &keeper{book: s.book, views: o.Views, now: o.Now, gone: map[string]time.Time{}, ring: make(chan struct{}, 1)}
 	s.keeping.Go(func() { k.keep(s.base) })
 	s.keeping.Go(func() { s.sign(s.base) })
+	s.keeping.Go(func() { s.migrate(s.base) })
 	return s
 }
 

@@ -148,6 +148,9 @@ func (c *Chain) Validate(ctx context.Context, a admission.Attributes, _ admissio
 	if policy.Exempt(a) {
 		return policy.Check(ctx, a.GetObject())
 	}
+	if err := policy.CheckDevices(a.GetObject()); err != nil {
+		return err
+	}
 	v := c.View()
 	if !asks(v) {
 		return nil

@@ -57,6 +57,9 @@ func Of(r events.Resource, objects []events.Object, now time.Time) Table {
 		p, ok = networkPrinters[r]
 	}
 	if !ok {
+		p, ok = devicePrinters[r]
+	}
+	if !ok {
 		p = printer{columns: cols("NAME AGE"), cells: func(o events.Object, now time.Time) []string {
 			return []string{o.GetName(), AgeOf(o, now)}
 		}}
