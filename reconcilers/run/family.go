@@ -39,6 +39,36 @@ func families(v reconcilers.View, records []bus.Record) []events.UID {
 	return out
 }
 
+// parents are those for which a decision makes something, and those that it asks to go. On one view only one of the two is
+// done: or something would be made for an owner that is on its way out.
+func parents(v reconcilers.View, drafts []reconcilers.Draft) []events.UID {
+	var out []events.UID
+	var before events.UID
+	for _, d := range drafts {
+		uid := parent(v, d)
+		if uid != "" && uid != before { // a decision makes things for one owner
+			out = append(out, "children of "+uid)
+		}
+		before = uid
+	}
+	return out
+}
+
+func parent(v reconcilers.View, d reconcilers.Draft) events.UID {
+	if d.Child != nil && d.Child.Body.Owner != nil {
+		return d.Child.Body.Owner.UID
+	}
+	if d.Type.Verb() != events.VerbDeletionRequested || !events.Makes(d.Type.Resource()) {
+		return ""
+	}
+	if k, err := d.Subject.Key(); err == nil {
+		if o, ok := v.Get(k); ok {
+			return o.UID
+		}
+	}
+	return ""
+}
+
 // rationed is the namespace in which an event may use more of a quota.
 func rationed(v reconcilers.View, e events.Envelope) (events.UID, bool) {
 	if verb := e.Type.Verb(); verb != events.VerbCreated && verb != events.VerbChanged {

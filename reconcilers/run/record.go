@@ -22,7 +22,7 @@ func (s *Step) decide(v reconcilers.View, it *item, now time.Time) Work {
 		head: events.Envelope{Version: 1, Actor: events.Controller(m.Name()), Cause: it.cause, Basis: v.Seq,
 			Epoch: s.epoch, Now: now, Reconciler: w.Reconciler},
 	}.records(v, w.Decision.Events)
-	w.families = families(v, w.Records)
+	w.families = append(families(v, w.Records), parents(v, w.Decision.Events)...)
 	return w
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
@@ -31,17 +32,20 @@ type probe struct {
 	name   string
 	decide func(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision
 	asked  []events.Key
+	// resource is what it is asked about; empty is ConfigMaps.
+	resource events.Resource
 }
 
 func (p *probe) Name() string             { return p.name }
 func (p *probe) Version() int             { return 7 }
 func (p *probe) Reads() []events.Resource { return []events.Resource{events.ConfigMaps} }
 func (p *probe) Writes() []events.Type {
-	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbCreated), events.TypeOf(events.ConfigMaps, events.VerbRemoved)}
+	return []events.Type{events.TypeOf(events.ConfigMaps, events.VerbCreated), events.TypeOf(events.ConfigMaps, events.VerbRemoved),
+		events.TypeOf(events.Jobs, events.VerbDeletionRequested)}
 }
 
 func (p *probe) Keys(_ reconcilers.View, c projections.Change) []events.Key {
-	if c.Key.Resource != events.ConfigMaps || c.After == nil {
+	if c.Key.Resource != cmp.Or(p.resource, events.ConfigMaps) || c.After == nil {
 		return nil
 	}
 	return []events.Key{c.Key}
@@ -205,6 +209,44 @@ func TestTwoReconcilersNeverWriteOneObjectOnOneView(t *testing.T) {
 	}
 }
 
+// TestNothingIsMadeForOneThatIsAskedToGo: on one view either the owner is asked to go or something is made for it.
+func TestNothingIsMadeForOneThatIsAskedToGo(t *testing.T) {
+	ends := func(v reconcilers.View, k events.Key, _ time.Time) reconcilers.Decision {
+		o, ok := v.Get(k)
+		if !ok || o.Deletion != nil {
+			return reconcilers.Decision{}
+		}
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.RequestDeletion(o, events.DeletionRequested{})}}
+	}
+	makes := func(v reconcilers.View, k events.Key, _ time.Time) reconcilers.Decision {
+		o, ok := v.Get(k)
+		if !ok || o.Deletion != nil {
+			return reconcilers.Decision{}
+		}
+		owner := &events.Owner{Resource: k.Resource, Name: k.Name, UID: o.UID}
+		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Create(conf("child"), events.Created{Owner: owner, Object: []byte(`{}`)})}}
+	}
+	for _, order := range [][]*probe{{{name: "a", decide: ends}, {name: "b", decide: makes}}, {{name: "a", decide: makes}, {name: "b", decide: ends}}} {
+		for _, p := range order {
+			p.resource = events.Jobs
+		}
+		w, s := probed(t, order...)
+		lease(w, s)
+		w.Apply(stage.In(events.Jobs, "j"), `{}`)
+		first, ok := s.Next(w.State, w.Now)
+		if !ok || len(first.Records) != 1 {
+			t.Fatal("no work")
+		}
+		if second, ok := s.Next(w.State, w.Now); ok {
+			t.Errorf("beside %s comes %s", first.Records[0].Envelope.Type, second.Records[0].Envelope.Type)
+		}
+		s.Done(first, w.Append(first.Records[0].Envelope), nil)
+		if second, ok := s.Next(w.State, w.Now); !ok || (len(second.Records) == 0) != (first.Records[0].Envelope.Type.Verb() == events.VerbDeletionRequested) {
+			t.Errorf("after %s: %v", first.Records[0].Envelope.Type, second.Records)
+		}
+	}
+}
+
 func TestFateOfAnAppend(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -319,7 +361,7 @@ func TestPrimeAsksForEverything(t *testing.T) {
 }
 
 func TestGraphNamesReadsAndWrites(t *testing.T) {
-	want := "a/7: configmaps -> configmaps.created configmaps.removed\nb/7: configmaps -> configmaps.created configmaps.removed\n"
+	want := "a/7: configmaps -> configmaps.created configmaps.removed jobs.batch.deletion-requested\nb/7: configmaps -> configmaps.created configmaps.removed jobs.batch.deletion-requested\n"
 	if got := Graph([]reconcilers.Reconciler{&probe{name: "b"}, &probe{name: "a"}}); got != want {
 		t.Errorf("got %q", got)
 	}

@@ -73,6 +73,9 @@ func (l *ledger) verdictOnJob(e events.Envelope) {
 	if o := l.objects[k]; o != nil && o.uid == b.UID {
 		for _, c := range b.Conditions {
 			o.decided = o.decided || c.Type != "Suspended"
+			if c.Type == "Complete" || c.Type == "Failed" {
+				o.end = c.Type
+			}
 		}
 	}
 }

@@ -39,11 +39,13 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.buried(e)
 	j.evicted(e)
 	j.stored(e)
+	j.forgets(e)
 	counted := j.l.fold(e)
 	if !counted && e.Type.Verb() == events.VerbCreated {
 		j.w.fail("names", "%s is there already", e.Subject)
 	}
 	j.jobs(e)
+	j.timely(e)
 	j.daemons(e)
 	switch e.Subject.Class() {
 	case "assign":

@@ -16,6 +16,7 @@ func (j *judge) rest() {
 	j.owners()
 	j.nodes()
 	j.resting()
+	j.wound()
 	j.watched()
 	j.sizesAtRest()
 	j.mustered()

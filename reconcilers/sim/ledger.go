@@ -41,6 +41,9 @@ type entry struct {
 	object   json.RawMessage // of a Job
 	decided  bool            // how a Job ends
 	crews    []crew          // of a StatefulSet
+	end      string          // of a Job: Complete or Failed once it is over
+	timers   []timing        // of a CronJob
+	last     time.Time       // the newest time for which it made a Job, or when it was made itself
 }
 
 // version is what an object was from an event on.
@@ -216,7 +219,7 @@ func (l *ledger) spec(e events.Envelope) bool {
 	verb := e.Type.Verb()
 	if verb == events.VerbCreated {
 		if have == nil {
-			l.objects[k] = &entry{uid: b.UID, owner: b.Owner, born: e.Seq}
+			l.objects[k] = &entry{uid: b.UID, owner: b.Owner, born: e.Seq, last: e.Time}
 			l.change(e.Seq, k, b)
 			l.joins(e, k, true)
 		}
@@ -276,6 +279,8 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		o.versions = append(o.versions, w.version(seq))
 	case events.Jobs:
 		o.object = b.Object
+	case events.CronJobs:
+		o.timed(seq, b.Object)
 	case events.StatefulSets:
 		var s crewSpec
 		read(b.Object, &s)

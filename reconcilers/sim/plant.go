@@ -19,7 +19,7 @@ type Plant struct {
 	forget    bool                                 // an agent that starts again sees no container
 	deafNodes bool                                 // nodes do not see gaps in their feed
 	half      bool                                 // who takes the lease does not go on with a change that another began
-	storing   bool                                 // its script is one of Storing
+	script    func(uint64, int) []Action           // that shows it; nil: Script
 	heedless  bool                                 // who drains deletes
 	record    func(*events.Envelope)               // on its way to the log
 }

@@ -61,6 +61,11 @@ func Storing(seed uint64, n int) []Action {
 	return inserted(Script(seed, n), "store", n/5, rand.New(rand.NewPCG(seed, 14)))
 }
 
+// Timing is Script with people who have CronJobs.
+func Timing(seed uint64, n int) []Action {
+	return inserted(Script(seed, n), "timer", n/4, rand.New(rand.NewPCG(seed, 15)))
+}
+
 // inserted is a script with more actions of a kind somewhere in it.
 func inserted(out []Action, kind string, n int, rng *rand.Rand) []Action {
 	for range n {

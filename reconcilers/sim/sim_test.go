@@ -40,6 +40,9 @@ func TestSeeds(t *testing.T) { play(t, seeds(t), Script) }
 // TestStoring is the same for those who keep data.
 func TestStoring(t *testing.T) { play(t, max(40, seeds(t)/16), Storing) }
 
+// TestTiming is the same for those who have work done again and again.
+func TestTiming(t *testing.T) { play(t, max(40, seeds(t)/32), Timing) }
+
 // play demands that no judge finds anything in so many scripts.
 func play(t *testing.T, n uint64, script func(uint64, int) []Action) {
 	t.Helper()
@@ -109,13 +112,12 @@ func TestPlants(t *testing.T) {
 // What a replica missed also shows in what it decides: with another seed another
 // judge may be sooner.
 func hunt(p Plant) (uint64, Result) {
-	var r Result
+	script, r := p.script, Result{}
+	if script == nil {
+		script = Script
+	}
 	for seed := uint64(1); seed <= patience; seed++ {
-		script := Script(seed, actions)
-		if p.storing {
-			script = Storing(seed, actions)
-		}
-		if r = Simulate(seed, script, p, false); r.Failure != nil && r.Failure.Judge == p.Judge {
+		if r = Simulate(seed, script(seed, actions), p, false); r.Failure != nil && r.Failure.Judge == p.Judge {
 			return seed, r
 		}
 	}

@@ -139,6 +139,9 @@ func (w *World) heal() {
 	for end := w.now.Add(healFor); w.now.Before(end) && w.failure == nil; {
 		w.settleFor(1)
 		w.letGo(uint64(w.newest().Seq)<<20, len(w.store.log))
+		if end.Sub(w.now) < healFor-4*time.Minute {
+			w.stopTimers(uint64(w.newest().Seq)<<20 + 1<<19)
+		}
 		if end.Sub(w.now) < healFor-time.Minute {
 			w.now = w.now.Add(8 * time.Second) // by now, waits are long ones
 		}

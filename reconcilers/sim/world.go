@@ -11,6 +11,7 @@ import (
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/copies"
+	"github.com/stave-run/stave/reconcilers/cronjob"
 	"github.com/stave-run/stave/reconcilers/daemonset"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/gc"
@@ -61,7 +62,7 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 		resize.Reconciler{}, volume.Reconciler{}}
 }
