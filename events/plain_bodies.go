@@ -298,4 +298,7 @@ func plainEnd(p *plain, f *Fact) {
 	if p.key("victim") {
 		f.Victim = p.string()
 	}
+	if p.key("volume") {
+		f.Volume = p.string()
+	}
 }

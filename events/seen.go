@@ -114,6 +114,8 @@ type Fact struct {
 	Count  int    `json:"count,omitempty"`
 	Limit  string `json:"limit,omitempty"`  // the container's own that was met, a quantity; empty when it was another's
 	Victim string `json:"victim,omitempty"` // whom the kernel killed, "tail (pid 7)", as far as it still tells
+	// Volume is the pod's that Image is for, in facts about pulls; empty: it is the container's own.
+	Volume string `json:"volume,omitempty"`
 }
 
 // Why a node ends a run of a pod that goes on: the Reason of a FactKilling. Unhealthy is that of a FactUnready.

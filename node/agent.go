@@ -41,6 +41,10 @@ type Runtime interface {
 	// Pull tries the logins that fit the image one after the other, and goes without where none does.
 	Pull(ctx context.Context, ref string, logins []runtime.Login, progress func(runtime.PullProgress)) (runtime.Image, error)
 	Lookup(ctx context.Context, ref string) (runtime.Image, bool, error)
+	// MountImage makes what is in an image the content of a pod's volume, read-only, at ImageMount, until the pod's sandbox is
+	// removed. One that is mounted stays as it is.
+	MountImage(ctx context.Context, podUID, volume, ref string) error
+	ImageMount(podUID, volume string) string
 	Import(ctx context.Context, archive io.Reader) ([]runtime.Image, error)
 	// Collect removes the images that no container has and that are not of keep; DiskUsage is what a container wrote.
 	Collect(ctx context.Context, keep []string) ([]runtime.Image, error)

@@ -384,6 +384,12 @@ func (l testLog) Write(b []byte) (int, error) {
 
 // containers opens the real runtime, with an image registry on loopback.
 func containers(t *testing.T) func() (Runtime, func()) {
+	open, _ := containersOf(t)
+	return open
+}
+
+// containersOf also gives the registry.
+func containersOf(t *testing.T) (open func() (Runtime, func()), registry *imagetest.Registry) {
 	if os.Getuid() != 0 {
 		t.Skip("containers need root")
 	}
@@ -403,7 +409,7 @@ func containers(t *testing.T) func() (Runtime, func()) {
 	name := fmt.Sprintf("a%d", os.Getpid())
 	o := containerd.Options{Root: filepath.Join(dir, "root"), State: filepath.Join("/run/stave", name), Cluster: name, RegistryHosts: hosts, Shim: shim,
 		Log: slog.New(slog.DiscardHandler)}
-	open := func() (Runtime, func()) {
+	open = func() (Runtime, func()) {
 		r, err := containerd.Open(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -425,7 +431,7 @@ func containers(t *testing.T) func() (Runtime, func()) {
 			t.Errorf("purge: %v", err)
 		}
 	})
-	return open
+	return open, registry
 }
 
 // shell is a pod of one container that runs a script.

@@ -108,6 +108,11 @@ func (a *Agent) collect(ctx context.Context) {
 			for c := range plan.Containers(&row.Pod.Spec) {
 				keep = append(keep, c.Image)
 			}
+			for _, v := range row.Pod.Spec.Volumes {
+				if v.Image != nil {
+					keep = append(keep, v.Image.Reference)
+				}
+			}
 		}
 	})
 	gone, err := a.o.Runtime.Collect(ctx, keep)

@@ -122,6 +122,14 @@ func (d *double) Lookup(_ context.Context, ref string) (runtime.Image, bool, err
 	return runtime.Image{Ref: ref, Digest: "sha256:00"}, d.images[ref], nil
 }
 
+func (d *double) MountImage(context.Context, string, string, string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.called("mount")
+}
+
+func (d *double) ImageMount(podUID, volume string) string { return "/images/" + podUID + "/" + volume }
+
 func (d *double) Import(context.Context, io.Reader) ([]runtime.Image, error) {
 	return nil, errors.New("not here")
 }

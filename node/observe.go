@@ -46,7 +46,7 @@ func (w *worker) adoptSandbox(s runtime.SandboxState) {
 	w.obs.Remains = true
 	w.obs.Sandbox = s.Ready && w.obs.IP != ""
 	if !s.Ready {
-		w.obs.Volumes = "" // a reboot took what lay in memory
+		w.obs.Volumes, w.obs.Images = "", nil // a reboot took what lay in memory, and what was mounted
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// pull brings the image of a run.
+// pull brings the image of a run, or of a volume that it mounts.
 func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.Pull) error {
 	began := w.a.now()
 	img, found, err := w.a.o.Runtime.Lookup(ctx, op.Image)
@@ -22,7 +22,7 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 	if err == nil && !found && op.Policy == "Never" {
 		reason, err = "ErrImageNeverPull", fmt.Errorf("container image %q is not present with pull policy of Never", op.Image)
 	}
-	fact := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image}
+	fact := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image, Volume: op.Volume}
 	if err == nil && (!found || op.Policy == "Always") {
 		fact.Kind, fact.At = events.FactPulling, began
 		if err := w.tell(ctx, row, fact); err != nil {
@@ -36,17 +36,30 @@ func (w *worker) pull(ctx context.Context, row *projections.DesiredPod, op plan.
 	}
 	fact.At = w.a.now()
 	if err != nil {
-		return w.pullFailed(ctx, row, fact, reason, err)
+		return w.pullFailed(ctx, row, op, fact, reason, err)
 	}
 	fact.Kind, fact.ImageID, fact.Took = events.FactPulled, imageID(img), fact.At.Sub(began).Milliseconds()
 	if err := w.tell(ctx, row, fact); err != nil {
 		return err
 	}
-	w.update(func(o plan.Observed) plan.Observed {
-		return o.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
-	})
-	w.stale()
+	w.mount(ctx, op)
 	return nil
+}
+
+// mount notes that an image is there; one that is a volume is when it is mounted.
+func (w *worker) mount(ctx context.Context, op plan.Pull) {
+	if op.Volume != "" {
+		if err := w.a.o.Runtime.MountImage(ctx, string(w.uid), op.Volume, op.Image); err != nil {
+			w.log().Warn("mount image", "volume", op.Volume, "error", err)
+			w.update(func(o plan.Observed) plan.Observed {
+				return o.NotBrought(op, w.a.now(), runtime.CreateFailed, err.Error())
+			})
+			w.stale()
+			return
+		}
+	}
+	w.update(func(o plan.Observed) plan.Observed { return o.Brought(op) })
+	w.stale()
 }
 
 // pulling tells whoever looks how far a pull is; nobody has to.
@@ -60,7 +73,7 @@ func (a *Agent) pulling(image string) func(runtime.PullProgress) {
 	}
 }
 
-func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fact events.Fact, reason string, err error) error {
+func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, op plan.Pull, fact events.Fact, reason string, err error) error {
 	var pulling *runtime.PullError
 	if errors.As(err, &pulling) && pulling.Reason == runtime.PullInvalidName {
 		reason = "InvalidImageName"
@@ -74,9 +87,7 @@ func (w *worker) pullFailed(ctx context.Context, row *projections.DesiredPod, fa
 		then = reason // Kubernetes goes on to say what is wrong: trying again will not help by itself
 	}
 	message := fmt.Sprintf("back-off pulling image %q: %s: %s", fact.Image, reason, fact.Message)
-	w.update(func(o plan.Observed) plan.Observed {
-		return o.Remember(fact.Container, func(k *plan.Known) { k.NotFetched(fact.Image, w.a.now(), then, message) })
-	})
+	w.update(func(o plan.Observed) plan.Observed { return o.NotBrought(op, w.a.now(), then, message) })
 	w.stale()
 	return nil
 }

@@ -16,13 +16,14 @@ import (
 // record is what the node keeps of a pod on disk: enough to go on without the control plane, and not to say twice what
 // was said. What the runtime knows itself is not in it.
 type record struct {
-	Row     *projections.DesiredPod `json:"row,omitempty"`
-	IP      string                  `json:"ip,omitempty"`
-	Volumes string                  `json:"volumes,omitempty"`
-	Due     time.Time               `json:"due,omitzero"` // of the tokens in the volumes
-	Known   map[string]plan.Known   `json:"known,omitempty"`
-	Told    plan.Told               `json:"told,omitzero"`
-	Remains bool                    `json:"remains,omitempty"`
+	Row     *projections.DesiredPod     `json:"row,omitempty"`
+	IP      string                      `json:"ip,omitempty"`
+	Volumes string                      `json:"volumes,omitempty"`
+	Due     time.Time                   `json:"due,omitzero"` // of the tokens in the volumes
+	Images  map[string]plan.VolumeImage `json:"images,omitempty"`
+	Known   map[string]plan.Known       `json:"known,omitempty"`
+	Told    plan.Told                   `json:"told,omitzero"`
+	Remains bool                        `json:"remains,omitempty"`
 }
 
 const recordFile = "record.json"
@@ -46,7 +47,7 @@ func (a *Agent) loadRecords() error {
 			continue
 		}
 		w.row, w.known, w.last = r.Row, r.Row != nil, r.Row
-		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Known: r.Known, Told: r.Told, Remains: r.Remains}
+		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Images: r.Images, Known: r.Known, Told: r.Told, Remains: r.Remains}
 	}
 	return nil
 }
@@ -69,7 +70,7 @@ func (w *worker) save() {
 	}
 	w.unsaved = false
 	o := w.obs
-	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Known: o.Known, Told: o.Told, Remains: o.Remains}
+	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Images: o.Images, Known: o.Known, Told: o.Told, Remains: o.Remains}
 	w.mu.Unlock()
 	dir := w.a.podDir(w.uid)
 	err := os.MkdirAll(dir, 0o711)

@@ -49,8 +49,8 @@ func (w *worker) fillVolumes(ctx context.Context, row *projections.DesiredPod, o
 		return err
 	}
 	for _, v := range row.Pod.Spec.Volumes {
-		if obs.Volumes != "" && !plan.Refreshed(v) {
-			continue // a directory is the containers' once they have it
+		if obs.Volumes != "" && !plan.Refreshed(v) || v.Image != nil {
+			continue // a directory is the containers' once they have it; an image is brought when one mounts it
 		}
 		if d, ok := claimed(row, v); ok {
 			err = w.openClaim(ctx, row, d)
@@ -151,6 +151,8 @@ func (a *Agent) volumePath(row *projections.DesiredPod, v corev1.Volume) (path s
 	switch {
 	case v.HostPath != nil:
 		return v.HostPath.Path, false
+	case v.Image != nil:
+		return a.o.Runtime.ImageMount(string(row.UID), v.Name), true
 	case inMemory(v):
 		return a.memoryDir(row.UID, v.Name), false
 	case plan.Secret(v):

@@ -49,9 +49,13 @@ func (f *folding) containerFact(p *Pod, x events.Fact) {
 	}
 	switch x.Kind {
 	case events.FactPulling:
-		c.Image = x.Image
+		if x.Volume == "" {
+			c.Image = x.Image
+		}
 	case events.FactPulled:
-		c.Image, c.ImageID = x.Image, x.ImageID
+		if x.Volume == "" {
+			c.Image, c.ImageID = x.Image, x.ImageID
+		}
 		c.wait(f.mark(), waitCreating, "")
 	case events.FactPullFailed:
 		c.wait(f.mark(), x.Reason, x.Message)

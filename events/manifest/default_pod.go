@@ -140,6 +140,9 @@ func defaultVolume(v *corev1.Volume) {
 	if v.Secret != nil {
 		pointTo(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
 	}
+	if v.Image != nil {
+		setTo(&v.Image.PullPolicy, pullPolicy(v.Image.Reference))
+	}
 	if v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil {
 		defaultClaim(&v.Ephemeral.VolumeClaimTemplate.Spec)
 	}

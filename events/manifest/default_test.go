@@ -78,6 +78,7 @@ func TestPodDefaults(t *testing.T) {
 		{container + "  volumes: [{name: v, hostPath: {path: /x}}]\n", "spec.volumes[0].hostPath.type", `""`},
 		{container + "  volumes: [{name: v, projected: {}}]\n", "spec.volumes[0].projected.defaultMode", `420`},
 		{container + "  volumes: [{name: v, downwardAPI: {}}]\n", "spec.volumes[0].downwardAPI.defaultMode", `420`},
+		{container + "  volumes: [{name: v, image: {reference: docs}}]\n", "spec.volumes[0].image.pullPolicy", `"Always"`},
 		{container + "  serviceAccount: x\n", "spec.serviceAccountName", `"x"`},
 		{container + "  initContainers: [{name: i, image: x}]\n", "spec.initContainers[0].imagePullPolicy", `"Always"`},
 		{"apiVersion: v1\nkind: Namespace\nmetadata: {name: blue}\n", "metadata.labels", `{"kubernetes.io/metadata.name":"blue"}`},

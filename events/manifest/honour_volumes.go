@@ -6,12 +6,13 @@ func volumeFields() map[string]verdict {
 	const lost = "it cannot be honoured yet, and to ignore it could lose data"
 	fields := map[string]verdict{"name": {}, "configMap": {}, "secret": {}, "downwardAPI": {}, "hostPath": {},
 		"persistentVolumeClaim": {}, "ephemeral": ephemeralVolume(),
+		"image":    {fields: map[string]verdict{"reference": {}, "pullPolicy": {}}},
 		"emptyDir": {fields: map[string]verdict{"medium": {warn: "huge pages are not mounted yet", unless: "Memory"}, "sizeLimit": {}}},
 		"projected": {fields: map[string]verdict{"defaultMode": {}, "sources": {fields: map[string]verdict{"configMap": {}, "secret": {}, "downwardAPI": {},
 			"*": {refuse: lost}, "serviceAccountToken": {}}}}}}
 	for _, kind := range []string{"gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",
 		"rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume",
-		"quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos", "image"} {
+		"quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos"} {
 		fields[kind] = verdict{refuse: lost}
 	}
 	// A pod that waits writes nothing that could be lost.

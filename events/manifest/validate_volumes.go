@@ -60,9 +60,18 @@ func validateVolume(v *corev1.Volume, at *field.Path) field.ErrorList {
 	})
 	check("persistentVolumeClaim", v.PersistentVolumeClaim != nil, func(here *field.Path) field.ErrorList { return validateClaimVolume(v.PersistentVolumeClaim, here) })
 	check("ephemeral", v.Ephemeral != nil, func(here *field.Path) field.ErrorList { return validateEphemeralVolume(v.Ephemeral, here) })
+	check("image", v.Image != nil, func(here *field.Path) field.ErrorList { return validateImageVolume(v.Image, here) })
 	check("csi", v.CSI != nil, func(here *field.Path) field.ErrorList { return validateCSIVolume(v.CSI, here) })
 	check("projected", v.Projected != nil, func(here *field.Path) field.ErrorList { return validateProjected(v.Projected, here) })
 	return errs
+}
+
+func validateImageVolume(v *corev1.ImageVolumeSource, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if v.Reference == "" {
+		errs = append(errs, field.Required(at.Child("reference"), ""))
+	}
+	return oneOf(errs, at.Child("pullPolicy"), v.PullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
 }
 
 func validateCSIVolume(c *corev1.CSIVolumeSource, at *field.Path) field.ErrorList {

@@ -19,6 +19,8 @@ func TestValidateVolumes(t *testing.T) {
 		{"host path without a type", volume("hostPath: {path: /a}"), nil},
 		{"host path, nothing", volume("hostPath: {type: ''}"), []string{at + "hostPath.path: FieldValueRequired"}},
 		{"host path, dots and type", volume("hostPath: {path: /a/../b, type: Folder}"), []string{at + "hostPath.path: FieldValueInvalid", at + "hostPath.type: FieldValueNotSupported"}},
+		{"image", volume("image: {reference: 'docs:2', pullPolicy: Never}"), nil},
+		{"image, nothing", volume("image: {pullPolicy: Sometimes}"), []string{at + "image.reference: FieldValueRequired", at + "image.pullPolicy: FieldValueNotSupported"}},
 		{"two kinds", volume("hostPath: {path: /a}, downwardAPI: {}"), []string{at + "downwardAPI: FieldValueForbidden"}},
 		{"downward", volume("downwardAPI: {defaultMode: 256, items: [{path: a/b, fieldRef: {fieldPath: \"metadata.labels['app']\"}, mode: 420}, {path: c, resourceFieldRef: {containerName: c, resource: limits.cpu, divisor: 1m}}]}"), nil},
 		{"downward, fields", volume("downwardAPI: {defaultMode: 512, items: [{fieldRef: {fieldPath: metadata.name}}, {path: ../a, fieldRef: {fieldPath: status.podIP}}, {path: c}]}"),

@@ -112,7 +112,7 @@ func (r *Runtime) forgetAll(ctx context.Context) error {
 			return fmt.Errorf("forget sandbox %s: %w", b.ID, err)
 		}
 	}
-	return nil
+	return forgetVolumes(ctx, d.client.LeasesService())
 }
 
 // removeMounted removes a directory, and unmounts what is left mounted below it: root filesystems of containers whose

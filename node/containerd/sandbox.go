@@ -243,6 +243,9 @@ func (r *Runtime) RemoveSandbox(ctx context.Context, podUID string) error {
 		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
 	}
 	unpinAll(r.podDir(podUID))
+	if err := r.unmountImages(ctx, podUID); err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
+	}
 	if err := os.RemoveAll(r.podDir(podUID)); err != nil {
 		return fmt.Errorf("remove sandbox %s: %w", podUID, err)
 	}

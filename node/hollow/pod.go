@@ -182,15 +182,13 @@ func (m *machine) report(p *pod, facts ...events.Fact) {
 }
 
 func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
-	fact := events.Fact{Kind: events.FactPulled, At: now, Container: op.Container, Run: op.Run, Image: op.Image}
+	fact := events.Fact{Kind: events.FactPulled, At: now, Container: op.Container, Run: op.Run, Image: op.Image, Volume: op.Volume}
 	p.tries++
 	if op.Policy == "Always" || !m.images[op.Image] {
 		if words := m.model.pullError(op.Image, chance(p.uid, "fail", op.Container, p.tries)); words != "" {
 			fact.Kind, fact.Reason, fact.Message = events.FactPullFailed, plan.ErrImagePull, words
 			m.report(p, fact)
-			*p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
-				k.NotFetched(op.Image, now, plan.ImagePullBackOff, fmt.Sprintf("back-off pulling image %q: %s: %s", op.Image, fact.Reason, words))
-			})
+			*p.obs = p.obs.NotBrought(op, now, plan.ImagePullBackOff, fmt.Sprintf("back-off pulling image %q: %s: %s", op.Image, fact.Reason, words))
 			return
 		}
 		fact.Took = m.takes(p, op).Milliseconds()
@@ -198,7 +196,7 @@ func (m *machine) pull(p *pod, op plan.Pull, now time.Time) {
 	m.images[op.Image] = true
 	fact.ImageID = op.Image
 	m.report(p, fact)
-	*p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
+	*p.obs = p.obs.Brought(op)
 }
 
 func (m *machine) sandbox(p *pod, now time.Time) {

@@ -1,6 +1,10 @@
 package plan
 
-import "time"
+import (
+	"time"
+
+	"github.com/stave-run/stave/events"
+)
 
 // Kubernetes' bounds of trying again.
 const (
@@ -56,4 +60,21 @@ func ends(crashes int, lasted time.Duration) int {
 		return 1
 	}
 	return crashes + 1
+}
+
+// next is the number of a container's next run. The log's count holds when the node lost its own.
+func (p *planner) next(name string) int {
+	newest, _ := p.o.Newest(name)
+	return max(newest.Run, p.o.Known[name].Run, p.row.Runs[name]) + 1
+}
+
+// wait tells once why the next run waits, and wakes at the end of it; a zero until waits for another row.
+func (p *planner) wait(name, reason, message string, until time.Time) {
+	f := events.Fact{Kind: events.FactBackoff, Container: name, Run: p.next(name), Reason: reason, Message: message, Until: until}
+	if p.o.Known[name].Waiting != waiting(f) {
+		p.report(f)
+	}
+	if !until.IsZero() {
+		p.wake(until)
+	}
 }

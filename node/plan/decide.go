@@ -285,7 +285,9 @@ func (p *planner) room(wanted []corev1.Container) bool {
 // start plans the next run of a container, or says what it waits for.
 func (p *planner) start(c corev1.Container) {
 	if here, ok := p.o.Newest(c.Name); ok && here.Phase == Created {
-		p.startMade(c, here)
+		if p.mounted(&c) {
+			p.startMade(c, here)
+		}
 		return
 	}
 	exit, ended, crashes := p.last(c.Name)
@@ -296,6 +298,9 @@ func (p *planner) start(c corev1.Container) {
 	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {
 		p.wait(c.Name, CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", CrashBackoff(crashes),
 			c.Name, p.row.Pod.Name, p.row.Pod.Namespace, p.row.UID), until)
+		return
+	}
+	if !p.mounted(&c) {
 		return
 	}
 	fetched, retry := p.o.Known[c.Name].of(c.Image)
@@ -332,23 +337,6 @@ func (p *planner) startMade(c corev1.Container, here Container) {
 		p.wait(c.Name, retry.Reason, retry.Message, retry.Until)
 	default:
 		p.do(Pull{Container: c.Name, Run: here.Run, Image: c.Image, Policy: PullPolicy(c)})
-	}
-}
-
-// next is the number of a container's next run. The log's count holds when the node lost its own.
-func (p *planner) next(name string) int {
-	newest, _ := p.o.Newest(name)
-	return max(newest.Run, p.o.Known[name].Run, p.row.Runs[name]) + 1
-}
-
-// wait tells once why the next run waits, and wakes at the end of it; a zero until waits for another row.
-func (p *planner) wait(name, reason, message string, until time.Time) {
-	f := events.Fact{Kind: events.FactBackoff, Container: name, Run: p.next(name), Reason: reason, Message: message, Until: until}
-	if p.o.Known[name].Waiting != waiting(f) {
-		p.report(f)
-	}
-	if !until.IsZero() {
-		p.wake(until)
 	}
 }
 

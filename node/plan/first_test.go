@@ -26,6 +26,7 @@ func TestFirst(t *testing.T) {
 		{"a part of a volume", func(r *projections.DesiredPod, _ *Observed) {
 			r.Pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{SubPath: "x"}}
 		}, ""},
+		{"an image to be mounted", func(r *projections.DesiredPod, _ *Observed) { mounts(r, "docs") }, ""},
 		{"a run that the log knows", func(r *projections.DesiredPod, _ *Observed) { r.Runs = map[string]int{"a": 1} }, ""},
 		{"a run that is here", func(_ *projections.DesiredPod, o *Observed) { *o = o.Put(running("a", 1)) }, ""},
 		{"a pull that failed", func(_ *projections.DesiredPod, o *Observed) { *o = o.Remember("a", func(k *Known) { k.Waiting = "x" }) }, ""},

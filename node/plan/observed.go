@@ -102,7 +102,9 @@ type Observed struct {
 	// Volumes is the Fingerprint of the ConfigMaps that were written.
 	Volumes string
 	// TokensDue is when the tokens in the volumes are to be made anew; zero: at once, if there are any.
-	TokensDue  time.Time
+	TokensDue time.Time
+	// Images are those that are mounted as volumes, or could not be, by volume.
+	Images     map[string]VolumeImage
 	Containers []Container
 	Known      map[string]Known // by container
 	Setup      Retry            // the sandbox's or the volumes'
@@ -165,12 +167,13 @@ func (o Observed) Drop(name string, run int) Observed {
 // Cleaned is the pod after everything of it was removed.
 func (o Observed) Cleaned() Observed {
 	o.Sandbox, o.Remains, o.Volumes, o.Containers, o.Setup, o.Cleanup = false, false, "", nil, Retry{}, Retry{}
+	o.Images = nil
 	return o
 }
 
 // Afresh is the pod in a new room: what prepared the old one has to run again.
 func (o Observed) Afresh() Observed {
-	o.Volumes = ""
+	o.Volumes, o.Images = "", nil
 	for _, name := range slices.Sorted(maps.Keys(o.Known)) {
 		o = o.Remember(name, func(k *Known) { k.Done = false })
 	}

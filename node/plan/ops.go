@@ -14,12 +14,13 @@ type Op interface {
 	op()
 }
 
-// Pull makes sure that the image of a container's next run is there.
+// Pull makes sure that the image of a container's next run is there, or that of a volume which the run mounts.
 type Pull struct {
 	Container string
 	Run       int
 	Image     string
 	Policy    string // Always, IfNotPresent, Never
+	Volume    string // whose content the image is; empty: it is the container's own
 }
 
 // MakeSandbox makes what of the pod's room is missing: namespaces, shim, address, files.
@@ -79,7 +80,11 @@ func (Forget) op()       {}
 
 // String says which image is fetched for whom.
 func (p Pull) String() string {
-	return fmt.Sprintf("ensure image %s (%s) for %s run %d", p.Image, p.Policy, p.Container, p.Run)
+	whose := ""
+	if p.Volume != "" {
+		whose = " of volume " + p.Volume
+	}
+	return fmt.Sprintf("ensure image %s (%s)%s for %s run %d", p.Image, p.Policy, whose, p.Container, p.Run)
 }
 
 // String says what is made.

@@ -192,11 +192,14 @@ func (p *planner) isSidecar(name string) bool {
 }
 
 // First is the container that begins first in a pod that is new here, when it can be made before anybody has looked further:
-// its image is not fetched anew, and none of its mounts is a part of a volume.
+// its image is not fetched anew, and none of its mounts is a part of a volume or an image.
 func First(row *projections.DesiredPod, o Observed) (container string, ok bool) {
 	spec := &row.Pod.Spec
 	all := allContainers(spec)
 	if len(o.Containers) > 0 || len(o.Known) > 0 || len(row.Runs) > 0 || len(all) == 0 {
+		return "", false
+	}
+	if len(imageVolumes(spec, &all[0])) > 0 {
 		return "", false
 	}
 	for _, m := range all[0].VolumeMounts {

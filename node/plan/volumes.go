@@ -97,6 +97,8 @@ func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
 	switch {
 	case v.EmptyDir != nil || v.HostPath != nil || v.VolumeSource == corev1.VolumeSource{}:
 		return nil
+	case v.Image != nil:
+		return nil // only who mounts it waits for it
 	case Refreshed(v) || v.Projected != nil:
 		_, err := Files(row, v, n)
 		return err
@@ -105,7 +107,7 @@ func volumeError(row *projections.DesiredPod, v corev1.Volume, n Node) error {
 	case v.CSI != nil:
 		return fmt.Errorf("driver name %s not found in the list of registered CSI drivers", v.CSI.Driver)
 	}
-	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected, hostPath, persistentVolumeClaim and ephemeral are supported")
+	return fmt.Errorf("only emptyDir, configMap, secret, downwardAPI, projected, hostPath, image, persistentVolumeClaim and ephemeral are supported")
 }
 
 // Claimed says whether a volume is what a claim has.

@@ -77,7 +77,7 @@ func TestVolumesError(t *testing.T) {
 		{"no key", configVolume("cfg", func(s *corev1.ConfigMapVolumeSource) { s.Items = []corev1.KeyToPath{{Key: "k", Path: "p"}} }),
 			`MountVolume.SetUp failed for volume "v" : configmap references non-existent config key: k`},
 		{"another kind", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}},
-			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, secret, downwardAPI, projected, hostPath, persistentVolumeClaim and ephemeral are supported`},
+			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, secret, downwardAPI, projected, hostPath, image, persistentVolumeClaim and ephemeral are supported`},
 		{"of a driver", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "a.b"}}},
 			`MountVolume.SetUp failed for volume "v" : driver name a.b not found in the list of registered CSI drivers`},
 		{"a trust bundle", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}}}}},

@@ -277,51 +277,6 @@ func (p page) mounts(list []corev1.VolumeMount) {
 	}
 }
 
-// volumes are a pod's, or, moved to the right by in, a template's.
-func (p page) volumes(in string, list []corev1.Volume) {
-	if len(list) == 0 {
-		p.line(0, "%sVolumes:\t%s", in, none)
-		return
-	}
-	p.line(0, "%sVolumes:", in)
-	for _, v := range list {
-		p.line(1, "%s%s:", strings.Repeat(" ", len(in)/2), v.Name)
-		switch {
-		case v.EmptyDir != nil:
-			limit := "<unset>"
-			if q := v.EmptyDir.SizeLimit; q != nil && q.Sign() > 0 {
-				limit = q.String()
-			}
-			p.line(2, "Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)")
-			p.line(2, "Medium:\t%s", v.EmptyDir.Medium)
-			p.line(2, "SizeLimit:\t%s", limit)
-		case v.ConfigMap != nil:
-			p.line(2, "Type:\tConfigMap (a volume populated by a ConfigMap)")
-			p.line(2, "Name:\t%s", v.ConfigMap.Name)
-			p.line(2, "Optional:\t%t", v.ConfigMap.Optional != nil && *v.ConfigMap.Optional)
-		case v.Secret != nil:
-			p.line(2, "Type:\tSecret (a volume populated by a Secret)")
-			p.line(2, "SecretName:\t%s", v.Secret.SecretName)
-			p.line(2, "Optional:\t%t", v.Secret.Optional != nil && *v.Secret.Optional)
-		case v.HostPath != nil:
-			p.hostPath(v.HostPath)
-		case v.PersistentVolumeClaim != nil:
-			p.line(2, "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)")
-			p.line(2, "ClaimName:\t%s", v.PersistentVolumeClaim.ClaimName)
-			p.line(2, "ReadOnly:\t%t", v.PersistentVolumeClaim.ReadOnly)
-		case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
-			t := &v.Ephemeral.VolumeClaimTemplate.Spec
-			p.line(2, "Type:\tEphemeralVolume (an inline specification for a volume that gets created and deleted with the pod)")
-			p.line(2, "StorageClass:\t%s", setOr(t.StorageClassName))
-			p.line(2, "Capacity:\t%s", storage(t.Resources.Requests))
-			p.line(2, "Access Modes:\t%s", modes(t.AccessModes))
-			p.line(2, "VolumeMode:\t%s", volumeMode(t.VolumeMode))
-		default:
-			p.line(2, "<unknown>")
-		}
-	}
-}
-
 // pairs prints a map on lines of its own, as labels are, with a title that is
 // aligned with what stands around it.
 func (p page) pairs(title string, m map[string]string) {
@@ -385,15 +340,4 @@ func (p page) gates(o *corev1.Pod) {
 		}
 		p.line(1, "%s\t%s", g.ConditionType, status)
 	}
-}
-
-// hostPath is a directory or file of the node, of a pod's volume or a PersistentVolume.
-func (p page) hostPath(v *corev1.HostPathVolumeSource) {
-	kind := ""
-	if v.Type != nil {
-		kind = string(*v.Type)
-	}
-	p.line(2, "Type:\tHostPath (bare host directory volume)")
-	p.line(2, "Path:\t%s", v.Path)
-	p.line(2, "HostPathType:\t%s", kind)
 }

@@ -196,13 +196,18 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 	a.fault = fault{level: levelFailing, cause: "container " + q.owner(o) + " " + c.Name + " " + c.Reason, since: c.Since.Time, next: q.command("describe", o.Key)}
 	switch reason := c.Reason; {
 	case c.Phase == projections.Waiting && (strings.Contains(reason, "Image") || strings.Contains(reason, "Pull")):
-		a.Verdict = fmt.Sprintf("%s: the image %q of container %s cannot be had", reason, w.Image, c.Name)
-		if said := q.registrySaid(o.Key, c); said != "" {
-			a.Details = append(a.Details, said)
+		image, whose := w.Image, "container "+c.Name
+		failed := q.failedPull(o.Key, c)
+		if failed.Volume != "" {
+			image, whose = failed.Image, fmt.Sprintf("volume %s, which container %s mounts,", failed.Volume, c.Name)
+		}
+		a.Verdict = fmt.Sprintf("%s: the image %q of %s cannot be had", reason, image, whose)
+		if failed.Message != "" {
+			a.Details = append(a.Details, failed.Message)
 		}
 		a.WaitsFor = "the next try" + q.until(c)
-		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), w.Image)
-		a.fault.cause = "image " + q.owner(o) + " " + c.Name + " " + w.Image
+		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), image)
+		a.fault.cause = "image " + q.owner(o) + " " + c.Name + " " + image
 		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactPullFailed, c.Since.Time), q.mend(o)
 	case c.Phase == projections.Waiting && strings.HasPrefix(c.Message, events.PostStartRuns):
 		a.fault.level = levelMoving
@@ -231,10 +236,10 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 	}
 }
 
-// registrySaid are the words of the last failed pull: the state has those of
-// the back-off that followed.
-func (q Question) registrySaid(k events.Key, c projections.Container) string {
-	said := c.Message
+// failedPull is the last pull that failed: the state has the words of the
+// back-off that followed.
+func (q Question) failedPull(k events.Key, c projections.Container) events.Fact {
+	failed := events.Fact{Message: c.Message}
 	for _, e := range q.Log {
 		if e.Subject.Class() != "seen" {
 			continue
@@ -246,12 +251,12 @@ func (q Question) registrySaid(k events.Key, c projections.Container) string {
 			}
 			for _, x := range p.Facts {
 				if x.Kind == events.FactPullFailed && x.Container == c.Name && x.Message != "" {
-					said = x.Message
+					failed = x
 				}
 			}
 		}
 	}
-	return said
+	return failed
 }
 
 func (q Question) until(c projections.Container) string {

@@ -46,20 +46,18 @@ func (n *node) do(p *pod, op plan.Op) {
 // is called bad.
 func (n *node) pull(p *pod, op plan.Pull) {
 	p.busy = n.w.now.Add(time.Duration(n.w.rng.IntN(6)) * time.Second)
-	f := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image}
+	f := events.Fact{Container: op.Container, Run: op.Run, Image: op.Image, Volume: op.Volume}
 	f.Kind = events.FactPulling
 	n.tell(p, f)
 	if strings.HasPrefix(op.Image, "bad") || n.w.fate(12) == 0 {
 		f.Kind, f.Reason, f.Message = events.FactPullFailed, plan.ErrImagePull, "no such image"
 		n.tell(p, f)
-		p.obs = p.obs.Remember(op.Container, func(k *plan.Known) {
-			k.NotFetched(op.Image, n.clock(), "ImagePullBackOff", "no such image")
-		})
+		p.obs = p.obs.NotBrought(op, n.clock(), plan.ImagePullBackOff, "no such image")
 		return
 	}
 	f.Kind, f.ImageID = events.FactPulled, "sha256:"+op.Image
 	n.tell(p, f)
-	p.obs = p.obs.Remember(op.Container, func(k *plan.Known) { k.Fetched(op.Run, op.Image) })
+	p.obs = p.obs.Brought(op)
 }
 
 func (n *node) sandbox(p *pod) {
