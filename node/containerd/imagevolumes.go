@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
@@ -70,7 +71,7 @@ func (r *Runtime) imageView(ctx context.Context, podUID, volume, ref string) ([]
 	return snapshots.View(leases.WithLease(ctx, lease), key, identity.ChainID(layers).String())
 }
 
-// unmountImages ends the image volumes of a pod; what they were made of is garbage then, if no image is made of it.
+// unmountImages ends the image volumes of a pod; the layers that they were made of are garbage then, if no image has them.
 func (r *Runtime) unmountImages(ctx context.Context, podUID string) error {
 	dir := r.imageMounts(podUID)
 	mounts, err := os.ReadDir(dir)
@@ -86,22 +87,39 @@ func (r *Runtime) unmountImages(ctx context.Context, podUID string) error {
 			return fmt.Errorf("remove image volume: %w", err)
 		}
 	}
-	err = r.client.LeasesService().Delete(ctx, leases.Lease{ID: volumesLease(podUID)})
+	return forgetVolumes(ctx, r.client, leases.Lease{ID: volumesLease(podUID)})
+}
+
+// forgetVolumes removes what a pod's image volumes were made of. A lease alone would leave that to containerd's collector,
+// which comes after a hundred changes of its database.
+func forgetVolumes(ctx context.Context, c *client.Client, lease leases.Lease) error {
+	held, err := c.LeasesService().ListResources(ctx, lease)
+	if errdefs.IsNotFound(err) {
+		return nil // most pods have none
+	}
+	for _, h := range held {
+		if err := c.SnapshotService(snapshotter).Remove(ctx, h.ID); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("remove image volume: %w", err)
+		}
+	}
+	if err == nil {
+		err = c.LeasesService().Delete(ctx, lease)
+	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("let go of image volumes: %w", err)
 	}
 	return nil
 }
 
-// forgetVolumes lets go of all pods' image volumes.
-func forgetVolumes(ctx context.Context, all leases.Manager) error {
-	found, err := all.List(ctx, fmt.Sprintf("labels.%q", labelPodUID))
+// forgetAllVolumes lets go of all pods' image volumes.
+func forgetAllVolumes(ctx context.Context, c *client.Client) error {
+	found, err := c.LeasesService().List(ctx, fmt.Sprintf("labels.%q", labelPodUID))
 	if err != nil {
 		return fmt.Errorf("list leases: %w", err)
 	}
 	for _, l := range found {
-		if err := all.Delete(ctx, l); err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("let go of image volumes: %w", err)
+		if err := forgetVolumes(ctx, c, l); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -60,7 +60,9 @@ func TestImageVolumes(t *testing.T) {
 	if leases := n.volumeLeases(); len(leases) != 0 {
 		t.Errorf("leases are left: %v", leases)
 	}
-	eventually(t, "the views are collected", func() bool { return n.views() == 0 })
+	if views := n.views(); views != 0 {
+		t.Errorf("%d views are left", views)
+	}
 }
 
 // testImageOutlivesItsName: what a pod has mounted stays whole when the image is collected, also for the next containerd.
@@ -108,7 +110,9 @@ func TestImageVolumesAreForgotten(t *testing.T) {
 	if leases := n.volumeLeases(); len(leases) != 0 {
 		t.Errorf("leases are left: %v", leases)
 	}
-	eventually(t, "the views are collected", func() bool { return n.views() == 0 })
+	if views := n.views(); views != 0 {
+		t.Errorf("%d views are left", views)
+	}
 }
 
 // volumeLeases are the leases of image volumes.

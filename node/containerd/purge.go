@@ -112,7 +112,7 @@ func (r *Runtime) forgetAll(ctx context.Context) error {
 			return fmt.Errorf("forget sandbox %s: %w", b.ID, err)
 		}
 	}
-	return forgetVolumes(ctx, d.client.LeasesService())
+	return forgetAllVolumes(ctx, d.client)
 }
 
 // removeMounted removes a directory, and unmounts what is left mounted below it: root filesystems of containers whose
