@@ -45,7 +45,8 @@ func (whatifCmd) Help() string {
 which would go, and which would be left without a node and why. Flags can be
 given together and more than once. The cluster's own code decides on a fork of
 its log, in virtual time (up to an hour); the log does not grow. Nodes of the
-fork run at once whatever they are given. Exit code 0 whatever the answer is.
+fork run at once whatever they are given. A drain asks budgets, as the real one
+does, and names the pods that it would wait for. Exit code 0 whatever the answer is.
 
 Examples:
   stave whatif --drain n1

@@ -85,11 +85,11 @@ func (s *Server) foreseen(r bus.Request, req wire.ForeseeRequest, v projections.
 	}
 	before := f.View()
 	im := imagined{Fork: f, rules: rules, actor: events.User(r.From)}
-	im.all(req)
-	if err := f.Settle(); err != nil {
+	if err := im.all(req); err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	d := why.Compare(before, f.View(), s.Explain)
+	d.Held = im.held
 	return wire.ForeseeReply{Seq: v.Seq, Reads: restsOn(v, d, im.results, im.pruned), Moves: !d.Empty(), Results: im.results, Pruned: im.pruned,
 		Text: d.String(), JSON: events.MustBody(d)}, nil
 }
@@ -142,9 +142,11 @@ type imagined struct {
 	actor   events.Actor
 	results []wire.Result
 	pruned  []wire.Result
+	held    []why.Held // pods that a drain would wait for
 }
 
-func (f *imagined) all(req wire.ForeseeRequest) {
+// all makes the changes and lets them settle.
+func (f *imagined) all(req wire.ForeseeRequest) error {
 	for i, has := range req.AddNodes {
 		f.AddNode(f.unusedName(i+1), has)
 	}
@@ -153,11 +155,14 @@ func (f *imagined) all(req wire.ForeseeRequest) {
 		f.results = append(f.results, f.change(fmt.Sprintf("scale/%d", i), wire.ChangeRequest{Operation: wire.Scale, Replicas: to.Replicas}, wire.Item{Key: to.Key}))
 	}
 	for _, n := range req.Drain {
-		f.drain(n)
+		if err := f.drain(n); err != nil {
+			return err
+		}
 	}
 	for _, n := range req.Lose {
 		f.Lose(n)
 	}
+	return f.Settle()
 }
 
 // apply makes the items one change, as a real apply does.
@@ -203,19 +208,56 @@ func (f *imagined) change(id string, req wire.ChangeRequest, item wire.Item) wir
 	return out.Result
 }
 
-// drain cordons a node and deletes the pods on it.
-func (f *imagined) drain(name string) {
+// drain cordons a node and evicts the pods on it, those that a budget holds again when others have come: as `stave drain` does. What
+// is held when nothing changes any more is what a real drain would wait for. Pods of DaemonSets stay.
+func (f *imagined) drain(name string) error {
 	if o, ok := f.View().Get(events.Key{Resource: events.Nodes, Name: name}); ok {
 		body := reconcilers.Same(o)
 		body.Generation++
 		body.Object = reconcilers.Edit(o.Raw, func(object map[string]any) { reconcilers.Field(object, "spec")["unschedulable"] = true })
 		f.Do(f.actor, "cordon", []reconcilers.Draft{reconcilers.Change(o, body)})
 	}
-	var drafts []reconcilers.Draft
-	for p := range f.View().PodsOn(name) {
-		if o, ok := f.View().Get(p.Key); ok && o.Deletion == nil {
-			drafts = append(drafts, reconcilers.RequestDeletion(o, events.DeletionRequested{Grace: reconcilers.GraceOf(o)}))
+	for round := 0; ; round++ {
+		pods := f.leaving(name)
+		held := f.evict(pods, fmt.Sprintf("drain/%s/%d", name, round))
+		if len(held) == 0 || len(held) == len(pods) {
+			f.held = append(f.held, held...)
+			return nil
+		}
+		if err := f.Settle(); err != nil {
+			return err
 		}
 	}
-	f.Do(f.actor, "drain", drafts)
+}
+
+// leaving are the pods that a drain of a node is about.
+func (f *imagined) leaving(node string) []*projections.Object {
+	var out []*projections.Object
+	for p := range f.View().PodsOn(node) {
+		if o, ok := f.View().Get(p.Key); ok && o.Deletion == nil && (o.Owner == nil || o.Owner.Resource != events.DaemonSets) {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b *projections.Object) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+	return out
+}
+
+// evict asks for each pod's eviction, and tells of those that stay.
+func (f *imagined) evict(pods []*projections.Object, id string) []why.Held {
+	var held []why.Held
+	for i, o := range pods {
+		r := f.change(fmt.Sprintf("%s/%d", id, i), wire.ChangeRequest{Operation: wire.Evict}, wire.Item{Key: o.Key, UID: o.UID})
+		if r.Error == nil {
+			continue
+		}
+		h := why.Held{Pod: o.Key, Said: r.Error.Message}
+		if p, ok := f.View().PodOf(o.Key); ok {
+			h.Node = p.Node
+		}
+		if d := r.Error.Details; d != nil && len(d.Causes) > 0 {
+			h.Said = d.Causes[0].Message
+		}
+		held = append(held, h)
+	}
+	return held
 }

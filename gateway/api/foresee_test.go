@@ -2,10 +2,13 @@ package api_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stave-run/stave/bus/memory"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
@@ -19,6 +22,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/schedule"
+	"github.com/stave-run/stave/reconcilers/stage"
 )
 
 // forked is the fork of the tests' door.
@@ -81,4 +85,56 @@ func TestForeseeAppendsNothing(t *testing.T) {
 	if reply.Error == nil || !strings.Contains(reply.Error.Message, `nodes "nowhere" not found`) {
 		t.Errorf("an unknown node: %+v", reply.Error)
 	}
+}
+
+// TestForeseeDrainAsksBudgets: pods that a budget holds go when others have come; those that it holds for good are told.
+func TestForeseeDrainAsksBudgets(t *testing.T) {
+	budget := func(least int) string {
+		return fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"keep","namespace":"default"},
+			"spec":{"minAvailable":%d,"selector":{"matchLabels":{"app":"web"}}}}`, least)
+	}
+	for least, held := range map[int]int{0: 0, 2: 0, 3: 3} {
+		w := stage.New()
+		for _, n := range []string{"n1", "n2"} {
+			w.Node(n, "8", "16Gi")
+		}
+		w.Apply(stage.In(events.Deployments, "web"), webApp)
+		w.Apply(stage.In(events.Budgets, "keep"), budget(least))
+		v := settled(t, w)
+		wires := memory.NewWires()
+		d, err := api.Serve(api.Options{Wires: wires, Log: memory.NewLog(time.Now), Views: still{v}, Cluster: "test", Now: func() time.Time { return w.Now }, Fork: forked, Explain: schedule.Explain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		there := 0
+		for range v.PodsOn("n1") {
+			there++
+		}
+		raw, err := wires.Request(t.Context(), wire.Subject("ann", wire.VerbForesee), events.MustBody(wire.ForeseeRequest{Drain: []string{"n1"}}))
+		var reply wire.ForeseeReply
+		var got why.Difference
+		if err := errors.Join(err, json.Unmarshal(raw, &reply), json.Unmarshal(reply.JSON, &got)); err != nil || reply.Error != nil {
+			t.Fatal(err, reply.Error)
+		}
+		if held = min(held, there); there == 0 || len(got.Held) != held || len(got.Gone) != there-held || len(got.Made) != there-held {
+			t.Errorf("at least %d, %d there: %+v", least, there, got)
+		}
+		if held > 0 && !strings.Contains(reply.Text, "a drain of n1 would wait for it: The disruption budget keep needs 3 healthy pods and has 3 currently") {
+			t.Errorf("%s", reply.Text)
+		}
+	}
+}
+
+// settled is what becomes of a world by itself.
+func settled(t *testing.T, w *stage.World) projections.State {
+	t.Helper()
+	f, err := forked(w.State, w.Now)
+	if err == nil {
+		err = f.Settle()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.View()
 }

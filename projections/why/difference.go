@@ -12,9 +12,17 @@ import (
 
 // Difference is what became of the pods between two states of one cluster.
 type Difference struct {
-	Made     []Placed   `json:"made"`     // pods that were not there before, and where they landed
-	Gone     []Placed   `json:"gone"`     // pods that are no longer there or wanted, and where they were
-	Unplaced []Unplaced `json:"unplaced"` // pods that no node takes
+	Made     []Placed   `json:"made"`           // pods that were not there before, and where they landed
+	Gone     []Placed   `json:"gone"`           // pods that are no longer there or wanted, and where they were
+	Unplaced []Unplaced `json:"unplaced"`       // pods that no node takes
+	Held     []Held     `json:"held,omitempty"` // pods that a drain would wait for; Compare does not know of these
+}
+
+// Held is a pod that may not be evicted.
+type Held struct {
+	Pod  events.Key `json:"pod"`
+	Node string     `json:"node"`
+	Said string     `json:"said"`
 }
 
 // Placed is a pod on a node; Owner is the topmost object above it.
@@ -72,7 +80,7 @@ func top(s projections.State, o *projections.Object) events.Key {
 
 // Empty tells whether nothing became of any pod.
 func (d Difference) Empty() bool {
-	return len(d.Made) == 0 && len(d.Gone) == 0 && len(d.Unplaced) == 0
+	return len(d.Made) == 0 && len(d.Gone) == 0 && len(d.Unplaced) == 0 && len(d.Held) == 0
 }
 
 // toldPods is how many pods are named one by one.
@@ -109,6 +117,9 @@ func (d Difference) String() string {
 		}
 	}
 	d.unplaced(&b)
+	for _, h := range d.Held {
+		fmt.Fprintf(&b, "%s: a drain of %s would wait for it: %s\n", h.Pod, h.Node, h.Said)
+	}
 	return b.String()
 }
 
