@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	_ "github.com/stave-run/stave/cmd/stave/pause" // the collector's, until the first cycle
 )
 
 func main() {

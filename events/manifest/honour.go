@@ -148,24 +148,24 @@ var honoured = map[events.Resource]verdict{
 	events.MutatingPolicyBindings: object(map[string]verdict{"spec": {fields: map[string]verdict{"policyName": {}, "paramRef": {}, "matchResources": {}}}}),
 	events.Nodes: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"podCIDR": {}, "podCIDRs": {}, "taints": {}, "unschedulable": {}}}}),
-	events.Pods: object(map[string]verdict{"spec": podSpec()}),
+	events.Pods: object(map[string]verdict{"spec": wholePod}),
 	// Nothing reads a PodTemplate, in Kubernetes neither: it is kept for those who do.
-	events.PodTemplates: object(map[string]verdict{"template": template()}),
+	events.PodTemplates: object(map[string]verdict{"template": podTemplate}),
 	events.StatefulSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
-		"replicas": {}, "selector": {}, "serviceName": {}, "template": template(), "podManagementPolicy": {}, "updateStrategy": {}, "minReadySeconds": {},
+		"replicas": {}, "selector": {}, "serviceName": {}, "template": podTemplate, "podManagementPolicy": {}, "updateStrategy": {}, "minReadySeconds": {},
 		"revisionHistoryLimit": {}, "ordinals": {}, "persistentVolumeClaimRetentionPolicy": {},
 		"volumeClaimTemplates": claimTemplates()}}}),
 	// A revision is what a controller wrote down: its data is for it, and for kubectl.
 	events.Revisions: object(map[string]verdict{"data": {}, "revision": {}}),
 	events.Deployments: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"replicas": {}, "selector": {}, "strategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "paused": {},
-		"progressDeadlineSeconds": {}, "template": template()}}}),
+		"progressDeadlineSeconds": {}, "template": podTemplate}}}),
 	events.ReplicaSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
-		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": podTemplate}}}),
 	events.DaemonSets: object(map[string]verdict{"spec": {fields: map[string]verdict{
-		"selector": {}, "updateStrategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "template": template()}}}),
+		"selector": {}, "updateStrategy": {}, "minReadySeconds": {}, "revisionHistoryLimit": {}, "template": podTemplate}}}),
 	events.Controllers: object(map[string]verdict{"spec": {fields: map[string]verdict{
-		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": template()}}}),
+		"replicas": {}, "selector": {}, "minReadySeconds": {}, "template": podTemplate}}}),
 	events.CronJobs: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"schedule": {}, "timeZone": {}, "startingDeadlineSeconds": {}, "concurrencyPolicy": {}, "suspend": {},
 		"successfulJobsHistoryLimit": {}, "failedJobsHistoryLimit": {},
@@ -233,7 +233,7 @@ func jobSpec() verdict {
 	return verdict{fields: map[string]verdict{
 		"parallelism": {}, "completions": {}, "activeDeadlineSeconds": {}, "podFailurePolicy": {}, "successPolicy": {}, "backoffLimit": {},
 		"backoffLimitPerIndex": {}, "maxFailedIndexes": {}, "selector": {}, "manualSelector": {}, "ttlSecondsAfterFinished": {},
-		"completionMode": {}, "suspend": {}, "podReplacementPolicy": {}, "managedBy": {}, "template": template()}}
+		"completionMode": {}, "suspend": {}, "podReplacementPolicy": {}, "managedBy": {}, "template": podTemplate}}
 }
 
 func serviceSpec() verdict {
@@ -253,6 +253,6 @@ func template() verdict {
 	return verdict{fields: map[string]verdict{
 		"metadata": {fields: map[string]verdict{"labels": {}, "annotations": {}, "creationTimestamp": {},
 			"name": {warn: "names of pods follow from their owner's"}, "namespace": {warn: "pods are in their owner's namespace"}}},
-		"spec": podSpec(),
+		"spec": wholePod,
 	}}
 }

@@ -1,5 +1,11 @@
 package manifest
 
+// Nine kinds have a pod in them: what is said of it is made once, and only read.
+var (
+	wholePod    = podSpec()
+	podTemplate = template()
+)
+
 // podSpec says which fields of a pod, or of a template's, do something.
 func podSpec() verdict {
 	const unsafe = "it cannot be honoured yet, and to ignore it would weaken security"
