@@ -122,13 +122,12 @@ func (f *vigil) see(ctx context.Context, raw json.RawMessage) {
 		f.progress.state(f.branch, f.say(raw))
 	}
 	if f.key.Resource == events.Pods {
-		leaves := leavesOf([]json.RawMessage{raw}, nil)
-		if len(leaves) == 1 {
-			f.took(leaves)
+		if pod := new(leaves).of([]json.RawMessage{raw}); len(pod) == 1 {
+			f.took(pod)
 			if f.say == nil {
-				f.progress.state(f.branch, leaves[0].state)
+				f.progress.state(f.branch, pod[0].state)
 			}
-			f.progress.image(f.branch, leaves[0])
+			f.progress.image(f.branch, pod[0])
 		}
 		return
 	}
@@ -139,10 +138,11 @@ func (f *vigil) see(ctx context.Context, raw json.RawMessage) {
 	f.once.Do(func() {
 		req := wire.ReadRequest{Resource: events.Pods, Namespace: f.key.Namespace, LabelSelector: o.selector()}
 		f.pods.Go(func() {
+			all := leaves{template: o.Spec.Template}
 			f.s.mirror(ctx, req, func(pods []json.RawMessage) {
-				leaves := leavesOf(pods, o.Spec.Template)
-				f.took(leaves)
-				f.progress.leaves(f.branch, leaves)
+				now := all.of(pods)
+				f.took(now)
+				f.progress.leaves(f.branch, now)
 			})
 		})
 	})

@@ -118,21 +118,35 @@ func hopeless(w *corev1.ContainerStateWaiting) bool {
 	return false
 }
 
-// leavesOf tells where pods are. A pod that waits for an image which its
+// leaves tells where pods are, again and again: of the hundreds that are waited for a few have changed each time, and only
+// those are decoded.
+type leaves struct {
+	template *corev1.PodTemplateSpec // of their workload, if they have one
+	known    map[*byte]leaf          // by the text that a leaf was read from
+}
+
+// of tells where these pods are. A pod that waits for an image which its
 // workload no longer names is on its way out: it is not held against it.
-func leavesOf(pods []json.RawMessage, template *corev1.PodTemplateSpec) []leaf {
-	out := make([]leaf, 0, len(pods))
+func (f *leaves) of(pods []json.RawMessage) []leaf {
+	out, known := make([]leaf, 0, len(pods)), make(map[*byte]leaf, len(pods))
 	for _, raw := range pods {
-		var p corev1.Pod
-		if json.Unmarshal(raw, &p) != nil {
+		if len(raw) == 0 {
 			continue
 		}
-		l := leafOf(&p)
-		if template != nil && !sameImages(&p.Spec, &template.Spec) {
-			l.broken = ""
+		l, ok := f.known[&raw[0]]
+		if !ok {
+			var p corev1.Pod
+			if json.Unmarshal(raw, &p) != nil {
+				continue
+			}
+			if l = leafOf(&p); f.template != nil && !sameImages(&p.Spec, &f.template.Spec) {
+				l.broken = ""
+			}
 		}
+		known[&raw[0]] = l
 		out = append(out, l)
 	}
+	f.known = known
 	return out
 }
 

@@ -76,12 +76,30 @@ func TestLeafOf(t *testing.T) {
 func TestLeavesOfTheNewTemplateCount(t *testing.T) {
 	raw := json.RawMessage(events.MustBody(podAt("old", "n1", waits("ErrImagePull", "pull: not found: x"))))
 	now := &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "nginx:2"}}}}
-	if l := leavesOf([]json.RawMessage{raw}, now)[0]; l.broken != "" {
+	if l := (&leaves{template: now}).of([]json.RawMessage{raw})[0]; l.broken != "" {
 		t.Errorf("%+v", l)
 	}
 	now.Spec.Containers[0].Image = "nginx:1"
-	if l := leavesOf([]json.RawMessage{raw}, now)[0]; l.broken == "" {
+	if l := (&leaves{template: now}).of([]json.RawMessage{raw})[0]; l.broken == "" {
 		t.Errorf("%+v", l)
+	}
+}
+
+// TestWhatHasNotChangedIsNotReadAgain: of many pods that are waited for only those are decoded that came anew.
+func TestWhatHasNotChangedIsNotReadAgain(t *testing.T) {
+	raw := func(name string, change func(*corev1.Pod)) json.RawMessage {
+		return json.RawMessage(events.MustBody(podAt(name, "n1", change)))
+	}
+	one, two := raw("one", waits("ContainerCreating", "")), raw("two", waits("ErrImagePull", "x"))
+	var all leaves
+	before := all.of([]json.RawMessage{one, nil, two})
+	copy(two, "no JSON any more: whoever reads it again finds no pod")
+	after := all.of([]json.RawMessage{raw("one", waits("ErrImagePull", "y")), two})
+	if len(before) != 2 || len(after) != 2 || before[0].state != "ContainerCreating" || after[0].state != "ErrImagePull: y" || after[1] != before[1] {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	if gone := all.of([]json.RawMessage{two}); len(gone) != 1 || len(all.known) != 1 {
+		t.Errorf("of one that is gone something is kept: %+v", all.known)
 	}
 }
 
