@@ -15,6 +15,9 @@ type Wires interface {
 	// Serve answers requests, each in a goroutine of its own, at most
 	// MaxRequests at a time. stop waits for those under way.
 	Serve(subject string, answer func(ctx context.Context, r Request) []byte) (stop func(), err error)
+	// ServeWaiting is Serve for requests whose answers take little but time, since they wait for one thing together: at most
+	// MaxWaiting at a time, and of those that are larger than SmallRequest at most MaxRequests.
+	ServeWaiting(subject string, answer func(ctx context.Context, r Request) []byte) (stop func(), err error)
 	// Publish sends one message to whoever listens now; it is never stored.
 	Publish(m Message) error
 	// Subscribe calls f for each message in order. A subscriber that is too
@@ -69,6 +72,10 @@ const (
 	MaxPayload = 8 << 20
 	// MaxRequests is how many requests one Serve answers at a time.
 	MaxRequests = 64
+	// MaxWaiting is how many one ServeWaiting answers at a time, and SmallRequest how many bytes one of them may have that
+	// takes no place of a large one.
+	MaxWaiting   = 512
+	SmallRequest = 64 << 10
 	// MaxRequest is the most bytes that one request may have in all.
 	MaxRequest = 64 << 20
 	// MaxWindow is how many bytes a stream's sender may be ahead of its reader.

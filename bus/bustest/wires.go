@@ -32,6 +32,7 @@ func Wires(t *testing.T, open func(t *testing.T) WiresUnderTest) {
 		"carries large requests":           largeRequests,
 		"says when nobody serves":          nobody,
 		"bounds what is answered at once":  manyRequests,
+		"bounds what waits together":       manyWaiting,
 		"waits for answers when stopped":   stopWaits,
 		"feeds in order":                   feeds,
 		"streams both ways and half-close": streams,
@@ -97,28 +98,60 @@ func nobody(t *testing.T, u WiresUnderTest) {
 }
 
 func manyRequests(t *testing.T, u WiresUnderTest) {
+	if most := atOnce(t, u, u.Server.Serve, nil, 3*bus.MaxRequests, 2); most > bus.MaxRequests || most < 2 {
+		t.Errorf("%d requests answered at once, at most %d", most, bus.MaxRequests)
+	}
+}
+
+// manyWaiting: of small requests more are answered at once, of large ones not.
+func manyWaiting(t *testing.T, u WiresUnderTest) {
+	if most := atOnce(t, u, u.Server.ServeWaiting, nil, 2*bus.MaxWaiting, bus.MaxRequests+1); most > bus.MaxWaiting || most <= bus.MaxRequests {
+		t.Errorf("%d requests answered at once, at most %d and more than %d", most, bus.MaxWaiting, bus.MaxRequests)
+	}
+	if most := atOnce(t, u, u.Server.ServeWaiting, make([]byte, bus.SmallRequest+1), 2*bus.MaxRequests, 2); most > bus.MaxRequests || most < 2 {
+		t.Errorf("%d large requests answered at once, at most %d", most, bus.MaxRequests)
+	}
+}
+
+type serving func(string, func(context.Context, bus.Request) []byte) (stop func(), err error)
+
+// atOnce is how many of so many requests were answered at the same time. The answers wait until that were enough, as long as
+// their askers do.
+func atOnce(t *testing.T, u WiresUnderTest, serve serving, body []byte, requests, enough int) int {
+	t.Helper()
 	var now, most atomic.Int64
-	stop := serve(t, u.Server, "req.*.slow", func(context.Context, bus.Request) []byte {
+	reached := make(chan struct{})
+	var once sync.Once
+	patience := bounded(t)
+	stop, err := serve("req.*.slow", func(context.Context, bus.Request) []byte {
 		n := now.Add(1)
 		defer now.Add(-1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}
-		time.Sleep(20 * time.Millisecond)
+		if int(n) >= enough {
+			once.Do(func() { close(reached) })
+		}
+		select {
+		case <-reached:
+		case <-patience.Done():
+		}
+		time.Sleep(20 * time.Millisecond) // for others to come beside
 		return nil
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer stop()
 	var wg sync.WaitGroup
-	for range 3 * bus.MaxRequests {
+	for range requests {
 		wg.Go(func() {
-			if _, err := u.Client.Request(bounded(t), u.subject("slow"), nil); err != nil {
+			if _, err := u.Client.Request(bounded(t), u.subject("slow"), body); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if n := most.Load(); n > bus.MaxRequests || n < 2 {
-		t.Errorf("%d requests answered at once, at most %d", n, bus.MaxRequests)
-	}
+	return int(most.Load())
 }
 
 func stopWaits(t *testing.T, u WiresUnderTest) {

@@ -165,7 +165,16 @@ func failure(m *nats.Msg) error {
 
 // Serve implements bus.Wires.
 func (c *Client) Serve(subject string, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
-	slots := make(chan struct{}, bus.MaxRequests)
+	return c.serve(subject, bus.MaxRequests, answer)
+}
+
+// ServeWaiting implements bus.Wires.
+func (c *Client) ServeWaiting(subject string, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
+	return c.serve(subject, bus.MaxWaiting, answer)
+}
+
+func (c *Client) serve(subject string, most int, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
+	slots, large := make(chan struct{}, most), make(chan struct{}, bus.MaxRequests)
 	var busy sync.WaitGroup
 	return c.serving(subject, &busy, func(m *nats.Msg) {
 		slots <- struct{}{} // holds up the subscription: requests wait in it
@@ -173,6 +182,10 @@ func (c *Client) Serve(subject string, answer func(ctx context.Context, r bus.Re
 		go func() {
 			defer busy.Done()
 			defer func() { <-slots }()
+			if m.Header.Get(headerUpload) != "" || len(m.Data) > bus.SmallRequest {
+				large <- struct{}{}
+				defer func() { <-large }()
+			}
 			c.answer(m, answer)
 		}()
 	})

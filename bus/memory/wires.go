@@ -29,6 +29,7 @@ type server struct {
 	pattern string
 	answer  func(context.Context, bus.Request) []byte
 	slots   chan struct{}
+	large   chan struct{}
 	busy    sync.WaitGroup
 }
 
@@ -78,6 +79,10 @@ func (w *Wires) Request(ctx context.Context, subject string, body []byte) ([]byt
 		defer s.busy.Done()
 		s.slots <- struct{}{}
 		defer func() { <-s.slots }()
+		if len(body) > bus.SmallRequest {
+			s.large <- struct{}{}
+			defer func() { <-s.large }()
+		}
 		// the server doesn't see the client's ctx: over a network it could not
 		reply <- s.answer(context.WithoutCancel(ctx), r)
 	}()
@@ -91,7 +96,16 @@ func (w *Wires) Request(ctx context.Context, subject string, body []byte) ([]byt
 
 // Serve implements bus.Wires.
 func (w *Wires) Serve(subject string, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
-	s := &server{pattern: subject, answer: answer, slots: make(chan struct{}, bus.MaxRequests)}
+	return w.serve(subject, bus.MaxRequests, answer)
+}
+
+// ServeWaiting implements bus.Wires.
+func (w *Wires) ServeWaiting(subject string, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
+	return w.serve(subject, bus.MaxWaiting, answer)
+}
+
+func (w *Wires) serve(subject string, most int, answer func(ctx context.Context, r bus.Request) []byte) (stop func(), err error) {
+	s := &server{pattern: subject, answer: answer, slots: make(chan struct{}, most), large: make(chan struct{}, bus.MaxRequests)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := w.id()

@@ -126,7 +126,11 @@ func Serve(o Options) (*Server, error) {
 	maps.Copy(verbs, s.ofTime())
 	s.stops = append(s.stops, s.memory.follow(o.Views))
 	for verb, answer := range verbs {
-		stop, err := o.Wires.Serve(wire.Pattern(verb), s.answering(verb, answer))
+		serve := o.Wires.Serve
+		if verb == wire.VerbChange {
+			serve = o.Wires.ServeWaiting // the more wait for the writer, the more it writes together
+		}
+		stop, err := serve(wire.Pattern(verb), s.answering(verb, answer))
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("serve %s: %w", verb, err)
