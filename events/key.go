@@ -93,6 +93,7 @@ const (
 	Addresses          Resource = "ipaddresses.networking.k8s.io"
 	FlowSchemas        Resource = "flowschemas.flowcontrol.apiserver.k8s.io"
 	PriorityLevels     Resource = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
+	Autoscalers        Resource = "horizontalpodautoscalers.autoscaling"
 	DeviceClasses      Resource = "deviceclasses.resource.k8s.io"
 	DeviceClaims       Resource = "resourceclaims.resource.k8s.io"
 	DeviceTemplates    Resource = "resourceclaimtemplates.resource.k8s.io"

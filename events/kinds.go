@@ -6,6 +6,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -62,6 +64,7 @@ var Kinds = []Kind{
 	{Revisions, "apps", "v1", "ControllerRevision", "controllerrevision", nil, true, false, func() Object { return &appsv1.ControllerRevision{} }},
 	{DaemonSets, "apps", "v1", "DaemonSet", "daemonset", []string{"ds"}, true, false, func() Object { return &appsv1.DaemonSet{} }},
 	{Controllers, "", "v1", "ReplicationController", "replicationcontroller", []string{"rc"}, true, false, func() Object { return &corev1.ReplicationController{} }},
+	{Autoscalers, autoscalingv2.GroupName, "v2", "HorizontalPodAutoscaler", "horizontalpodautoscaler", []string{"hpa"}, true, false, func() Object { return &autoscalingv2.HorizontalPodAutoscaler{} }},
 	{Quotas, "", "v1", "ResourceQuota", "resourcequota", []string{"quota"}, true, false, func() Object { return &corev1.ResourceQuota{} }},
 	{LimitRanges, "", "v1", "LimitRange", "limitrange", []string{"limits"}, true, false, func() Object { return &corev1.LimitRange{} }},
 	{CronJobs, batchv1.GroupName, "v1", "CronJob", "cronjob", []string{"cj"}, true, false, func() Object { return &batchv1.CronJob{} }},
@@ -104,6 +107,11 @@ var Kinds = []Kind{
 	{Definitions, apiextensionsv1.SchemeGroupVersion.Group, "v1", "CustomResourceDefinition", "customresourcedefinition", []string{"crd", "crds"}, false, false, func() Object { return &apiextensionsv1.CustomResourceDefinition{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, false, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, false, func() Object { return &discoveryv1.EndpointSlice{} }},
+}
+
+// OlderKinds are versions in which kinds are served beside the one that is kept.
+var OlderKinds = []Kind{
+	{Autoscalers, autoscalingv1.GroupName, "v1", "HorizontalPodAutoscaler", "horizontalpodautoscaler", []string{"hpa"}, true, false, func() Object { return &autoscalingv1.HorizontalPodAutoscaler{} }},
 }
 
 // NoteKinds are those that clients write beside the log, through the Kubernetes API

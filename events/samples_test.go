@@ -30,6 +30,7 @@ var shapes = map[string]func() any{
 	string(TypeOf(Nodes, VerbStatus)):        func() any { return &NodeReported{} },
 	string(TypeOf(Jobs, VerbStatus)):         func() any { return &JobReported{} },
 	string(TypeOf(StatefulSets, VerbStatus)): func() any { return &RevisionsReported{} },
+	string(TypeOf(Autoscalers, VerbStatus)):  func() any { return &ScalerReported{} },
 }
 
 func shapeOf(t Type) (func() any, bool) {

@@ -43,6 +43,10 @@ func (f *folding) status() {
 		f.jobReported(k)
 		return
 	}
+	if k.Resource == events.Autoscalers {
+		f.scalerReported(k)
+		return
+	}
 	if k.Resource == events.StatefulSets {
 		f.revisionsReported(k)
 		return

@@ -52,6 +52,7 @@ type keptObject struct {
 	Cron             *Cron                     `cbor:",omitempty"`
 	Revisions        *events.RevisionsReported `cbor:",omitempty"`
 	Disk             *Disk                     `cbor:",omitempty"`
+	Scaler           *Scaler                   `cbor:",omitempty"`
 	Template         events.Hash               `cbor:",omitempty"`
 	Raw              json.RawMessage           // nil and empty are not the same
 	Applied, Status  json.RawMessage
@@ -142,7 +143,7 @@ func madeOf(rows []Made) *madeList {
 
 func (s State) keep(o *Object) keptObject {
 	k := keptObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: o.last, Owners: o.Owners}
+		Deletion: o.Deletion, Born: o.Born, Rollout: o.Rollout, Budget: o.Budget, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Scaler: o.Scaler, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, LastSpec: o.last, Owners: o.Owners}
 	if o.Template != nil {
 		k.Template = o.Template.Hash
 	}
@@ -271,7 +272,7 @@ func (b *restorer) objects(rows []keptObject, gone []keptSeq) {
 	for i, k := range rows {
 		o := &Object{Key: k.Key, UID: k.UID, Owner: k.Owner, Created: k.Created, Changed: k.Changed, Position: k.Position, Generation: k.Generation,
 			Deletion: k.Deletion, Raw: k.Raw, last: k.LastSpec, Extras: Extras{Born: k.Born, Rollout: k.Rollout, Budget: k.Budget, Job: k.Job, Cron: k.Cron, Revisions: k.Revisions,
-				Disk: k.Disk, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}.shared()}
+				Disk: k.Disk, Scaler: k.Scaler, Applied: k.Applied, Status: k.Status, Over: k.Over, Managed: k.Managed, Set: k.Set, Owners: k.Owners}.shared()}
 		if k.Template != "" {
 			t, ok := b.s.Template(k.Template)
 			if !ok {

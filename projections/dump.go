@@ -54,6 +54,7 @@ type dumpObject struct {
 	Cron             *Cron                     `json:",omitempty"`
 	Revisions        *events.RevisionsReported `json:",omitempty"`
 	Disk             *Disk                     `json:",omitempty"`
+	Scaler           *Scaler                   `json:",omitempty"`
 	Template         events.Hash
 	Raw              json.RawMessage
 	Applied, Status  json.RawMessage         `json:",omitempty"`
@@ -104,7 +105,7 @@ func (s State) Dump() []byte {
 
 func dumped(o *Object) dumpObject {
 	d := dumpObject{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position, Generation: o.Generation,
-		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
+		Deletion: o.Deletion, Born: o.Born, Tally: o.Tally, Rollout: o.Rollout, Budget: o.Budget, Ration: o.Ration, Job: o.Job, Cron: o.Cron, Revisions: o.Revisions, Disk: o.Disk, Scaler: o.Scaler, Raw: o.Raw, Applied: o.Applied, Status: o.Status, Over: o.Over, Managed: o.Managed, Set: o.Set, Owners: o.Owners}
 	if o.Template != nil {
 		d.Template = o.Template.Hash
 	}

@@ -47,6 +47,7 @@ type Extras struct {
 	Cron    *Cron                   // of a CronJob that has made Jobs, else nil
 	// Revisions is how far a controller of templates has come, as it last said; nil before that.
 	Revisions *events.RevisionsReported
+	Scaler    *Scaler         // of a HorizontalPodAutoscaler that was measured for, else nil
 	Disk      *Disk           // of a PersistentVolume of which a node said something, else nil
 	Applied   json.RawMessage // as a person last applied it
 	Managed   json.RawMessage // metadata.managedFields; nil while no manager is known
@@ -209,7 +210,8 @@ func (o *Object) decode() (events.Object, error) {
 // else acts on.
 var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
 	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true, events.CronJobs: true, events.StatefulSets: true,
-	events.DaemonSets: true, events.Controllers: true, events.Ingresses: true, events.IngressClasses: true, events.FlowSchemas: true, events.PriorityLevels: true}
+	events.DaemonSets: true, events.Controllers: true, events.Ingresses: true, events.IngressClasses: true, events.FlowSchemas: true, events.PriorityLevels: true,
+	events.Autoscalers: true, events.DeviceClasses: true, events.DeviceSlices: true, events.DeviceTaints: true}
 
 // generation is how often what is wanted has changed, as people see it: as in Kubernetes, that it shall go is one change more.
 func (o *Object) generation() int64 {

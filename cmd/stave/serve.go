@@ -22,6 +22,7 @@ import (
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
+	"github.com/stave-run/stave/reconcilers/autoscale"
 	"github.com/stave-run/stave/reconcilers/certificate"
 	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/cronjob"
@@ -47,7 +48,7 @@ var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
 	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, certificate.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
-	resize.Reconciler{}, quota.Reconciler{}, migration.Reconciler{},
+	resize.Reconciler{}, quota.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{},
 }
 
 // cluster is a running cluster: the control plane and this machine's node. Its

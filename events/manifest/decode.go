@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -142,6 +144,10 @@ func (d *decoder) document(n *node) {
 		d.add(n.at, "", "", "%v", err)
 		return
 	}
+	if old, ok := object.(*autoscalingv1.HorizontalPodAutoscaler); ok {
+		d.docs = append(d.docs, DocOf(AutoscalerFromV1(old))) // from here on it is of the version that is kept
+		return
+	}
 	object.GetObjectKind().SetGroupVersionKind(kind.GVK())
 	d.docs = append(d.docs, Doc{Object: object, Kind: kind, file: d.file, written: n})
 }
@@ -161,6 +167,11 @@ func (d *decoder) header(n *node) (events.Kind, bool) {
 	if version != "" && kind != "" {
 		if k, ok := d.kinds.For(version, kind); ok {
 			return k, true
+		}
+		for _, k := range events.OlderKinds {
+			if k.Name == kind && k.APIVersion() == version {
+				return k, true
+			}
 		}
 		d.unknownKind(n, version, kind)
 		return events.Kind{}, false

@@ -5,6 +5,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -50,6 +51,8 @@ func Default(o events.Object) {
 		defaultDefinition(&o.Spec)
 	case *schedulingv1.PriorityClass:
 		pointTo(&o.PreemptionPolicy, corev1.PreemptLowerPriority)
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		defaultAutoscaler(o)
 	case *corev1.LimitRange:
 		for i := range o.Spec.Limits {
 			defaultLimits(&o.Spec.Limits[i])

@@ -62,6 +62,9 @@ func (w *honouring) walk(n *node, v verdict, path string) {
 	}
 }
 
+// noMetrics is what becomes of metrics that no node measures.
+var noMetrics = verdict{warn: "nodes measure CPU and memory alone: while it cannot be had, nothing is scaled down"}
+
 // noDevices is what becomes of the kinds by which devices are given to pods.
 const noDevices = "no driver allocates devices here: it is kept, and nothing comes of it unless somebody runs one"
 
@@ -174,6 +177,8 @@ var honoured = map[events.Resource]verdict{
 	events.Jobs: object(map[string]verdict{"spec": jobSpec()}),
 	events.Budgets: object(map[string]verdict{"spec": {fields: map[string]verdict{
 		"minAvailable": {}, "maxUnavailable": {}, "selector": {}, "unhealthyPodEvictionPolicy": {}}}}),
+	events.Autoscalers: object(map[string]verdict{"spec": {fields: map[string]verdict{"scaleTargetRef": {}, "minReplicas": {}, "maxReplicas": {}, "behavior": {},
+		"metrics": {fields: map[string]verdict{"type": {}, "resource": {}, "containerResource": {}, "pods": noMetrics, "object": noMetrics, "external": noMetrics}}}}}),
 	events.Quotas:  object(map[string]verdict{"spec": {fields: map[string]verdict{"hard": quotaHard(), "scopes": {}, "scopeSelector": {}}}}),
 	events.Volumes: object(map[string]verdict{"spec": volumeSpec()}),
 	events.Claims:  object(map[string]verdict{"spec": claimSpec()}),

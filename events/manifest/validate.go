@@ -6,6 +6,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -55,6 +56,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateSlice(o)...)
 	case *appsv1.Deployment, *appsv1.ReplicaSet, *appsv1.StatefulSet, *appsv1.DaemonSet, *corev1.ReplicationController, *appsv1.ControllerRevision:
 		errs = append(errs, validateWorkload(o)...)
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		errs = append(errs, validateAutoscaler(o)...)
 	case *batchv1.CronJob:
 		errs = append(errs, validateCronJob(o)...)
 	case *batchv1.Job:

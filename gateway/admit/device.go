@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	resourcev1 "k8s.io/api/resource/v1"
 	migrationv1 "k8s.io/api/storagemigration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -107,6 +108,12 @@ func (w *writing) reported(old *projections.Object, sent json.RawMessage, now ti
 			return nil, err
 		}
 		errs = manifest.Conditions(next.Conditions, resourcev1.DeviceTaintRuleStatusMaxConditions, at.Child("conditions"))
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		next := &autoscalingv2.HorizontalPodAutoscalerStatus{}
+		if err := read(next); err != nil {
+			return nil, err
+		}
+		errs = manifest.AutoscalerStatus(next)
 	case *migrationv1.StorageVersionMigration:
 		next := &migrationv1.StorageVersionMigrationStatus{}
 		if err := read(next); err != nil {
@@ -123,7 +130,7 @@ func (w *writing) reported(old *projections.Object, sent json.RawMessage, now ti
 // seen is an object whose status somebody outside writes whole; nil for any other.
 func (w *writing) seen(old *projections.Object, now time.Time) events.Object {
 	switch old.Key.Resource {
-	case events.DeviceClaims, events.DeviceTaints, events.Migrations:
+	case events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations:
 		return w.v.ObjectOf(old, now)
 	}
 	return nil

@@ -64,7 +64,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{admit.PartApproval, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
 		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels,
-		events.DeviceClaims, events.DeviceTaints, events.Migrations:
+		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations:
 		return []string{"status"}
 	}
 	return nil
@@ -177,6 +177,9 @@ func (s *Server) keptAs(k events.Kind) string {
 		version = d.Storage
 	} else if k.Derived || !slices.Contains(verbsOf(k), "create") || isQuestion(k) {
 		return ""
+	}
+	if kept, ok := events.KindOf(k.Resource); ok {
+		version = kept.Version
 	}
 	return discovery.StorageVersionHash(k.Group, version, k.Name)
 }

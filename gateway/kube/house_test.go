@@ -29,6 +29,7 @@ import (
 	"github.com/stave-run/stave/projections/follow"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
+	"github.com/stave-run/stave/reconcilers/autoscale"
 	"github.com/stave-run/stave/reconcilers/daemonset"
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
@@ -83,7 +84,7 @@ func open(t testing.TB) *house {
 	}
 	t.Cleanup(h.view.Close)
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func (h *house) serve() {
 		asked = admission.NewChainHandler(hooks, h.asked)
 	}
 	s := kube.New(kube.Options{Converter: converter, Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
-		Domain: "cluster.local", Now: time.Now, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
+		Domain: "cluster.local", Now: time.Now, MeasurePeriod: 200 * time.Millisecond, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	h.close = func() {

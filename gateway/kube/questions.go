@@ -54,7 +54,16 @@ func answering[T runtime.Object](f func(*Server, context.Context, T) error) func
 
 // served are the kinds of all resources, questions too.
 func served() []events.Kind {
-	out := append(slices.Concat(events.Kinds, events.NoteKinds, measuredKinds), serviceKind, bindingKind)
+	var out []events.Kind
+	for _, k := range events.Kinds {
+		out = append(out, k)
+		for _, older := range events.OlderKinds { // beside it, so that its group is one
+			if older.Resource == k.Resource {
+				out = append(out, older)
+			}
+		}
+	}
+	out = append(slices.Concat(out, events.NoteKinds, measuredKinds), serviceKind, bindingKind)
 	for _, q := range questions {
 		out = append(out, q.Kind)
 	}

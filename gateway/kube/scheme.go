@@ -9,6 +9,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -42,7 +43,7 @@ import (
 
 // groups are the API groups whose types travel through the door.
 var groups = []func(*runtime.Scheme) error{
-	corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, policyv1.AddToScheme,
+	corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, discoveryv1.AddToScheme, autoscalingv1.AddToScheme, autoscalingv2.AddToScheme, policyv1.AddToScheme,
 	authenticationv1.AddToScheme, authorizationv1.AddToScheme, rbacv1.AddToScheme, admissionv1.AddToScheme, coordinationv1.AddToScheme, eventsv1.AddToScheme,
 	certificatesv1.AddToScheme, networkingv1.AddToScheme, flowcontrolv1.AddToScheme, nodev1.AddToScheme, metricsv1beta1.AddToScheme, apiregistrationv1.AddToScheme, apiextensionsv1.AddToScheme, schedulingv1.AddToScheme, storagev1.AddToScheme,
 	resourcev1.AddToScheme, migrationv1.AddToScheme,
@@ -55,6 +56,7 @@ func newScheme() *runtime.Scheme {
 		utilruntime.Must(add(s)) // fails only for two types of one name
 	}
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
+	utilruntime.Must(addOlder(s)) // fails only for what are no pointers
 	for _, k := range served() {
 		known := projections.SelectableFields(selectedAs(k))
 		utilruntime.Must(s.AddFieldLabelConversionFunc(k.GVK(), func(label, value string) (string, string, error) {

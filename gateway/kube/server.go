@@ -91,6 +91,8 @@ type Options struct {
 	Logger    *slog.Logger
 	// Admission is asked about every write before admission of our own; nil: nobody is.
 	Admission admission.Interface
+	// MeasurePeriod is how often the pods of autoscalers are measured; 0 is as in Kubernetes.
+	MeasurePeriod time.Duration
 	// Held are the node ports that something outside of the cluster has on this machine; nil: nobody looks.
 	Held func() map[admit.Port]string
 }
@@ -125,6 +127,9 @@ type Server struct {
 // New makes a server that does not listen yet. It is cheap: what takes time
 // waits for the first request.
 func New(o Options) *Server {
+	if o.MeasurePeriod == 0 {
+		o.MeasurePeriod = measurePeriod
+	}
 	s := &Server{Options: o, scheme: newScheme(), busy: newLimits(), managers: newManagers(), done: make(chan struct{})}
 	s.codecs = newCodecs(s.scheme)
 	s.verbs = sync.OnceValues(s.newVerbs)
@@ -138,6 +143,7 @@ func New(o Options) *Server {
 	s.keeping.Go(func() { k.keep(s.base) })
 	s.keeping.Go(func() { s.sign(s.base) })
 	s.keeping.Go(func() { s.migrate(s.base) })
+	s.keeping.Go(func() { s.autoscale(s.base) })
 	return s
 }
 

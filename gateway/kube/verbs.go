@@ -65,6 +65,11 @@ func (s *Server) newVerbs() (*verbs, error) {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
 		}
 	}
+	for _, k := range events.OlderKinds {
+		if err := v.addKind(k); err != nil {
+			return nil, fmt.Errorf("serve %s in %s: %w", k.Resource, k.Version, err)
+		}
+	}
 	for _, k := range events.NoteKinds {
 		if err := v.addNotes(k); err != nil {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
@@ -83,7 +88,11 @@ func gvrOf(k events.Kind) schema.GroupVersionResource {
 }
 
 func (v *verbs) addKind(k events.Kind) error {
-	objects := &objects{Server: v.server, kind: k}
+	kept := k
+	if of, ok := events.KindOf(k.Resource); ok {
+		kept = of
+	}
+	objects := &objects{Server: v.server, kind: kept}
 	scope, err := v.scope(k, k.GVK(), "", objects, v.types)
 	if err != nil {
 		return err
@@ -152,10 +161,10 @@ func (v *verbs) set(k events.Kind, sub, verb string, h http.Handler) {
 }
 
 // scope tells the handlers all that they have to know of a resource. The served
-// version is also the one that we think in, so that nothing is converted.
+// version mostly is the one that we think in, so that nothing is converted (hubOf).
 func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, table rest.TableConvertor, types managedfields.TypeConverter) (*handlers.RequestScope, error) {
 	s := v.server.scheme
-	managers, err := managedfields.NewDefaultFieldManager(types, s, s, s, kind, kind.GroupVersion(), sub, ignored(k, sub))
+	managers, err := managedfields.NewDefaultFieldManager(types, s, s, s, kind, hubOf(k, kind), sub, ignored(k, sub))
 	if err != nil {
 		return nil, fmt.Errorf("make field manager: %w", err)
 	}
@@ -167,6 +176,6 @@ func (v *verbs) scope(k events.Kind, kind schema.GroupVersionKind, sub string, t
 		EquivalentResourceMapper: runtime.NewEquivalentResourceRegistry(),
 		TableConvertor:           table, FieldManager: managers,
 		Resource: gvrOf(k), Kind: kind, Subresource: sub,
-		MetaGroupVersion: metav1.SchemeGroupVersion, HubGroupVersion: kind.GroupVersion(), MaxRequestBodyBytes: maxBody,
+		MetaGroupVersion: metav1.SchemeGroupVersion, HubGroupVersion: hubOf(k, kind), MaxRequestBodyBytes: maxBody,
 	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -51,6 +52,8 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 		p.cronJob(o)
 	case *batchv1.Job:
 		p.job(o)
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		p.autoscaler(o)
 	case *corev1.Service:
 		p.service(s, o)
 	case *corev1.Endpoints:

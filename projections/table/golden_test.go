@@ -56,6 +56,18 @@ func story() *foldtest.Log {
 		"spec":{"containers":[{"name":"c","image":"nginx"}]}}}}`)
 	l.Create(foldtest.Key(events.CronJobs, "tidy"), `{"spec":{"schedule":"0 3 * * *","timeZone":"Europe/Berlin","suspend":false,"concurrencyPolicy":"Forbid","successfulJobsHistoryLimit":3,
 		"failedJobsHistoryLimit":1,"jobTemplate":{"spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"busybox"}]}}}}}}`)
+	l.Create(foldtest.Key(events.Autoscalers, "web"), `{"metadata":{"labels":{"app":"web"}},"spec":{"scaleTargetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"nginx-deployment"},"minReplicas":2,"maxReplicas":9,
+		"behavior":{"scaleDown":{"selectPolicy":"Max","stabilizationWindowSeconds":60,"policies":[{"type":"Percent","value":50,"periodSeconds":30}]}},"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},
+		{"type":"Resource","resource":{"name":"memory","target":{"type":"AverageValue","averageValue":"64Mi"}}},{"type":"Pods","pods":{"metric":{"name":"packets"},"target":{"type":"AverageValue","averageValue":"5"}}}]}}`)
+	hpa, _ := l.State.Get(foldtest.Key(events.Autoscalers, "web"))
+	percent := int32(180)
+	for _, b := range []events.ScalerReported{{UID: hpa.UID, Measured: &events.ScalerMeasured{Generation: 1, Current: 3, Replicas: 9, Metrics: []events.ScalerMetric{{Replicas: 9, Utilization: &percent, Average: 180},
+		{Replicas: 3, Average: 32 << 20 * 1000}, {Reason: "FailedGetPodsMetric", Said: "unable to get metric packets"}}}}, {UID: hpa.UID, Scaled: &events.ScalerScaled{From: 3, To: 6, Why: "cpu resource utilization (percentage of request) above target", Told: "cpu 180 % of 50 %"}}} {
+		l.Add(events.Envelope{Subject: events.StatusSubject(hpa.Key), Type: events.TypeOf(events.Autoscalers, events.VerbStatus), Actor: events.Controller("autoscale"), Body: events.MustBody(b)})
+	}
+	l.Add(events.Envelope{Subject: events.StatusSubject(hpa.Key), Type: events.TypeOf(events.Autoscalers, events.VerbStatusWritten), Actor: events.Controller("autoscale"), Body: events.MustBody(events.StatusWritten{UID: hpa.UID,
+		Status: []byte(`{"currentReplicas":3,"desiredReplicas":6,"currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":180,"averageValue":"180m"}}},{"type":"Resource","resource":{"name":"memory","current":{"averageValue":"32Mi"}}}],
+		"conditions":[{"type":"AbleToScale","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z","reason":"SucceededRescale","message":"the HPA controller was able to update the target scale to 6"}]}`)})})
 	l.CreateChild(foldtest.Key(events.Revisions, "web-5d4f"), foldtest.Deployment, 0, `{"data":{"spec":{"template":{"$patch":"replace"}}},"revision":3}`)
 	l.Create(foldtest.Key(events.StatefulSets, "db"), `{"metadata":{"labels":{"app":"db"}},"spec":{"replicas":2,"serviceName":"db","podManagementPolicy":"OrderedReady","selector":{"matchLabels":{"app":"db"}},
 		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1,"maxUnavailable":1}},"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain","whenScaled":"Delete"},
@@ -116,7 +128,7 @@ func TestDescribe(t *testing.T) {
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
 		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db"),
 		foldtest.Key(events.Claims, "data"), {Resource: events.Volumes, Name: "pvc-1"}, {Resource: events.StorageClasses, Name: "local"},
-		foldtest.Key(events.DaemonSets, "logs"), foldtest.Key(events.Controllers, "old")} {
+		foldtest.Key(events.DaemonSets, "logs"), foldtest.Key(events.Controllers, "old"), foldtest.Key(events.Autoscalers, "web")} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {

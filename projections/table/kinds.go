@@ -148,6 +148,7 @@ var printers = map[events.Resource]printer{
 	events.Attachments:       {attachmentColumns, rowOf(attachmentRow)},
 	events.CSIDrivers:        {driverColumns, rowOf(driverRow)},
 	events.CSINodes:          {cols("NAME DRIVERS AGE"), rowOf(csiNodeRow)},
+	events.Autoscalers:       {cols("NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE"), rowOf(autoscalerRow)},
 	events.CSICapacities:     {cols("NAME STORAGECLASSNAME CAPACITY"), rowOf(capacityRow)},
 	events.EndpointSlices:    {cols("NAME ADDRESSTYPE PORTS ENDPOINTS AGE"), rowOf(sliceRow)},
 }

@@ -130,6 +130,9 @@ func (t *telling) status(e events.Envelope) {
 	if err == nil && k == t.key && k.Resource == events.Jobs {
 		t.jobStatus(e)
 	}
+	if err == nil && k == t.key && k.Resource == events.Autoscalers {
+		t.autoscaled(e)
+	}
 	if err != nil || k != t.key || k.Resource != events.Nodes {
 		return
 	}

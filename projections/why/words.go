@@ -96,6 +96,9 @@ func (q Question) what(e events.Envelope) string {
 			}
 			return "rolls " + q.spelled(k) + " from " + r.Current + " to " + r.Update
 		}
+		if k.Resource == events.Autoscalers {
+			return q.scaled(k, e)
+		}
 		if r, err := events.Decode[events.NodeReported](e); err == nil && r.Reason != "" {
 			return "reported " + r.Reason + " of " + q.spelled(k)
 		}

@@ -61,7 +61,7 @@ func generate() ([]byte, error) {
 		return nil, err
 	}
 	p := picked{all: all, have: map[string]smd.TypeDef{}}
-	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
+	for _, k := range slices.Concat(events.Kinds, events.OlderKinds, events.NoteKinds) {
 		name, err := known.ToOpenAPIDefinitionName(k.GVK())
 		if err == nil {
 			err = p.pick(name)

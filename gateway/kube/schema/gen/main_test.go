@@ -31,7 +31,7 @@ func TestSchemaIsClientGos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, k := range slices.Concat(events.Kinds, events.NoteKinds) {
+	for _, k := range slices.Concat(events.Kinds, events.OlderKinds, events.NoteKinds) {
 		o := k.New()
 		o.SetName("x")
 		o.GetObjectKind().SetGroupVersionKind(k.GVK())
