@@ -73,6 +73,8 @@ func TestUnhonoured(t *testing.T) {
 			"  volumes: [{name: a, hostPath: {path: /x}}, {name: b, csi: {driver: c}}, {name: e, persistentVolumeClaim: {claimName: c}}, {name: c, secret: {secretName: s}}, {name: d, downwardAPI: {items: [{path: p}]}}]\n",
 			[]string{"spec.volumes[1].csi"}, []string{"spec.containers[0].volumeMounts[0].recursiveReadOnly"}},
 		{"an account of its own", container + "  serviceAccountName: robot\n  automountServiceAccountToken: false\n", nil, nil},
+		{"mount options", container + "    volumeMounts: [{name: a, mountPath: /a, bindMountOptions: [noexec]}]\n  volumes: [{name: a}]\n",
+			nil, []string{"spec.containers[0].volumeMounts[0].bindMountOptions"}},
 		{"projected", container + "  volumes: [{name: a, projected: {sources: [{configMap: {name: c}}, {downwardAPI: {}}, {secret: {name: s}}, {serviceAccountToken: {path: t}}, {clusterTrustBundle: {path: c}}]}}]\n",
 			nil, []string{"spec.volumes[0].projected.sources[4].clusterTrustBundle"}},
 		{"secrets in the environment", container + "    env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    envFrom: [{secretRef: {name: s}}]\n",

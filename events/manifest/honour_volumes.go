@@ -22,5 +22,6 @@ func volumeFields() map[string]verdict {
 
 func mountFields() verdict {
 	return verdict{fields: map[string]verdict{"name": {}, "mountPath": {}, "readOnly": {}, "subPath": {}, "subPathExpr": {}, "mountPropagation": {},
+		"bindMountOptions":  {refuse: "programs, devices and set-user-id bits of the volume would be taken as without it"},
 		"recursiveReadOnly": {refuse: "mounts below it could be written to", unless: "Disabled IfPossible"}}}
 }
