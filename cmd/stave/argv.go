@@ -139,7 +139,7 @@ func (e unknownCommand) Error() string {
 
 // elsewhere is what to do in place of kubectl's commands that are not there yet.
 var elsewhere = map[string]string{
-	"auth can-i": "whoever can read the credential file can do everything", "autoscale": "stave scale TYPE/NAME --replicas=N",
+	"auth can-i": "whoever can read the credential file can do everything",
 
 	"debug":     "stave exec -it POD -- sh",
 	"kustomize": "kustomize build DIR | stave apply -f -", "api-versions": "stave api-resources", "options": "stave get --help shows the flags that all verbs take",

@@ -36,6 +36,7 @@ type cli struct {
 	Create      createCmd      `cmd:"" group:"Changing" help:"Create objects from manifests, or a namespace by name."`
 	Delete      deleteCmd      `cmd:"" group:"Changing" help:"Delete objects by manifest, name or label."`
 	Scale       scaleCmd       `cmd:"" group:"Changing" help:"Set how many replicas a workload has."`
+	Autoscale   autoscaleCmd   `cmd:"" group:"Changing" help:"Let what pods use decide how many replicas a workload has."`
 	Patch       patchCmd       `cmd:"" group:"Changing" help:"Change fields of objects by a patch."`
 	Replace     replaceCmd     `cmd:"" group:"Changing" help:"Replace objects by manifests, whole."`
 	Edit        editCmd        `cmd:"" group:"Changing" help:"Change objects in your editor."`

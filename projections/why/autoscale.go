@@ -1,6 +1,7 @@
 package why
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/stave-run/stave/events"
@@ -23,6 +24,23 @@ func (q Question) scaled(k events.Key, e events.Envelope) string {
 		return fmt.Sprintf("measured for %s: %s", q.spelled(k), measures(r.Measured))
 	}
 	return "reported of " + q.spelled(k)
+}
+
+// scaledTo is how many replicas an autoscaler gave its target by a change.
+func scaledTo(e events.Envelope) (int64, bool) {
+	if e.Actor != events.Controller("autoscale") {
+		return 0, false
+	}
+	var to struct {
+		Spec struct {
+			Replicas *int64 `json:"replicas"`
+		} `json:"spec"`
+	}
+	b, err := events.Decode[events.Changed](e)
+	if err != nil || json.Unmarshal(b.Object, &to) != nil || to.Spec.Replicas == nil {
+		return 0, false
+	}
+	return *to.Spec.Replicas, true
 }
 
 // measures are the figures of all metrics.

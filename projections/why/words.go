@@ -108,6 +108,10 @@ func (q Question) what(e events.Envelope) string {
 		if v, err := events.Decode[events.Verdict](e); err == nil {
 			return concluded(q.spelled(k), v)
 		}
+	case events.VerbChanged:
+		if n, ok := scaledTo(e); ok {
+			return fmt.Sprintf("scaled %s to %d", q.spelled(k), n)
+		}
 	case events.VerbResized:
 		return judged(q.spelled(k), e)
 	case events.VerbDeletionRequested:
