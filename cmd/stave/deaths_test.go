@@ -141,6 +141,9 @@ func die(cluster string, how syscall.Signal) error {
 	}
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	was := identity(dir)
+	if was == "" { // a zombie can be killed, and nothing of it changes
+		return fmt.Errorf("process %d ended before %s: %w", pid, how, syscall.ESRCH)
+	}
 	if err := syscall.Kill(pid, how); err != nil {
 		return err
 	}
@@ -149,7 +152,19 @@ func die(cluster string, how syscall.Signal) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("process %d outlives %s", pid, how)
+	return fmt.Errorf("process %d outlives %s: %s", pid, how, held(dir))
+}
+
+// held tells where in the kernel the threads of a process are that does not end.
+func held(dir string) string {
+	var out strings.Builder
+	tasks, _ := filepath.Glob(filepath.Join(dir, "task", "*")) // a bad pattern is no path
+	for _, t := range tasks {
+		stat, _ := os.ReadFile(filepath.Join(t, "stat")) // it may have ended by now
+		stack, _ := os.ReadFile(filepath.Join(t, "stack"))
+		fmt.Fprintf(&out, "\n%s%s", stat, stack)
+	}
+	return out.String()
 }
 
 func (d *deadly) rise(round int) error {
