@@ -29,6 +29,8 @@ type DesiredPod struct {
 	// Secrets likewise holds the Secrets that the spec names, their values sealed:
 	// a node asks for what it needs to be opened.
 	Secrets map[string]SecretData `json:"secrets,omitempty"`
+	// Trust is what the spec's sources of trust anchors stand for, by TrustName; one that nothing stands for is left out.
+	Trust map[string]TrustData `json:"trust,omitempty"`
 	// Claims are the volumes behind the claims that the spec names and that have
 	// one, by the pod's names for them.
 	Claims map[string]DesiredVolume `json:"claims,omitempty"`

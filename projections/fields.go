@@ -30,6 +30,7 @@ func SelectableFields(r events.Resource) []string {
 		events.Jobs:         {"status.successful"},
 		events.CertRequests: {"spec.signerName"},
 		events.DeviceSlices: {"spec.nodeName", "spec.driver"},
+		events.TrustBundles: {"spec.signerName"},
 		events.Happenings:   append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
 		events.Happenings1:  append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
@@ -61,6 +62,8 @@ func FieldOf(o events.Object, field string) string {
 		return o.Spec.SignerName
 	case *resourcev1.ResourceSlice:
 		return sliceField(o, field)
+	case *certificatesv1.ClusterTrustBundle:
+		return o.Spec.SignerName
 	case *corev1.Node:
 		return strconv.FormatBool(o.Spec.Unschedulable)
 	case *corev1.Namespace:

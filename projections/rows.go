@@ -52,6 +52,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
 	}
 	s.fillConfig(&d)
+	s.fillTrust(&d)
 	s.fillClaims(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
@@ -178,6 +179,11 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 			}
 		case events.ConfigMaps, events.Secrets:
 			for p := range s.mentioning(c.Key) {
+				r := rows(p.Node)
+				r.Pods = append(r.Pods, p.Key)
+			}
+		case events.TrustBundles:
+			for p := range s.trusting(c) {
 				r := rows(p.Node)
 				r.Pods = append(r.Pods, p.Key)
 			}

@@ -195,6 +195,7 @@ var honoured = map[events.Resource]verdict{
 		"scheduling": {fields: map[string]verdict{"nodeSelector": {}, "tolerations": {}}}}),
 	events.CertRequests: object(map[string]verdict{"spec": {fields: map[string]verdict{"request": {}, "signerName": {}, "expirationSeconds": {}, "usages": {},
 		"username": {}, "uid": {}, "groups": {}, "extra": {}}}}),
+	events.TrustBundles:   object(map[string]verdict{"spec": {fields: map[string]verdict{"signerName": {}, "trustBundle": {}}}}),
 	events.Ingresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"ingressClassName": {}, "defaultBackend": {}, "tls": {}, "rules": {}}}}),
 	events.IngressClasses: object(map[string]verdict{"spec": {fields: map[string]verdict{"controller": {}, "parameters": {}}}}),
 	events.ServiceRanges:  object(map[string]verdict{"spec": {fields: map[string]verdict{"cidrs": {}}}}),

@@ -68,6 +68,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateQuota(&o.Spec)...)
 	case *certificatesv1.CertificateSigningRequest:
 		errs = append(errs, validateCertRequest(o)...)
+	case *certificatesv1.ClusterTrustBundle:
+		errs = append(errs, validateTrustBundle(o)...)
 	case *nodev1.RuntimeClass:
 		errs = append(errs, validateRuntimeClass(o)...)
 	case *schedulingv1.PriorityClass:
@@ -124,7 +126,7 @@ func validateAdmission(o events.Object) field.ErrorList {
 type rule func(string) []string
 
 func nameRule(o events.Object) rule {
-	switch o.(type) {
+	switch o := o.(type) {
 	case *corev1.Namespace:
 		return validation.IsDNS1123Label
 	case *appsv1.StatefulSet:
@@ -136,6 +138,8 @@ func nameRule(o events.Object) rule {
 		return pathSegment // "system:basic-user"
 	case *networkingv1.IPAddress:
 		return addressName
+	case *certificatesv1.ClusterTrustBundle:
+		return trustName(o.Spec.SignerName)
 	}
 	return validation.IsDNS1123Subdomain
 }

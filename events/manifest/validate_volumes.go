@@ -228,6 +228,11 @@ func validateProjection(s corev1.VolumeProjection, at *field.Path) (errs field.E
 		errs = append(errs, validateToken(t, at.Child("serviceAccountToken"))...)
 		named = append(named, t.Path)
 	}
+	if c := s.ClusterTrustBundle; c != nil {
+		sources++
+		errs = append(errs, validateTrustSource(c, at.Child("clusterTrustBundle"))...)
+		named = append(named, c.Path)
+	}
 	if sources > 1 {
 		errs = append(errs, field.Forbidden(at, "may not specify more than 1 volume type"))
 	}

@@ -67,7 +67,8 @@ func refused(u user.Info, what rbac.What) error {
 }
 
 // escalating asks, on the writer's own view, whether who writes a role or binding
-// has all that it gives; and whether who approves a certificate, or signs one, may.
+// has all that it gives; and whether who approves a certificate, signs one, or says
+// what a signer is trusted by, may.
 func (o *objects) escalating(ctx context.Context, old, next events.Object) func(projections.State) error {
 	u, ok := request.UserFrom(ctx)
 	if !ok {
@@ -76,6 +77,9 @@ func (o *objects) escalating(ctx context.Context, old, next events.Object) func(
 	return func(v projections.State) error {
 		if err := rbac.MayWrite(v, policy.WhoOf(u), old, next); err != nil {
 			return apierrors.NewForbidden(o.resource(), next.GetName(), err)
+		}
+		if err := o.mayAttest(v, u, old, next); err != nil {
+			return err
 		}
 		return o.maySettle(v, u, old, next)
 	}

@@ -45,11 +45,39 @@ func (o *objects) maySettle(v projections.State, u user.Info, old, next events.O
 	default:
 		return nil
 	}
-	domain, _, _ := strings.Cut(was.Spec.SignerName, "/")
-	for _, name := range []string{was.Spec.SignerName, domain + "/*"} {
+	if !maySigner(v, u, verb, was.Spec.SignerName) {
+		return apierrors.NewForbidden(o.resource(), was.Name, fmt.Errorf("user not permitted to %s requests with signerName %q", verb, was.Spec.SignerName))
+	}
+	return nil
+}
+
+// maySigner tells whether somebody may do something in a signer's name, or in that of all of its domain.
+func maySigner(v projections.State, u user.Info, verb, signer string) bool {
+	domain, _, _ := strings.Cut(signer, "/")
+	for _, name := range []string{signer, domain + "/*"} {
 		if ok, _ := rbac.Allowed(v, policy.WhoOf(u), rbac.What{Verb: verb, Group: certificatesv1.GroupName, Resource: "signers", Name: name}); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// mayAttest refuses who says what to trust a signer by without the right to: whoever trusts its bundles trusts the signer,
+// not everybody who may write bundles. Whoever only takes a finalizer or an owner away says nothing.
+func (o *objects) mayAttest(v projections.State, u user.Info, old, next events.Object) error {
+	is, ok := next.(*certificatesv1.ClusterTrustBundle)
+	if !ok || is.Spec.SignerName == "" {
+		return nil
+	}
+	if was, same := old.(*certificatesv1.ClusterTrustBundle); same {
+		rest := is.DeepCopy()
+		rest.OwnerReferences, rest.Finalizers, rest.ManagedFields, rest.ResourceVersion = was.OwnerReferences, was.Finalizers, was.ManagedFields, was.ResourceVersion
+		if equality.Semantic.DeepEqual(was, rest) {
 			return nil
 		}
 	}
-	return apierrors.NewForbidden(o.resource(), was.Name, fmt.Errorf("user not permitted to %s requests with signerName %q", verb, was.Spec.SignerName))
+	if !maySigner(v, u, "attest", is.Spec.SignerName) {
+		return apierrors.NewForbidden(o.resource(), is.Name, fmt.Errorf("user not permitted to attest for signerName %q", is.Spec.SignerName))
+	}
+	return nil
 }

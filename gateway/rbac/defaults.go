@@ -92,6 +92,7 @@ func Defaults() []events.Object {
 		role("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
 		role("system:certificates.k8s.io:kube-apiserver-client-approver", []rbacv1.PolicyRule{{Verbs: []string{"approve"}, APIGroups: []string{certificates},
 			Resources: []string{"signers"}, ResourceNames: []string{"kubernetes.io/kube-apiserver-client"}}}),
+		role("system:cluster-trust-bundle-discovery", []rbacv1.PolicyRule{on(certificates, reads, "clustertrustbundles")}),
 		role("system:auth-delegator", []rbacv1.PolicyRule{on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews")}),
 		sum("admin"), sum("edit", toRole("admin")), sum("view", toRole("edit")),
 		role("system:aggregate-to-admin", adminRules(), toRole("admin")),
@@ -103,6 +104,7 @@ func Defaults() []events.Object {
 		bound("system:basic-user", authenticated),
 		bound("system:monitoring", monitoring),
 		bound("system:service-account-issuer-discovery", accounts),
+		bound("system:cluster-trust-bundle-discovery", accounts),
 	}
 }
 

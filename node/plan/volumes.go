@@ -27,6 +27,9 @@ func Fingerprint(row *projections.DesiredPod, n Node) string {
 				s += fmt.Sprintf(" %s:%d", v.Name, row.ConfigMaps[src.ConfigMap.Name].Position)
 			case src.Secret != nil:
 				s += fmt.Sprintf(" %s:%d", v.Name, row.Secrets[src.Secret.Name].Position)
+			case src.ClusterTrustBundle != nil:
+				t := row.Trust[projections.TrustName(src.ClusterTrustBundle)]
+				s += fmt.Sprintf(" %s:%d/%d", v.Name, t.Bundles, t.Position)
 			case src.DownwardAPI != nil:
 				files, err := downwardFiles(row, src.DownwardAPI.Items, 0, n)
 				s += fmt.Sprintf(" %s:%x", v.Name, sha256.Sum256(fmt.Append(nil, files, err)))
@@ -135,7 +138,7 @@ type File struct {
 	Mode uint32
 }
 
-// Files are those of a volume that is made of ConfigMaps, of Secrets and of what the pod says of itself, by path.
+// Files are those of a volume that is made of ConfigMaps, of Secrets, of trust anchors and of what the pod says of itself, by path.
 func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error) {
 	all := map[string]File{}
 	for _, src := range sources(v) {
@@ -150,8 +153,10 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 			files, err = downwardFiles(row, src.DownwardAPI.Items, modeOf(v), n)
 		case src.ServiceAccountToken != nil:
 			files = tokenFiles(row, v.Name, src.ServiceAccountToken, modeOf(v))
+		case src.ClusterTrustBundle != nil:
+			files, err = trustFiles(row, src.ClusterTrustBundle, modeOf(v))
 		default:
-			err = fmt.Errorf("only configMap, secret, downwardAPI and serviceAccountToken are supported in a projected volume")
+			err = fmt.Errorf("only configMap, secret, downwardAPI, clusterTrustBundle and serviceAccountToken are supported in a projected volume")
 		}
 		if err != nil {
 			return nil, err

@@ -13,6 +13,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -115,6 +116,9 @@ var printers = map[events.Resource]printer{
 	})},
 	events.Quotas:       {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
 	events.CertRequests: {cols("NAME AGE SIGNERNAME REQUESTOR REQUESTEDDURATION CONDITION"), rowOf(certRow)},
+	events.TrustBundles: {cols("NAME SIGNERNAME"), rowOf(func(o *certificatesv1.ClusterTrustBundle, _ string, _ time.Time) []string {
+		return []string{o.Name, orNone(o.Spec.SignerName)}
+	})},
 	events.RuntimeClasses: {cols("NAME HANDLER AGE"), rowOf(func(o *nodev1.RuntimeClass, age string, _ time.Time) []string {
 		return []string{o.Name, o.Handler, age}
 	})},
