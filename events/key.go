@@ -88,6 +88,7 @@ const (
 	RuntimeClasses     Resource = "runtimeclasses.node.k8s.io"
 	CertRequests       Resource = "certificatesigningrequests.certificates.k8s.io"
 	TrustBundles       Resource = "clustertrustbundles.certificates.k8s.io"
+	PodCertRequests    Resource = "podcertificaterequests.certificates.k8s.io"
 	Ingresses          Resource = "ingresses.networking.k8s.io"
 	IngressClasses     Resource = "ingressclasses.networking.k8s.io"
 	ServiceRanges      Resource = "servicecidrs.networking.k8s.io"

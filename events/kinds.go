@@ -73,6 +73,7 @@ var Kinds = []Kind{
 	{RuntimeClasses, nodev1.GroupName, "v1", "RuntimeClass", "runtimeclass", nil, false, false, func() Object { return &nodev1.RuntimeClass{} }},
 	{CertRequests, certificatesv1.GroupName, "v1", "CertificateSigningRequest", "certificatesigningrequest", []string{"csr"}, false, false, func() Object { return &certificatesv1.CertificateSigningRequest{} }},
 	{TrustBundles, certificatesv1.GroupName, "v1", "ClusterTrustBundle", "clustertrustbundle", nil, false, false, func() Object { return &certificatesv1.ClusterTrustBundle{} }},
+	{PodCertRequests, certificatesv1.GroupName, "v1", "PodCertificateRequest", "podcertificaterequest", nil, true, false, func() Object { return &certificatesv1.PodCertificateRequest{} }},
 	{Ingresses, networkingv1.GroupName, "v1", "Ingress", "ingress", []string{"ing"}, true, false, func() Object { return &networkingv1.Ingress{} }},
 	{IngressClasses, networkingv1.GroupName, "v1", "IngressClass", "ingressclass", nil, false, false, func() Object { return &networkingv1.IngressClass{} }},
 	{ServiceRanges, networkingv1.GroupName, "v1", "ServiceCIDR", "servicecidr", nil, false, false, func() Object { return &networkingv1.ServiceCIDR{} }},

@@ -24,7 +24,7 @@ func (w *worker) ahead(ctx context.Context, row *projections.DesiredPod, ip stri
 	_, obs, _ := w.state()
 	n, _, _ := w.a.describe()
 	c, ok := plan.First(row, obs)
-	if !ok || plan.VolumesError(row, n) != nil {
+	if !ok || plan.HasCertificates(&row.Pod.Spec) || plan.VolumesError(row, n) != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, aheadPatience)

@@ -34,6 +34,11 @@ func (w *worker) do(ctx context.Context, row *projections.DesiredPod, op plan.Op
 	case plan.WriteVolumes:
 		_, obs, _ := w.state()
 		return w.writeVolumes(ctx, row, obs, op)
+	case plan.AskCertificate:
+		return w.askCertificate(ctx, row, op.Place)
+	case plan.TakeCertificate:
+		w.takeCertificate(row, op)
+		return nil
 	case plan.Start:
 		return w.start(ctx, row, op)
 	case plan.Resize:

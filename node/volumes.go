@@ -43,14 +43,14 @@ func (w *worker) writeVolumes(ctx context.Context, row *projections.DesiredPod, 
 func (w *worker) fillVolumes(ctx context.Context, row *projections.DesiredPod, obs plan.Observed, fingerprint string) error {
 	plain, err := w.opened(ctx, row)
 	if err == nil {
-		plain, err = w.withTokens(ctx, plain)
+		plain, err = w.withTokens(ctx, w.withKeys(plain))
 	}
 	if err != nil {
 		return err
 	}
 	for _, v := range row.Pod.Spec.Volumes {
-		if obs.Volumes != "" && !plan.Refreshed(v) || v.Image != nil {
-			continue // a directory is the containers' once they have it; an image is brought when one mounts it
+		if obs.Volumes != "" && (!plan.Refreshed(v) || !plan.Certified(plain, v)) || v.Image != nil {
+			continue // a directory is the containers' once they have it, a key that is lost is in its file all the same, and an image is brought when one mounts it
 		}
 		if d, ok := claimed(row, v); ok {
 			err = w.openClaim(ctx, row, d)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -46,12 +47,16 @@ type worker struct {
 	tokens map[projections.TokenFile][]byte
 	root   string
 	due    time.Time
+	// asked are the keys of the pod's certificates that were asked for, by request, and keys those that have one; likewise.
+	asked map[string]crypto.Signer
+	keys  map[projections.CertPlace]projections.KeyPair
 	// prepared is likewise, and of who makes the sandbox.
 	prepared prepared
 }
 
 func newWorker(a *Agent, uid events.UID) *worker {
-	return &worker{a: a, uid: uid, changed: make(chan struct{}), probing: map[string]context.CancelFunc{}, hooked: map[string]bool{}}
+	return &worker{a: a, uid: uid, changed: make(chan struct{}), probing: map[string]context.CancelFunc{}, hooked: map[string]bool{},
+		asked: map[string]crypto.Signer{}, keys: map[projections.CertPlace]projections.KeyPair{}}
 }
 
 func (w *worker) log() *slog.Logger { return w.a.log.With("pod", w.uid) }

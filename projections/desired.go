@@ -31,6 +31,8 @@ type DesiredPod struct {
 	Secrets map[string]SecretData `json:"secrets,omitempty"`
 	// Trust is what the spec's sources of trust anchors stand for, by TrustName; one that nothing stands for is left out.
 	Trust map[string]TrustData `json:"trust,omitempty"`
+	// Certificates are what became of the requests for the pod's certificates that this node made and that are kept, by name.
+	Certificates map[string]CertificateData `json:"certificates,omitempty"`
 	// Claims are the volumes behind the claims that the spec names and that have
 	// one, by the pod's names for them.
 	Claims map[string]DesiredVolume `json:"claims,omitempty"`
@@ -45,6 +47,8 @@ type DesiredPod struct {
 	// Tokens are the contents of the pod's token files, by volume and path: only
 	// in a node's memory, never in what is sent or kept.
 	Tokens map[TokenFile][]byte `json:"-"`
+	// Keys are the contents of the pod's certificates and keys: likewise.
+	Keys map[CertPlace]KeyPair `json:"-"`
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`

@@ -23,16 +23,17 @@ func SelectableFields(r events.Resource) []string {
 	more := map[events.Resource][]string{
 		events.Pods: {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 			"status.phase", "status.podIP", "status.nominatedNodeName"},
-		events.Nodes:        {"spec.unschedulable"},
-		events.Namespaces:   {"status.phase"},
-		events.ReplicaSets:  {"status.replicas"},
-		events.Controllers:  {"status.replicas"},
-		events.Jobs:         {"status.successful"},
-		events.CertRequests: {"spec.signerName"},
-		events.DeviceSlices: {"spec.nodeName", "spec.driver"},
-		events.TrustBundles: {"spec.signerName"},
-		events.Happenings:   append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
-		events.Happenings1:  append(referenceFields("regarding"), "reason", "reportingController", "type"),
+		events.Nodes:           {"spec.unschedulable"},
+		events.Namespaces:      {"status.phase"},
+		events.ReplicaSets:     {"status.replicas"},
+		events.Controllers:     {"status.replicas"},
+		events.Jobs:            {"status.successful"},
+		events.CertRequests:    {"spec.signerName"},
+		events.DeviceSlices:    {"spec.nodeName", "spec.driver"},
+		events.TrustBundles:    {"spec.signerName"},
+		events.PodCertRequests: {"spec.signerName", "spec.podName", "spec.nodeName"},
+		events.Happenings:      append(referenceFields("involvedObject"), "reason", "reportingComponent", "source", "type"),
+		events.Happenings1:     append(referenceFields("regarding"), "reason", "reportingController", "type"),
 	}
 	return slices.Concat([]string{"metadata.name", "metadata.namespace"}, more[r])
 }
@@ -64,6 +65,8 @@ func FieldOf(o events.Object, field string) string {
 		return sliceField(o, field)
 	case *certificatesv1.ClusterTrustBundle:
 		return o.Spec.SignerName
+	case *certificatesv1.PodCertificateRequest:
+		return map[string]string{"spec.signerName": o.Spec.SignerName, "spec.podName": o.Spec.PodName, "spec.nodeName": string(o.Spec.NodeName)}[field]
 	case *corev1.Node:
 		return strconv.FormatBool(o.Spec.Unschedulable)
 	case *corev1.Namespace:

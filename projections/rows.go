@@ -53,6 +53,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	}
 	s.fillConfig(&d)
 	s.fillTrust(&d)
+	s.fillCertificates(&d)
 	s.fillClaims(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
@@ -148,6 +149,7 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 		}
 		return at[node]
 	}
+	tell := func(p *Pod) { r := rows(p.Node); r.Pods = append(r.Pods, p.Key) }
 	for _, c := range changes {
 		switch c.Key.Resource {
 		case events.Pods:
@@ -161,13 +163,11 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 				r.Pods = append(r.Pods, c.Key)
 			}
 			for _, p := range s.unbarred(c) {
-				r := rows(p.Node)
-				r.Pods = append(r.Pods, p.Key)
+				tell(p)
 			}
 		case events.Claims:
 			for _, p := range s.claiming(c.Key) {
-				r := rows(p.Node)
-				r.Pods = append(r.Pods, p.Key)
+				tell(p)
 			}
 		case events.Volumes:
 			if c.After == nil {
@@ -179,18 +179,19 @@ func NodeChanges(s State, changes []Change) []NodeRows {
 			}
 		case events.ConfigMaps, events.Secrets:
 			for p := range s.mentioning(c.Key) {
-				r := rows(p.Node)
-				r.Pods = append(r.Pods, p.Key)
+				tell(p)
+			}
+		case events.PodCertRequests:
+			if p := s.certified(c); p != nil {
+				tell(p)
 			}
 		case events.TrustBundles:
 			for p := range s.trusting(c) {
-				r := rows(p.Node)
-				r.Pods = append(r.Pods, p.Key)
+				tell(p)
 			}
 		case events.RuntimeClasses:
 			for _, p := range s.ofClass(c.Key.Name) {
-				r := rows(p.Node)
-				r.Pods = append(r.Pods, p.Key)
+				tell(p)
 			}
 		}
 	}

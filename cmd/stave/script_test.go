@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 			"listen": listen, "power": power, "upgrades": upgrades,
 			"until": until, "killall": killall, "steady": steady, "calm": calm, "outside": outside, "tap": tap, "chain": chain, "machine": machine,
 			"befall": befall, "contained": contained, "badregistry": badregistry, "deaths": deaths, "requests": requests, "weigh": weigh, "onpty": onpty, "slowly": slowly, "alone": alone,
-			"elect": elect, "reboot": reboot, "build": build, "kubeget": kubeget, "kubesend": kubesend, "smalldisk": smalldisk, "neighbour": neighbour, "atease": atease, "logsbound": logsbound,
+			"elect": elect, "reboot": reboot, "build": build, "issue": issue, "kubeget": kubeget, "kubesend": kubesend, "smalldisk": smalldisk, "neighbour": neighbour, "atease": atease, "logsbound": logsbound,
 			"certificate": serverCertificate, "askcertificate": askCertificate,
 		},
 	})

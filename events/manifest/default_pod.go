@@ -130,6 +130,9 @@ func defaultHTTP(g *corev1.HTTPGetAction) {
 // defaultTokenLife is how long a token in a volume lasts, in seconds.
 const defaultTokenLife = 60 * 60
 
+// defaultCertificateLife is how long a pod's certificate lasts at most, in seconds.
+const defaultCertificateLife = 24 * 60 * 60
+
 func defaultVolume(v *corev1.Volume) {
 	if v.VolumeSource == (corev1.VolumeSource{}) {
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
@@ -158,6 +161,9 @@ func defaultVolume(v *corev1.Volume) {
 		for _, s := range v.Projected.Sources {
 			if s.DownwardAPI != nil {
 				defaultDownward(s.DownwardAPI.Items)
+			}
+			if s.PodCertificate != nil {
+				pointTo(&s.PodCertificate.MaxExpirationSeconds, defaultCertificateLife)
 			}
 			if s.ServiceAccountToken != nil {
 				pointTo(&s.ServiceAccountToken.ExpirationSeconds, defaultTokenLife)

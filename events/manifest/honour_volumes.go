@@ -10,7 +10,9 @@ func volumeFields() map[string]verdict {
 		"emptyDir": {fields: map[string]verdict{"medium": {warn: "huge pages are not mounted yet", unless: "Memory"}, "sizeLimit": {}}},
 		"projected": {fields: map[string]verdict{"defaultMode": {}, "sources": {fields: map[string]verdict{"configMap": {}, "secret": {}, "downwardAPI": {},
 			"*": {refuse: lost}, "serviceAccountToken": {},
-			"clusterTrustBundle": {fields: map[string]verdict{"name": {}, "signerName": {}, "labelSelector": {}, "optional": {}, "path": {}}}}}}}}
+			"clusterTrustBundle": {fields: map[string]verdict{"name": {}, "signerName": {}, "labelSelector": {}, "optional": {}, "path": {}}},
+			"podCertificate": {fields: map[string]verdict{"signerName": {}, "keyType": {}, "maxExpirationSeconds": {}, "credentialBundlePath": {}, "keyPath": {},
+				"certificateChainPath": {}, "userAnnotations": {}}}}}}}}
 	for _, kind := range []string{"gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",
 		"rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume",
 		"quobyte", "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos"} {

@@ -22,7 +22,7 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
-	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next), updateNetwork(old, next), updateTrustBundle(old, next), updateDevices(old, next), updateMigration(old, next))
+	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next), updateNetwork(old, next), updateTrustBundle(old, next), updatePodCertRequest(old, next), updateDevices(old, next), updateMigration(old, next))
 }
 
 // updateNetwork keeps whom an address belongs to, what a range is and who serves a class.

@@ -68,6 +68,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validateQuota(&o.Spec)...)
 	case *certificatesv1.CertificateSigningRequest:
 		errs = append(errs, validateCertRequest(o)...)
+	case *certificatesv1.PodCertificateRequest:
+		errs = append(errs, validatePodCertRequest(&o.Spec, field.NewPath("spec"))...)
 	case *certificatesv1.ClusterTrustBundle:
 		errs = append(errs, validateTrustBundle(o)...)
 	case *nodev1.RuntimeClass:

@@ -233,6 +233,11 @@ func validateProjection(s corev1.VolumeProjection, at *field.Path) (errs field.E
 		errs = append(errs, validateTrustSource(c, at.Child("clusterTrustBundle"))...)
 		named = append(named, c.Path)
 	}
+	if c := s.PodCertificate; c != nil {
+		sources++
+		errs = append(errs, validatePodCertSource(c, at.Child("podCertificate"))...)
+		named = append(named, c.CredentialBundlePath, c.KeyPath, c.CertificateChainPath)
+	}
 	if sources > 1 {
 		errs = append(errs, field.Forbidden(at, "may not specify more than 1 volume type"))
 	}

@@ -72,6 +72,9 @@ func (w *writing) carryAsked(before events.Object) {
 // another object as it is.
 func (w *writing) certified(old *projections.Object, sent json.RawMessage, now time.Time) (json.RawMessage, *refusal) {
 	approving := w.r.Part == PartApproval
+	if old.Key.Resource == events.PodCertRequests {
+		return w.podCertified(old, sent, now)
+	}
 	if old.Key.Resource != events.CertRequests {
 		if approving {
 			return nil, badRequest("%s is no request for a certificate: nobody approves it", w.key)

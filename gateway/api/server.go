@@ -120,7 +120,7 @@ func Serve(o Options) (*Server, error) {
 	verbs := map[string]func(context.Context, bus.Request) (any, error){
 		wire.VerbChange: s.change, wire.VerbRead: s.read, wire.VerbDescribe: s.describe, wire.VerbWhy: s.why,
 		wire.VerbHistory: s.history, wire.VerbCluster: s.cluster, wire.VerbJoin: s.join,
-		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open, wire.VerbAccess: s.access,
+		wire.VerbDesired: s.desired, wire.VerbNetwork: s.network, wire.VerbOpen: s.open, wire.VerbAccess: s.access, wire.VerbCertify: s.certify,
 		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbKinds: s.kinds, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
@@ -183,7 +183,7 @@ func (s *Server) answering(verb string, answer func(context.Context, bus.Request
 }
 
 // forAgents are the verbs that node agents may ask, and nobody else.
-var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true, wire.VerbOpen: true, wire.VerbAccess: true}
+var forAgents = map[string]bool{wire.VerbJoin: true, wire.VerbDesired: true, wire.VerbNetwork: true, wire.VerbOpen: true, wire.VerbAccess: true, wire.VerbCertify: true}
 
 // forbidden is a request that its user may not make.
 type forbidden struct{ error }

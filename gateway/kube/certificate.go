@@ -31,6 +31,9 @@ func asker(ctx context.Context) admit.Asker {
 // maySettle refuses who approves requests of a signer, or signs in its name, without the
 // right to: the right to write them is not enough.
 func (o *objects) maySettle(v projections.State, u user.Info, old, next events.Object) error {
+	if was, ok := old.(*certificatesv1.PodCertificateRequest); ok {
+		return o.mayIssue(v, u, was, next)
+	}
 	was, ok := old.(*certificatesv1.CertificateSigningRequest)
 	is, same := next.(*certificatesv1.CertificateSigningRequest)
 	if !ok || !same {
@@ -49,6 +52,15 @@ func (o *objects) maySettle(v projections.State, u user.Info, old, next events.O
 		return apierrors.NewForbidden(o.resource(), was.Name, fmt.Errorf("user not permitted to %s requests with signerName %q", verb, was.Spec.SignerName))
 	}
 	return nil
+}
+
+// mayIssue refuses who settles requests for certificates of pods without the right to sign for their signer.
+func (o *objects) mayIssue(v projections.State, u user.Info, was *certificatesv1.PodCertificateRequest, next events.Object) error {
+	is, ok := next.(*certificatesv1.PodCertificateRequest)
+	if !ok || o.part != statusPart || equality.Semantic.DeepEqual(was.Status, is.Status) || maySigner(v, u, "sign", was.Spec.SignerName) {
+		return nil
+	}
+	return apierrors.NewForbidden(o.resource(), was.Name, fmt.Errorf("User %q is not permitted to \"sign\" for signer %q", u.GetName(), was.Spec.SignerName))
 }
 
 // maySigner tells whether somebody may do something in a signer's name, or in that of all of its domain.

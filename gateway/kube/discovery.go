@@ -64,7 +64,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{admit.PartApproval, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
 		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels,
-		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations:
+		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations, events.PodCertRequests:
 		return []string{"status"}
 	}
 	return nil

@@ -186,7 +186,7 @@ func (u *undoing) again(was *projections.Object) error {
 		switch {
 		case is.Deletion != nil || is.UID == was.UID && was.Key.Resource == events.Namespaces:
 			return u.conflict(was.Key, "%s is not gone yet; try again when it is (stave wait --for=delete %s)", was.Key, was.Key)
-		case !u.Force || was.Key.Resource == events.CertRequests: // what was approved must not become another one
+		case !u.Force || was.Key.Resource == events.CertRequests || was.Key.Resource == events.PodCertRequests: // what was approved must not become another one
 			return u.conflict(was.Key, "%s is there again, made by %s at %d", was.Key, u.actorOf(is.Created.Seq), is.Created.Seq)
 		}
 		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: back(was, is), Was: was})

@@ -168,3 +168,18 @@ type Imported struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
 }
+
+// CertifyRequest asks for a certificate that a volume of a node's pod wants: the node has made the key, and keeps it.
+type CertifyRequest struct {
+	Node    string     `json:"node"`
+	Pod     events.Ref `json:"pod"`
+	Volume  string     `json:"volume"`
+	Source  int        `json:"source"`  // of the volume's, from 0
+	Request []byte     `json:"request"` // PKCS #10, DER: the public key, and the proof of having the other one
+}
+
+// CertifyReply names the request that was made. What becomes of it comes with the pod's row.
+type CertifyReply struct {
+	Name  string         `json:"name,omitempty"`
+	Error *metav1.Status `json:"error,omitempty"`
+}

@@ -35,6 +35,7 @@ const (
 	VerbExpel    = "expel"    // TokenRequest → TokenReply without one: the node is let in no more
 	VerbOpen     = "open"     // OpenRequest → OpenReply, asked by node agents
 	VerbAccess   = "access"   // AccessRequest → AccessReply, asked by node agents
+	VerbCertify  = "certify"  // CertifyRequest → CertifyReply, asked by node agents
 	VerbKube     = "kube"     // stream: a connection to the Kubernetes API, on Stdin and Stdout, for the pods of a node
 	VerbNetwork  = "network"  // NetworkRequest → NetworkReply, asked by node agents
 )

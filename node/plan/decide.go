@@ -85,6 +85,9 @@ func (p *planner) run() {
 	p.condemn()
 	p.news()
 	p.mercy()
+	if !p.over() {
+		p.certify()
+	}
 	p.refresh()
 	p.resize()
 	for c := range Containers(&p.row.Pod.Spec) {
@@ -97,27 +100,6 @@ func (p *planner) run() {
 	}
 	for _, c := range wanted {
 		p.start(c)
-	}
-}
-
-// refresh writes changed ConfigMaps and new tokens into the volumes of a pod that has them already; what is gone keeps its
-// last content.
-func (p *planner) refresh() {
-	if !p.o.Sandbox || p.o.Volumes == "" {
-		return
-	}
-	want, tokens := Fingerprint(p.row, p.node), HasTokens(p.row)
-	aged := tokens && !p.o.TokensDue.After(p.now)
-	switch {
-	case p.o.Volumes == want && !aged:
-		if tokens {
-			p.wake(p.o.TokensDue)
-		}
-	case VolumesError(p.row, p.node) != nil:
-	case p.o.Setup.Until.After(p.now):
-		p.wake(p.o.Setup.Until)
-	default:
-		p.do(WriteVolumes{Fingerprint: want})
 	}
 }
 
@@ -272,13 +254,17 @@ func (p *planner) room(wanted []corev1.Container) bool {
 		p.do(MakeSandbox{})
 		return false
 	}
-	if err := VolumesError(p.row, p.node); err != nil {
+	err := VolumesError(p.row, p.node)
+	if err == nil {
+		err = p.uncertified()
+	}
+	if err != nil {
 		for _, c := range wanted {
 			p.wait(c.Name, ContainerCreating, err.Error(), time.Time{})
 		}
 		return false
 	}
-	p.do(WriteVolumes{Fingerprint: Fingerprint(p.row, p.node)})
+	p.do(WriteVolumes{Fingerprint: p.fingerprint()})
 	return false
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
 )
 
 // Phase is where one run of a container is; it only moves forward.
@@ -104,7 +105,9 @@ type Observed struct {
 	// TokensDue is when the tokens in the volumes are to be made anew; zero: at once, if there are any.
 	TokensDue time.Time
 	// Images are those that are mounted as volumes, or could not be, by volume.
-	Images     map[string]VolumeImage
+	Images map[string]VolumeImage
+	// Certs are the pod's certificates, by their place.
+	Certs      map[projections.CertPlace]Cert
 	Containers []Container
 	Known      map[string]Known // by container
 	Setup      Retry            // the sandbox's or the volumes'

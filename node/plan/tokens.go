@@ -60,3 +60,24 @@ func HasTokens(row *projections.DesiredPod) bool {
 func tokenFiles(row *projections.DesiredPod, volume string, t *corev1.ServiceAccountTokenProjection, mode uint32) []File {
 	return []File{{Path: t.Path, Data: row.Tokens[projections.TokenFile{Volume: volume, Path: t.Path}], Mode: mode}}
 }
+
+// refresh writes changed ConfigMaps and new tokens into the volumes of a pod that has them already; what is gone keeps its
+// last content.
+func (p *planner) refresh() {
+	if !p.o.Sandbox || p.o.Volumes == "" {
+		return
+	}
+	want, tokens := p.fingerprint(), HasTokens(p.row)
+	aged := tokens && !p.o.TokensDue.After(p.now)
+	switch {
+	case p.o.Volumes == want && !aged:
+		if tokens {
+			p.wake(p.o.TokensDue)
+		}
+	case VolumesError(p.row, p.node) != nil:
+	case p.o.Setup.Until.After(p.now):
+		p.wake(p.o.Setup.Until)
+	default:
+		p.do(WriteVolumes{Fingerprint: want})
+	}
+}

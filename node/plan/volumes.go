@@ -141,7 +141,7 @@ type File struct {
 // Files are those of a volume that is made of ConfigMaps, of Secrets, of trust anchors and of what the pod says of itself, by path.
 func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error) {
 	all := map[string]File{}
-	for _, src := range sources(v) {
+	for i, src := range sources(v) {
 		var files []File
 		var err error
 		switch {
@@ -155,8 +155,10 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 			files = tokenFiles(row, v.Name, src.ServiceAccountToken, modeOf(v))
 		case src.ClusterTrustBundle != nil:
 			files, err = trustFiles(row, src.ClusterTrustBundle, modeOf(v))
+		case src.PodCertificate != nil:
+			files = certFiles(row.Keys[projections.CertPlace{Volume: v.Name, Source: i}], src.PodCertificate, modeOf(v))
 		default:
-			err = fmt.Errorf("only configMap, secret, downwardAPI, clusterTrustBundle and serviceAccountToken are supported in a projected volume")
+			err = fmt.Errorf("only configMap, secret, downwardAPI, clusterTrustBundle, podCertificate and serviceAccountToken are supported in a projected volume")
 		}
 		if err != nil {
 			return nil, err
@@ -222,7 +224,9 @@ func ownMode(own *int32, otherwise uint32) uint32 {
 
 // Secret says whether a volume holds what must not be written to a disk.
 func Secret(v corev1.Volume) bool {
-	return slices.ContainsFunc(sources(v), func(s corev1.VolumeProjection) bool { return s.Secret != nil || s.ServiceAccountToken != nil })
+	return slices.ContainsFunc(sources(v), func(s corev1.VolumeProjection) bool {
+		return s.Secret != nil || s.ServiceAccountToken != nil || s.PodCertificate != nil
+	})
 }
 
 // downwardFiles are what the pod says of itself, as files.

@@ -80,8 +80,8 @@ func TestVolumesError(t *testing.T) {
 			`MountVolume.SetUp failed for volume "v" : only emptyDir, configMap, secret, downwardAPI, projected, hostPath, image, persistentVolumeClaim and ephemeral are supported`},
 		{"of a driver", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "a.b"}}},
 			`MountVolume.SetUp failed for volume "v" : driver name a.b not found in the list of registered CSI drivers`},
-		{"of a pod certificate", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{PodCertificate: &corev1.PodCertificateProjection{}}}}}},
-			`MountVolume.SetUp failed for volume "v" : only configMap, secret, downwardAPI, clusterTrustBundle and serviceAccountToken are supported in a projected volume`},
+		{"of nothing known", corev1.Volume{Name: "v", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{}}}}},
+			`MountVolume.SetUp failed for volume "v" : only configMap, secret, downwardAPI, clusterTrustBundle, podCertificate and serviceAccountToken are supported in a projected volume`},
 	} {
 		row.Pod.Spec.Volumes = []corev1.Volume{c.v}
 		if err := VolumesError(row, testNode); err == nil || err.Error() != c.want {

@@ -79,3 +79,12 @@ func certState(o *certificatesv1.CertificateSigningRequest) string {
 	}
 	return state
 }
+
+// podCertRow is a request for a pod's certificate, as kubectl prints it.
+func podCertRow(o *certificatesv1.PodCertificateRequest, _ string, _ time.Time) []string {
+	state := "Pending"
+	if c, ok := manifest.Settled(&o.Status); ok {
+		state = c.Type
+	}
+	return []string{o.Name, o.Spec.PodName, o.Spec.ServiceAccountName, string(o.Spec.NodeName), o.Spec.SignerName, state, labelText(o.Spec.UnverifiedUserAnnotations)}
+}

@@ -114,8 +114,9 @@ var printers = map[events.Resource]printer{
 	events.Revisions: {cols("NAME CONTROLLER REVISION AGE"), rowOf(func(o *appsv1.ControllerRevision, age string, _ time.Time) []string {
 		return []string{o.Name, controllerOf(o), fmt.Sprint(o.Revision), age}
 	})},
-	events.Quotas:       {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
-	events.CertRequests: {cols("NAME AGE SIGNERNAME REQUESTOR REQUESTEDDURATION CONDITION"), rowOf(certRow)},
+	events.Quotas:          {cols("NAME REQUEST LIMIT AGE"), rowOf(quotaRow)},
+	events.CertRequests:    {cols("NAME AGE SIGNERNAME REQUESTOR REQUESTEDDURATION CONDITION"), rowOf(certRow)},
+	events.PodCertRequests: {cols("NAME PODNAME SERVICEACCOUNTNAME NODENAME SIGNERNAME STATE", "UNVERIFIEDUSERANNOTATIONS"), rowOf(podCertRow)},
 	events.TrustBundles: {cols("NAME SIGNERNAME"), rowOf(func(o *certificatesv1.ClusterTrustBundle, _ string, _ time.Time) []string {
 		return []string{o.Name, orNone(o.Spec.SignerName)}
 	})},

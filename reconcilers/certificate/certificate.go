@@ -1,5 +1,5 @@
 // Package certificate takes away requests for certificates that are settled, or that
-// nobody settles, after the times that Kubernetes gives them.
+// nobody settles, after the times that Kubernetes gives them; those of pods too.
 package certificate
 
 import (
@@ -18,6 +18,8 @@ import (
 const (
 	settled = time.Hour
 	pending = 24 * time.Hour
+	// ofPods is how long any request for a pod's certificate stays: its node has asked again long before.
+	ofPods = 15 * time.Minute
 )
 
 // Reconciler implements reconcilers.Reconciler.
@@ -30,16 +32,19 @@ func (Reconciler) Name() string { return "certificate" }
 func (Reconciler) Version() int { return 1 }
 
 // Reads implements reconcilers.Reconciler.
-func (Reconciler) Reads() []events.Resource { return []events.Resource{events.CertRequests} }
+func (Reconciler) Reads() []events.Resource {
+	return []events.Resource{events.CertRequests, events.PodCertRequests}
+}
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.TypeOf(events.CertRequests, events.VerbRemoved), events.TypeOf(events.CertRequests, events.VerbDeletionRequested)}
+	return []events.Type{events.TypeOf(events.CertRequests, events.VerbRemoved), events.TypeOf(events.CertRequests, events.VerbDeletionRequested),
+		events.TypeOf(events.PodCertRequests, events.VerbRemoved), events.TypeOf(events.PodCertRequests, events.VerbDeletionRequested)}
 }
 
 // Keys implements reconcilers.Reconciler.
 func (Reconciler) Keys(_ reconcilers.View, c projections.Change) []events.Key {
-	if c.Key.Resource != events.CertRequests || c.After == nil {
+	if c.Key.Resource != events.CertRequests && c.Key.Resource != events.PodCertRequests || c.After == nil {
 		return nil
 	}
 	return []events.Key{c.Key}
@@ -51,11 +56,11 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	if !ok || o.Deletion != nil {
 		return reconcilers.Decision{}
 	}
-	c, ok := v.ObjectOf(o, now).(*certificatesv1.CertificateSigningRequest)
-	if !ok {
-		return reconcilers.Decision{}
+	end := o.Created.Time.Add(ofPods)
+	if c, ok := v.ObjectOf(o, now).(*certificatesv1.CertificateSigningRequest); ok {
+		end = endOf(c, o.Created.Time)
 	}
-	if end := endOf(c, o.Created.Time); end.IsZero() || now.Before(end) {
+	if end.IsZero() || now.Before(end) {
 		return reconcilers.Decision{WakeAt: end}
 	}
 	return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Leave(o)}}
