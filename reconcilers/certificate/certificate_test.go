@@ -75,3 +75,23 @@ func TestRequestsGo(t *testing.T) {
 		}
 	}
 }
+
+// A request for a pod's certificate goes after a quarter of an hour, whatever was said of it.
+func TestRequestsOfPodsGo(t *testing.T) {
+	for _, said := range []string{"", "Issued", "Denied"} {
+		k := events.Key{Resource: events.PodCertRequests, Namespace: "default", Name: "r"}
+		w := stage.New()
+		w.Apply(k, `{"spec":{"signerName":"example.com/s"}}`)
+		o, _ := w.State.Get(k)
+		if said != "" {
+			w.Do(reconcilers.WriteStatus(o, events.StatusWritten{Status: fmt.Appendf(nil, `{"conditions":[{"type":%q,"status":"True"}]}`, said)}))
+		}
+		end := o.Created.Time.Add(ofPods)
+		if d := (Reconciler{}).Decide(w.State, k, end.Add(-time.Second)); len(d.Events) != 0 || !d.WakeAt.Equal(end) {
+			t.Errorf("%q: %+v", said, d)
+		}
+		if d := (Reconciler{}).Decide(w.State, k, end); len(d.Events) != 1 || d.Events[0].Type != events.TypeOf(events.PodCertRequests, events.VerbRemoved) {
+			t.Errorf("%q: %+v", said, d)
+		}
+	}
+}
