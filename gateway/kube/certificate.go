@@ -60,7 +60,7 @@ func (o *objects) mayIssue(v projections.State, u user.Info, was *certificatesv1
 	if !ok || o.part != statusPart || equality.Semantic.DeepEqual(was.Status, is.Status) || maySigner(v, u, "sign", was.Spec.SignerName) {
 		return nil
 	}
-	return apierrors.NewForbidden(o.resource(), was.Name, fmt.Errorf("User %q is not permitted to \"sign\" for signer %q", u.GetName(), was.Spec.SignerName))
+	return apierrors.NewForbidden(o.resource(), was.Name, words(fmt.Sprintf("User %q is not permitted to \"sign\" for signer %q", u.GetName(), was.Spec.SignerName)))
 }
 
 // maySigner tells whether somebody may do something in a signer's name, or in that of all of its domain.
