@@ -158,7 +158,7 @@ func (d *Dataplane) attach() error {
 	}
 	return inNetNS(d.opts.NetNS, func() error {
 		for _, ifindex := range links {
-			if err := d.attachDevice(ifindex, d.objs.FromPod); err != nil {
+			if err := d.attachDevice(ifindex, d.objs.FromPod); err != nil && !linkGone(err) {
 				return err
 			}
 		}

@@ -37,13 +37,22 @@ func (d *Dataplane) syncDevices() error {
 			if err := d.objs.Uplinks.Put(uint32(ifindex), be32(addr)); err != nil {
 				return fmt.Errorf("add uplink: %w", err)
 			}
-			if err := d.attachDevice(ifindex, d.objs.FromNet); err != nil {
+			err := d.attachDevice(ifindex, d.objs.FromNet)
+			if linkGone(err) { // since it was listed; what is left of it is swept
+				delete(up, ifindex)
+				delete(present, ifindex)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}
 		return d.sweep(up, addrs, present)
 	})
 }
+
+// linkGone tells whether something failed because its link is no longer there.
+func linkGone(err error) bool { return errors.Is(err, unix.ENODEV) }
 
 // look lists the uplinks with the address that flows take on them, all IPv4 addresses of
 // the node, and all links.

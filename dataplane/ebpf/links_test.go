@@ -293,3 +293,36 @@ func TestWhichLinksAreLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// TestLinksThatGoMeanwhile: other programs of the machine make links and take them away all the time.
+func TestLinksThatGoMeanwhile(t *testing.T) {
+	l := newLab(t)
+	done, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- inNetNS(l.node, func() error {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				d := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprint("brief", i%10)}, PeerName: "peer"}
+				addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(192, 168, 79, byte(i)), Mask: net.CIDRMask(32, 32)}}
+				if err := errors.Join(netlink.LinkAdd(d), netlink.AddrAdd(d, addr), netlink.LinkDel(d)); err != nil {
+					return err
+				}
+			}
+		})
+	}()
+	for range 500 {
+		l.plane.mu.Lock()
+		err := l.plane.syncDevices()
+		l.plane.mu.Unlock()
+		if err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	must(t, <-ended)
+}
