@@ -56,10 +56,11 @@ func power(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(500*time.Millisecond + time.Duration(c.random.IntN(2500))*time.Millisecond)
 		ts.Check(c.disk.cut())
 		time.Sleep(100 * time.Millisecond) // the server may notice, and must not lie
-		if err := die(ts.Getenv("CLUSTER"), syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		err := die(ts.Getenv("CLUSTER"), syscall.SIGKILL)
+		stop()
+		if err != nil && !errors.Is(err, syscall.ESRCH) {
 			ts.Fatalf("%v", err)
 		}
-		stop()
 		ts.Check(c.disk.restore())
 	}
 	ts.Check(c.up())
