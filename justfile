@@ -63,7 +63,7 @@ build: _setup _shim
 
 # The gate: lint and every test, with real containers, in 20 minutes on 2 cores with cold caches
 test: _root lint
-    go test -p 2 -timeout 15m ./...
+    go test -p 2 -timeout 20m ./...
 
 # The long forms of the tests: more seeds, more rounds, hours if asked (arguments: packages)
 soak *packages="./...": _root _setup _shim (_install guests)
