@@ -238,6 +238,7 @@ cat <<MD
 
 Measured by \`./just bench\` on $(nproc) cores ($(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)), Linux $(uname -r),
 $(date -u +%Y-%m-%d), version $(git describe --tags --always --dirty 2>/dev/null || echo dev). Milliseconds of wall clock unless said otherwise.
+The machine is a part of a larger one and is not always as fast: runs are compared by \`BenchmarkDecode/encoding/json\` at the end, which is Go's own code.
 
 | | |
 |---|---|
