@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,8 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
-	"github.com/stave-run/stave/gateway/wire"
 )
 
 // autoscaleCmd is `stave autoscale`.
@@ -52,44 +49,10 @@ func (c *autoscaleCmd) Run(ctx context.Context, s *session) error {
 	if c.CPUPercent >= 0 {
 		c.CPU = strconv.Itoa(int(c.CPUPercent)) + "%"
 	}
-	items, err := s.items(ctx, c.files, c.What)
-	if err != nil {
-		return err
-	}
-	c.DryRun = c.DryRun.settled(s)
-	var errs []error
-	for _, it := range items {
-		errs = append(errs, c.one(ctx, s, it.Key))
-	}
-	return errors.Join(errs...)
+	return making{changeFlags: c.changeFlags, files: c.files, what: c.What, resource: events.Autoscalers, outcome: "autoscaled", of: c.autoscaler}.run(ctx, s)
 }
 
-func (c *autoscaleCmd) one(ctx context.Context, s *session, k events.Key) error {
-	o, err := readOne[events.Object](ctx, s, k)
-	if err != nil {
-		return err
-	}
-	h, err := c.autoscaler(o, k)
-	if err != nil {
-		return err
-	}
-	doc := manifest.DocOf(h)
-	r := wire.Result{Key: events.Key{Resource: events.Autoscalers, Namespace: h.Namespace, Name: h.Name}, Object: doc.JSON()}
-	if c.DryRun != dryRunClient {
-		results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Create, DryRun: c.DryRun != "", Message: c.Message, Items: []wire.Item{{Object: doc.JSON()}}})
-		if err != nil {
-			return err
-		}
-		r = results[0]
-	}
-	if c.Output != formatTable && r.Error == nil {
-		return s.printObjects(c.Output, []json.RawMessage{r.Object}, true)
-	}
-	r.Outcome = "autoscaled"
-	return s.printResults([]wire.Result{r}, c.DryRun.suffix())
-}
-
-func (c *autoscaleCmd) autoscaler(o events.Object, k events.Key) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+func (c *autoscaleCmd) autoscaler(o events.Object, k events.Key) (events.Object, error) {
 	name := c.Name
 	if name == "" {
 		name = k.Name

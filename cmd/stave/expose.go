@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,8 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
-	"github.com/stave-run/stave/gateway/wire"
 )
 
 // exposeCmd is `stave expose`.
@@ -43,46 +40,11 @@ func (exposeCmd) Help() string {
 
 // Run makes a service in front of each object.
 func (c *exposeCmd) Run(ctx context.Context, s *session) error {
-	items, err := s.items(ctx, c.files, c.What)
-	if err != nil {
-		return err
-	}
-	c.DryRun = c.DryRun.settled(s)
-	var errs []error
-	for _, it := range items {
-		errs = append(errs, c.one(ctx, s, it.Key))
-	}
-	return errors.Join(errs...)
-}
-
-func (c *exposeCmd) one(ctx context.Context, s *session, k events.Key) error {
-	o, err := readOne[events.Object](ctx, s, k)
-	if err != nil {
-		return err
-	}
-	svc, err := c.service(o, k)
-	if err != nil {
-		return err
-	}
-	doc := manifest.DocOf(svc)
-	made := events.Key{Resource: events.Services, Namespace: svc.Namespace, Name: svc.Name}
-	r := wire.Result{Key: made, Object: doc.JSON()}
-	if c.DryRun != dryRunClient {
-		results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Create, DryRun: c.DryRun != "", Message: c.Message, Items: []wire.Item{{Object: doc.JSON()}}})
-		if err != nil {
-			return err
-		}
-		r = results[0]
-	}
-	if c.Output != formatTable && r.Error == nil {
-		return s.printObjects(c.Output, []json.RawMessage{r.Object}, true)
-	}
-	r.Outcome = "exposed"
-	return s.printResults([]wire.Result{r}, c.DryRun.suffix())
+	return making{changeFlags: c.changeFlags, files: c.files, what: c.What, resource: events.Services, outcome: "exposed", of: c.service}.run(ctx, s)
 }
 
 // service is the service that finds the object's pods.
-func (c *exposeCmd) service(o events.Object, k events.Key) (*corev1.Service, error) {
+func (c *exposeCmd) service(o events.Object, k events.Key) (events.Object, error) {
 	selector, ports, err := c.behind(o)
 	if err != nil {
 		return nil, err

@@ -5,12 +5,14 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	migrationv1 "k8s.io/api/storagemigration/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/stave-run/stave/events"
@@ -22,7 +24,27 @@ const immutable = "field is immutable"
 // ValidateUpdate says which changes between two defaulted versions of an object
 // Kubernetes does not allow. Validate is asked beside it.
 func ValidateUpdate(old, next events.Object) field.ErrorList {
-	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateCertRequest(old, next), updateNetwork(old, next), updateTrustBundle(old, next), updatePodCertRequest(old, next), updateDevices(old, next), updateMigration(old, next))
+	return slices.Concat(updateFinalizers(old, next), updateSpec(old, next), updateClass(old, next), updateNetwork(old, next), updateTrustBundle(old, next), updateDevices(old, next), updateAsked(old, next))
+}
+
+// updateAsked keeps what a request asks for: all of its spec.
+func updateAsked(old, next events.Object) field.ErrorList {
+	at := field.NewPath("spec")
+	switch old := old.(type) {
+	case *certificatesv1.CertificateSigningRequest:
+		if n, ok := next.(*certificatesv1.CertificateSigningRequest); ok {
+			return unchanged(nil, at, old.Spec, n.Spec)
+		}
+	case *certificatesv1.PodCertificateRequest:
+		if n, ok := next.(*certificatesv1.PodCertificateRequest); ok {
+			return unchanged(nil, at, old.Spec, n.Spec)
+		}
+	case *migrationv1.StorageVersionMigration:
+		if n, ok := next.(*migrationv1.StorageVersionMigration); ok {
+			return unchanged(nil, at, old.Spec, n.Spec)
+		}
+	}
+	return nil
 }
 
 // updateNetwork keeps whom an address belongs to, what a range is and who serves a class.

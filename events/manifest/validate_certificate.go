@@ -13,8 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/stave-run/stave/events"
 )
 
 // shortestCertificate is how many seconds a certificate may be asked for at least.
@@ -167,14 +165,4 @@ func certificates(raw []byte) error {
 		raw = rest
 	}
 	return nil
-}
-
-// updateCertRequest keeps what is asked for.
-func updateCertRequest(old, next events.Object) field.ErrorList {
-	was, ok := old.(*certificatesv1.CertificateSigningRequest)
-	is, same := next.(*certificatesv1.CertificateSigningRequest)
-	if !ok || !same {
-		return nil
-	}
-	return unchanged(nil, field.NewPath("spec"), was.Spec, is.Spec)
 }

@@ -30,15 +30,6 @@ func validateMigration(o events.Object) field.ErrorList {
 	return errs
 }
 
-func updateMigration(old, next events.Object) field.ErrorList {
-	was, ok := old.(*migrationv1.StorageVersionMigration)
-	is, same := next.(*migrationv1.StorageVersionMigration)
-	if !ok || !same {
-		return nil
-	}
-	return unchanged(nil, field.NewPath("spec"), was.Spec, is.Spec)
-}
-
 // MigrationStatus says what is wrong with how far a migration has come, beside how far it was.
 func MigrationStatus(old, next *migrationv1.StorageVersionMigrationStatus) field.ErrorList {
 	at := field.NewPath("status")

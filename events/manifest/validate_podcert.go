@@ -16,8 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"github.com/stave-run/stave/events"
 )
 
 // Bounds of the certificates of pods, as in Kubernetes: seconds, and bytes.
@@ -136,14 +134,4 @@ func OfKey(cert *x509.Certificate, key crypto.PublicKey) bool {
 	a, err := x509.MarshalPKIXPublicKey(cert.PublicKey)
 	b, bad := x509.MarshalPKIXPublicKey(key)
 	return err == nil && bad == nil && bytes.Equal(a, b)
-}
-
-// updatePodCertRequest keeps what is asked for.
-func updatePodCertRequest(old, next events.Object) field.ErrorList {
-	was, ok := old.(*certificatesv1.PodCertificateRequest)
-	is, same := next.(*certificatesv1.PodCertificateRequest)
-	if !ok || !same {
-		return nil
-	}
-	return unchanged(nil, field.NewPath("spec"), was.Spec, is.Spec)
 }

@@ -23,31 +23,8 @@ const migrateAgain = 5 * time.Second
 // migrate writes the objects of definitions anew that a migration wants in the version that is stored, until the context
 // ends. The migration's end is decided by reconcilers/migration.
 func (s *Server) migrate(ctx context.Context) {
-	ring := make(chan struct{}, 1)
-	stop := s.Views.OnDurable(func(_ projections.State, _ events.Envelope, changes []projections.Change) {
-		for _, c := range changes {
-			if c.Key.Resource == events.Migrations && c.After != nil {
-				select {
-				case ring <- struct{}{}:
-				default:
-				}
-			}
-		}
-	})
-	defer stop()
 	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "system:storage-version-migrator"})
-	again := time.After(0)
-	for {
-		select {
-		case <-ring:
-		case <-again:
-		case <-ctx.Done():
-			return
-		}
-		if again = nil; !s.migrateAll(ctx) {
-			again = time.After(migrateAgain)
-		}
-	}
+	s.tend(ctx, chore{of: events.Migrations, look: func(events.Key) {}, work: s.migrateAll, again: migrateAgain})
 }
 
 // migrateAll is false when something is left.

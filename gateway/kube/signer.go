@@ -28,50 +28,22 @@ const signAgain = 5 * time.Second
 // the certificate is an event.
 type signer struct {
 	*Server
-	ring chan struct{}
 
 	mu    sync.Mutex
 	moved map[events.Key]bool // requests to look at
 }
 
-// sign signs until the context ends. It begins with all requests, since somebody may
-// have died before it signed.
+// sign signs until the context ends.
 func (s *Server) sign(ctx context.Context) {
-	g := &signer{Server: s, ring: make(chan struct{}, 1), moved: map[events.Key]bool{}}
-	stop := s.Views.OnDurable(func(_ projections.State, _ events.Envelope, changes []projections.Change) {
-		for _, c := range changes {
-			if c.Key.Resource == events.CertRequests && c.After != nil {
-				g.look(c.Key)
-			}
-		}
-	})
-	defer stop()
-	for o := range s.Views.Durable().List(events.CertRequests, "") {
-		g.look(o.Key)
-	}
-	var again <-chan time.Time
-	for {
-		select {
-		case <-g.ring:
-		case <-again:
-		case <-ctx.Done():
-			return
-		}
-		if again = nil; !g.signAll(ctx) {
-			again = time.After(signAgain)
-		}
-	}
+	g := &signer{Server: s, moved: map[events.Key]bool{}}
+	s.tend(ctx, chore{of: events.CertRequests, look: g.look, work: g.signAll, again: signAgain})
 }
 
 // look remembers to look at a request.
 func (g *signer) look(k events.Key) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.moved[k] = true
-	g.mu.Unlock()
-	select {
-	case g.ring <- struct{}{}:
-	default:
-	}
 }
 
 func (g *signer) take() map[events.Key]bool {
@@ -98,9 +70,7 @@ func (g *signer) signAll(ctx context.Context) bool {
 		}
 		if err := g.signOne(ctx, o, c); err != nil && ctx.Err() == nil {
 			g.Logger.Warn("sign a certificate", "request", c.Name, "error", err)
-			g.mu.Lock()
-			g.moved[k] = true
-			g.mu.Unlock()
+			g.look(k)
 			done = false
 		}
 	}

@@ -34,7 +34,7 @@ func Plants() []Plant {
 		{Name: "one owner that is gone is enough", Judge: "buried", swap: bend("gc", strict)},
 		{Name: "a finalizer is not waited for", Judge: "kept", swap: bend("gc", careless)},
 		{Name: "pods that leave are taken for gone", Judge: "place", swap: bend("schedule", early)},
-		{Name: "a Job runs one pod too many", Judge: "jobs", swap: bend("job", crowded)},
+		{Name: "a Job runs one pod too many", Judge: "jobs", swap: bend("job", otherwise(crowded))},
 		{Name: "an index gets two pods", Judge: "jobs", swap: bend("job", twins)},
 		{Name: "a Job that is over makes pods", Judge: "jobs", swap: bend("job", restless)},
 		{Name: "a DaemonSet leaves one node too many", Judge: "budget", swap: bend("daemonset", hurried)},
@@ -45,9 +45,9 @@ func Plants() []Plant {
 		{Name: "pods go for one that has room", Judge: "preempt", swap: bend("schedule", greedy)},
 		{Name: "a claim goes while pods use it", Judge: "claims", swap: bend("volume", eager), script: Storing},
 		{Name: "a time has two Jobs", Judge: "timers", swap: bend("cronjob", twice), script: Timing},
-		{Name: "a Job begins beside one that goes on", Judge: "timers", swap: bend("cronjob", misread(sociable)), script: Timing},
-		{Name: "a CronJob that waits makes Jobs", Judge: "timers", swap: bend("cronjob", misread(unpaused)), script: Timing},
-		{Name: "a CronJob keeps one Job too few", Judge: "timers", swap: bend("cronjob", misread(oblivious)), script: Timing},
+		{Name: "a Job begins beside one that goes on", Judge: "timers", swap: bend("cronjob", otherwise(sociable)), script: Timing},
+		{Name: "a CronJob that waits makes Jobs", Judge: "timers", swap: bend("cronjob", otherwise(unpaused)), script: Timing},
+		{Name: "a CronJob keeps one Job too few", Judge: "timers", swap: bend("cronjob", otherwise(oblivious)), script: Timing},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},
 		{Name: "a large change is left half by a crash", Judge: "whole", half: true},
 		{Name: "a cut forgets more than was cut", Judge: "expects", apply: forgetful},
@@ -142,6 +142,20 @@ func bend(name string, d decide) func(reconcilers.Reconciler) reconcilers.Reconc
 			return r
 		}
 		return bent{r, d}
+	}
+}
+
+// otherwise decides as if another spec stood there.
+func otherwise(edit func(spec map[string]any)) decide {
+	return func(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+		o, ok := v.Get(k)
+		if !ok || o.Deletion != nil {
+			return r.Decide(v, k, now)
+		}
+		b := reconcilers.Same(o)
+		b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) { edit(reconcilers.Field(object, "spec")) })
+		c := reconcilers.Change(o, b)
+		return r.Decide(pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body}), k, now)
 	}
 }
 

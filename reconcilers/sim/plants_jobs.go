@@ -12,17 +12,15 @@ import (
 )
 
 // crowded sees one more than a Job's parallelism.
-func crowded(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
-	o, ok := v.Get(k)
-	if !ok || o.Deletion != nil {
-		return r.Decide(v, k, now)
+func crowded(spec map[string]any) { add(spec, "parallelism", 1) }
+
+// add changes a number of a spec, which never goes below nothing.
+func add(spec map[string]any, name string, n int64) {
+	have, err := spec[name].(json.Number).Int64()
+	if err != nil {
+		panic(err) // it was decoded from the log
 	}
-	b := reconcilers.Same(o)
-	b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) {
-		reconcilers.Field(object, "spec")["parallelism"] = json.Number(itoa(int(*projections.As[*batchv1.Job](o).Spec.Parallelism) + 1))
-	})
-	c := reconcilers.Change(o, b)
-	return r.Decide(pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body}), k, now)
+	spec[name] = json.Number(itoa(int(max(0, have+n))))
 }
 
 // twins makes each pod with an index twice.

@@ -1,40 +1,19 @@
 package sim
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
 
-// misread decides about a CronJob that says something else.
-func misread(edit func(spec map[string]any, c *batchv1.CronJob)) decide {
-	return func(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
-		o, ok := v.Get(k)
-		if !ok || o.Deletion != nil {
-			return r.Decide(v, k, now)
-		}
-		b := reconcilers.Same(o)
-		b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) {
-			edit(reconcilers.Field(object, "spec"), projections.As[*batchv1.CronJob](o))
-		})
-		c := reconcilers.Change(o, b)
-		return r.Decide(pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body}), k, now)
-	}
-}
+func unpaused(spec map[string]any) { spec["suspend"] = false }
 
-func unpaused(spec map[string]any, _ *batchv1.CronJob) { spec["suspend"] = false }
+func sociable(spec map[string]any) { spec["concurrencyPolicy"] = "Allow" }
 
-func sociable(spec map[string]any, _ *batchv1.CronJob) { spec["concurrencyPolicy"] = "Allow" }
-
-func oblivious(spec map[string]any, c *batchv1.CronJob) {
-	spec["successfulJobsHistoryLimit"] = json.Number(itoa(max(0, int(*c.Spec.SuccessfulJobsHistoryLimit)-1)))
-}
+// oblivious keeps one Job less than it may.
+func oblivious(spec map[string]any) { add(spec, "successfulJobsHistoryLimit", -1) }
 
 // twice makes a second Job for each time.
 func twice(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
