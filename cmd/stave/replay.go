@@ -9,13 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/gateway/wire"
-	"github.com/stave-run/stave/projections"
-	"github.com/stave-run/stave/reconcilers/recheck"
 )
 
 // replayCmd is `stave replay`.
@@ -26,7 +23,7 @@ type replayCmd struct {
 	Into    string  `help:"Write whole envelopes into this new directory, one a line of events.jsonl." placeholder:"DIR" xor:"where"`
 	JSON    bool    `name:"json" help:"Print whole envelopes, one a line." xor:"where"`
 	Publish string  `help:"Publish whole envelopes on replay.USER.NAME.SUBJECT, for programs that subscribe to it." placeholder:"NAME" xor:"where"`
-	Check   bool    `help:"Decide every recorded decision again with this program, and list those that would be different." xor:"where"`
+	Check   bool    `help:"Decide every recorded decision of the stretch again with this program, and list those that would be different." xor:"where"`
 }
 
 // Help implements kong's detailed help.
@@ -34,8 +31,9 @@ func (replayCmd) Help() string {
 	return `Plays a stretch of the log again, as lines, as envelopes, to a file, or to whoever
 subscribes. With --check this program's own reconcilers decide again what the log
 says was decided, each on the view and at the time that it had: run it with a new
-version against an old cluster to see what the upgrade would do otherwise. Exit
-code 1 when something would be different.
+version against an old cluster to see what the upgrade would do otherwise. A
+stretch, and a log that was cut, begin with the state that the server kept from
+just before. Exit code 1 when something would be different.
 
 Examples:
   stave replay --from 10m
@@ -43,6 +41,7 @@ Examples:
   stave replay --from 2026-01-02T15:04:05Z --speed 10
   stave replay --from 1h --into incident/
   stave replay --check
+  stave replay --check --from 2h
 
 A case: what one change led to, in the first milliseconds.
   $ stave replay --from 25 --to 28
@@ -91,6 +90,10 @@ func (c *replayCmd) read(ctx context.Context, s *session, f func(wire.TailEvent,
 	if err := s.tellOlder(ctx, from); err != nil {
 		return err
 	}
+	return c.readFrom(ctx, s, from, f)
+}
+
+func (c *replayCmd) readFrom(ctx context.Context, s *session, from wire.Moment, f func(wire.TailEvent, []byte) error) error {
 	stream, err := s.dial(ctx, wire.Subject(s.user, wire.VerbTail), wire.TailRequest{Since: from})
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
@@ -164,58 +167,4 @@ func (c *replayCmd) write(ctx context.Context, s *session) (err error) {
 	}
 	fmt.Fprintf(s.out, "%d events in %s\n", n, path)
 	return nil
-}
-
-// check decides again. It folds the log from its beginning, whatever the stretch
-// is: a decision rests on all that came before.
-func (c *replayCmd) check(ctx context.Context, s *session) error {
-	if c.Speed != 0 {
-		return errors.New("--check does not wait between the events: leave --speed away")
-	}
-	cluster, err := ask[wire.ClusterReply](ctx, s, wire.VerbCluster, wire.ClusterRequest{})
-	if err != nil {
-		return err
-	}
-	first := c.From
-	c.From = moment{}
-	began, different := false, 0
-	again := recheck.New(cluster.Name, projections.Empty(), controllers, func(f recheck.Finding) {
-		if f.Seq >= first.Seq && !f.Now.Before(first.Time) {
-			different++
-			fmt.Fprint(s.out, told(f))
-		}
-	})
-	err = c.read(ctx, s, func(e wire.TailEvent, _ []byte) error {
-		if !began && e.Seq != 1 {
-			return fmt.Errorf("history begins at %d, and what came before is needed to decide anything again\nhelp: it was cut off (stave up --keep-history); an archive that was made before can be restored beside it and checked: stave log restore", e.Seq)
-		}
-		began = true
-		again.Take(e.Envelope())
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	again.Close()
-	fmt.Fprintf(s.out, "%d decisions made again with stave %s, %d would be different\n", again.Decisions, version, different)
-	if n := again.Unknown + again.Old; n > 0 {
-		fmt.Fprintf(s.out, "%d could not be made again: this program has no such reconciler, or nothing in the log woke it\n", n)
-	}
-	if different > 0 {
-		return &exitError{code: exitChanges}
-	}
-	return nil
-}
-
-// told is a finding for people.
-func told(f recheck.Finding) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d  %s  %s  decided on %d at %s\n", f.Seq, f.Reconciler, f.Key, f.Basis, f.Now.UTC().Format(time.RFC3339))
-	for _, l := range f.Recorded {
-		fmt.Fprintf(&b, "  - %s\n", l)
-	}
-	for _, l := range f.Decides {
-		fmt.Fprintf(&b, "  + %s\n", l)
-	}
-	return b.String()
 }

@@ -133,6 +133,9 @@ func (s *Server) StateAt(ctx context.Context, seq events.Seq) (projections.State
 	return v, err
 }
 
+// errBeforeLog is about a moment at which there was nothing yet.
+var errBeforeLog = errors.New("lies before the log's first event")
+
 // refold folds the log up to a moment. The result is the state as it was then,
 // because a state is nothing but its log.
 func (s *Server) refold(ctx context.Context, newest projections.State, at wire.Moment) (projections.State, error) {
@@ -166,7 +169,7 @@ func (s *Server) refold(ctx context.Context, newest projections.State, at wire.M
 		return v, fmt.Errorf("read the log: %w", err)
 	}
 	if v.Seq == 0 {
-		return v, badRequest{fmt.Errorf("%s lies before the log's first event", at)}
+		return v, badRequest{fmt.Errorf("%s %w", at, errBeforeLog)}
 	}
 	s.memory.keep(v)
 	return v, nil

@@ -2,7 +2,10 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections"
 )
 
 var colours = events.Key{Resource: events.ConfigMaps, Namespace: "default", Name: "colours"}
@@ -83,5 +87,50 @@ func TestMomentsThatCannotBeTold(t *testing.T) {
 		if reply.Error == nil || reply.Error.Reason != metav1.StatusReasonBadRequest || !strings.Contains(reply.Error.Message, want) {
 			t.Errorf("%s: %+v, want %q", at, reply.Error, want)
 		}
+	}
+}
+
+// Whoever goes on folding gets the whole state of a moment, and the empty one for a moment before the log.
+func TestAStateIsSentWhole(t *testing.T) {
+	h := open(t)
+	seq := h.change("1", wire.Apply, false, configMap("a", "1"))[0].Seq
+	h.change("2", wire.Apply, false, configMap("b", "1"))
+	state := func(at wire.Moment) (head wire.StateHead, v projections.State) {
+		stream, err := h.wires.Dial(h.Context(), wire.Subject("ann", wire.VerbState), events.MustBody(wire.StateRequest{At: at}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+		var rows bytes.Buffer
+		for first := true; ; first = false {
+			f, err := stream.Recv(h.Context())
+			switch {
+			case errors.Is(err, io.EOF):
+				if head.Seq == 0 {
+					return head, projections.Empty()
+				}
+				if v, err = projections.Restore(head.Version, &rows); err != nil {
+					t.Fatal(err)
+				}
+				return head, v
+			case err != nil || f.Channel != wire.Stdout:
+				t.Fatalf("%v: %s", err, f.Data)
+			case first:
+				if err := json.Unmarshal(f.Data, &head); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				rows.Write(f.Data)
+			}
+		}
+	}
+	head, v := state(wire.Moment{Seq: seq})
+	_, a := v.Get(events.Key{Resource: events.ConfigMaps, Namespace: "default", Name: "a"})
+	_, b := v.Get(events.Key{Resource: events.ConfigMaps, Namespace: "default", Name: "b"})
+	if head.Seq != seq || v.Seq != seq || !a || b {
+		t.Errorf("at %d: %d, has a %t, has b %t", head.Seq, v.Seq, a, b)
+	}
+	if head, _ := state(wire.Moment{Time: time.Now().Add(-time.Hour)}); head.Seq != 0 {
+		t.Errorf("an hour before the log: the state at %d", head.Seq)
 	}
 }

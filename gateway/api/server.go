@@ -138,7 +138,7 @@ func Serve(o Options) (*Server, error) {
 		s.stops = append(s.stops, stop)
 	}
 	for verb, serve := range map[string]func(context.Context, bus.Request, bus.Stream){
-		wire.VerbTail: s.tail, wire.VerbWatch: s.watch, wire.VerbList: s.list,
+		wire.VerbTail: s.tail, wire.VerbWatch: s.watch, wire.VerbList: s.list, wire.VerbState: s.state,
 	} {
 		stop, err := o.Wires.Accept(wire.Pattern(verb), streaming(verb, serve))
 		if err != nil {

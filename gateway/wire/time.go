@@ -30,6 +30,17 @@ type SealReply struct {
 	Checkpoint events.Seq     `json:"checkpoint"`
 }
 
+// StateRequest asks for the whole state as it was at a moment, for whoever goes on folding from it.
+type StateRequest struct {
+	At Moment `json:"at"`
+}
+
+// StateHead begins the answer. The frames after it are what projections.Restore reads, in order.
+type StateHead struct {
+	Seq     events.Seq `json:"seq"`     // 0 for a moment before the log: nothing follows
+	Version int        `json:"version"` // of its rows
+}
+
 // UndoRequest asks for the inverse of a person's change.
 type UndoRequest struct {
 	ID      string     `json:"id"`                // the same for a retry of the same wish

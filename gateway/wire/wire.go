@@ -28,6 +28,7 @@ const (
 	VerbHistory  = "history"  // HistoryRequest → HistoryReply
 	VerbCluster  = "cluster"  // ClusterRequest → ClusterReply
 	VerbTail     = "tail"     // stream: TailRequest, then frames of one TailEvent each
+	VerbState    = "state"    // stream: StateRequest, then frames: a StateHead, and the rows of the state in pieces
 	VerbWatch    = "watch"    // stream: WatchRequest, then frames of one WatchEvent each
 	VerbJoin     = "join"     // JoinRequest → JoinReply, asked by node agents
 	VerbDesired  = "desired"  // DesiredRequest → DesiredReply, asked by node agents
