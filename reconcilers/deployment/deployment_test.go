@@ -236,6 +236,22 @@ func TestScalingInTheMiddleIsProportional(t *testing.T) {
 	}
 }
 
+// Each set gets its part to the nearest pod, as in Kubernetes, and all parts together are what there is to share.
+func TestSharesAreRounded(t *testing.T) {
+	for _, c := range []struct{ a, b, want, gotA, gotB int }{
+		{8, 5, 30, 20, 13}, {10, 3, 30, 25, 8}, {8, 5, 5, 5, 3}, {1, 1, 0, 0, 0}, {5, 5, 8, 5, 6}, {3, 2, 10, 8, 5},
+	} {
+		row := func(seq events.Seq) *projections.Object {
+			return &projections.Object{Created: projections.Mark{Seq: seq}, Extras: &projections.Extras{}}
+		}
+		p := &pass{want: c.want, surge: 3, sets: []*set{{size: c.a, have: c.a, o: row(1)}, {size: c.b, have: c.b, o: row(2)}}}
+		p.scale()
+		if got := []int{p.sets[0].size, p.sets[1].size}; got[0] != c.gotA || got[1] != c.gotB || got[0]+got[1] != p.most() {
+			t.Errorf("%d and %d to %d: %v", c.a, c.b, c.want, got)
+		}
+	}
+}
+
 // An old set was made smaller, but its pods are still there: a wish that grows waits for them.
 func TestScalingInTheMiddleCountsPodsThatShallGo(t *testing.T) {
 	w := world()

@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 
@@ -208,8 +209,8 @@ func (p *pass) resize(s *set) {
 // room is how many pods may be added now.
 func (p *pass) room() int { return max(0, p.most()-p.taken()) }
 
-// share adds or takes in proportion to the sizes; the rest of the rounding goes
-// to the largest, of equal ones to the newer when adding, to the older when taking.
+// share adds or takes in proportion to the sizes, each part rounded to the nearest as Kubernetes does; what the rounding
+// leaves goes to the largest, of equal ones to the newer when adding, to the older when taking.
 func (p *pass) share(live []*set) {
 	before := sum(live)
 	add := min(p.most()-before, p.room())
@@ -223,7 +224,8 @@ func (p *pass) share(live []*set) {
 	})
 	rest := add
 	for _, s := range sorted {
-		part := s.size * add / before // rounded towards zero
+		part := int(math.Round(float64(s.size) * float64(add) / float64(before)))
+		part = max(min(part, max(rest, 0)), min(rest, 0)) // never past what there is to share
 		s.size, rest = s.size+part, rest-part
 	}
 	for _, s := range sorted {
