@@ -63,9 +63,19 @@ func (s *sheets) get(number uint64) (sheet, bool) {
 
 // sheetToken is what a client hands back for the next page.
 type sheetToken struct {
-	Sheet uint64 `json:"s"`
+	Sheet uint64 `json:"s"` // 0: a new one, of what there is when it is handed back
 	Run   int64  `json:"r"` // of the server: another one knows no such sheet
 	Next  int    `json:"n"`
+	// The last object shown: where to go on without the sheet.
+	Namespace string `json:"ns,omitempty"`
+	Name      string `json:"a"`
+}
+
+func (t sheetToken) String() string { return base64.RawURLEncoding.EncodeToString(events.MustBody(t)) }
+
+// after compares an object's place in a list with that of the last one shown.
+func (t sheetToken) after(o events.Object) int {
+	return cmp.Or(cmp.Compare(o.GetNamespace(), t.Namespace), cmp.Compare(o.GetName(), t.Name))
 }
 
 // List implements rest.Lister.
@@ -101,8 +111,9 @@ func (n *notes) List(ctx context.Context, opts *internalversion.ListOptions) (ru
 		if token.Sheet == 0 {
 			token.Sheet = n.sheets.keep(s)
 		}
-		token.Next, token.Run = next, n.begun.UnixNano()
-		m.SetContinue(base64.RawURLEncoding.EncodeToString(events.MustBody(token)))
+		last := items[len(items)-1]
+		token.Next, token.Run, token.Namespace, token.Name = next, n.begun.UnixNano(), last.GetNamespace(), last.GetName()
+		m.SetContinue(token.String())
 		if want.everything {
 			left := int64(len(s.objects) - next)
 			m.SetRemainingItemCount(&left)
@@ -116,36 +127,48 @@ func (n *notes) sheetOf(ctx context.Context, want selection, opts *internalversi
 	var token sheetToken
 	if opts.Continue != "" {
 		raw, err := base64.RawURLEncoding.DecodeString(opts.Continue)
-		if err != nil || json.Unmarshal(raw, &token) != nil || token.Sheet == 0 || token.Next < 0 {
+		if err != nil || json.Unmarshal(raw, &token) != nil || token.Name == "" || token.Next < 0 {
 			return sheet{}, token, apierrors.NewBadRequest("continue key is not valid")
+		}
+		if token.Sheet == 0 {
+			s, err := n.newSheet(ctx, want, 0, false)
+			token.Next, _ = slices.BinarySearchFunc(s.objects, token, func(o events.Object, t sheetToken) int {
+				return cmp.Or(t.after(o), -1) // the one that was shown is not shown again
+			})
+			return s, token, err
 		}
 		s, ok := n.sheets.get(token.Sheet)
 		if !ok || token.Run != n.begun.UnixNano() {
-			return s, token, apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+			return s, token, tooOld(sheetToken{Namespace: token.Namespace, Name: token.Name}.String())
 		}
 		return s, token, nil
 	}
 	p, err := position(opts.ResourceVersion)
-	if err == nil {
-		err = n.book.ready(ctx, p)
-	}
 	if err != nil {
 		return sheet{}, token, err
 	}
-	var s sheet
+	s, err := n.newSheet(ctx, want, p, exact(opts))
+	return s, token, err
+}
+
+// newSheet is what is there now, a position or later; exactly that one where it is asked for.
+func (n *notes) newSheet(ctx context.Context, want selection, p events.Position, exactly bool) (s sheet, err error) {
+	if err := n.book.ready(ctx, p); err != nil {
+		return s, err
+	}
 	s.objects, s.at = n.book.all(n.shelf, want.namespace)
-	if exact(opts) && p != s.at {
-		return s, token, apierrors.NewResourceExpired("too old resource version: " + p.String() + " (" + s.at.String() + ")")
+	if exactly && p != s.at {
+		return s, apierrors.NewResourceExpired("too old resource version: " + p.String() + " (" + s.at.String() + ")")
 	}
 	told, err := n.told(ctx, want)
 	if err != nil {
-		return s, token, err
+		return s, err
 	}
 	s.objects = append(s.objects, told...)
 	slices.SortFunc(s.objects, func(a, b events.Object) int {
 		return cmp.Or(cmp.Compare(a.GetNamespace(), b.GetNamespace()), cmp.Compare(a.GetName(), b.GetName()))
 	})
-	return s, token, nil
+	return s, nil
 }
 
 // noteWatch is one watch under way.

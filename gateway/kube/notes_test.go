@@ -317,6 +317,36 @@ func TestPagesOfLeasesAreOneState(t *testing.T) {
 	}
 }
 
+func TestPagesOfLeasesThatExpired(t *testing.T) {
+	h := open(t)
+	leases := h.client().CoordinationV1().Leases("default")
+	for i := range 6 {
+		if _, err := leases.Create(t.Context(), lease(fmt.Sprint("l", i), "me"), metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := leases.List(t.Context(), metav1.ListOptions{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leases.Delete(t.Context(), "l1", metav1.DeleteOptions{}); err != nil { // the last one that was shown
+		t.Fatal(err)
+	}
+	for range 20 { // more than the sheets that are kept
+		if _, err := leases.List(t.Context(), metav1.ListOptions{Limit: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.goesOn(first.ResourceVersion, first.Continue, func(opts metav1.ListOptions) (metav1.ListInterface, []string, error) {
+		l, err := leases.List(t.Context(), opts)
+		var names []string
+		for _, x := range l.Items {
+			names = append(names, x.Name)
+		}
+		return l, names, err
+	}, "l2", "l3", "l4", "l5")
+}
+
 func TestNotesEndWithTheirNamespace(t *testing.T) {
 	h := open(t)
 	c := h.client()

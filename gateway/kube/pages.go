@@ -23,9 +23,21 @@ type page struct {
 
 // pageToken is what a client hands back for the next page.
 type pageToken struct {
-	Position  events.Position `json:"p"`
+	Position  events.Position `json:"p"`            // 0: of what there is when it is handed back
 	Namespace string          `json:"ns,omitempty"` // of the last object shown
 	Name      string          `json:"n"`
+}
+
+func (t pageToken) String() string { return base64.RawURLEncoding.EncodeToString(events.MustBody(t)) }
+
+// tooOld refuses a token whose state is gone, in Kubernetes' words, with one by which the rest can be read all the same.
+func tooOld(rest string) error {
+	err := apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. " +
+		"You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. " +
+		"Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted " +
+		"between the time the first chunk was returned and now may show up in the list.")
+	err.ErrStatus.Continue = rest
+	return err
 }
 
 // last is the key of the last object that the pages before have shown; without a
@@ -60,15 +72,19 @@ func (o *objects) nextPage(ctx context.Context, token string) (page, error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &t)
 	}
-	if err != nil || t.Position == 0 {
+	if err != nil || t.Name == "" {
 		return page{}, apierrors.NewBadRequest("continue key is not valid")
+	}
+	if t.Position == 0 {
+		v, err := o.atLeast(ctx, 0)
+		return page{view: v, position: v.End(), from: &t}, err
 	}
 	if v, ok := o.pages.get(t.Position.Seq()); ok {
 		return page{view: v, position: t.Position, from: &t}, nil
 	}
 	v, err := o.stateAt(ctx, t.Position.Seq())
 	if apierrors.IsResourceExpired(err) {
-		err = apierrors.NewResourceExpired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+		err = tooOld(pageToken{Namespace: t.Namespace, Name: t.Name}.String())
 	}
 	return page{view: v, position: t.Position, from: &t}, err
 }
@@ -104,5 +120,5 @@ func (p *pages) keep(at page, namespace, name string) string {
 	}
 	p.kept = append(p.kept, at.view)
 	p.mu.Unlock()
-	return base64.RawURLEncoding.EncodeToString(events.MustBody(pageToken{at.position, namespace, name}))
+	return pageToken{at.position, namespace, name}.String()
 }

@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -219,6 +220,63 @@ func TestPagesAreOneState(t *testing.T) {
 	code, body, _ := h.raw("/api/v1/configmaps?resourceVersion=9999999999999&limit=1", "application/json") // client-go would ask again and again
 	if code != http.StatusGatewayTimeout || !strings.Contains(body, "Too large resource version") {
 		t.Errorf("from the future: %d %s", code, body)
+	}
+}
+
+// A list whose state the log no longer holds is refused with a token of its own, by which the rest can be read as it is now.
+func TestPagesThatExpired(t *testing.T) {
+	h := open(t)
+	h.fill(6)
+	c := h.client().CoreV1().ConfigMaps("default")
+	first, err := c.List(t.Context(), metav1.ListOptions{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), "c002", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	h.churn(20) // more than the states that are kept
+	if err := h.log.Cut(t.Context(), h.view.Durable().Seq); err != nil {
+		t.Fatal(err)
+	}
+	h.goesOn(first.ResourceVersion, first.Continue, func(opts metav1.ListOptions) (metav1.ListInterface, []string, error) {
+		l, err := c.List(t.Context(), opts)
+		var names []string
+		for _, x := range l.Items {
+			names = append(names, x.Name)
+		}
+		return l, names, err
+	}, "c003", "c004", "c005")
+}
+
+// goesOn reads the rest of a list in pages of two, whose token is not good any more.
+func (h *house) goesOn(version, token string, list func(metav1.ListOptions) (metav1.ListInterface, []string, error), want ...string) {
+	h.Helper()
+	_, _, err := list(metav1.ListOptions{Limit: 2, Continue: token})
+	var refused apierrors.APIStatus
+	if !apierrors.IsResourceExpired(err) || !errors.As(err, &refused) || refused.Status().ListMeta.Continue == "" || !strings.Contains(err.Error(), "use the continue token in this response") {
+		h.Fatalf("the old token: %v", err)
+	}
+	var names []string
+	var at string
+	for opts := (metav1.ListOptions{Limit: 2, Continue: refused.Status().ListMeta.Continue}); ; {
+		l, more, err := list(opts)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if at == "" {
+			at = l.GetResourceVersion()
+		}
+		if l.GetResourceVersion() != at || at == version {
+			h.Errorf("a page of %s after one of %s; the first was of %s", l.GetResourceVersion(), at, version)
+		}
+		names = append(names, more...)
+		if opts.Continue = l.GetContinue(); opts.Continue == "" {
+			break
+		}
+	}
+	if !slices.Equal(names, want) {
+		h.Errorf("the rest is %v, want %v", names, want)
 	}
 }
 
