@@ -8,6 +8,10 @@ type Code string
 // FailedCreate is the code of a set that must not make a pod; Said has the refusal.
 const FailedCreate Code = "FailedCreate"
 
+// Rejected is the code of a pod that names its node, which has no room for it: What is the word of a kubelet for that, Said
+// its sentence. The node is given the pod and fails it.
+const Rejected Code = "Rejected"
+
 // Reason is one typed piece of an explanation; it becomes words only at a printer.
 type Reason struct {
 	Code  Code   `json:"code"`

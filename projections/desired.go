@@ -52,12 +52,20 @@ type DesiredPod struct {
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`
+	// Rejected is why the pod, which names this node, is to fail here before it begins; nil for others.
+	Rejected *Rejection `json:"rejected,omitempty"`
 	// Resized is the event that granted the pod its present resources; 0 when it has those that it began with.
 	Resized events.Seq `json:"resized,omitempty"`
 	// Handler is what the pod's runtime class wants to run it with, empty when it has none; Classless says that there is
 	// no class of that name any more.
 	Handler   string `json:"handler,omitempty"`
 	Classless bool   `json:"classless,omitempty"`
+}
+
+// Rejection is what a kubelet says of a pod that it does not take.
+type Rejection struct {
+	Reason  string `json:"reason"` // "OutOfcpu", "NodePorts"
+	Message string `json:"message"`
 }
 
 // DesiredVolume is what lies behind a claim that a pod uses.

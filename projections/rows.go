@@ -58,6 +58,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
+	d.Rejected = s.rejection(o)
 	if name := o.PodSpec().RuntimeClassName; name != nil {
 		if c := s.RuntimeClass(*name); c != nil {
 			d.Handler = c.Handler
@@ -73,6 +74,18 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Runs[c.Name] = c.Run
 	}
 	return d, true
+}
+
+// rejection is what the scheduler found missing on the node that a pod names; nil when there was nothing.
+func (s State) rejection(o *Object) *Rejection {
+	if o.PodSpec().NodeName == "" {
+		return nil
+	}
+	v, ok := s.Verdict(o.Key)
+	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.Rejected {
+		return nil
+	}
+	return &Rejection{Reason: v.Reasons[0].What, Message: v.Reasons[0].Said}
 }
 
 // suits tells whether a pod that names its node may be there by its own words.

@@ -19,7 +19,7 @@ func TestALeanRowForgetsNothing(t *testing.T) {
 		d := projections.DesiredPod{Position: 7, UID: "u", Assigned: 3, Pod: corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default", UID: "u",
 			ResourceVersion: "7", CreationTimestamp: metav1.NewTime(began), Labels: map[string]string{"a": "b"}, OwnerReferences: []metav1.OwnerReference{{Name: "set"}}},
 			Spec: corev1.PodSpec{NodeName: "h1", Containers: []corev1.Container{{Name: "c", Image: "i"}}}},
-			Stop: true, Deadline: began.Add(time.Minute), Why: "deleted", Services: []projections.ServiceEnv{{Name: "s"}}, Runs: map[string]int{"c": 2}, Access: true, Misfit: true}
+			Stop: true, Deadline: began.Add(time.Minute), Why: "deleted", Services: []projections.ServiceEnv{{Name: "s"}}, Runs: map[string]int{"c": 2}, Access: true, Misfit: true, Rejected: &projections.Rejection{Reason: "OutOfcpu"}}
 		return d
 	}
 	m := newBench(t, Model{}).machine

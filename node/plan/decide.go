@@ -43,6 +43,8 @@ func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Deci
 		p.evict(Evicted, o.Outgrown, evictionGrace)
 	case row.Misfit && !o.begun() && len(row.Runs) == 0:
 		p.evict(NodeAffinity, misfit, evictionGrace)
+	case row.Rejected != nil && !o.begun() && len(row.Runs) == 0:
+		p.evict(row.Rejected.Reason, row.Rejected.Message, evictionGrace)
 	default:
 		p.run()
 	}

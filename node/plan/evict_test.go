@@ -156,3 +156,19 @@ func TestMisfitIsRejected(t *testing.T) {
 		t.Errorf("one that ran: %s", got)
 	}
 }
+
+// A pod for which the node that it names has no room is told to have failed for that, and nothing is made for it.
+func TestRejectedForWantOfRoom(t *testing.T) {
+	row := rowOf(corev1.RestartPolicyAlways, "a")
+	row.Rejected = &projections.Rejection{Reason: "OutOfcpu", Message: "Pod was rejected: so"}
+	d := Decide(row, Observed{}, Node{}, t0)
+	if got := d.String(); got != "report failed (OutOfcpu)\n" || d.Ops[0].(Report).Facts[0].Message != "Pod was rejected: so" {
+		t.Fatalf("first: %s%+v", got, d.Ops)
+	}
+	if got := Decide(row, Observed{}.Tell(d.Ops[0].(Report).Facts), Node{}, t0).String(); got != "" {
+		t.Errorf("told, then: %s", got)
+	}
+	if got := Decide(row, told(ready("a").Put(running("a", 1))), Node{}, t0).String(); got != "" {
+		t.Errorf("one that runs: %s", got)
+	}
+}

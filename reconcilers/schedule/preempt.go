@@ -57,7 +57,10 @@ type offer struct {
 // conclude makes room for pods that no node takes, and tells all of them why they wait.
 func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons []events.Reason) bool {
 	spec := pods[0].PodSpec()
-	if w.node != "" || !p.mayPreempt(spec) {
+	if w.node != "" {
+		return p.reject(pods, w, reasons)
+	}
+	if !p.mayPreempt(spec) {
 		return p.refuse(pods, reasons)
 	}
 	var rest []*projections.Object

@@ -32,7 +32,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 8 }
+func (Reconciler) Version() int { return 9 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
@@ -160,6 +160,7 @@ type pass struct {
 	placed int
 	steps  int // events that the pass will hold
 	clears []*projections.Object
+	no     []reconcilers.Draft // verdicts on pods that their node is given to fail: it has to know before it has them
 	left   []left
 	chosen map[events.Key]bool   // claims whose node this pass chose
 	held   map[events.Key]string // exclusive claims that pods of this pass got, and which pod
@@ -287,7 +288,7 @@ func (p *pass) refuse(pods []*projections.Object, reasons []events.Reason) bool 
 
 // write drafts what was given, one event a node, before the verdicts.
 func (p *pass) write() {
-	var out []reconcilers.Draft
+	out := p.no
 	for _, n := range p.order {
 		body := events.Assigned{Pods: make([]events.Ref, 0, len(n.given))}
 		for _, o := range n.given {
