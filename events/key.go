@@ -102,6 +102,7 @@ const (
 	DeviceSlices       Resource = "resourceslices.resource.k8s.io"
 	DeviceTaints       Resource = "devicetaintrules.resource.k8s.io"
 	Migrations         Resource = "storageversionmigrations.storagemigration.k8s.io"
+	APIServices        Resource = "apiservices.apiregistration.k8s.io"
 	Policies           Resource = "validatingadmissionpolicies.admissionregistration.k8s.io"
 	PolicyBindings     Resource = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
 

@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 )
 
 // Object is a typed Kubernetes object.
@@ -107,6 +108,7 @@ var Kinds = []Kind{
 	{MutatingPolicies, admissionv1.GroupName, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicy", nil, false, false, func() Object { return &admissionv1.MutatingAdmissionPolicy{} }},
 	{MutatingPolicyBindings, admissionv1.GroupName, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybinding", nil, false, false, func() Object { return &admissionv1.MutatingAdmissionPolicyBinding{} }},
 	{Definitions, apiextensionsv1.SchemeGroupVersion.Group, "v1", "CustomResourceDefinition", "customresourcedefinition", []string{"crd", "crds"}, false, false, func() Object { return &apiextensionsv1.CustomResourceDefinition{} }},
+	{APIServices, apiregistrationv1.GroupName, "v1", "APIService", "apiservice", nil, false, false, func() Object { return &apiregistrationv1.APIService{} }},
 	{Endpoints, "", "v1", "Endpoints", "endpoints", []string{"ep"}, true, false, func() Object { return &corev1.Endpoints{} }}, //nolint:staticcheck // people still type `get endpoints`
 	{EndpointSlices, "discovery.k8s.io", "v1", "EndpointSlice", "endpointslice", nil, true, false, func() Object { return &discoveryv1.EndpointSlice{} }},
 }

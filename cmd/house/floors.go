@@ -150,6 +150,7 @@ var allowed = []string{
 	"k8s.io/apimachinery/pkg/util/validation",
 	"k8s.io/apimachinery/pkg/util/validation/field",
 	"k8s.io/apimachinery/pkg/version",
+	"k8s.io/kube-aggregator/pkg/apis/apiregistration/v1",
 }
 
 // allowedIn are those that one pure room alone may import besides.

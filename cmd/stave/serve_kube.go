@@ -64,7 +64,11 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 	if err != nil {
 		return fmt.Errorf("make a certificate for %s: %w", personName, err)
 	}
-	if err := c.publish(ctx, ca); err != nil {
+	front, err := authority.FrontProxy(c.layout.credentials(), c.layout.name, time.Now)
+	if err != nil {
+		return fmt.Errorf("open the authority that vouches for the API to others: %w", err)
+	}
+	if err := c.publish(ctx, ca, front); err != nil {
 		return err
 	}
 	l, err := c.layout.listenKube(up.KubePort)
@@ -73,7 +77,7 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 	}
 	// The libraries of this door say much in klog's form that is of no use here: what may be wrong is said as all else is.
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("cluster", c.layout.name))
-	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Notes: c.server.Notes(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, Tokens: c.tokens, Vault: c.vault, Schemas: &c.rules, Converter: c.converter,
+	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Notes: c.server.Notes(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, FrontProxy: front, Tokens: c.tokens, Vault: c.vault, Schemas: &c.rules, Converter: c.converter,
 		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger, Held: c.held, Admission: c.asked})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)
@@ -83,16 +87,10 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 }
 
 // publish tells the cluster of its API: pods look for it, and for what vouches for it.
-func (c *cluster) publish(ctx context.Context, ca *authority.CA) error {
-	root, err := os.ReadFile(ca.File())
-	if err != nil {
-		return fmt.Errorf("read the cluster's authority: %w", err)
-	}
+func (c *cluster) publish(ctx context.Context, ca, front *authority.CA) error {
 	made, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller("bootstrap"), ID: "publish", Key: projections.RootKey, Message: "the Kubernetes API is served",
 		Decide: func(v reconcilers.View, _ time.Time) ([]reconcilers.Draft, error) {
-
-			return slices.Concat(admit.Publish(v, string(root)), rbac.Bootstrap(v), admit.Classes(v), admit.FirstClass(v), admit.FirstRange(v)), nil
-
+			return slices.Concat(admit.Publish(v, ca.Root(), front.Root()), rbac.Bootstrap(v), admit.Classes(v), admit.FirstClass(v), admit.FirstRange(v)), nil
 		}})
 	if err != nil || len(made) == 0 {
 		return err

@@ -63,6 +63,7 @@ func Default(o events.Object) {
 		defaultStorage(o)
 		defaultNetwork(o)
 		defaultDevices(o)
+		defaultAPIService(o)
 	}
 }
 

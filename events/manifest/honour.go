@@ -211,6 +211,8 @@ var honoured = map[events.Resource]verdict{
 	events.DeviceTemplates: object(map[string]verdict{"spec": {warn: noDevices}}),
 	events.DeviceSlices:    object(map[string]verdict{"spec": {warn: noDevices}}),
 	events.Migrations:      object(map[string]verdict{"spec": {fields: map[string]verdict{"resource": {}}}}),
+	events.APIServices: object(map[string]verdict{"spec": {fields: map[string]verdict{"service": {fields: map[string]verdict{"namespace": {}, "name": {}, "port": {}}},
+		"group": {}, "version": {}, "insecureSkipTLSVerify": {}, "caBundle": {}, "groupPriorityMinimum": {}, "versionPriority": {}}}}),
 	events.LimitRanges: object(map[string]verdict{"spec": {fields: map[string]verdict{"limits": {fields: map[string]verdict{
 		"type": {warn: "there are no such objects here: it limits nothing", unless: "Container Pod PersistentVolumeClaim"},
 		"min":  {}, "max": {}, "default": {}, "defaultRequest": {}, "maxLimitRequestRatio": {}}}}}}),

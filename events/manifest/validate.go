@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -81,7 +82,7 @@ func Validate(o events.Object) field.ErrorList {
 	case *corev1.Node:
 		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
 	default:
-		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o), validateDevices(o), validateMigration(o))
+		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o), validateDevices(o), validateMigration(o), validateAPIService(o))
 	}
 	return errs
 }
@@ -142,6 +143,8 @@ func nameRule(o events.Object) rule {
 		return addressName
 	case *certificatesv1.ClusterTrustBundle:
 		return trustName(o.Spec.SignerName)
+	case *apiregistrationv1.APIService:
+		return apiServiceName(&o.Spec)
 	}
 	return validation.IsDNS1123Subdomain
 }

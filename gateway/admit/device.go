@@ -10,6 +10,7 @@ import (
 	migrationv1 "k8s.io/api/storagemigration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
@@ -120,6 +121,12 @@ func (w *writing) reported(old *projections.Object, sent json.RawMessage, now ti
 			return nil, err
 		}
 		errs = manifest.MigrationStatus(&was.Status, next)
+	case *apiregistrationv1.APIService:
+		next := &apiregistrationv1.APIServiceStatus{}
+		if err := read(next); err != nil {
+			return nil, err
+		}
+		errs = manifest.APIServiceStatus(next)
 	}
 	if len(errs) > 0 {
 		return nil, invalid(w.key, errs)
@@ -130,7 +137,7 @@ func (w *writing) reported(old *projections.Object, sent json.RawMessage, now ti
 // seen is an object whose status somebody outside writes whole; nil for any other.
 func (w *writing) seen(old *projections.Object, now time.Time) events.Object {
 	switch old.Key.Resource {
-	case events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations:
+	case events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations, events.APIServices:
 		return w.v.ObjectOf(old, now)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 // checkNew is check for an object that is not there yet. Limit ranges have their say
 // on both sides of it: what they give is validated, and they judge what is valid.
 func (w *writing) checkNew() *refusal {
-	for _, give := range []func() *refusal{w.prioritise, w.suit, w.ask, w.network, w.device} {
+	for _, give := range []func() *refusal{w.prioritise, w.suit, w.ask, w.network, w.device, w.delegate} {
 		if err := give(); err != nil {
 			return err
 		}

@@ -181,21 +181,21 @@ func TestPublish(t *testing.T) {
 		w     *town
 		first bool
 	}{{w, true}, {taken, false}} {
-		drafts := Publish(c.w.v, "one")
+		drafts := Publish(c.w.v, "one", "front")
 		c.w.fold("publish", drafts)
 		v := c.w.v
 		o, ok := v.Get(projections.GatewayKey)
-		if !ok || len(drafts) != 2 {
+		if !ok || len(drafts) != 3 {
 			t.Fatalf("%d drafts, %v", len(drafts), ok)
 		}
 		s := projections.As[*corev1.Service](o).Spec
 		if (s.ClusterIP == "10.96.0.1") != c.first || s.ClusterIP == "" || s.ClusterIPs[0] != s.ClusterIP {
 			t.Errorf("the service has %v", s.ClusterIPs)
 		}
-		if again := Publish(v, "one"); len(again) != 0 {
+		if again := Publish(v, "one", "front"); len(again) != 0 {
 			t.Errorf("again: %v", again)
 		}
-		if renewed := Publish(v, "two"); len(renewed) != 1 || renewed[0].Subject != events.SpecSubject(projections.RootKey) {
+		if renewed := Publish(v, "two", "front"); len(renewed) != 2 || renewed[0].Subject != events.SpecSubject(projections.RootKey) {
 			t.Errorf("another certificate: %v", renewed)
 		}
 	}

@@ -11,48 +11,33 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/apiserver/pkg/endpoints/handlers"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/projections/table"
+	"github.com/stave-run/stave/gateway/admit"
 )
 
-// serviceKind says which groups and versions are served. All of them are served
-// here, none by somebody else, so they are read alone.
-var serviceKind = events.Kind{Resource: "apiservices.apiregistration.k8s.io", Group: apiregistrationv1.GroupName, Version: "v1", Name: "APIService", Singular: "apiservice", Derived: true,
-	New: func() events.Object { return &apiregistrationv1.APIService{} }}
-
-// services is the storage of what is served.
+// services is the storage of APIServices: of those that somebody wrote, for API servers beside this one, which are
+// objects like all others, and of those that follow from what is served here, which are read alone.
 type services struct{ *objects }
 
-var (
-	_ rest.Getter = &services{}
-	_ rest.Lister = &services{}
-)
+var _ rest.StandardStorage = &services{}
 
-func (v *verbs) addServices() error {
-	s := &services{&objects{Server: v.server, kind: serviceKind}}
-	scope, err := v.scope(serviceKind, serviceKind.GVK(), "", s, managedfields.NewDeducedTypeConverter())
-	if err != nil {
-		return fmt.Errorf("serve %s: %w", serviceKind.Resource, err)
-	}
-	v.set(serviceKind, "", "get", handlers.GetResource(s, scope))
-	v.set(serviceKind, "", "list", handlers.ListResource(s, nil, scope, false, watchTime))
-	return nil
-}
-
-// every is what is served, the core first.
-func (s *services) every() []events.Object {
+// own are those of what is served here, in the order of discovery.
+func (s *services) own() []events.Object {
 	var out []events.Object
-	for i, gv := range versionsOf(append(served(), s.Views.Durable().Kinds().Custom()...)) {
-		o := &apiregistrationv1.APIService{TypeMeta: metav1.TypeMeta{APIVersion: serviceKind.APIVersion(), Kind: serviceKind.Name}}
-		o.Name = gv.Version + "." + gv.Group // the core's is "v1."
+	v := s.Views.Durable()
+	for i, r := range s.ranks(v, append(served(), v.Kinds().Custom()...)) {
+		if r.by != nil {
+			continue
+		}
+		o := &apiregistrationv1.APIService{TypeMeta: metav1.TypeMeta{APIVersion: s.kind.APIVersion(), Kind: s.kind.Name}}
+		o.Name = r.Version + "." + r.Group // the core's is "v1."
 		o.UID, o.ResourceVersion, o.CreationTimestamp = types.UID(fmt.Sprintf("00000000-0000-8000-8000-%012x", i+1)), "1", metav1.NewTime(s.begun).Rfc3339Copy()
 		o.Labels = map[string]string{"kube-aggregator.kubernetes.io/automanaged": "onstart"}
-		o.Spec = apiregistrationv1.APIServiceSpec{Group: gv.Group, Version: gv.Version, GroupPriorityMinimum: priorityOf(gv), VersionPriority: 1}
+		o.Spec = apiregistrationv1.APIServiceSpec{Group: r.Group, Version: r.Version, GroupPriorityMinimum: r.group, VersionPriority: r.version}
 		o.Status.Conditions = []apiregistrationv1.APIServiceCondition{{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, LastTransitionTime: o.CreationTimestamp,
 			Reason: "Local", Message: "Local APIServices are always available"}}
 		out = append(out, o)
@@ -60,54 +45,135 @@ func (s *services) every() []events.Object {
 	return out
 }
 
-// priorityOf is Kubernetes' order of groups, as far as clients look at it.
-func priorityOf(gv schema.GroupVersion) int32 {
-	const core, others = 18000, 17000
-	if gv.Group == "" {
-		return core
+func (s *services) ownNamed(name string) events.Object {
+	for _, o := range s.own() {
+		if o.GetName() == name {
+			return o
+		}
 	}
-	return others
+	return nil
+}
+
+// priorities are Kubernetes' own of its groups.
+var priorities = map[string]int32{"": 18000, "apiregistration.k8s.io": 20001, "apps": 17800, "events.k8s.io": 17750, "authentication.k8s.io": 17700, "authorization.k8s.io": 17600,
+	"autoscaling": 17500, "batch": 17400, "certificates.k8s.io": 17300, "networking.k8s.io": 17200, "policy": 17100, "rbac.authorization.k8s.io": 17000, "storage.k8s.io": 16800,
+	"apiextensions.k8s.io": 16700, "admissionregistration.k8s.io": 16700, "scheduling.k8s.io": 16600, "coordination.k8s.io": 16500, "node.k8s.io": 16300, "discovery.k8s.io": 16200,
+	"flowcontrol.apiserver.k8s.io": 16100, "resource.k8s.io": 15900, "storagemigration.k8s.io": 15800, "metrics.k8s.io": 100}
+
+// priorityOf are a group version's priorities; those of definitions are all alike, as in Kubernetes.
+func priorityOf(gv schema.GroupVersion) (group, version int32) {
+	if p, ok := priorities[gv.Group]; ok {
+		return p, 15
+	}
+	return 1000, 100
 }
 
 // Get implements rest.Getter.
-func (s *services) Get(_ context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
-	for _, o := range s.every() {
-		if o.GetName() == name {
-			return o, nil
-		}
+func (s *services) Get(ctx context.Context, name string, opts *metav1.GetOptions) (runtime.Object, error) {
+	if o := s.ownNamed(name); o != nil {
+		return o, nil
 	}
-	return nil, apierrors.NewNotFound(s.resource(), name)
+	return s.objects.Get(ctx, name, opts)
 }
 
-// List implements rest.Lister.
+// List implements rest.Lister. All are on the first page.
 func (s *services) List(ctx context.Context, opts *internalversion.ListOptions) (runtime.Object, error) {
+	list, err := s.objects.List(ctx, opts)
+	if err != nil || opts != nil && opts.Continue != "" {
+		return list, err
+	}
 	if opts == nil {
 		opts = &internalversion.ListOptions{}
 	}
+	written, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
 	want := s.selection(ctx, opts)
-	var found []events.Object
-	for _, o := range s.every() {
+	var all []events.Object
+	for _, o := range s.own() {
 		if want.has(o) {
-			found = append(found, o)
+			all = append(all, o)
 		}
 	}
-	list := s.NewList()
-	fill(list, found)
-	m, err := meta.ListAccessor(list)
-	if err != nil {
-		return nil, err
+	for _, o := range written {
+		if o, ok := o.(events.Object); ok {
+			all = append(all, o)
+		}
 	}
-	m.SetResourceVersion("1")
+	fill(list, all)
 	return list, nil
 }
 
-// ConvertToTable implements rest.TableConvertor.
-func (s *services) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*metav1.Table, error) {
-	return tableOf(obj, opts, func(found []events.Object) table.Table {
-		t := table.Table{Columns: []table.Column{{Name: "NAME"}, {Name: "SERVICE"}, {Name: "AVAILABLE"}, {Name: "AGE"}}}
-		for _, o := range found {
-			t.Rows = append(t.Rows, table.Row{Cells: []string{o.GetName(), "Local", "True", table.AgeOf(o, s.Now())}})
+// Watch implements rest.Watcher. What is served here is told first, when what is there is wanted; no news come of it.
+func (s *services) Watch(ctx context.Context, opts *internalversion.ListOptions) (watch.Interface, error) {
+	w, err := s.objects.Watch(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	whole := opts.SendInitialEvents != nil && *opts.SendInitialEvents || opts.SendInitialEvents == nil && (opts.ResourceVersion == "" || opts.ResourceVersion == "0")
+	if !whole {
+		return w, nil
+	}
+	want := s.selection(ctx, opts)
+	out := &foretold{Interface: w, all: make(chan watch.Event), gone: make(chan struct{})}
+	go out.run(ctx, s.own(), want)
+	return out, nil
+}
+
+// foretold is a watch that tells of some objects before all others.
+type foretold struct {
+	watch.Interface
+	all  chan watch.Event
+	gone chan struct{}
+}
+
+// ResultChan implements watch.Interface.
+func (f *foretold) ResultChan() <-chan watch.Event { return f.all }
+
+func (f *foretold) run(ctx context.Context, first []events.Object, want selection) {
+	defer close(f.all)
+	tell := func(e watch.Event) bool {
+		select {
+		case f.all <- e:
+			return true
+		case <-ctx.Done():
+			return false
 		}
-		return t
-	})
+	}
+	for _, o := range first {
+		if want.has(o) && !tell(watch.Event{Type: watch.Added, Object: o}) {
+			return
+		}
+	}
+	for e := range f.Interface.ResultChan() {
+		if !tell(e) {
+			return
+		}
+	}
+}
+
+// refusedOf is why what is served here is not written; nil when a name is another's.
+func (s *services) refusedOf(name string) error {
+	if s.ownNamed(name) == nil {
+		return nil
+	}
+	return apierrors.NewForbidden(s.resource(), name, words(admit.WhyServed))
+}
+
+// Update implements rest.Updater.
+func (s *services) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc,
+	orCreate bool, opts *metav1.UpdateOptions) (runtime.Object, bool, error) {
+	if err := s.refusedOf(name); err != nil {
+		return nil, false, err
+	}
+	return s.objects.Update(ctx, name, info, create, validate, orCreate, opts)
+}
+
+// Delete implements rest.GracefulDeleter.
+func (s *services) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
+	if err := s.refusedOf(name); err != nil {
+		return nil, false, err
+	}
+	return s.objects.Delete(ctx, name, validate, opts)
 }

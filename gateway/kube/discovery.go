@@ -64,7 +64,7 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{admit.PartApproval, "status"}
 	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
 		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels,
-		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations, events.PodCertRequests:
+		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations, events.PodCertRequests, events.APIServices:
 		return []string{"status"}
 	}
 	return nil
@@ -77,7 +77,7 @@ func (s *Server) categoriesOf(k events.Kind) []string {
 	if d := s.definitionOf(s.listed.view, k); d != nil {
 		return d.Spec.Names.Categories
 	}
-	if k.Resource == events.Definitions {
+	if k.Resource == events.Definitions || k.Resource == events.APIServices {
 		return []string{"api-extensions"}
 	}
 	if slices.Contains(everyday, k.Resource) {
@@ -106,20 +106,26 @@ func (l loopback) ServerAddressByClientCIDRs(net.IP) []metav1.ServerAddressByCli
 }
 
 // addDiscovery serves what there is, in the old form, a document a group
-// version, and in the new one, all at once.
-func (s *Server) addDiscovery(mux *http.ServeMux) {
+// version, and in the new one, all at once. Whatever is an extension's is told beside
+// our own; its document of the old form is its own answer.
+func (s *Server) addDiscovery(mux *http.ServeMux, ranks []ranked) {
 	core, named := aggregated.NewResourceManager("api"), aggregated.NewResourceManager("apis")
 	where := loopback{s.address}
 	groups := discovery.NewRootAPIsHandler(where, s.codecs)
 	var all []metav1.APIGroup // with their versions, the preferred one first
-	for _, gv := range versionsOf(s.everyKind()) {
-		manager, path := named, "/apis/"+gv.String()
+	for _, rank := range ranks {
+		gv, manager, path := rank.GroupVersion, named, "/apis/"+rank.String()
 		if gv.Group == "" {
 			manager, path = core, "/api/"+gv.Version
 		}
-		manager.AddGroupVersion(gv.Group, s.newForm(gv))
-		resources := s.oldForm(gv)
-		mux.Handle(path, discovery.NewAPIVersionHandler(s.codecs, gv, discovery.APIResourceListerFunc(func() []metav1.APIResource { return resources })))
+		if rank.by != nil {
+			manager.AddGroupVersion(gv.Group, s.offeredBy(rank.by))
+		} else {
+			manager.AddGroupVersion(gv.Group, s.newForm(gv))
+			resources := s.oldForm(gv)
+			mux.Handle(path, discovery.NewAPIVersionHandler(s.codecs, gv, discovery.APIResourceListerFunc(func() []metav1.APIResource { return resources })))
+		}
+		manager.SetGroupVersionPriority(metav1.GroupVersion(gv), int(rank.group), int(rank.version))
 		if gv.Group == "" {
 			continue
 		}
@@ -142,7 +148,7 @@ func verbsOf(k events.Kind) metav1.Verbs {
 	switch {
 	case isQuestion(k):
 		return askVerbs
-	case k.Resource == serviceKind.Resource || k.Group == metricsv1beta1.GroupName:
+	case k.Group == metricsv1beta1.GroupName:
 		return lookVerbs
 	case k.Derived:
 		return readVerbs

@@ -24,9 +24,10 @@ const (
 // newExtras serves what is no verb on a resource.
 func (s *Server) newExtras() http.Handler {
 	mux := http.NewServeMux()
-	s.addDiscovery(mux)
 	view := s.listed.view // its documents are made by the first request for one
-	mux.Handle("/openapi/", schema.New(s.scheme, s.everyKind(), s.converter, func(k events.Kind) *schema.Shape { return s.shapeOf(view, k) }))
+	ranks := s.ranks(view, s.everyKind())
+	s.addDiscovery(mux, ranks)
+	mux.Handle("/openapi/", s.withDocuments(ranks, schema.New(s.scheme, s.everyKind(), s.converter, func(k events.Kind) *schema.Shape { return s.shapeOf(view, k) })))
 	mux.HandleFunc("/version", s.version)
 	mux.HandleFunc("/version/", s.version)
 	for _, p := range []string{"/healthz", "/livez", "/readyz"} {

@@ -51,6 +51,7 @@ type house struct {
 	loop   *run.Loop
 	past   *api.Server
 	people *authority.CA
+	front  *authority.CA
 	vault  *vault.Vault
 	tokens *badge.Keys
 	port   string
@@ -114,6 +115,9 @@ func open(t testing.TB) *house {
 	if h.people, err = authority.Open(t.TempDir(), "test", time.Now); err != nil {
 		t.Fatal(err)
 	}
+	if h.front, err = authority.FrontProxy(t.TempDir(), "test", time.Now); err != nil {
+		t.Fatal(err)
+	}
 	if h.vault, err = vault.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +149,7 @@ func (h *house) serve() {
 	if h.asked != nil {
 		asked = admission.NewChainHandler(hooks, h.asked)
 	}
-	s := kube.New(kube.Options{Converter: converter, Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
+	s := kube.New(kube.Options{Converter: converter, Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, FrontProxy: h.front, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, MeasurePeriod: 200 * time.Millisecond, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()

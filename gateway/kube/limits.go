@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // How many requests are answered at a time. Reads cost the processor, so few of them
@@ -19,6 +20,9 @@ const (
 	maxReads  = 32
 	maxWrites = 200
 	maxLong   = 20_000
+	// maxPassed is how many requests wait for answers of API servers beside this one: half of them for one such server, so
+	// that one which hangs holds up nobody else's.
+	maxPassed = 400
 	// maxQueued is how many requests of one user wait for a seat.
 	maxQueued = 200
 	// queueTime is how long one waits, as in Kubernetes.
@@ -26,23 +30,40 @@ const (
 )
 
 // limits keeps one client's flood from taking what the others need.
-type limits struct{ reads, writes, long *seats }
+type limits struct{ reads, writes, long, passed, beyond *seats }
 
 func newLimits() limits {
-	return limits{newSeats(maxReads, maxQueued), newSeats(maxWrites, maxQueued), newSeats(maxLong, 0)}
+	return limits{newSeats(maxReads, maxQueued), newSeats(maxWrites, maxQueued), newSeats(maxLong, 0), newSeats(maxPassed, maxQueued),
+		&seats{all: maxPassed, each: maxPassed / 2, queued: maxQueued, users: map[string]*sitting{}}}
 }
 
 // take counts a request in once there is a seat for its user, or says that there are
 // too many.
-func (l limits) take(ctx context.Context, user string, i *request.RequestInfo, r *http.Request) (release func(), err error) {
+func (l limits) take(ctx context.Context, user string, i *request.RequestInfo, r *http.Request, by *extension) (release func(), err error) {
 	of := l.reads
 	switch {
-	case isLong(i, r):
+	case isLong(i, r), by != nil && httpstream.IsUpgradeRequest(r):
 		of = l.long
+	case by != nil:
+		return l.takeBeyond(ctx, user, by.Name)
 	case isWrite(r):
 		of = l.writes
 	}
 	return of.take(ctx, user)
+}
+
+// takeBeyond is take for a request that somebody else answers.
+func (l limits) takeBeyond(ctx context.Context, user, server string) (release func(), err error) {
+	of, err := l.passed.take(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	at, err := l.beyond.take(ctx, server)
+	if err != nil {
+		of()
+		return nil, err
+	}
+	return func() { at(); of() }, nil
 }
 
 // isWrite tells requests that may change something.

@@ -173,3 +173,38 @@ func TestSeatsAreNeverOvertaken(t *testing.T) {
 		}
 	})
 }
+
+// An API server that hangs holds up those who ask it, and nobody else.
+func TestSeatsBeyond(t *testing.T) {
+	l := newLimits()
+	var all []func()
+	for i := range maxPassed / 2 {
+		release, err := l.takeBeyond(t.Context(), fmt.Sprint("user", i), "hangs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, release)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.takeBeyond(ctx, "one more", "hangs"); !apierrors.IsTooManyRequests(err) {
+		t.Errorf("%v", err)
+	}
+	for _, user := range []string{"user0", "other"} {
+		release, err := l.takeBeyond(t.Context(), user, "well")
+		if err != nil {
+			t.Errorf("%s: %v", user, err)
+			continue
+		}
+		release()
+	}
+	for _, release := range all {
+		release()
+	}
+	if passed, _ := l.passed.held(); passed != 0 {
+		t.Errorf("%d seats are left taken", passed)
+	}
+	if at, _ := l.beyond.held(); at != 0 {
+		t.Errorf("%d seats are left taken", at)
+	}
+}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 )
 
 // listed is what clients are told of the kinds that there are. It is made anew by the
-// first request after a definition came, changed or went.
+// first request after a definition or an extension came, changed or went.
 type listed struct {
 	mu     sync.Mutex
 	of     string        // the definitions that it was made of; what is below is only used while it is made anew
@@ -29,6 +30,10 @@ func (s *Server) extras() http.Handler {
 	for o := range v.List(events.Definitions, "") {
 		now.WriteString(string(o.UID) + "@" + o.Position.String() + " ")
 	}
+	for o := range v.List(events.APIServices, "") {
+		now.WriteString(string(o.UID) + "@" + o.Position.String() + " ")
+	}
+	fmt.Fprint(&now, s.beyond.editionNow())
 	s.listed.mu.Lock()
 	defer s.listed.mu.Unlock()
 	if s.listed.answer == nil || s.listed.of != now.String() {

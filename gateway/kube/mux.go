@@ -32,14 +32,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hurry(w, r, info, bodyTime, answerTime)
-	ctx := request.WithRequestInfo(r.Context(), info)
+	ctx, by := request.WithRequestInfo(r.Context(), info), s.extensionFor(info)
 	if !isPublic(info.Path) { // who asks whether all is well does not queue behind what is not
-		u, by, err := s.comesIn(r, info)
+		u, sender, err := s.comesIn(r, info)
 		if err != nil {
 			s.fail(err, w, r)
 			return
 		}
-		release, err := s.busy.take(ctx, u.GetName(), info, r)
+		release, err := s.busy.take(ctx, u.GetName(), info, r, by)
 		if err != nil {
 			apimetrics.RecordDroppedRequest(r, info, component, isWrite(r))
 			w.Header().Set("Retry-After", "1")
@@ -47,11 +47,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		defer release()
-		ctx = context.WithValue(request.WithUser(ctx, u), byKey{}, by)
+		ctx = context.WithValue(request.WithUser(ctx, u), byKey{}, sender)
 	}
 	// Patches and watches need an audit context and the time of arrival.
 	ctx = request.WithReceivedTimestamp(audit.WithAuditContext(ctx), s.Now())
 	ctx = warning.WithWarningRecorder(ctx, &warner{header: w.Header()})
+	if by != nil {
+		counted(w, r.WithContext(ctx), info, false, func(w http.ResponseWriter, r *http.Request) { s.passOn(w, r, info, by) })
+		return
+	}
 	s.route(w, r.WithContext(withMessage(ctx, r, info)), info)
 }
 

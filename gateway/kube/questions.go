@@ -63,7 +63,7 @@ func served() []events.Kind {
 			}
 		}
 	}
-	out = append(slices.Concat(out, events.NoteKinds, measuredKinds), serviceKind, bindingKind)
+	out = append(slices.Concat(out, events.NoteKinds, measuredKinds), bindingKind)
 	for _, q := range questions {
 		out = append(out, q.Kind)
 	}

@@ -72,23 +72,24 @@ type Writer interface {
 
 // Options are what a server needs.
 type Options struct {
-	Views     Views
-	Past      Past
-	Log       bus.Log
-	Notes     bus.Notes // what clients write beside the log
-	Writer    Writer
-	Wires     bus.Wires // to reach node agents
-	WiresUser string    // in whose name Wires ask
-	Authority *authority.CA
-	Tokens    *badge.Keys
-	Vault     *vault.Vault     // nil: there can be no Secrets
-	Schemas   *custom.Schemas  // nil: there can be no definitions
-	Converter custom.Converter // asks conversion webhooks; nil: nobody is asked
-	Cluster   string
-	Version   string // Stave's
-	Domain    string // of the cluster's names
-	Now       func() time.Time
-	Logger    *slog.Logger
+	Views      Views
+	Past       Past
+	Log        bus.Log
+	Notes      bus.Notes // what clients write beside the log
+	Writer     Writer
+	Wires      bus.Wires // to reach node agents
+	WiresUser  string    // in whose name Wires ask
+	Authority  *authority.CA
+	FrontProxy *authority.CA // vouches for this door to API servers beside it
+	Tokens     *badge.Keys
+	Vault      *vault.Vault     // nil: there can be no Secrets
+	Schemas    *custom.Schemas  // nil: there can be no definitions
+	Converter  custom.Converter // asks conversion webhooks; nil: nobody is asked
+	Cluster    string
+	Version    string // Stave's
+	Domain     string // of the cluster's names
+	Now        func() time.Time
+	Logger     *slog.Logger
 	// Admission is asked about every write before admission of our own; nil: nobody is.
 	Admission admission.Interface
 	// MeasurePeriod is how often the pods of autoscalers are measured; 0 is as in Kubernetes.
@@ -114,6 +115,7 @@ type Server struct {
 	customs  customs // handlers of what definitions make
 	listed   listed  // discovery and OpenAPI, as of the definitions that there are
 	ways     reach.Ways
+	beyond   *extensions     // API servers beside this one
 	proxies  *http.Transport // along the ways
 
 	http    http.Server
@@ -136,6 +138,7 @@ func New(o Options) *Server {
 	s.feed = newFeed(o.Views)
 	s.ways = reach.Ways{View: o.Views.Durable, Dial: s.dialPod}
 	s.proxies = newProxies(s.ways)
+	s.beyond = newExtensions(o.FrontProxy)
 	s.base, s.stop = context.WithCancel(context.Background())
 	s.book, s.begun = newNotebook(o.Notes, o.Logger), o.Now()
 	s.keeping.Go(func() { s.book.run(s.base) })
@@ -144,6 +147,7 @@ func New(o Options) *Server {
 	s.keeping.Go(func() { s.sign(s.base) })
 	s.keeping.Go(func() { s.migrate(s.base) })
 	s.keeping.Go(func() { s.autoscale(s.base) })
+	s.keeping.Go(func() { s.checkExtensions(s.base) })
 	return s
 }
 

@@ -75,7 +75,7 @@ func (s *Server) newVerbs() (*verbs, error) {
 			return nil, fmt.Errorf("serve %s: %w", k.Resource, err)
 		}
 	}
-	if err := errors.Join(v.addMeasures(), v.addServices()); err != nil {
+	if err := v.addMeasures(); err != nil {
 		return nil, err
 	}
 	v.addStreams()
@@ -97,14 +97,18 @@ func (v *verbs) addKind(k events.Kind) error {
 	if err != nil {
 		return err
 	}
-	if v.serve(k, objects, scope, patchTypes); k.Derived {
+	var storage rest.StandardStorage = objects
+	if k.Resource == events.APIServices {
+		storage = &services{objects}
+	}
+	if v.serve(k, storage, scope, patchTypes); k.Derived {
 		return nil
 	}
 	return v.addParts(k, objects)
 }
 
 // serve adds the verbs of a kind's objects.
-func (v *verbs) serve(k events.Kind, of *objects, scope *handlers.RequestScope, patches []string) {
+func (v *verbs) serve(k events.Kind, of rest.StandardStorage, scope *handlers.RequestScope, patches []string) {
 	v.set(k, "", "get", handlers.GetResource(of, scope))
 	list := handlers.ListResource(of, of, scope, false, watchTime)
 	v.set(k, "", "list", list)

@@ -20,7 +20,7 @@ func Bootstrap(v projections.State) []reconcilers.Draft {
 	var out []reconcilers.Draft
 	for _, want := range Defaults() {
 		manifest.Default(want)
-		k := events.Key{Resource: resourceOf(want), Name: want.GetName()}
+		k := events.Key{Resource: resourceOf(want), Namespace: want.GetNamespace(), Name: want.GetName()}
 		have, there := v.Get(k)
 		if !there {
 			out = append(out, reconcilers.Create(k, events.Created{Object: body(want)}))
@@ -34,8 +34,11 @@ func Bootstrap(v projections.State) []reconcilers.Draft {
 }
 
 func resourceOf(o events.Object) events.Resource {
-	if _, ok := o.(*rbacv1.ClusterRoleBinding); ok {
+	switch o.(type) {
+	case *rbacv1.ClusterRoleBinding:
 		return events.ClusterRoleBindings
+	case *rbacv1.Role:
+		return events.Roles
 	}
 	return events.ClusterRoles
 }
@@ -50,6 +53,14 @@ func completed(have, want events.Object) (events.Object, bool) {
 		next, ok := have.DeepCopyObject().(*rbacv1.ClusterRole)
 		if !ok || w.AggregationRule != nil {
 			return nil, false // its rules are those of others
+		}
+		covered, missing := validation.Covers(next.Rules, w.Rules)
+		next.Rules = append(next.Rules, missing...)
+		return next, !covered
+	case *rbacv1.Role:
+		next, ok := have.DeepCopyObject().(*rbacv1.Role)
+		if !ok {
+			return nil, false
 		}
 		covered, missing := validation.Covers(next.Rules, w.Rules)
 		next.Rules = append(next.Rules, missing...)

@@ -62,6 +62,11 @@ func meta(name string, labels ...string) metav1.ObjectMeta {
 	return m
 }
 
+func inSystem(m metav1.ObjectMeta) metav1.ObjectMeta {
+	m.Namespace = metav1.NamespaceSystem
+	return m
+}
+
 func role(name string, rules []rbacv1.PolicyRule, labels ...string) events.Object {
 	return &rbacv1.ClusterRole{ObjectMeta: meta(name, labels...), Rules: rules}
 }
@@ -94,6 +99,8 @@ func Defaults() []events.Object {
 			Resources: []string{"signers"}, ResourceNames: []string{"kubernetes.io/kube-apiserver-client"}}}),
 		role("system:cluster-trust-bundle-discovery", []rbacv1.PolicyRule{on(certificates, reads, "clustertrustbundles")}),
 		role("system:auth-delegator", []rbacv1.PolicyRule{on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews")}),
+		&rbacv1.Role{ObjectMeta: inSystem(meta("extension-apiserver-authentication-reader")),
+			Rules: []rbacv1.PolicyRule{{Verbs: reads, APIGroups: []string{core}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"}}}},
 		sum("admin"), sum("edit", toRole("admin")), sum("view", toRole("edit")),
 		role("system:aggregate-to-admin", adminRules(), toRole("admin")),
 		role("system:aggregate-to-edit", editRules(), toRole("edit")),

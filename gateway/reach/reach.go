@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,6 +87,21 @@ func behind(s corev1.EndpointSubset, name string) []string { //nolint:staticchec
 
 // Connect connects to what Pod or Service gave, in the form that http.Transport wants.
 func (w Ways) Connect(ctx context.Context, network, address string) (net.Conn, error) {
+	return w.connect(ctx, network, address, net.Dialer{})
+}
+
+// ConnectOutside is Connect for those whom the writer of a service must not take to what only this machine has: not even by a
+// name that leads there.
+func (w Ways) ConnectOutside(ctx context.Context, network, address string) (net.Conn, error) {
+	return w.connect(ctx, network, address, net.Dialer{Control: func(_, found string, _ syscall.RawConn) error {
+		if host, _, err := net.SplitHostPort(found); err != nil || !outside(host) {
+			return fmt.Errorf("%s leads to %s, which is of this machine alone: nobody is taken there", address, found)
+		}
+		return nil
+	}})
+}
+
+func (w Ways) connect(ctx context.Context, network, address string, d net.Dialer) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("read address %q: %w", address, err)
@@ -97,7 +113,6 @@ func (w Ways) Connect(ctx context.Context, network, address string) (net.Conn, e
 			return w.Dial(ctx, k, uint16(n))
 		}
 	}
-	var d net.Dialer
 	return d.DialContext(ctx, network, address)
 }
 

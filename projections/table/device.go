@@ -7,11 +7,12 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	migrationv1 "k8s.io/api/storagemigration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 )
 
-// devicePrinters are those of the kinds by which devices are given to pods, and of migrations.
+// devicePrinters are those of the kinds by which devices are given to pods, of migrations, and of API servers beside ours.
 var devicePrinters = map[events.Resource]printer{
 	events.DeviceClaims: {cols("NAME STATE AGE"), rowOf(func(o *resourcev1.ResourceClaim, age string, _ time.Time) []string {
 		return []string{o.Name, claimState(o), age}
@@ -33,6 +34,13 @@ var devicePrinters = map[events.Resource]printer{
 	events.Migrations: {cols("NAME RESOURCE STATUS"), rowOf(func(o *migrationv1.StorageVersionMigration, _ string, _ time.Time) []string {
 		return []string{o.Name, o.Spec.Resource.String(), migrationState(o.Status.Conditions)}
 	})},
+	events.APIServices: {cols("NAME SERVICE AVAILABLE AGE"), rowOf(func(o *apiregistrationv1.APIService, age string, _ time.Time) []string {
+		service := "Local"
+		if s := o.Spec.Service; s != nil {
+			service = s.Namespace + "/" + s.Name
+		}
+		return []string{o.Name, service, availability(o.Status.Conditions), age}
+	})},
 }
 
 func claimState(o *resourcev1.ResourceClaim) string {
@@ -49,6 +57,19 @@ func claimState(o *resourcev1.ResourceClaim) string {
 		states = append(states, "pending")
 	}
 	return strings.Join(states, ",")
+}
+
+func availability(all []apiregistrationv1.APIServiceCondition) string {
+	for _, c := range all {
+		if c.Type != apiregistrationv1.Available {
+			continue
+		}
+		if c.Status == apiregistrationv1.ConditionTrue || c.Reason == "" {
+			return string(c.Status)
+		}
+		return string(c.Status) + " (" + c.Reason + ")"
+	}
+	return string(apiregistrationv1.ConditionUnknown)
 }
 
 func migrationState(all []metav1.Condition) string {

@@ -36,6 +36,7 @@ const (
 // CA signs a cluster's certificates.
 type CA struct {
 	dir  string
+	word string // before the names of its files
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	now  func() time.Time
@@ -51,10 +52,15 @@ type Pair struct{ Certificate, Key string }
 
 // Open reads the authority that lies in dir, or makes one.
 func Open(dir, cluster string, now func() time.Time) (*CA, error) {
-	a := &CA{dir: dir, now: now, signed: lru.New(remembered)}
+	return open(dir, "", "stave-"+cluster, now)
+}
+
+// open reads the authority whose files begin with a word, or makes one of that name.
+func open(dir, word, name string, now func() time.Time) (*CA, error) {
+	a := &CA{dir: dir, word: word, now: now, signed: lru.New(remembered)}
 	cert, key, err := read(a.path("ca.crt"), a.path("ca.key"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return a, a.create(cluster)
+		return a, a.create(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the cluster's authority: %w", err)
@@ -63,17 +69,17 @@ func Open(dir, cluster string, now func() time.Time) (*CA, error) {
 	return a, nil
 }
 
-func (a *CA) path(name string) string { return filepath.Join(a.dir, "kube-"+name) }
+func (a *CA) path(name string) string { return filepath.Join(a.dir, "kube-"+a.word+name) }
 
 // File is the authority's own certificate, for clients to check the API's with.
 func (a *CA) File() string { return a.path("ca.crt") }
 
-func (a *CA) create(cluster string) error {
+func (a *CA) create(name string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make the authority's key: %w", err)
 	}
-	t, err := a.template(pkix.Name{CommonName: "stave-" + cluster}, authorityLife)
+	t, err := a.template(pkix.Name{CommonName: name}, authorityLife)
 	if err != nil {
 		return err
 	}
@@ -112,6 +118,17 @@ func (a *CA) sign(t *x509.Certificate) ([]byte, *ecdsa.PrivateKey, error) {
 	return raw, key, nil
 }
 
+// FrontProxy reads the authority, or makes it, that vouches for this door to API servers beside it. It is one of its own: whoever
+// shows a certificate of it is believed to speak for anybody, and no person's certificate must be such a one, nor this one a person's.
+func FrontProxy(dir, cluster string, now func() time.Time) (*CA, error) {
+	return open(dir, "front-proxy-", "stave-front-proxy-"+cluster, now)
+}
+
+// Root is the authority's own certificate, as PEM.
+func (a *CA) Root() string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}))
+}
+
 // Server is the API's certificate, for loopback and the names and addresses that
 // pods use. It lives in memory only.
 func (a *CA) Server(domain string, more ...net.IP) (tls.Certificate, error) {
@@ -134,16 +151,36 @@ func (a *CA) Person(user string, groups ...string) (Pair, error) {
 	if err == nil && cert.NotAfter.Sub(a.now()) > renewBefore && cert.CheckSignatureFrom(a.cert) == nil {
 		return p, nil
 	}
-	t, err := a.template(pkix.Name{CommonName: user, Organization: groups}, leafLife)
-	if err != nil {
-		return p, err
-	}
-	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	raw, key, err := a.sign(t)
+	raw, key, err := a.person(user, groups)
 	if err != nil {
 		return p, err
 	}
 	return p, write(p, raw, key)
+}
+
+func (a *CA) person(user string, groups []string) ([]byte, *ecdsa.PrivateKey, error) {
+	t, err := a.template(pkix.Name{CommonName: user, Organization: groups}, leafLife)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	return a.sign(t)
+}
+
+// Passing is a person's certificate that lives in memory only; it is made anew when it would end soon.
+func (a *CA) Passing(user string, have *tls.Certificate) (*tls.Certificate, error) {
+	if have != nil && have.Leaf.NotAfter.Sub(a.now()) > renewBefore {
+		return have, nil
+	}
+	raw, key, err := a.person(user, nil)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read the new certificate of %s: %w", user, err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
 // Verify says whether a client's certificate is one of ours and still good.

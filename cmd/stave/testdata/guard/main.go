@@ -1,6 +1,6 @@
 // Command guard is webhooks in a pod. It serves HTTPS on 8443 with the certificate in
 // /tls: /see adds a word to ConfigMaps, /bar refuses those that are bad, and every
-// deletion; /turn converts lamps, whose watts of v1 are the power of v2.
+// deletion; /turn converts lamps, whose watts of v1 are the power of v2. Toys are an API of its own.
 package main
 
 import (
@@ -34,7 +34,8 @@ func main() {
 	http.HandleFunc("POST /see", answering(see))
 	http.HandleFunc("POST /bar", answering(bar))
 	http.HandleFunc("POST /turn", turn)
-	server := &http.Server{Addr: ":8443", ReadHeaderTimeout: 10 * time.Second}
+	serveToys()
+	server := &http.Server{Addr: ":8443", ReadHeaderTimeout: 10 * time.Second, TLSConfig: front()}
 	fmt.Println(server.ListenAndServeTLS("/tls/tls.crt", "/tls/tls.key"))
 	os.Exit(1)
 }

@@ -1,5 +1,5 @@
 // Command gen writes the merge schema of Stave's kinds, as package schema embeds
-// it, from the ones of all kinds in client-go's apply configurations, and of definitions. Run it by
+// it, from the ones of all kinds in client-go's apply configurations, of definitions and of APIServices. Run it by
 // `go generate ./gateway/kube/schema` after adding a kind or a new client-go; its
 // test fails when that was forgotten.
 package main
@@ -20,6 +20,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/applyconfigurations"
 	"k8s.io/client-go/kubernetes/scheme"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	services "k8s.io/kube-aggregator/pkg/client/applyconfiguration"
 	smd "sigs.k8s.io/structured-merge-diff/v6/schema"
 
 	"github.com/stave-run/stave/events"
@@ -77,20 +79,22 @@ func generate() ([]byte, error) {
 	return append([]byte("# Written by go generate from k8s.io/client-go/applyconfigurations; do not edit.\n"), b...), nil
 }
 
-// known are the types of client-go and of definitions.
+// known are the types of client-go, of definitions, and of API servers beside this one.
 var known = func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	utilruntime.Must(scheme.AddToScheme(s))
 	utilruntime.Must(apiextensionsv1.AddToScheme(s))
+	utilruntime.Must(apiregistrationv1.AddToScheme(s))
 	return s
 }()
 
-// everything are the schemas of client-go and of definitions, read through the only
-// door that is exported: a typed value knows its schema.
+// everything are the schemas of those, read through the only door that is exported: a
+// typed value knows its schema.
 func everything() (*smd.Schema, error) {
-	pod, definition := &corev1.Pod{}, &apiextensionsv1.CustomResourceDefinition{}
+	pod, definition, service := &corev1.Pod{}, &apiextensionsv1.CustomResourceDefinition{}, &apiregistrationv1.APIService{}
 	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
 	definition.SetGroupVersionKind(apiextensionsv1.SchemeGroupVersion.WithKind("CustomResourceDefinition"))
+	service.SetGroupVersionKind(apiregistrationv1.SchemeGroupVersion.WithKind("APIService"))
 	v, err := applyconfigurations.NewTypeConverter(known).ObjectToTyped(pod)
 	if err != nil {
 		return nil, fmt.Errorf("read client-go's schema: %w", err)
@@ -99,8 +103,12 @@ func everything() (*smd.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the schema of definitions: %w", err)
 	}
-	// Types of both are named alike and are the same.
-	return &smd.Schema{Types: append(slices.Clone(d.Schema().Types), v.Schema().Types...)}, nil
+	a, err := services.NewTypeConverter(known).ObjectToTyped(service)
+	if err != nil {
+		return nil, fmt.Errorf("read the schema of API services: %w", err)
+	}
+	// Types of all are named alike and are the same.
+	return &smd.Schema{Types: slices.Concat(d.Schema().Types, a.Schema().Types, v.Schema().Types)}, nil
 }
 
 // picked are the types that were taken over.
