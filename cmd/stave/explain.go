@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -11,7 +13,7 @@ import (
 )
 
 // explainCmd is `stave explain`. It tells what the Go types of Kubernetes' API
-// tell; docs/coverage.md says which of the fields Stave honours.
+// tell, or the schema of a definition; docs/coverage.md says which of the fields Stave honours.
 type explainCmd struct {
 	Recursive bool   `help:"All fields below, by name and type."`
 	MaxDepth  int    `help:"With --recursive: how deep." default:"5" placeholder:"N"`
@@ -30,30 +32,50 @@ func (explainCmd) Help() string {
 // manifests, and their own under "".
 type documented interface{ SwaggerDoc() map[string]string }
 
+// shape is what a field holds.
+type shape interface {
+	called() string // <string>, <[]Container>
+	about() string
+	fields() []field // none of what is written as one value
+}
+
+// field is one field of a shape.
+type field struct {
+	name     string // in manifests
+	text     string
+	required bool
+	shape
+}
+
 // Run finds the field and prints what there is to know of it.
-func (c *explainCmd) Run(s *session) error {
+func (c *explainCmd) Run(ctx context.Context, s *session) error {
 	steps := strings.Split(strings.Trim(c.What, "."), ".")
 	kind, err := kindNamed(steps[0])
 	if err != nil {
 		return err
 	}
+	var of shape
 	if kind.Custom() {
-		return fmt.Errorf("what a %s may hold stands in its definition\nhelp: stave get crd %s -o yaml, or kubectl explain %s", kind.Name, kind.Resource, c.What)
+		of, err = schemaOf(ctx, s, kind)
+	} else {
+		of = goType{reflect.TypeOf(kind.New()).Elem()}
 	}
-	t := reflect.TypeOf(kind.New()).Elem()
-	var at field
+	if err != nil {
+		return err
+	}
+	at := field{shape: of}
 	for _, step := range steps[1:] {
-		fields := fieldsOf(t)
-		i := indexOf(fields, step)
+		fields := at.fields()
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == step })
 		if i < 0 {
 			return fmt.Errorf("field %q does not exist%s", step, didYouMean(step, namesOf(fields)))
 		}
-		at, t = fields[i], element(fields[i].t)
+		at = fields[i]
 	}
-	return c.print(s, kind, at, t)
+	return c.print(s, kind, at)
 }
 
-func (c *explainCmd) print(s *session, kind events.Kind, at field, t reflect.Type) error {
+func (c *explainCmd) print(s *session, kind events.Kind, at field) error {
 	if c.MaxDepth < 1 {
 		return errors.New("--max-depth must be 1 or more")
 	}
@@ -62,14 +84,17 @@ func (c *explainCmd) print(s *session, kind events.Kind, at field, t reflect.Typ
 	}
 	fmt.Fprintf(s.out, "KIND:       %s\nVERSION:    %s\n\n", kind.Name, kind.Version)
 	if at.name != "" {
-		fmt.Fprintf(s.out, "FIELD: %s <%s>\n\n", at.name, typeName(at.t))
+		fmt.Fprintf(s.out, "FIELD: %s <%s>\n\n", at.name, at.called())
 	}
 	text := at.text
-	if own := docOf(t)[""]; own != "" && own != text {
+	if own := at.about(); own != "" && own != text {
 		text = strings.TrimSpace(text + "\n" + own)
 	}
+	if text == "" {
+		text = "<empty>"
+	}
 	fmt.Fprintf(s.out, "DESCRIPTION:\n%s\n", wrapped(text, "    ", s.width))
-	fields := fieldsOf(t)
+	fields := at.fields()
 	if len(fields) == 0 {
 		return nil
 	}
@@ -85,23 +110,22 @@ func (c *explainCmd) fields(s *session, fields []field, in string, depth int) {
 		if f.required {
 			required = " -required-"
 		}
-		fmt.Fprintf(s.out, "%s%s\t<%s>%s\n", in, f.name, typeName(f.t), required)
+		fmt.Fprintf(s.out, "%s%s\t<%s>%s\n", in, f.name, f.called(), required)
 		switch {
 		case !c.Recursive:
-			fmt.Fprintln(s.out, wrapped(f.text, in+"  ", s.width))
+			fmt.Fprintln(s.out, wrapped(cmp.Or(f.text, "<no description>"), in+"  ", s.width))
 		case depth > 1:
-			c.fields(s, fieldsOf(element(f.t)), in+"  ", depth-1)
+			c.fields(s, f.fields(), in+"  ", depth-1)
 		}
 	}
 }
 
-// field is one field of a type.
-type field struct {
-	name     string // in manifests
-	text     string
-	required bool
-	t        reflect.Type
-}
+// goType is the shape of a Go type.
+type goType struct{ t reflect.Type }
+
+func (x goType) called() string  { return typeName(x.t) }
+func (x goType) about() string   { return docOf(element(x.t))[""] }
+func (x goType) fields() []field { return fieldsOf(element(x.t)) }
 
 // fieldsOf are a type's fields in the order of its declaration, those of
 // embedded types among them. Quantities and times are no structs to people.
@@ -119,7 +143,7 @@ func fieldsOf(t reflect.Type) []field {
 			out = append(out, fieldsOf(f.Type)...)
 		case name != "" && name != "-":
 			required := !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && f.Type.Kind() != reflect.Struct
-			out = append(out, field{name, docs[name], required, f.Type})
+			out = append(out, field{name, docs[name], required, goType{f.Type}})
 		}
 	}
 	return out
@@ -180,15 +204,6 @@ func typeName(t reflect.Type) string {
 		return "number"
 	}
 	return "integer"
-}
-
-func indexOf(fields []field, name string) int {
-	for i, f := range fields {
-		if f.name == name {
-			return i
-		}
-	}
-	return -1
 }
 
 func namesOf(fields []field) []string {

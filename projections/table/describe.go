@@ -84,7 +84,7 @@ func Describe(s projections.State, k events.Key, now time.Time, rows []EventRow)
 }
 
 // lawful tells of kinds that say what may be, and is false then: kubectl tells no
-// events of them. Of any other it tells the metadata.
+// events of them. Of any other it tells all that it holds.
 func (p page) lawful(o events.Object) bool {
 	switch o := o.(type) {
 	case *rbacv1.Role:
@@ -105,7 +105,7 @@ func (p page) lawful(o events.Object) bool {
 		p.certRequest(o)
 		return true
 	default:
-		p.meta(o)
+		p.fields(o)
 		return true
 	}
 	return false
