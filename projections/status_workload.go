@@ -187,8 +187,11 @@ func (s State) progressing(o *Object, v *appsv1.Deployment, rs *Object, now time
 		c.LastTransitionTime, c.LastUpdateTime = stamp(o.Changed.Time), stamp(o.Changed.Time)
 		return c, true
 	}
-	if rs == nil {
-		return c, false // nobody has begun
+	if rs == nil { // nobody has begun
+		at, said, fails := s.failsToCreate(o)
+		c.Status, c.Reason, c.Message = corev1.ConditionFalse, "ReplicaSetCreateError", said
+		c.LastTransitionTime, c.LastUpdateTime = at, at
+		return c, fails && v.Spec.ProgressDeadlineSeconds != nil
 	}
 	last := latest(begun, rs.Created.Time)
 	c.LastTransitionTime = stamp(o.Created.Time) // a new template does not flip it

@@ -6,6 +6,7 @@ package birth
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -57,12 +58,7 @@ func (d *Desk) Claim(c *corev1.PersistentVolumeClaim) string {
 	size := c.Spec.Resources.Requests[corev1.ResourceStorage]
 	t := ration.Thing{Resource: events.Claims, Storage: &size}
 	t.Class, _ = projections.ClaimClass(c)
-	for i := range d.quotas {
-		if said := d.quotas[i].Take(ration.Thing{}, t); said != "" {
-			return said
-		}
-	}
-	return ""
+	return take(d.quotas, t)
 }
 
 // Open tells whether every pod of the template that was shown may be made: nobody
@@ -100,6 +96,15 @@ func (d *Desk) Template(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 // classed tells whether pods that name no class get one.
 func (d *Desk) classed() bool {
 	return slices.ContainsFunc(d.classes, func(c *schedulingv1.PriorityClass) bool { return c.GlobalDefault })
+}
+
+// Object says why an object other than a pod or a claim must not be made, in Kubernetes' words; empty when it may.
+func (d *Desk) Object(k events.Key) string {
+	said := take(d.quotas, ration.Thing{Resource: k.Resource})
+	if said == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %q is forbidden: %s", k.Resource, k.Name, said)
 }
 
 // Bars says why a pod must not be made, in Kubernetes' words, "" when it may: then

@@ -17,6 +17,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // The annotations that Kubernetes keeps on deployments and their replica sets.
@@ -33,11 +34,11 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "deployment" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Deployments, events.ReplicaSets, events.Pods}
+	return []events.Resource{events.Deployments, events.ReplicaSets, events.Pods, events.Quotas}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -48,13 +49,16 @@ func (Reconciler) Writes() []events.Type {
 		events.TypeOf(events.ReplicaSets, events.VerbChanged),
 		events.TypeOf(events.ReplicaSets, events.VerbDeletionRequested),
 		events.TypeOf(events.Deployments, events.VerbChanged),
+		events.TypeOf(events.Deployments, events.VerbVerdict),
 	}
 }
 
 // Keys implements reconcilers.Reconciler. The fold touches a Deployment's row
-// with every change below it; a ReplicaSet without an owner may be adopted.
+// with every change below it; a ReplicaSet without an owner may be adopted, and one that a quota barred may be made.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch {
+	case projections.Eased(c):
+		return barred(v, c.Key.Namespace)
 	case c.After == nil:
 		return nil
 	case c.Key.Resource == events.Deployments:
@@ -86,6 +90,17 @@ func above(v reconcilers.View, pod *projections.Object) []events.Key {
 	return []events.Key{{Resource: events.Deployments, Namespace: pod.Key.Namespace, Name: rs.Owner.Name}}
 }
 
+// barred are the deployments of a namespace that must not make their ReplicaSet.
+func barred(v reconcilers.View, namespace string) []events.Key {
+	var out []events.Key
+	for o := range v.List(events.Deployments, namespace) {
+		if birth.Barred(v, o) != "" {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
 // Decide implements reconcilers.Reconciler.
 func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
@@ -104,6 +119,9 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	p.survey()
 	if !p.identify() {
 		return p.out
+	}
+	if p.fresh != nil {
+		p.cleared()
 	}
 	p.step()
 	p.tidy()

@@ -394,3 +394,43 @@ func TestDecidesNothingForWhatGoesOrSelectsAll(t *testing.T) {
 		t.Errorf("being deleted: %v", d.Events)
 	}
 }
+
+// A quota that counts ReplicaSets holds a rollout up: what there is stays, the deployment says why, and it goes on when the quota lets it.
+func TestQuotasHoldRolloutsUp(t *testing.T) {
+	w := world()
+	quota := stage.In(events.Quotas, "few")
+	limit := func(n int) {
+		w.Apply(quota, fmt.Sprintf(`{"metadata":{"name":"few","namespace":"default"},"spec":{"hard":{"count/replicasets.apps":"%d"}}}`, n))
+	}
+	limit(1)
+	w.Apply(web, object(2, "v1", `"progressDeadlineSeconds":600`))
+	run(t, w)
+	pods(w, "v1", 2, 2)
+	w.Apply(web, object(2, "v2", `"progressDeadlineSeconds":600`))
+	d := run(t, w)
+	if got := sets(w); fmt.Sprint(got) != `map[v1:2]` || d.WakeAt.IsZero() {
+		t.Fatalf("past the quota: %v, wakes at %v", got, d.WakeAt)
+	}
+	var said string
+	for _, c := range w.State.ObjectOf(w.Get(web), w.Now).(*appsv1.Deployment).Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Status == corev1.ConditionFalse && c.Reason == "ReplicaSetCreateError" {
+			said = c.Message
+		}
+	}
+	if !regexp.MustCompile(`^replicasets.apps "web-\w+" is forbidden: exceeded quota: few, requested: count/replicasets.apps=1, used: count/replicasets.apps=1, limited: count/replicasets.apps=1$`).MatchString(said) {
+		t.Errorf("it says %q", said)
+	}
+	before := len(w.Log)
+	if run(t, w); len(w.Log) != before {
+		t.Errorf("said again: %s", w.Log[before].Type)
+	}
+	was := w.Get(quota)
+	limit(2)
+	if keys := (Reconciler{}).Keys(w.State, projections.Change{Key: quota, Before: was, After: w.Get(quota)}); !slices.Equal(keys, []events.Key{web}) {
+		t.Errorf("a quota that lets it wakes %v", keys)
+	}
+	run(t, w)
+	if v, ok := w.State.Verdict(web); sets(w)["v2"] == 0 || ok && len(v.Reasons) > 0 {
+		t.Errorf("with room %v, %+v", sets(w), v)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // set is one ReplicaSet as it is and as it shall be.
@@ -97,14 +98,39 @@ func (p *pass) begin() {
 	if !ok {
 		return
 	}
+	k := events.Key{Resource: events.ReplicaSets, Namespace: p.o.Key.Namespace, Name: p.o.Key.Name + "-" + hash}
+	if p.barred(k) {
+		return
+	}
 	raw := events.MustBody(labelled(&p.d.Spec.Template, hash))
 	h := events.HashOf(raw)
 	if _, known := p.v.Template(h); !known {
 		p.out.Emit(reconcilers.StoreTemplate(raw))
 	}
-	k := events.Key{Resource: events.ReplicaSets, Namespace: p.o.Key.Namespace, Name: p.o.Key.Name + "-" + hash}
 	p.out.Emit(reconcilers.Create(k, events.Created{Owner: p.owner(), Template: h, Object: p.object(k, hash, size)}))
 	p.revise(p.newestOld() + 1)
+}
+
+// barred tells whether a quota bars a ReplicaSet, and writes down why when that is news.
+func (p *pass) barred(k events.Key) bool {
+	said := birth.In(p.v, k.Namespace, nil).Object(k)
+	if said == "" {
+		return false
+	}
+	why := birth.Refused(k, said)
+	p.out.Because = append(p.out.Because, why...)
+	p.out.WakeAt = reconcilers.Sooner(p.out.WakeAt, p.now.Add(birth.Again))
+	if birth.Barred(p.v, p.o) != said {
+		p.out.Emit(reconcilers.Conclude(p.o, why))
+	}
+	return true
+}
+
+// cleared takes a verdict of before back.
+func (p *pass) cleared() {
+	if birth.Barred(p.v, p.o) != "" {
+		p.out.Emit(reconcilers.Conclude(p.o, nil))
+	}
 }
 
 // hashTries bounds the search for a name; two templates of one deployment with

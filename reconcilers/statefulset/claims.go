@@ -14,6 +14,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // claimName is the claim of one pod for one of the set's claim templates.
@@ -70,7 +71,8 @@ func (p *pass) furnish(n int) bool {
 		o, there := p.v.Get(k)
 		switch {
 		case !there:
-			if !p.d.Emit(p.newClaim(t, k, n)) {
+			c := p.newClaim(t, k)
+			if p.withheld(c) || !p.d.Emit(p.draftOf(c, n)) {
 				return false
 			}
 		case o.Deletion != nil || p.stale(o, n):
@@ -81,8 +83,21 @@ func (p *pass) furnish(n int) bool {
 	return true
 }
 
-// newClaim drafts a claim of a template.
-func (p *pass) newClaim(t *corev1.PersistentVolumeClaim, k events.Key, n int) reconcilers.Draft {
+// withheld tells whether limits or quotas bar a claim, and writes down why when that is news.
+func (p *pass) withheld(c *corev1.PersistentVolumeClaim) bool {
+	if p.stores == nil {
+		p.stores = birth.In(p.v, p.o.Key.Namespace, nil)
+	}
+	said := p.stores.Claim(c)
+	if said != "" {
+		k := events.Key{Resource: events.Claims, Namespace: c.Namespace, Name: c.Name}
+		p.refuse(k, fmt.Sprintf("%s %q is forbidden: %s", k.Resource, k.Name, said))
+	}
+	return said != ""
+}
+
+// newClaim is a claim of a template.
+func (p *pass) newClaim(t *corev1.PersistentVolumeClaim, k events.Key) *corev1.PersistentVolumeClaim {
 	c := &corev1.PersistentVolumeClaim{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, Spec: *t.Spec.DeepCopy(),
 		ObjectMeta: metav1.ObjectMeta{Name: k.Name, Namespace: k.Namespace, Labels: maps.Clone(t.Labels), Annotations: t.Annotations, Finalizers: slices.Clone(t.Finalizers)}}
 	if c.Labels == nil {
@@ -97,6 +112,11 @@ func (p *pass) newClaim(t *corev1.PersistentVolumeClaim, k events.Key, n int) re
 			c.Spec.StorageClassName = &name
 		}
 	}
+	return c
+}
+
+func (p *pass) draftOf(c *corev1.PersistentVolumeClaim, n int) reconcilers.Draft {
+	k := events.Key{Resource: events.Claims, Namespace: c.Namespace, Name: c.Name}
 	body := events.Created{Object: reconcilers.Edit(events.MustBody(c), func(object map[string]any) { delete(object, "status") })}
 	body.Owner, body.Owners = events.Owned(p.keepers(nil, n, nil))
 	return reconcilers.Create(k, body)

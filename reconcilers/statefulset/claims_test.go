@@ -151,3 +151,41 @@ func TestClaimsOfOthers(t *testing.T) {
 		t.Error("it is not made again")
 	}
 }
+
+// Limits and quotas hold for the claims of a set too: no pod comes before its claim, the set says why, and goes on when it may.
+func TestClaimsKeepWithinQuotas(t *testing.T) {
+	b := begin(t, stored(3, keep, keep))
+	quota := func(most string) {
+		b.Apply(stage.In(events.Quotas, "disk"), `{"metadata":{"name":"disk"},"spec":{"hard":{"requests.storage":"`+most+`"}}}`)
+	}
+	quota("2Gi")
+	b.decide()
+	b.up("web-0")
+	b.decide()
+	b.up("web-1")
+	b.decide()
+	b.has("web-0 web-1")
+	v, ok := b.State.Verdict(b.k)
+	if want := `persistentvolumeclaims "data-web-2" is forbidden: exceeded quota: disk, requested: requests.storage=1Gi, used: requests.storage=2Gi, limited: requests.storage=2Gi`; !ok || len(v.Reasons) == 0 || v.Reasons[0].Said != want {
+		t.Fatalf("it says %+v", v)
+	}
+	before := len(b.Log)
+	if d := b.decide(); len(b.Log) != before || d.WakeAt.IsZero() {
+		t.Errorf("said again, or sleeps for ever: %v", d)
+	}
+	quota("3Gi")
+	b.decide()
+	b.up("web-2")
+	b.decide()
+	b.has("web-0 web-1 web-2")
+	if v, ok := b.State.Verdict(b.k); ok && len(v.Reasons) > 0 {
+		t.Errorf("still says %+v", v)
+	}
+
+	b = begin(t, stored(1, keep, keep))
+	b.Apply(stage.In(events.LimitRanges, "small"), `{"metadata":{"name":"small"},"spec":{"limits":[{"type":"PersistentVolumeClaim","max":{"storage":"500Mi"}}]}}`)
+	b.decide()
+	if v, ok := b.State.Verdict(b.k); b.claim("data-web-0") != nil || !ok || !strings.Contains(v.Reasons[0].Said, "maximum storage usage per PersistentVolumeClaim is 500Mi, but request is 1Gi") {
+		t.Errorf("beyond the limit: %+v", v)
+	}
+}

@@ -33,7 +33,7 @@ func (p *pass) create(n int) bool {
 		return false
 	}
 	if !p.furnish(n) {
-		return !p.d.More // its claims wait; others need not
+		return !p.d.More && !p.refused // its claims wait; others need not
 	}
 	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
 	return p.d.Emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}))
@@ -135,13 +135,19 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 	if said == "" {
 		return false
 	}
+	p.refuse(k, said)
+	return true
+}
+
+// refuse says why a pod or a claim of one is not made, and tries again later.
+func (p *pass) refuse(k events.Key, said string) {
 	why := birth.Refused(k, said)
 	p.d.Because = append(p.d.Because, why...)
 	p.d.Wake(p.now.Add(birth.Again))
-	if birth.Barred(p.v, p.o) != said {
+	if !p.refused && birth.Barred(p.v, p.o) != said {
 		p.d.Emit(reconcilers.Conclude(p.o, why))
 	}
-	return true
+	p.refused = true
 }
 
 // cleared takes a verdict of before back.

@@ -40,7 +40,7 @@ func (p *pass) serve() bool {
 			return true
 		}
 	}
-	if p.desk == nil || p.desk.Open() {
+	if !p.refused && (p.desk == nil || p.desk.Open()) {
 		p.cleared()
 	}
 	return false

@@ -30,7 +30,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "statefulset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 1 }
+func (Reconciler) Version() int { return 2 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -140,10 +140,12 @@ type pass struct {
 	replicas        []*projections.SetMember // by ordinal, nil where there is none
 	condemned       []*projections.SetMember // beyond the ordinals, the highest first
 
-	desk   *birth.Desk          // before the pods that it makes; nil while it makes none
-	molds  map[string]*mold     // by revision
-	stored map[events.Hash]bool // templates that this pass stores
-	d      reconcilers.Decision
+	desk    *birth.Desk          // before the pods that it makes; nil while it makes none
+	stores  *birth.Desk          // before their claims, likewise
+	refused bool                 // something was not made: a verdict says why
+	molds   map[string]*mold     // by revision
+	stored  map[events.Hash]bool // templates that this pass stores
+	d       reconcilers.Decision
 }
 
 // waits says what has to happen to a pod before the set goes on.
