@@ -40,7 +40,7 @@ type feed struct {
 }
 
 func newFeed(a *Agent) *feed {
-	f := &feed{a: a, wake: make(chan struct{}, 1), Reading: ledger.Reading{Stale: true}, flights: flights{heard: make(chan struct{})}}
+	f := &feed{a: a, wake: make(chan struct{}, 1), Reading: ledger.Reading{Stale: true, Told: a.journal.told}, flights: flights{heard: make(chan struct{})}}
 	f.flights.Resume(a.journal.unsettled())
 	a.journal.settled = func() { a.each((*worker).poke) }
 	return f
@@ -132,7 +132,7 @@ func (f *feed) drain() {
 func (f *feed) hear(epoch, durable events.Seq) {
 	done, before, lease := f.flights.hear(epoch, durable)
 	if done > before {
-		f.a.journal.durable(done)
+		f.Settled(f.a.journal.durable(done))
 	}
 	if epoch != lease {
 		f.a.journal.again()
@@ -165,6 +165,9 @@ func (f *feed) fetch(ctx context.Context) error {
 	}
 	if set.Node != f.a.o.Name {
 		return fmt.Errorf("read desired set: it is for node %q", set.Node)
+	}
+	if f.Behind(set, time.Now()) {
+		return fmt.Errorf("read desired set: it stands at %d, and this node knows what came after", set.Position.Seq())
 	}
 	f.mu.Lock()
 	err := f.shelf.Unpack(set.Pods, set.Bodies)

@@ -24,7 +24,7 @@ const maxJournal = 1 << 20
 // piece is one line of the journal: what was seen, or a mark.
 type piece struct {
 	ledger.Piece
-	// Done, alone in a line, says that all up to this number is durable in the log.
+	// Done says that all up to this number is durable in the log; with Seq, up to where.
 	Done uint64 `json:"done,omitempty"`
 	// Sent, with Seq and Epoch, says that all up to this number was appended, where, and under which lease.
 	Sent  uint64     `json:"sent,omitempty"`
@@ -46,8 +46,9 @@ type journal struct {
 	size    int64
 	next    uint64
 	adding  []*adding
-	kept    []piece // on disk, not yet known to be durable, by number
-	sent    []piece // the marks of what was appended and is not yet known to be durable
+	kept    []piece    // on disk, not yet known to be durable, by number
+	sent    []piece    // the marks of what was appended and is not yet known to be durable
+	told    events.Seq // the newest event of what was forgotten, for it is durable
 	arrived chan struct{}
 	written chan struct{} // closed and replaced when kept grows
 	settled func()        // called when kept shrinks
@@ -90,6 +91,7 @@ func (j *journal) load(line []byte) {
 	case p.Journal != "":
 		j.id = p.Journal
 	case p.Done > 0:
+		j.told = max(j.told, p.Seq)
 		j.forget(p.Done)
 	case p.Sent > 0:
 		j.sent = append(j.sent, p)
@@ -101,6 +103,11 @@ func (j *journal) load(line []byte) {
 func (j *journal) forget(done uint64) {
 	j.next = max(j.next, done)
 	j.kept = slices.DeleteFunc(j.kept, func(p piece) bool { return p.Num <= done })
+	for _, p := range j.sent {
+		if p.Sent <= done {
+			j.told = max(j.told, p.Seq)
+		}
+	}
 	j.sent = slices.DeleteFunc(j.sent, func(p piece) bool { return p.Sent <= done })
 }
 
@@ -109,7 +116,7 @@ func (j *journal) rewrite() error {
 	var b bytes.Buffer
 	writeLine(&b, piece{Journal: j.id})
 	if j.next > 0 { // numbers go on where they were, also when nothing is kept
-		writeLine(&b, piece{Done: j.firstKept() - 1})
+		writeLine(&b, piece{Done: j.firstKept() - 1, Seq: j.told})
 	}
 	for _, p := range append(slices.Clone(j.kept), j.sent...) {
 		writeLine(&b, p)
@@ -230,10 +237,12 @@ func (j *journal) after(num uint64, n int) ([]piece, <-chan struct{}) {
 	return slices.Clone(j.kept[i:min(len(j.kept), i+n)]), j.written
 }
 
-// durable lets go of everything up to a number. The mark needs no sync: without it, facts are said twice.
-func (j *journal) durable(num uint64) {
+// durable lets go of everything up to a number, and tells the newest event that says any of it. The mark needs no sync: without it, facts
+// are said twice.
+func (j *journal) durable(num uint64) events.Seq {
 	j.mu.Lock()
 	j.forget(num)
+	told := j.told
 	var b bytes.Buffer
 	writeLine(&b, piece{Done: num})
 	_, err := j.file.Write(b.Bytes())
@@ -246,6 +255,7 @@ func (j *journal) durable(num uint64) {
 	}
 	j.mu.Unlock()
 	j.settled()
+	return told
 }
 
 // landed notes where what was appended stands. Like durable's mark, it needs no sync.

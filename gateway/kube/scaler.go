@@ -71,21 +71,9 @@ func (s *Server) measureFor(ctx context.Context, v projections.State, o *project
 	}
 	_, err = s.Writer.Submit(ctx, Wish{Actor: events.Controller("measure"), ID: id, Key: o.Key, Message: "measured",
 		Decide: func(v projections.State, _ time.Time) ([]reconcilers.Draft, error) {
-			now, ok := v.Get(o.Key)
-			if !ok || now.UID != o.UID || now.Deletion != nil || now.Generation != o.Generation || lastMeasured(now) != lastMeasured(o) {
-				return nil, nil // it is measured anew
-			}
-			return []reconcilers.Draft{reconcilers.Report(o.Key, events.ScalerReported{UID: o.UID, Measured: &m})}, nil
+			return autoscale.Report(v, o, m), nil
 		}})
 	return err
-}
-
-// lastMeasured is the event in which an autoscaler's figures were reported last.
-func lastMeasured(o *projections.Object) events.Seq {
-	if o.Scaler == nil {
-		return 0
-	}
-	return o.Scaler.Mark.Seq
 }
 
 // samplesOf are the figures of nodes by pod.

@@ -225,7 +225,9 @@ func (n *Node) fetch(ctx context.Context) {
 		n.o.Logger.Warn("desired set unread", "error", err)
 		return
 	}
-	n.m.whole(set, time.Now())
+	if now := time.Now(); !n.m.reads.Behind(set, now) {
+		n.m.whole(set, now)
+	}
 }
 
 func (n *Node) beat(boot string) {

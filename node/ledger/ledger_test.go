@@ -54,6 +54,29 @@ func TestReadingNeverMissesAGap(t *testing.T) {
 	})
 }
 
+// What a replica says that lags behind is not acted on: a pod that is over would run again. A log that was set back is believed in the end.
+func TestReadingRefusesWhoIsBehind(t *testing.T) {
+	at := func(seq events.Seq) projections.DesiredSet {
+		return projections.DesiredSet{Position: events.At(seq, 0), Epoch: 7}
+	}
+	now := time.Unix(1000, 0)
+	r := Reading{Stale: true}
+	r.Settled(30)
+	for _, step := range []struct {
+		seq    events.Seq
+		after  time.Duration
+		behind bool
+	}{{29, 0, true}, {30, 0, false}, {45, 0, false}, {44, 0, true}, {44, Patience - 1, true}, {44, Patience, false}, {31, 0, true}, {44, 0, false}} {
+		if got := r.Behind(at(step.seq), now.Add(step.after)); got != step.behind {
+			t.Fatalf("a set of %d for %+v is behind: %t", step.seq, r, got)
+		}
+		if !step.behind {
+			r.Whole(at(step.seq))
+			r.Settled(step.seq)
+		}
+	}
+}
+
 func TestReadingBeginsAnewWithAnotherWriter(t *testing.T) {
 	r := Reading{At: 5, Epoch: 1}
 	if r.Take(projections.FeedMessage{Position: 6, Prev: 5, Epoch: 2}) || !r.Stale {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 )
 
 // Kubernetes' own settings.
@@ -370,4 +371,21 @@ func (c *counting) request(p *corev1.Pod) (int64, error) {
 		return 0, fmt.Errorf("container %s not found in Pod %s", c.container, p.Name)
 	}
 	return total, nil
+}
+
+// Report is what is appended of what was measured for an autoscaler: nothing when that has changed since, or was measured by somebody else.
+func Report(v reconcilers.View, o *projections.Object, m events.ScalerMeasured) []reconcilers.Draft {
+	now, ok := v.Get(o.Key)
+	if !ok || now.UID != o.UID || now.Deletion != nil || now.Generation != o.Generation || lastMeasured(now) != lastMeasured(o) {
+		return nil // it is measured anew
+	}
+	return []reconcilers.Draft{reconcilers.Report(o.Key, events.ScalerReported{UID: o.UID, Measured: &m})}
+}
+
+// lastMeasured is the event in which an autoscaler's figures were reported last.
+func lastMeasured(o *projections.Object) events.Seq {
+	if o.Scaler == nil {
+		return 0
+	}
+	return o.Scaler.Mark.Seq
 }

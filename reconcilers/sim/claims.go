@@ -3,16 +3,14 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
-	"github.com/stave-run/stave/reconcilers"
 )
 
 // stores are the claims that people have, and in which mode.
-var stores = []struct{ name, mode string }{{"d0", "ReadWriteOnce"}, {"d1", "ReadWriteOncePod"}}
+var stores = []struct{ name, mode string }{{"d0", "ReadWriteOnce"}, {"d1", "ReadWriteOncePod"}, {"d2", "ReadWriteOnce"}}
 
 func storeKey(i int) events.Key {
 	return events.Key{Resource: events.Claims, Namespace: "default", Name: stores[i].name}
@@ -222,17 +220,4 @@ func (j *judge) detained(k events.Key) bool {
 		}
 	}
 	return false
-}
-
-// eager lets go of a claim that pods still use, when its deletion is asked for.
-func eager(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
-	claim, ok := v.Get(k)
-	if !ok || claim.Deletion == nil || k.Resource != events.Claims {
-		return r.Decide(v, k, now)
-	}
-	for _, pod := range v.ClaimUsers(claim) {
-		gone := reconcilers.Remove(pod)
-		v = pretend(v, events.Envelope{Subject: gone.Subject, Type: gone.Type, Body: gone.Body})
-	}
-	return r.Decide(v, k, now)
 }

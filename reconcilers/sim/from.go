@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/events"
+	books "github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -30,7 +31,7 @@ func (w *World) goOn(log []events.Envelope) {
 		r.boot()
 	}
 	for o := range w.newest().List(events.Nodes, "") {
-		n := &node{w: w, name: o.Key.Name, ip: "10.0.1." + itoa(len(w.nodes)+1), up: true, stale: true, skew: time.Duration(w.rng.IntN(120)-60) * time.Second}
+		n := &node{w: w, name: o.Key.Name, ip: "10.0.1." + itoa(len(w.nodes)+1), up: true, reads: books.Reading{Stale: true}, skew: time.Duration(w.rng.IntN(120)-60) * time.Second}
 		w.nodes = append(w.nodes, n)
 	}
 	if len(w.nodes) == 0 {

@@ -40,18 +40,22 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.evicted(e)
 	j.stored(e)
 	j.forgets(e)
+	j.once(e)
 	counted := j.l.fold(e)
 	if !counted && e.Type.Verb() == events.VerbCreated {
 		j.w.fail("names", "%s is there already", e.Subject)
 	}
 	j.jobs(e)
 	j.timely(e)
+	j.within(e)
+	j.scaled(e)
 	j.daemons(e)
 	switch e.Subject.Class() {
 	case "assign":
 		j.capacity(nodeOf(e))
 		j.exclusive(e)
 	case "spec":
+		j.l.scales(e)
 		j.granted(e)
 	case "verdict":
 		j.verdict(e)
@@ -155,6 +159,9 @@ func (j *judge) verdict(e events.Envelope) {
 	said := string(v.UID)
 	for _, r := range v.Reasons {
 		said += " " + r.About.String() + ":" + string(r.Code) + ":" + r.What
+		if r.Code == events.FailedCreate {
+			said += ":" + r.Said // its words are the status' own
+		}
 	}
 	if j.l.verdicts[k] == said {
 		j.w.fail("verdict", "of %s it is said again: %s", k, said)

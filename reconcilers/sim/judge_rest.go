@@ -20,6 +20,8 @@ func (j *judge) rest() {
 	j.watched()
 	j.sizesAtRest()
 	j.mustered()
+	j.toldOfRations()
+	j.grown()
 	for _, a := range apps {
 		j.app(a)
 	}

@@ -27,6 +27,9 @@ type ledger struct {
 	labels    map[string]map[string]string // of nodes
 	grounds   map[string][]ground          // by node: labels and taints
 	stores    map[events.Key]binding       // claims and volumes
+	rations   map[string]hard              // by namespace: what its quota allows
+	ops       map[events.OpID]bool         // what landed
+	scaler    *scaler                      // the newest autoscaler; nil before the first
 }
 
 // entry is an object that is there.
@@ -147,7 +150,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}}
+		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ops: map[events.OpID]bool{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -177,6 +180,7 @@ func (l *ledger) fold(e events.Envelope) bool {
 	case "status":
 		l.heard(e, nodeOf(e))
 		l.verdictOnJob(e)
+		l.scales(e)
 	case "verdict":
 		l.promise(e)
 	case "change":

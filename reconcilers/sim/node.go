@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stave-run/stave/events"
+	books "github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/node/plan"
 	"github.com/stave-run/stave/projections"
 )
@@ -22,9 +23,7 @@ type node struct {
 	skew  time.Duration
 	pods  []*pod // by uid
 
-	at    events.Position // as in the agent's feed
-	epoch events.Seq
-	stale bool
+	reads books.Reading // as in the agent's feed
 
 	// condemned are the directories that shall go.
 	condemned map[events.UID]projections.ErasedVolume
@@ -86,18 +85,18 @@ func (n *node) want(row *projections.DesiredPod) {
 // receive applies a message by the rules of the agent's feed.
 func (n *node) receive(l letter) {
 	if b := l.beacon; b != nil {
-		n.stale = n.stale || b.Epoch != n.epoch || b.Nodes[n.name] > n.at
+		n.reads.Beacon(*b, n.name)
 		if n.w.plant.deafNodes {
-			n.stale = n.stale && n.at == 0
+			n.reads.Stale = n.reads.Stale && n.reads.At == 0
 		}
 		n.settle(b.Durable)
 		return
 	}
-	m := l.rows
-	if gap := m.Prev > n.at || m.Epoch != n.epoch; gap && !n.w.plant.deafNodes {
-		n.stale = true
+	m := *l.rows
+	if n.w.plant.deafNodes {
+		m.Prev, m.Epoch = 0, n.reads.Epoch
 	}
-	if n.stale || m.Position <= n.at {
+	if !n.reads.Take(m) {
 		return
 	}
 	for i := range m.Pods {
@@ -107,7 +106,6 @@ func (n *node) receive(l letter) {
 		n.drop(ref.UID)
 	}
 	n.erase(m.Erase)
-	n.at = m.Position
 }
 
 func (n *node) drop(uid events.UID) {
@@ -120,12 +118,15 @@ func (n *node) drop(uid events.UID) {
 // lease: maybe one that was deposed.
 func (n *node) fetch() bool {
 	from := n.w.leaders()
-	if !n.stale || n.cut || len(from) == 0 {
+	if !n.reads.Stale || n.cut || len(from) == 0 {
 		return false
 	}
 	r := from[n.w.rng.IntN(len(from))]
 	r.feeder.flush()
 	set := projections.DesiredFor(r.view, n.name)
+	if n.reads.Behind(set, n.clock()) {
+		return false
+	}
 	for _, p := range n.pods {
 		if !slices.ContainsFunc(set.Pods, func(d projections.DesiredPod) bool { return d.UID == p.uid }) {
 			p.row, p.look = nil, true
@@ -135,10 +136,10 @@ func (n *node) fetch() bool {
 		n.want(&set.Pods[i])
 	}
 	n.erase(set.Erase)
-	if set.Epoch != n.epoch {
+	if set.Epoch != n.reads.Epoch {
 		n.sent = 0 // a new writer may not have what was said last: it is said again
 	}
-	n.at, n.epoch, n.stale = set.Position, set.Epoch, false
+	n.reads.Whole(set)
 	return true
 }
 
@@ -232,6 +233,7 @@ func (n *node) seen(body events.Seen) events.Envelope {
 func (n *node) settle(durable events.Seq) {
 	done := 0
 	for done < n.sent && n.kept[done].seq != 0 && n.kept[done].seq <= durable {
+		n.reads.Settled(n.kept[done].seq)
 		done++
 	}
 	if done == 0 {
@@ -247,8 +249,8 @@ func (n *node) settle(durable events.Seq) {
 // and what the runtime has.
 func (n *node) restart() {
 	n.condemned = nil // it is told again
-	n.up, n.stale, n.until, n.sent = true, true, time.Time{}, 0
-	n.at, n.epoch = 0, 0
+	n.up, n.until, n.sent = true, time.Time{}, 0
+	n.reads = books.Reading{Stale: true, Told: n.reads.Told} // which its journal knows
 	for _, p := range n.pods {
 		p.obs.Setup, p.obs.Cleanup = plan.Retry{}, plan.Retry{}
 		p.busy, p.look, p.adopted = time.Time{}, true, true

@@ -70,8 +70,8 @@ func (w *World) person(a Action, rng *rand.Rand) bool {
 	q := wire.ChangeRequest{ID: strconv.FormatUint(a.R, 16)}
 	item := wire.Item{Key: x.key()}
 	switch a.Kind {
-	case "keep", "many", "evict", "task", "crew", "urgent", "daemon", "resize", "store", "timer":
-		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany, "evict": w.evict, "task": w.task, "crew": w.crew, "urgent": w.urgent, "daemon": w.daemon, "resize": w.resize, "store": w.storing, "timer": w.timer}[a.Kind](a.R, rng)
+	case "keep", "many", "evict", "task", "crew", "urgent", "daemon", "resize", "store", "timer", "crowd", "ration", "grow":
+		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany, "evict": w.evict, "task": w.task, "crew": w.crew, "urgent": w.urgent, "daemon": w.daemon, "resize": w.resize, "store": w.storing, "timer": w.timer, "crowd": w.crowd, "ration": w.ration, "grow": w.grow}[a.Kind](a.R, rng)
 		return true
 	case "apply":
 		w.ask(a.R+1, namespaceRequest(x.namespace))
@@ -163,16 +163,21 @@ const somebody = events.Actor("user:ann")
 
 // ask sends a request to whoever leads and asks again until it is answered.
 func (w *World) ask(id uint64, q wire.ChangeRequest) {
+	w.submit(w.wish(id, q))
+}
+
+// wish is a request for a change of one object.
+func (w *World) wish(id uint64, q wire.ChangeRequest) run.Request {
 	q.ID = strconv.FormatUint(id, 16)
 	k := admit.KeyOf(projections.State{}, q.Items[0])
 	op := events.NewOpID(clusterName, somebody, q.ID, k, 0)
-	w.submit(run.Request{Actor: somebody, ID: q.ID, Key: k, Change: events.ChangeID(q.ID), Message: q.Message, Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+	return run.Request{Actor: somebody, ID: q.ID, Key: k, Change: events.ChangeID(q.ID), Message: q.Message, Together: true, Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 		out := admit.Admit(v, admit.Request{ChangeRequest: q, Item: q.Items[0], Op: op}, now)
 		if out.Result.Error != nil {
 			return nil, errRefused
 		}
 		return out.Drafts, nil
-	}})
+	}}
 }
 
 func (w *World) submit(q run.Request) {

@@ -20,6 +20,8 @@ type Plant struct {
 	deafNodes bool                                 // nodes do not see gaps in their feed
 	half      bool                                 // who takes the lease does not go on with a change that another began
 	script    func(uint64, int) []Action           // that shows it; nil: Script
+	blind     bool                                 // wishes that land together do not see each other
+	trusting  bool                                 // who asks together with others is told that it is done when nobody says so
 	heedless  bool                                 // who drains deletes
 	record    func(*events.Envelope)               // on its way to the log
 }

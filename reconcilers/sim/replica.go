@@ -231,17 +231,27 @@ func (r *replica) append(w run.Work) (events.Seq, error) {
 	return first, err
 }
 
+// open tells whether requests are let in.
+func (r *replica) open() bool {
+	return r.able() && r.holds() && len(r.works) == 0 && (len(r.step.Rest(r.view)) == 0 || r.w.plant.half)
+}
+
+// time is when requests are decided: not before what was decided on.
+func (r *replica) time() time.Time {
+	if now := r.clock(); !r.view.Time.After(now) {
+		return now
+	}
+	return r.view.Time
+}
+
 // submit lets somebody's request in between decisions, as Loop does. It tells
 // whether it was answered.
 func (r *replica) submit(q run.Request) bool {
 	for range 5 {
-		if !r.able() || !r.holds() || len(r.works) > 0 || len(r.step.Rest(r.view)) > 0 && !r.w.plant.half {
+		if !r.open() {
 			return false
 		}
-		now := r.clock()
-		if r.view.Time.After(now) {
-			now = r.view.Time
-		}
+		now := r.time()
 		drafts, err := q.Decide(r.view, now)
 		if err != nil || len(drafts) == 0 {
 			return true

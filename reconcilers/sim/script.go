@@ -66,6 +66,22 @@ func Timing(seed uint64, n int) []Action {
 	return inserted(Script(seed, n), "timer", n/4, rand.New(rand.NewPCG(seed, 15)))
 }
 
+// Sharing is Script with people who share a namespace that is rationed, and who ask at the same time.
+func Sharing(seed uint64, n int) []Action {
+	out := inserted(Script(seed, n), "ration", n/4, rand.New(rand.NewPCG(seed, 16)))
+	return inserted(out, "crowd", n/3, rand.New(rand.NewPCG(seed, 17)))
+}
+
+// Growing is Script with an autoscaler, and a load that changes.
+func Growing(seed uint64, n int) []Action {
+	return inserted(Script(seed, n), "grow", n/2, rand.New(rand.NewPCG(seed, 18)))
+}
+
+// Scripts are what there is to play, by name.
+func Scripts() map[string]func(seed uint64, n int) []Action {
+	return map[string]func(uint64, int) []Action{"script": Script, "storing": Storing, "timing": Timing, "sharing": Sharing, "growing": Growing}
+}
+
 // inserted is a script with more actions of a kind somewhere in it.
 func inserted(out []Action, kind string, n int, rng *rand.Rand) []Action {
 	for range n {

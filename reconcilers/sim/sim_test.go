@@ -43,6 +43,12 @@ func TestStoring(t *testing.T) { play(t, max(40, seeds(t)/16), Storing) }
 // TestTiming is the same for those who have work done again and again.
 func TestTiming(t *testing.T) { play(t, max(40, seeds(t)/32), Timing) }
 
+// TestSharing is the same for those who share what there is.
+func TestSharing(t *testing.T) { play(t, max(40, seeds(t)/32), Sharing) }
+
+// TestGrowing is the same for those who let the load say how many pods there are.
+func TestGrowing(t *testing.T) { play(t, max(40, seeds(t)/32), Growing) }
+
 // play demands that no judge finds anything in so many scripts.
 func play(t *testing.T, n uint64, script func(uint64, int) []Action) {
 	t.Helper()
@@ -71,13 +77,15 @@ func TestFoundBefore(t *testing.T) {
 	for _, f := range []struct {
 		seed    uint64
 		actions int
+		script  func(uint64, int) []Action
 		bug     string
 	}{
-		{500100, 90, "a replica set shrank and a node's pod was evicted on one view: together they kept none"},
-		{500166, 90, "the judge of surges: the wish fell in the middle of a rollout, and one set had not yet asked its pods to go"},
-		{601032, 90, "a deployment grew in the middle of a rollout, beside pods that an old set had still to ask to go"},
+		{500100, 90, plain, "a replica set shrank and a node's pod was evicted on one view: together they kept none"},
+		{500166, 90, plain, "the judge of surges: the wish fell in the middle of a rollout, and one set had not yet asked its pods to go"},
+		{601032, 90, plain, "a deployment grew in the middle of a rollout, beside pods that an old set had still to ask to go"},
+		{700081, actions, Growing, "a node read what it shall run from a control plane that had lost the lease: a pod of before ran again beside the next of its name"},
 	} {
-		if r := Simulate(f.seed, plain(f.seed, f.actions), Plant{}, false); r.Failure != nil {
+		if r := Simulate(f.seed, f.script(f.seed, f.actions), Plant{}, false); r.Failure != nil {
 			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}, nil).Format())
 		}
 	}

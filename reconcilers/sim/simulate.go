@@ -9,6 +9,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
+	books "github.com/stave-run/stave/node/ledger"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/run"
@@ -63,7 +64,7 @@ func (w *World) found() {
 			DNS: "10.96.0.10", Domain: "cluster.local"}), nil
 	}})
 	for i := range 3 {
-		n := &node{w: w, name: "n" + itoa(i), ip: "10.0.0." + itoa(i+1), up: true, stale: true, skew: time.Duration(w.rng.IntN(120)-60) * time.Second}
+		n := &node{w: w, name: "n" + itoa(i), ip: "10.0.0." + itoa(i+1), up: true, reads: books.Reading{Stale: true}, skew: time.Duration(w.rng.IntN(120)-60) * time.Second}
 		w.nodes = append(w.nodes, n)
 		n.join()
 	}
@@ -121,6 +122,8 @@ func (w *World) exhaust() {
 const (
 	healFor  = 25 * time.Minute
 	quietFor = 10 * time.Minute // of healFor, at its end
+	// giveFor is how much later an autoscaler gives room back: who waited for it begins then.
+	giveFor = 10 * time.Minute
 )
 
 // heal mends everything and demands that all settles and stays.
@@ -136,17 +139,21 @@ func (w *World) heal() {
 	for _, n := range w.nodes {
 		n.mend()
 	}
-	for end := w.now.Add(healFor); w.now.Before(end) && w.failure == nil; {
+	span := healFor
+	if w.judge.l.scaler != nil {
+		span += giveFor
+	}
+	for end := w.now.Add(span); w.now.Before(end) && w.failure == nil; {
 		w.settleFor(1)
 		w.letGo(uint64(w.newest().Seq)<<20, len(w.store.log))
-		if end.Sub(w.now) < healFor-4*time.Minute {
+		if end.Sub(w.now) < span-4*time.Minute {
 			w.stopTimers(uint64(w.newest().Seq)<<20 + 1<<19)
 		}
-		if end.Sub(w.now) < healFor-time.Minute {
+		if end.Sub(w.now) < span-time.Minute {
 			w.now = w.now.Add(8 * time.Second) // by now, waits are long ones
 		}
 		if end.Sub(w.now) < quietFor && w.now.Sub(w.judge.moved) < time.Minute {
-			w.fail("settle", "after %s it still moves", healFor-end.Sub(w.now))
+			w.fail("settle", "after %s it still moves", span-end.Sub(w.now))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/autoscale"
 	"github.com/stave-run/stave/reconcilers/copies"
 	"github.com/stave-run/stave/reconcilers/cronjob"
 	"github.com/stave-run/stave/reconcilers/daemonset"
@@ -18,6 +19,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/quota"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/resize"
 	"github.com/stave-run/stave/reconcilers/schedule"
@@ -43,6 +45,8 @@ type World struct {
 	replicas    []*replica
 	nodes       []*node
 	letters     []letter
+	load        int       // that the pods of an autoscaler's target share, in thousandths of a core
+	measured    time.Time // when they were looked at last
 	judge       *judge
 	plant       Plant
 	failure     *Failure
@@ -64,7 +68,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge,
 func everyone() []reconcilers.Reconciler {
 	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
-		resize.Reconciler{}, volume.Reconciler{}}
+		resize.Reconciler{}, volume.Reconciler{}, quota.Reconciler{}, autoscale.Reconciler{}}
 }
 
 func newWorld(seed uint64, plant Plant) *World {
@@ -192,6 +196,7 @@ func (w *World) tick() {
 		}
 	}
 	w.elect()
+	w.measure()
 	for _, n := range w.nodes {
 		if _, member := w.newest().Get(admit.NodeKey(n.name)); !member && n.able() && !n.cut && w.fate(4) != 0 && len(w.leaders()) > 0 {
 			n.join()

@@ -6,10 +6,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,8 +27,13 @@ func main() {
 	flag.Uint64Var(&o.count, "n", 0, "how many seeds; 0 goes on for ever")
 	flag.IntVar(&o.actions, "actions", 25, "how many actions a script has")
 	from := flag.String("from", "", "begin every world with this log: a cluster's or an archive's directory, or a file of 'stave replay --into'")
+	flag.StringVar(&o.script, "script", "script", "which people there are besides: storing, timing, sharing or growing")
 	flag.BoolVar(&o.trace, "trace", false, "print all that happens, of each seed")
 	flag.Parse()
+	if sim.Scripts()[o.script] == nil {
+		fmt.Fprintf(os.Stderr, "error: there is no script %q: %s\n", o.script, strings.Join(slices.Sorted(maps.Keys(sim.Scripts())), ", "))
+		os.Exit(2)
+	}
 	if *from != "" {
 		var err error
 		if o.log, err = logOf(*from); err != nil {
@@ -46,13 +54,14 @@ func main() {
 type options struct {
 	seed, count uint64
 	actions     int
+	script      string
 	trace       bool
 	log         []events.Envelope // that every world begins with; nil: each makes its own cluster
 }
 
 // simulate plays a seed.
 func (o options) simulate(seed uint64) sim.Result {
-	script := sim.Script(seed, o.actions)
+	script := sim.Scripts()[o.script](seed, o.actions)
 	if o.log != nil {
 		return sim.SimulateFrom(o.log, seed, script, o.trace)
 	}
@@ -98,7 +107,7 @@ func (o options) play(ctx context.Context) bool {
 		return true
 	}
 	fmt.Print(sim.Shrink(*t.found, sim.Plant{}, o.log).Format())
-	again := fmt.Sprintf("again: go run ./reconcilers/sim/cmd -seed %d -n 1 -actions %d", t.found.Seed, o.actions)
+	again := fmt.Sprintf("again: go run ./reconcilers/sim/cmd -seed %d -n 1 -actions %d -script %s", t.found.Seed, o.actions, o.script)
 	if o.log != nil {
 		again += " -from " + flag.Lookup("from").Value.String()
 	}
