@@ -68,6 +68,19 @@ test: _root lint
 # The long forms of the tests: more seeds, more rounds, hours if asked (arguments: packages)
 soak *packages="./...": _root _setup _shim (_install guests)
     STAVE_SOAK=1 go test -p 1 -count=1 -timeout 60m -v {{ packages }}
+    @"{{ just }}" fuzz 60s {{ packages }}
+
+# To make small what it finds takes Go a minute each time, in which nothing else is tried: here it gets five seconds.
+# Each fuzz target for a while; an input that fails becomes a seed in testdata/fuzz, which the gate runs from then on
+fuzz time="60s" *packages="./...": _root _setup _shim
+    #!/usr/bin/env bash
+    set -euo pipefail
+    go list -f '{{{{.Dir}}' {{ packages }} | while read -r dir; do
+        { grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go 2>/dev/null || true; } | while read -r _ target; do
+            echo "fuzz ${dir#"$PWD/"} $target"
+            go test -run '^$' -fuzz "^$target\$" -fuzztime {{ time }} -fuzzminimizetime 5s -timeout 20m "$dir" </dev/null
+        done
+    done
 
 # A pretended cluster with seeded faults, seed after seed until a judge finds something (-seed N -n N -actions N -trace)
 sim *flags: _setup
