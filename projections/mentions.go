@@ -50,6 +50,10 @@ func Mentions(o *Object) []Mention {
 		return ConfigOf(&x.Spec.Template.Spec)
 	case *appsv1.DaemonSet:
 		return ConfigOf(&x.Spec.Template.Spec)
+	case *appsv1.ControllerRevision:
+		if t, err := HeldTemplate(x); err == nil && t != nil {
+			return ConfigOf(&t.Spec)
+		}
 	case *corev1.ReplicationController:
 		return ConfigOf(&x.Spec.Template.Spec)
 	case *batchv1.CronJob:

@@ -26,7 +26,7 @@ type copied struct {
 // cluster holds, the template is led to a copy.
 func (s *session) configOf(ctx context.Context, k events.Key, r revision, template *corev1.PodTemplateSpec) ([]copied, error) {
 	reply, err := ask[wire.RevisionReply](ctx, s, wire.VerbRevision, wire.RevisionRequest{
-		Set: events.Key{Resource: events.ReplicaSets, Namespace: k.Namespace, Name: r.kept.GetName()}})
+		Set: events.Key{Resource: rollouts[k.Resource].revisions, Namespace: k.Namespace, Name: r.kept.GetName()}})
 	if err == nil {
 		err = refused(reply.Error)
 	}

@@ -126,9 +126,9 @@ type rolloutUndoCmd struct {
 
 // Help implements kong's detailed help.
 func (rolloutUndoCmd) Help() string {
-	return `Goes back to an older template; of a deployment, also to the ConfigMaps that the revision's pods
+	return `Goes back to an older template, and to the ConfigMaps that the revision's pods
 were last started with. A map that has changed since is not set back, for others
-use it too: this deployment gets an immutable copy of its own, named by content.
+use it too: this workload gets an immutable copy of its own, named by content.
 The next apply of the manifest leads back to the map that all share.
 
 Examples:
@@ -178,7 +178,7 @@ func (c *rolloutUndoCmd) one(ctx context.Context, s *session, k events.Key) erro
 		same: fmt.Sprintf("skipped rollback (current template already matches revision %d)", r.number)}
 	template := r.template
 	var copies []copied
-	if !c.KeepConfig && k.Resource == events.Deployments {
+	if !c.KeepConfig {
 		if copies, err = s.configOf(ctx, k, r, &template); err != nil {
 			return err
 		}

@@ -2,21 +2,24 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/why"
+	"github.com/stave-run/stave/reconcilers/revision"
 )
 
-// revision tells what the pods of a ReplicaSet were last started with, as far as
+// revision tells what the pods of a revision were last started with, as far as
 // it is no longer so.
 func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 	req, err := decode[wire.RevisionRequest](r)
@@ -25,7 +28,7 @@ func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 	}
 	now := s.Views.Durable()
 	o, ok := now.Get(req.Set)
-	if !ok || req.Set.Resource != events.ReplicaSets {
+	if !ok || req.Set.Resource != events.ReplicaSets && req.Set.Resource != events.Revisions {
 		return wire.RevisionReply{Error: notFound(req.Set)}, nil
 	}
 	seq, err := s.lastPodOf(ctx, now, o)
@@ -40,7 +43,7 @@ func (s *Server) revision(ctx context.Context, r bus.Request) (any, error) {
 		return nil, err
 	}
 	reply := wire.RevisionReply{Seq: seq, Time: then.Time}
-	for _, m := range projections.ConfigOf(&projections.As[*appsv1.ReplicaSet](o).Spec.Template.Spec) {
+	for _, m := range projections.Mentions(o) {
 		c, differs, err := s.revised(m, then, now, req.Set.Namespace)
 		if err != nil {
 			return nil, err
@@ -103,21 +106,26 @@ func sameConfig(a, b events.Object) bool {
 	return false
 }
 
-// lastPodOf is where in the log the newest pod of a ReplicaSet was made; where
-// the set itself was, if it never had one.
-func (s *Server) lastPodOf(ctx context.Context, v projections.State, set *projections.Object) (events.Seq, error) {
-	last := set.Created.Seq
-	made := events.TypeOf(events.Pods, events.VerbCreated)
-	seqs, err := s.Log.About(ctx, set.Key)
+// lastPodOf is where in the log the newest pod of a revision was made; where what keeps the revision was, if it never had one.
+func (s *Server) lastPodOf(ctx context.Context, v projections.State, kept *projections.Object) (events.Seq, error) {
+	last, maker, made := kept.Created.Seq, kept.Key, kept.UID
+	if kept.Key.Resource == events.Revisions {
+		if kept.Owner == nil {
+			return last, nil
+		}
+		maker, made = kept.OwnerKey(), kept.Owner.UID
+	}
+	seqs, err := s.Log.About(ctx, maker)
 	if err != nil {
 		return 0, fmt.Errorf("look in the log's index: %w", err)
 	}
-	seqs = slices.DeleteFunc(seqs, func(seq events.Seq) bool { return seq < set.Created.Seq || seq > v.Seq })
+	seqs = slices.DeleteFunc(seqs, func(seq events.Seq) bool { return seq < kept.Created.Seq || seq > v.Seq })
 	err = s.Log.At(ctx, seqs, func(e events.Envelope) error {
-		if e.Type != made {
+		if e.Type != events.TypeOf(events.Pods, events.VerbCreated) {
 			return nil
 		}
-		if b, err := events.Decode[events.Created](e); err == nil && b.Owner != nil && b.Owner.UID == set.UID {
+		b, err := events.Decode[events.Created](e)
+		if err == nil && b.Owner != nil && b.Owner.UID == made && (maker == kept.Key || revisedBy(v, kept, b)) {
 			last = e.Seq
 		}
 		return nil
@@ -126,4 +134,17 @@ func (s *Server) lastPodOf(ctx context.Context, v projections.State, set *projec
 		return 0, fmt.Errorf("read the log: %w", err)
 	}
 	return last, nil
+}
+
+// revisedBy tells whether a pod was made of what a ControllerRevision holds: it says so in a label, of its own or of its template.
+func revisedBy(v projections.State, kept *projections.Object, pod events.Created) bool {
+	var own metav1.PartialObjectMetadata
+	if json.Unmarshal(pod.Object, &own) != nil {
+		return false
+	}
+	says, ok := own.Labels[appsv1.ControllerRevisionHashLabelKey]
+	if t, there := v.Template(pod.Template); !ok && there {
+		says = t.Pod().Labels[appsv1.ControllerRevisionHashLabelKey]
+	}
+	return says != "" && (says == kept.Key.Name || says == revision.HashOf(kept))
 }

@@ -52,15 +52,15 @@ type UndoRequest struct {
 	Message string     `json:"message,omitempty"` // kept beside "undo of N"
 }
 
-// RevisionRequest asks what a revision of a deployment ran with.
+// RevisionRequest asks what a revision of a workload ran with.
 type RevisionRequest struct {
-	Set events.Key `json:"set"` // its ReplicaSet
+	Set events.Key `json:"set"` // what keeps it: a ReplicaSet, or a ControllerRevision
 }
 
 // RevisionReply has the ConfigMaps and Secrets that the revision's pods mention, as they were
 // when the last of these pods was made.
 type RevisionReply struct {
-	Seq     events.Seq      `json:"seq"` // of that pod, or of the ReplicaSet if it never had one
+	Seq     events.Seq      `json:"seq"` // of that pod, or of what keeps the revision if it never had one
 	Time    time.Time       `json:"time"`
 	Configs []RevisedConfig `json:"configs,omitempty"`
 	Error   *metav1.Status  `json:"error,omitempty"`

@@ -29,11 +29,11 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "copies" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 1 }
+func (Reconciler) Version() int { return 2 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.ConfigMaps, events.Secrets, events.Deployments, events.ReplicaSets, events.StatefulSets, events.Pods}
+	return []events.Resource{events.ConfigMaps, events.Secrets, events.Deployments, events.ReplicaSets, events.StatefulSets, events.DaemonSets, events.Revisions, events.Pods}
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -50,7 +50,7 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		if c.After != nil && projections.IsCopy(c.After) {
 			return []events.Key{c.Key}
 		}
-	case events.Deployments, events.ReplicaSets, events.StatefulSets:
+	case events.Deployments, events.ReplicaSets, events.StatefulSets, events.DaemonSets, events.Revisions:
 		if c.Before != nil && (c.After == nil || !sameBody(c.Before, c.After)) {
 			return mentioned(v, c.Before)
 		}
@@ -84,7 +84,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	if old := o.Created.Time.Add(young); now.Before(old) {
 		return reconcilers.Decision{WakeAt: old}
 	}
-	for _, r := range []events.Resource{events.Deployments, events.ReplicaSets, events.StatefulSets, events.Pods} {
+	for _, r := range []events.Resource{events.Deployments, events.ReplicaSets, events.StatefulSets, events.DaemonSets, events.Revisions, events.Pods} {
 		by, ok := user(v, r, k)
 		if !ok {
 			continue
