@@ -112,6 +112,9 @@ func (t *telling) verdict(e events.Envelope) {
 	if r := v.Reasons[0]; makers[k.Resource] != "" && r.Code == events.FailedCreate {
 		t.add(e.Time, warning, string(r.Code), makers[k.Resource], "Error creating: %s", r.Said)
 	}
+	if r := v.Reasons[0]; k.Resource == events.CronJobs && r.Code == events.FailedCreate {
+		t.add(e.Time, warning, string(r.Code), fromCron, "Error creating job: %s", r.Said)
+	}
 	if r := v.Reasons[0]; k.Resource == events.Deployments && r.Code == events.FailedCreate {
 		t.add(e.Time, warning, "ReplicaSetCreateError", fromDeployment, "Failed to create new replica set %q: %s", r.About.Name, r.Said)
 	}

@@ -42,6 +42,17 @@ func Barred(v reconcilers.View, o *projections.Object) string {
 	return x.Reasons[0].Said
 }
 
+// Held are the objects of a resource in a namespace that must not make what they are there to make.
+func Held(v reconcilers.View, r events.Resource, namespace string) []events.Key {
+	var out []events.Key
+	for o := range v.List(r, namespace) {
+		if Barred(v, o) != "" {
+			out = append(out, o.Key)
+		}
+	}
+	return out
+}
+
 // Refused are the reasons of a controller whose pod must not be made.
 func Refused(pod events.Key, said string) []events.Reason {
 	return []events.Reason{{Code: events.FailedCreate, About: pod, Said: said}}

@@ -20,6 +20,7 @@ import (
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // Reconciler implements reconcilers.Reconciler.
@@ -29,18 +30,24 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "cronjob" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 1 }
+func (Reconciler) Version() int { return 2 }
 
 // Reads implements reconcilers.Reconciler.
-func (Reconciler) Reads() []events.Resource { return []events.Resource{events.CronJobs, events.Jobs} }
+func (Reconciler) Reads() []events.Resource {
+	return []events.Resource{events.CronJobs, events.Jobs, events.Quotas}
+}
 
 // Writes implements reconcilers.Reconciler.
 func (Reconciler) Writes() []events.Type {
-	return []events.Type{events.TypeOf(events.Jobs, events.VerbCreated), events.TypeOf(events.Jobs, events.VerbDeletionRequested)}
+	return []events.Type{events.TypeOf(events.Jobs, events.VerbCreated), events.TypeOf(events.Jobs, events.VerbDeletionRequested),
+		events.TypeOf(events.CronJobs, events.VerbVerdict)}
 }
 
 // Keys implements reconcilers.Reconciler.
-func (Reconciler) Keys(_ reconcilers.View, c projections.Change) []events.Key {
+func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	if projections.Eased(c) {
+		return birth.Held(v, events.CronJobs, c.Key.Namespace)
+	}
 	if c.Key.Resource == events.CronJobs && c.After != nil {
 		return []events.Key{c.Key}
 	}
@@ -63,7 +70,9 @@ type pass struct {
 	now    time.Time
 	active []*projections.Object
 	over   map[batchv1.JobConditionType][]*projections.Object
-	d      reconcilers.Decision
+	// refused is why the Job that is due must not be made; nil when nothing bars it.
+	refused []events.Reason
+	d       reconcilers.Decision
 }
 
 // Decide implements reconcilers.Reconciler.
@@ -87,6 +96,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	p.forget(batchv1.JobComplete, p.cron.Spec.SuccessfulJobsHistoryLimit)
 	p.forget(batchv1.JobFailed, p.cron.Spec.FailedJobsHistoryLimit)
 	p.schedule()
+	p.conclude()
 	return p.d
 }
 
@@ -143,7 +153,32 @@ func (p *pass) schedule() {
 			}
 		}
 	}
-	p.d.Events = append(p.d.Events, reconcilers.Create(k, p.job(k, due)))
+	if !p.barred(k) {
+		p.d.Events = append(p.d.Events, reconcilers.Create(k, p.job(k, due)))
+	}
+}
+
+// barred tells whether a quota bars a Job, and has it tried again.
+func (p *pass) barred(k events.Key) bool {
+	said := birth.In(p.v, k.Namespace, nil).Object(k)
+	if said == "" {
+		return false
+	}
+	p.refused = birth.Refused(k, said)
+	p.d.Because = append(p.d.Because, p.refused...)
+	p.d.Wake(p.now.Add(birth.Again))
+	return true
+}
+
+// conclude writes down why no Job is made, or that nothing bars one any more, when that is news.
+func (p *pass) conclude() {
+	said := ""
+	if p.refused != nil {
+		said = p.refused[0].Said
+	}
+	if birth.Barred(p.v, p.o) != said {
+		p.d.Events = append(p.d.Events, reconcilers.Conclude(p.o, p.refused))
+	}
 }
 
 func (p *pass) because(code events.Code, said string) {

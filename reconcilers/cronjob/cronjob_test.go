@@ -194,3 +194,40 @@ func TestOnce(t *testing.T) {
 		}
 	})
 }
+
+// A quota that counts Jobs holds a time up: its Job comes when there is room, unless another time is due by then.
+func TestQuotasHoldTimesUp(t *testing.T) {
+	w := begin(func(*batchv1.CronJobSpec) {})
+	quota := stage.In(events.Quotas, "few")
+	limit := func(n string) {
+		w.Apply(quota, `{"metadata":{"name":"few"},"spec":{"hard":{"count/jobs.batch":"`+n+`"}}}`)
+	}
+	limit("0")
+	d := run(t, w, 6*time.Minute) // 03:10:05
+	if len(jobs(w)) != 0 || d.WakeAt.After(w.Now.Add(10*time.Second)) {
+		t.Fatalf("past the quota: %v, wakes at %v", jobs(w), d.WakeAt)
+	}
+	if v, ok := w.State.Verdict(key); !ok || !strings.HasSuffix(v.Reasons[0].Said, "is forbidden: exceeded quota: few, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0") {
+		t.Errorf("it says %+v", v)
+	}
+	before := len(w.Log)
+	if run(t, w, 0); len(w.Log) != before {
+		t.Errorf("said again: %s", w.Log[before].Type)
+	}
+	w.Apply(key, cronJob(func(s *batchv1.CronJobSpec) { s.Suspend = new(true) }))
+	run(t, w, 0)
+	if v, ok := w.State.Verdict(key); ok && len(v.Reasons) > 0 {
+		t.Errorf("suspended, it still says %+v", v)
+	}
+	w.Apply(key, cronJob(func(*batchv1.CronJobSpec) {}))
+	run(t, w, 0)
+	was := w.Get(quota)
+	limit("1")
+	if keys := (Reconciler{}).Keys(w.State, projections.Change{Key: quota, Before: was, After: w.Get(quota)}); len(keys) != 1 || keys[0] != key {
+		t.Errorf("a quota that lets it wakes %v", keys)
+	}
+	run(t, w, 0)
+	if v, ok := w.State.Verdict(key); len(jobs(w)) != 1 || ok && len(v.Reasons) > 0 {
+		t.Errorf("with room %v, %+v", jobs(w), v)
+	}
+}

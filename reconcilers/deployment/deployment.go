@@ -58,7 +58,7 @@ func (Reconciler) Writes() []events.Type {
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch {
 	case projections.Eased(c):
-		return barred(v, c.Key.Namespace)
+		return birth.Held(v, events.Deployments, c.Key.Namespace)
 	case c.After == nil:
 		return nil
 	case c.Key.Resource == events.Deployments:
@@ -88,17 +88,6 @@ func above(v reconcilers.View, pod *projections.Object) []events.Key {
 		return nil
 	}
 	return []events.Key{{Resource: events.Deployments, Namespace: pod.Key.Namespace, Name: rs.Owner.Name}}
-}
-
-// barred are the deployments of a namespace that must not make their ReplicaSet.
-func barred(v reconcilers.View, namespace string) []events.Key {
-	var out []events.Key
-	for o := range v.List(events.Deployments, namespace) {
-		if birth.Barred(v, o) != "" {
-			out = append(out, o.Key)
-		}
-	}
-	return out
 }
 
 // Decide implements reconcilers.Reconciler.
