@@ -12,7 +12,6 @@ type Absent struct {
 
 // absent are Kubernetes' own kinds without a row in Kinds.
 var absent = []Absent{
-	{"NetworkPolicy", "networking.k8s.io/v1", "networkpolicies networkpolicy netpol"},
 	{"Lease", "coordination.k8s.io/v1", "leases lease"},
 }
 

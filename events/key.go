@@ -90,6 +90,7 @@ const (
 	TrustBundles       Resource = "clustertrustbundles.certificates.k8s.io"
 	PodCertRequests    Resource = "podcertificaterequests.certificates.k8s.io"
 	Ingresses          Resource = "ingresses.networking.k8s.io"
+	NetworkPolicies    Resource = "networkpolicies.networking.k8s.io"
 	IngressClasses     Resource = "ingressclasses.networking.k8s.io"
 	ServiceRanges      Resource = "servicecidrs.networking.k8s.io"
 	Addresses          Resource = "ipaddresses.networking.k8s.io"

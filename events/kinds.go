@@ -77,6 +77,7 @@ var Kinds = []Kind{
 	{PodCertRequests, certificatesv1.GroupName, "v1", "PodCertificateRequest", "podcertificaterequest", nil, true, false, func() Object { return &certificatesv1.PodCertificateRequest{} }},
 	{Ingresses, networkingv1.GroupName, "v1", "Ingress", "ingress", []string{"ing"}, true, false, func() Object { return &networkingv1.Ingress{} }},
 	{IngressClasses, networkingv1.GroupName, "v1", "IngressClass", "ingressclass", nil, false, false, func() Object { return &networkingv1.IngressClass{} }},
+	{NetworkPolicies, networkingv1.GroupName, "v1", "NetworkPolicy", "networkpolicy", []string{"netpol"}, true, false, func() Object { return &networkingv1.NetworkPolicy{} }},
 	{ServiceRanges, networkingv1.GroupName, "v1", "ServiceCIDR", "servicecidr", nil, false, false, func() Object { return &networkingv1.ServiceCIDR{} }},
 	{Addresses, networkingv1.GroupName, "v1", "IPAddress", "ipaddress", []string{"ip"}, false, false, func() Object { return &networkingv1.IPAddress{} }},
 	{FlowSchemas, flowcontrolv1.GroupName, "v1", "FlowSchema", "flowschema", nil, false, false, func() Object { return &flowcontrolv1.FlowSchema{} }},

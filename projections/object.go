@@ -210,7 +210,7 @@ func (o *Object) decode() (events.Object, error) {
 // else acts on.
 var counted = map[events.Resource]bool{events.Pods: true, events.Deployments: true, events.ReplicaSets: true, events.Budgets: true, events.Definitions: true,
 	events.MutatingWebhooks: true, events.ValidatingWebhooks: true, events.Policies: true, events.PolicyBindings: true, events.MutatingPolicies: true, events.MutatingPolicyBindings: true, events.Jobs: true, events.CronJobs: true, events.StatefulSets: true,
-	events.DaemonSets: true, events.Controllers: true, events.Ingresses: true, events.IngressClasses: true, events.FlowSchemas: true, events.PriorityLevels: true,
+	events.DaemonSets: true, events.Controllers: true, events.Ingresses: true, events.IngressClasses: true, events.NetworkPolicies: true, events.FlowSchemas: true, events.PriorityLevels: true,
 	events.Autoscalers: true, events.DeviceClasses: true, events.DeviceSlices: true, events.DeviceTaints: true}
 
 // generation is how often what is wanted has changed, as people see it: as in Kubernetes, that it shall go is one change more.

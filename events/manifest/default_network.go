@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -23,10 +24,35 @@ func defaultNetwork(o events.Object) {
 		if o.Spec.Parameters != nil {
 			pointTo(&o.Spec.Parameters.Scope, networkingv1.IngressClassParametersReferenceScopeCluster)
 		}
+	case *networkingv1.NetworkPolicy:
+		defaultNetworkPolicy(&o.Spec)
 	case *flowcontrolv1.FlowSchema:
 		setTo(&o.Spec.MatchingPrecedence, flowPrecedence)
 	case *flowcontrolv1.PriorityLevelConfiguration:
 		defaultLevel(&o.Spec)
+	}
+}
+
+// defaultNetworkPolicy lets a policy that does not say in which directions it holds say so by its rules: coming in always,
+// going out when it has a rule of that.
+func defaultNetworkPolicy(s *networkingv1.NetworkPolicySpec) {
+	if len(s.PolicyTypes) == 0 {
+		s.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		if len(s.Egress) > 0 {
+			s.PolicyTypes = append(s.PolicyTypes, networkingv1.PolicyTypeEgress)
+		}
+	}
+	for i := range s.Ingress {
+		defaultPolicyPorts(s.Ingress[i].Ports)
+	}
+	for i := range s.Egress {
+		defaultPolicyPorts(s.Egress[i].Ports)
+	}
+}
+
+func defaultPolicyPorts(ports []networkingv1.NetworkPolicyPort) {
+	for i := range ports {
+		pointTo(&ports[i].Protocol, corev1.ProtocolTCP)
 	}
 }
 

@@ -200,6 +200,8 @@ var honoured = map[events.Resource]verdict{
 		"nodeName": {}, "nodeUID": {}, "maxExpirationSeconds": {}, "stubPKCS10Request": {}, "unverifiedUserAnnotations": {}}}}),
 	events.Ingresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"ingressClassName": {}, "defaultBackend": {}, "tls": {}, "rules": {}}}}),
 	events.IngressClasses: object(map[string]verdict{"spec": {fields: map[string]verdict{"controller": {}, "parameters": {}}}}),
+	events.NetworkPolicies: object(map[string]verdict{"spec": {fields: map[string]verdict{"podSelector": {}, "policyTypes": {},
+		"ingress": policyRules("from"), "egress": policyRules("to")}}}),
 	events.ServiceRanges:  object(map[string]verdict{"spec": {fields: map[string]verdict{"cidrs": {}}}}),
 	events.Addresses:      object(map[string]verdict{"spec": {fields: map[string]verdict{"parentRef": {}}}}),
 	events.FlowSchemas:    object(map[string]verdict{"spec": {warn: "each user has a share of the seats for requests here: it is kept, and decides nothing"}}),
@@ -237,6 +239,13 @@ func quotaHard() verdict {
 	return verdict{fields: map[string]verdict{"*": {},
 		"count/leases.coordination.k8s.io": beside, "count/events": beside, "count/events.events.k8s.io": beside,
 		"count/endpoints": derived, "count/endpointslices.discovery.k8s.io": derived}}
+}
+
+// policyRules are the rules of a NetworkPolicy in one direction; peers is what it calls the other side.
+func policyRules(peers string) verdict {
+	return verdict{fields: map[string]verdict{
+		peers:   {fields: map[string]verdict{"podSelector": {}, "namespaceSelector": {}, "ipBlock": {fields: map[string]verdict{"cidr": {}, "except": {}}}}},
+		"ports": {fields: map[string]verdict{"protocol": {}, "port": {}, "endPort": {}}}}}
 }
 
 func jobSpec() verdict {

@@ -8,6 +8,7 @@ import (
 
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/stave-run/stave/events"
@@ -18,6 +19,9 @@ import (
 var networkPrinters = map[events.Resource]printer{
 	events.Ingresses:      {cols("NAME CLASS HOSTS ADDRESS PORTS AGE"), rowOf(ingressRow)},
 	events.IngressClasses: {cols("NAME CONTROLLER PARAMETERS AGE"), rowOf(ingressClassRow)},
+	events.NetworkPolicies: {cols("NAME POD-SELECTOR AGE"), rowOf(func(o *networkingv1.NetworkPolicy, age string, _ time.Time) []string {
+		return []string{o.Name, metav1.FormatLabelSelector(&o.Spec.PodSelector), age}
+	})},
 	events.ServiceRanges: {cols("NAME CIDRS AGE"), rowOf(func(o *networkingv1.ServiceCIDR, age string, _ time.Time) []string {
 		return []string{o.Name, strings.Join(o.Spec.CIDRs, ","), age}
 	})},
