@@ -87,13 +87,15 @@ func Validate(o events.Object) field.ErrorList {
 	return errs
 }
 
-// validateNetwork holds the kinds to their rules that say how requests come in, from outside and to us.
+// validateNetwork holds the kinds to their rules that say how requests come in, from outside and to us, and which traffic may pass.
 func validateNetwork(o events.Object) field.ErrorList {
 	switch o := o.(type) {
 	case *networkingv1.Ingress:
 		return validateIngress(o)
 	case *networkingv1.IngressClass:
 		return validateIngressClass(o)
+	case *networkingv1.NetworkPolicy:
+		return validateNetworkPolicy(&o.Spec, field.NewPath("spec"))
 	case *networkingv1.ServiceCIDR:
 		return validateRanges(o)
 	case *networkingv1.IPAddress:

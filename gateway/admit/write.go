@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -279,6 +280,9 @@ func (w *writing) check(before events.Object) *refusal {
 	errs = append(errs, w.changes(before)...)
 	if len(errs) > 0 {
 		return invalid(w.key, errs)
+	}
+	if p, ok := w.next.(*networkingv1.NetworkPolicy); ok {
+		w.warnings = append(w.warnings, manifest.NetworkPolicyWarnings(p)...)
 	}
 	return w.oneDefault()
 }
