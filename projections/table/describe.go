@@ -15,6 +15,7 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -101,6 +102,8 @@ func (p page) lawful(o events.Object) bool {
 		p.limitRange(o)
 	case *schedulingv1.PriorityClass:
 		p.class(o)
+	case *networkingv1.NetworkPolicy:
+		p.networkPolicy(o)
 	case *certificatesv1.CertificateSigningRequest:
 		p.certRequest(o)
 		return true

@@ -68,6 +68,10 @@ func story() *foldtest.Log {
 	l.Add(events.Envelope{Subject: events.StatusSubject(hpa.Key), Type: events.TypeOf(events.Autoscalers, events.VerbStatusWritten), Actor: events.Controller("autoscale"), Body: events.MustBody(events.StatusWritten{UID: hpa.UID,
 		Status: []byte(`{"currentReplicas":3,"desiredReplicas":6,"currentMetrics":[{"type":"Resource","resource":{"name":"cpu","current":{"averageUtilization":180,"averageValue":"180m"}}},{"type":"Resource","resource":{"name":"memory","current":{"averageValue":"32Mi"}}}],
 		"conditions":[{"type":"AbleToScale","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z","reason":"SucceededRescale","message":"the HPA controller was able to update the target scale to 6"}]}`)})})
+	l.Create(foldtest.Key(events.NetworkPolicies, "db"), `{"metadata":{"labels":{"app":"db"}},"spec":{"podSelector":{"matchLabels":{"app":"db"},"matchExpressions":[{"key":"tier","operator":"In","values":["back","data"]}]},"policyTypes":["Ingress","Egress"],
+		"ingress":[{"ports":[{"protocol":"TCP","port":5432},{"protocol":"SCTP","port":"bus"},{"protocol":"UDP"}],"from":[{"podSelector":{"matchLabels":{"app":"nginx"}},"namespaceSelector":{}},{"ipBlock":{"cidr":"10.0.0.0/8","except":["10.1.0.0/16","10.2.0.0/16"]}}]},{}],
+		"egress":[{"ports":[{"protocol":"TCP","port":8000,"endPort":9000}],"to":[{"namespaceSelector":{"matchLabels":{"team":"a"}}},{"podSelector":{}},{"ipBlock":{"cidr":"192.0.2.0/24"}}]}]}}`)
+	l.Create(foldtest.Key(events.NetworkPolicies, "shut"), `{"metadata":{"annotations":{"why":"nothing comes in"}},"spec":{"podSelector":{},"policyTypes":["Ingress"]}}`)
 	l.CreateChild(foldtest.Key(events.Revisions, "web-5d4f"), foldtest.Deployment, 0, `{"data":{"spec":{"template":{"$patch":"replace"}}},"revision":3}`)
 	l.Create(foldtest.Key(events.StatefulSets, "db"), `{"metadata":{"labels":{"app":"db"}},"spec":{"replicas":2,"serviceName":"db","podManagementPolicy":"OrderedReady","selector":{"matchLabels":{"app":"db"}},
 		"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1,"maxUnavailable":1}},"persistentVolumeClaimRetentionPolicy":{"whenDeleted":"Retain","whenScaled":"Delete"},
@@ -128,7 +132,8 @@ func TestDescribe(t *testing.T) {
 		foldtest.Key(events.Pods, "image"), foldtest.Deployment, foldtest.ReplicaSet, foldtest.Service, foldtest.Key(events.Endpoints, "nginx-service"),
 		foldtest.Key(events.Nodes, "n1"), foldtest.Key(events.Namespaces, "default"), foldtest.Key(events.ConfigMaps, "conf"), foldtest.Key(events.Secrets, "db"), foldtest.Key(events.Jobs, "pi"), foldtest.Key(events.CronJobs, "tidy"), foldtest.Key(events.StatefulSets, "db"),
 		foldtest.Key(events.Claims, "data"), {Resource: events.Volumes, Name: "pvc-1"}, {Resource: events.StorageClasses, Name: "local"},
-		foldtest.Key(events.DaemonSets, "logs"), foldtest.Key(events.Controllers, "old"), foldtest.Key(events.Autoscalers, "web")} {
+		foldtest.Key(events.DaemonSets, "logs"), foldtest.Key(events.Controllers, "old"), foldtest.Key(events.Autoscalers, "web"),
+		foldtest.Key(events.NetworkPolicies, "db"), foldtest.Key(events.NetworkPolicies, "shut")} {
 		filter := why.For(l.State, k)
 		var kept []events.Envelope
 		for _, e := range l.Events {
