@@ -48,7 +48,7 @@ func (s *session) targets(ctx context.Context, f files, args []string) ([]target
 // "pod/a svc/b", "deploy,svc", "all".
 func parseTargets(args []string) ([]target, error) {
 	if len(args) == 0 {
-		return nil, fmt.Errorf("you must say what: a type such as pods, or type/name\nhelp: there are %s", strings.Join(knownTypes(), ", "))
+		return nil, errors.New("you must say what: a type such as pods, or type/name\nhelp: 'stave api-resources' lists the types")
 	}
 	if strings.Contains(args[0], "/") {
 		return slashTargets(args)
@@ -125,9 +125,6 @@ func kindNamed(typed string) (events.Kind, error) {
 	if typed == "leases" || typed == "lease" {
 		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: leases are no part of the log; the Kubernetes API has them: kubectl get leases", typed)
 	}
-	if a, ok := events.AbsentNamed(typed); ok {
-		return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q\nhelp: Kubernetes' %s is not there yet; there are %s", typed, a.Name, strings.Join(knownTypes(), ", "))
-	}
 	var names []string
 	for _, k := range kinds.All() {
 		names = append(append(names, k.Plural(), k.Singular), k.Short...)
@@ -137,7 +134,7 @@ func kindNamed(typed string) (events.Kind, error) {
 	case hint == "" && err != nil: // nobody to ask
 		return events.Kind{}, fmt.Errorf("a type %q may be one of the cluster's own: %w", typed, err)
 	case hint == "":
-		hint = "\nhelp: there are " + strings.Join(knownTypes(), ", ")
+		hint = "\nhelp: 'stave api-resources' lists the types"
 	}
 	return events.Kind{}, fmt.Errorf("the server doesn't have a resource type %q%s", typed, hint)
 }

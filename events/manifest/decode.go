@@ -196,8 +196,11 @@ func (d *decoder) missingHeader(field, kind string) string {
 		}
 		return "add apiVersion: v1, or the kind's own"
 	}
-	return "add kind: with one of " + strings.Join(d.kindNames(), ", ")
+	return "add kind:, one of those that 'stave api-resources' lists"
 }
+
+// listsKinds is where to look for a kind: they are too many to name in an error.
+const listsKinds = "'stave api-resources' lists the kinds"
 
 func (d *decoder) unknownKind(n *node, version, kind string) {
 	defer func() { d.all[len(d.all)-1].Kind = true }()
@@ -209,11 +212,13 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 		}
 	}
 	e, _ := n.find("kind")
-	fix := "there are " + strings.Join(d.kindNames(), ", ")
-	if a, ok := events.AbsentNamed(kind); ok {
-		d.add(e.value.at, "kind", fix, "Kubernetes' %s of %s is not there yet", a.Name, a.APIVersion)
-		return
+	for _, k := range events.NoteKinds {
+		if k.Name == kind && k.APIVersion() == version {
+			d.add(e.value.at, "kind", "kubectl writes it, through the Kubernetes API", "each %s of %s is kept beside the log, where stave does not write", kind, version)
+			return
+		}
 	}
+	fix := listsKinds
 	if near := nearest(kind, d.kindNames()); near != "" {
 		fix = "did you mean " + near + "?"
 	}

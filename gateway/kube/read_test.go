@@ -110,7 +110,7 @@ func (h *house) raw(path, accept string) (int, string, http.Header) {
 
 func TestWhatIsNotThere(t *testing.T) {
 	h := open(t)
-	for _, path := range []string{"/apis/networking.k8s.io/v1/networkpolicies", "/api/v1/namespaces/default/pods/x/proxy", "/nowhere", "/apis/nowhere", "/api/v1/../../x"} {
+	for _, path := range []string{"/apis/networking.k8s.io/v1/gateways", "/api/v1/namespaces/default/pods/x/proxy", "/nowhere", "/apis/nowhere", "/api/v1/../../x"} {
 		code, body, _ := h.raw(path, "application/json")
 		if code != http.StatusNotFound || !strings.Contains(body, `"reason":"NotFound"`) || !strings.Contains(body, `"kind":"Status"`) {
 			t.Errorf("%s: %d %s", path, code, body)
