@@ -60,6 +60,7 @@ var plan = map[string]room{
 	"node":                   {3, shell},
 	"node/containerd":        {3, shell},
 	"dataplane/plan":         {2, pure},
+	"dataplane/policy":       {2, pure},
 	"dataplane/netdump":      {2, part},
 	"dataplane":              {3, shell},
 	"cmd":                    {4, door},

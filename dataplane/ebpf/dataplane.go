@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/stave-run/stave/dataplane/plan"
+	"github.com/stave-run/stave/dataplane/policy"
 )
 
 // memberNode marks the node's own network namespace; MEMBER_NODE in bpf/sock.h.
@@ -26,8 +27,9 @@ type Dataplane struct {
 	closer *closer
 	cookie uint64 // of the node's network namespace
 
-	mu      sync.Mutex
-	written *plan.Written
+	mu       sync.Mutex
+	written  *plan.Written
+	policies *policy.Book
 	// unplaced is what was told last, once something was.
 	unplaced plan.Refusals
 	told     bool
@@ -66,7 +68,7 @@ func (d *Dataplane) start(ctx context.Context, maps string) error {
 	if d.table, err = openTable(d.objs.Frontends, d.objs.Entries, d.objs.Slots); err != nil {
 		return err
 	}
-	if err := d.readBack(); err != nil {
+	if err := errors.Join(d.readBack(), d.readPolicies()); err != nil {
 		return err
 	}
 	if err := d.describeNode(); err != nil {
@@ -158,7 +160,7 @@ func (d *Dataplane) attach() error {
 	}
 	return inNetNS(d.opts.NetNS, func() error {
 		for _, ifindex := range links {
-			if err := d.attachDevice(ifindex, d.objs.FromPod); err != nil && !linkGone(err) {
+			if err := d.attachPodLink(ifindex); err != nil && !linkGone(err) {
 				return err
 			}
 		}
@@ -193,7 +195,7 @@ func (d *Dataplane) AttachPod(hostLink string, ip netip.Addr, netNSPath string) 
 		if d.staged {
 			return nil
 		}
-		return d.attachDevice(int(ifindex), d.objs.FromPod)
+		return d.attachPodLink(int(ifindex))
 	})
 }
 
@@ -214,6 +216,7 @@ func (d *Dataplane) DetachPod(ip netip.Addr) error {
 		d.pruneMembers(func(link uint32) bool { return link == ifindex }),
 		d.detachDevice(int(ifindex)),
 		prune(d.objs.Pods, func(addr, _ uint32) bool { return addr == be32(ip) }),
+		d.releasePods(func(link uint32) bool { return link == ifindex }),
 	)
 }
 

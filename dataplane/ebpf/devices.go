@@ -37,7 +37,7 @@ func (d *Dataplane) syncDevices() error {
 			if err := d.objs.Uplinks.Put(uint32(ifindex), be32(addr)); err != nil {
 				return fmt.Errorf("add uplink: %w", err)
 			}
-			err := d.attachDevice(ifindex, d.objs.FromNet)
+			err := d.attachUplink(ifindex)
 			if linkGone(err) { // since it was listed; what is left of it is swept
 				delete(up, ifindex)
 				delete(present, ifindex)
@@ -108,6 +108,7 @@ func (d *Dataplane) sweep(up map[int]netip.Addr, addrs []netip.Addr, present map
 	}
 	err := errors.Join(
 		prune(d.objs.Pods, podGone),
+		d.releasePods(func(link uint32) bool { return !present[int(link)] }),
 		d.pruneMembers(func(ifindex uint32) bool { return ifindex != memberNode && !present[int(ifindex)] }),
 		prune(d.objs.NodeAddrs, func(addr uint32, _ uint8) bool { return !isAddr[addr] }),
 		prune(d.objs.Uplinks, func(ifindex, _ uint32) bool { return !up[int(ifindex)].IsValid() }),

@@ -70,14 +70,23 @@ func (d *Dataplane) attachSockets(cgroup string) error {
 	return nil
 }
 
-// attachDevice puts the packet programs on one of the node's links; it has to be called
-// in the node's network namespace.
-func (d *Dataplane) attachDevice(ifindex int, in *ebpf.Program) error {
+// attachUplink puts the packet programs on one of the node's links to the outside; it has to be called in the node's network
+// namespace.
+func (d *Dataplane) attachUplink(ifindex int) error {
+	return d.attachDevice(ifindex, d.objs.FromNet, d.objs.FromNode)
+}
+
+// attachPodLink likewise puts them on the node's end of a pod's link.
+func (d *Dataplane) attachPodLink(ifindex int) error {
+	return d.attachDevice(ifindex, d.objs.FromPod, d.objs.ToPod)
+}
+
+func (d *Dataplane) attachDevice(ifindex int, in, out *ebpf.Program) error {
 	for _, h := range []struct {
 		dir  string
 		prog *ebpf.Program
 		at   ebpf.AttachType
-	}{{"out", d.objs.FromNode, ebpf.AttachTCXEgress}, {"in", in, ebpf.AttachTCXIngress}} {
+	}{{"out", out, ebpf.AttachTCXEgress}, {"in", in, ebpf.AttachTCXIngress}} {
 		if err := d.attachOne(ifindex, h.dir, h.prog, h.at); err != nil {
 			return err
 		}

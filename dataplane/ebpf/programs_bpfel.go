@@ -38,6 +38,12 @@ type programsFrontend struct {
 	Pad   uint8
 }
 
+type programsIsolation struct {
+	_       structs.HostLayout
+	Ingress uint32
+	Egress  uint32
+}
+
 type programsPieces struct {
 	_     structs.HostLayout
 	Src   uint32
@@ -45,6 +51,22 @@ type programsPieces struct {
 	Id    uint16
 	Proto uint8
 	Pad   uint8
+}
+
+type programsPolicyPeer struct {
+	_     structs.HostLayout
+	Bits  uint32
+	Class uint32
+	Addr  uint32
+}
+
+type programsPolicyPort struct {
+	_     structs.HostLayout
+	Bits  uint32
+	Set   uint32
+	Proto uint8
+	Pad   uint8
+	Port  uint16
 }
 
 type programsPorts struct {
@@ -106,14 +128,18 @@ type programsVisit struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	programsMapAsked         = "asked"
 	programsMapEntries       = "entries"
 	programsMapFlows         = "flows"
 	programsMapFragments     = "fragments"
 	programsMapFrontends     = "frontends"
 	programsMapInside        = "inside"
+	programsMapIsolated      = "isolated"
 	programsMapMembers       = "members"
 	programsMapNodeAddrs     = "node_addrs"
 	programsMapPods          = "pods"
+	programsMapPolicyPeers   = "policy_peers"
+	programsMapPolicyPorts   = "policy_ports"
 	programsMapSlots         = "slots"
 	programsMapStickies      = "stickies"
 	programsMapTranslated    = "translated"
@@ -130,6 +156,7 @@ const (
 	programsProgRecvmsg4     = "recvmsg4"
 	programsProgRecvmsg6     = "recvmsg6"
 	programsProgSendmsg4     = "sendmsg4"
+	programsProgToPod        = "to_pod"
 	programsVarNodeIp        = "node_ip"
 	programsVarSnatCount     = "snat_count"
 	programsVarSnatFirst     = "snat_first"
@@ -187,26 +214,31 @@ type programsProgramSpecs struct {
 	Recvmsg4     *ebpf.ProgramSpec `ebpf:"recvmsg4"`
 	Recvmsg6     *ebpf.ProgramSpec `ebpf:"recvmsg6"`
 	Sendmsg4     *ebpf.ProgramSpec `ebpf:"sendmsg4"`
+	ToPod        *ebpf.ProgramSpec `ebpf:"to_pod"`
 }
 
 // programsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type programsMapSpecs struct {
-	Entries    *ebpf.MapSpec `ebpf:"entries"`
-	Flows      *ebpf.MapSpec `ebpf:"flows"`
-	Fragments  *ebpf.MapSpec `ebpf:"fragments"`
-	Frontends  *ebpf.MapSpec `ebpf:"frontends"`
-	Inside     *ebpf.MapSpec `ebpf:"inside"`
-	Members    *ebpf.MapSpec `ebpf:"members"`
-	NodeAddrs  *ebpf.MapSpec `ebpf:"node_addrs"`
-	Pods       *ebpf.MapSpec `ebpf:"pods"`
-	Slots      *ebpf.MapSpec `ebpf:"slots"`
-	Stickies   *ebpf.MapSpec `ebpf:"stickies"`
-	Translated *ebpf.MapSpec `ebpf:"translated"`
-	Uplinks    *ebpf.MapSpec `ebpf:"uplinks"`
-	Visits     *ebpf.MapSpec `ebpf:"visits"`
-	VisitsLost *ebpf.MapSpec `ebpf:"visits_lost"`
+	Asked       *ebpf.MapSpec `ebpf:"asked"`
+	Entries     *ebpf.MapSpec `ebpf:"entries"`
+	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
+	Frontends   *ebpf.MapSpec `ebpf:"frontends"`
+	Inside      *ebpf.MapSpec `ebpf:"inside"`
+	Isolated    *ebpf.MapSpec `ebpf:"isolated"`
+	Members     *ebpf.MapSpec `ebpf:"members"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	Pods        *ebpf.MapSpec `ebpf:"pods"`
+	PolicyPeers *ebpf.MapSpec `ebpf:"policy_peers"`
+	PolicyPorts *ebpf.MapSpec `ebpf:"policy_ports"`
+	Slots       *ebpf.MapSpec `ebpf:"slots"`
+	Stickies    *ebpf.MapSpec `ebpf:"stickies"`
+	Translated  *ebpf.MapSpec `ebpf:"translated"`
+	Uplinks     *ebpf.MapSpec `ebpf:"uplinks"`
+	Visits      *ebpf.MapSpec `ebpf:"visits"`
+	VisitsLost  *ebpf.MapSpec `ebpf:"visits_lost"`
 }
 
 // programsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -238,32 +270,40 @@ func (o *programsObjects) Close() error {
 //
 // It can be passed to loadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type programsMaps struct {
-	Entries    *ebpf.Map `ebpf:"entries"`
-	Flows      *ebpf.Map `ebpf:"flows"`
-	Fragments  *ebpf.Map `ebpf:"fragments"`
-	Frontends  *ebpf.Map `ebpf:"frontends"`
-	Inside     *ebpf.Map `ebpf:"inside"`
-	Members    *ebpf.Map `ebpf:"members"`
-	NodeAddrs  *ebpf.Map `ebpf:"node_addrs"`
-	Pods       *ebpf.Map `ebpf:"pods"`
-	Slots      *ebpf.Map `ebpf:"slots"`
-	Stickies   *ebpf.Map `ebpf:"stickies"`
-	Translated *ebpf.Map `ebpf:"translated"`
-	Uplinks    *ebpf.Map `ebpf:"uplinks"`
-	Visits     *ebpf.Map `ebpf:"visits"`
-	VisitsLost *ebpf.Map `ebpf:"visits_lost"`
+	Asked       *ebpf.Map `ebpf:"asked"`
+	Entries     *ebpf.Map `ebpf:"entries"`
+	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
+	Frontends   *ebpf.Map `ebpf:"frontends"`
+	Inside      *ebpf.Map `ebpf:"inside"`
+	Isolated    *ebpf.Map `ebpf:"isolated"`
+	Members     *ebpf.Map `ebpf:"members"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	Pods        *ebpf.Map `ebpf:"pods"`
+	PolicyPeers *ebpf.Map `ebpf:"policy_peers"`
+	PolicyPorts *ebpf.Map `ebpf:"policy_ports"`
+	Slots       *ebpf.Map `ebpf:"slots"`
+	Stickies    *ebpf.Map `ebpf:"stickies"`
+	Translated  *ebpf.Map `ebpf:"translated"`
+	Uplinks     *ebpf.Map `ebpf:"uplinks"`
+	Visits      *ebpf.Map `ebpf:"visits"`
+	VisitsLost  *ebpf.Map `ebpf:"visits_lost"`
 }
 
 func (m *programsMaps) Close() error {
 	return _ProgramsClose(
+		m.Asked,
 		m.Entries,
 		m.Flows,
 		m.Fragments,
 		m.Frontends,
 		m.Inside,
+		m.Isolated,
 		m.Members,
 		m.NodeAddrs,
 		m.Pods,
+		m.PolicyPeers,
+		m.PolicyPorts,
 		m.Slots,
 		m.Stickies,
 		m.Translated,
@@ -296,6 +336,7 @@ type programsPrograms struct {
 	Recvmsg4     *ebpf.Program `ebpf:"recvmsg4"`
 	Recvmsg6     *ebpf.Program `ebpf:"recvmsg6"`
 	Sendmsg4     *ebpf.Program `ebpf:"sendmsg4"`
+	ToPod        *ebpf.Program `ebpf:"to_pod"`
 }
 
 func (p *programsPrograms) Close() error {
@@ -310,6 +351,7 @@ func (p *programsPrograms) Close() error {
 		p.Recvmsg4,
 		p.Recvmsg6,
 		p.Sendmsg4,
+		p.ToPod,
 	)
 }
 

@@ -46,6 +46,12 @@ struct packet {
 	bool syn;
 	bool fin, reset;
 	bool later;  // a fragment without a transport header
+	// What is not translated is still judged by policies.
+	bool ip;     // IPv4, so that addresses and protocol are known
+	bool odd;    // options stand before the ports
+	bool piece;  // a later fragment of a datagram whose first one has not come by
+	bool error;  // an ICMP error
+	bool blind;  // TCP whose flags are in another fragment
 };
 
 // A datagram in pieces: only the first one says between which ports it goes.
@@ -69,6 +75,7 @@ struct {
 
 static __always_inline bool parse_icmp(struct packet *p, struct icmp_echo *h)
 {
+	p->error = h->type == ICMP_UNREACHABLE || h->type == ICMP_TIME_EXCEEDED || h->type == ICMP_PARAMETER_PROBLEM;
 	if (h->code)
 		return false;
 	if (h->type == ICMP_ECHO) {
@@ -101,10 +108,13 @@ static __always_inline bool parse_ports(struct packet *p, void *at, void *end)
 		return false;
 	if (p->t.proto == IPPROTO_ICMP)
 		return parse_icmp(p, at);
-	if (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP)
+	if (p->t.proto != IPPROTO_TCP && p->t.proto != IPPROTO_UDP && p->t.proto != IPPROTO_SCTP)
 		return false;
 	p->t.sport = ports[0];
 	p->t.dport = ports[1];
+	if (p->t.proto == IPPROTO_SCTP)
+		return false; // nothing balances it
+	p->blind = p->t.proto == IPPROTO_TCP && at + 20 > end;
 	p->first = p->t.proto == IPPROTO_UDP;
 	if (p->t.proto == IPPROTO_TCP && at + 20 <= end) {
 		__u8 flags = ((__u8 *)ports)[13];
@@ -131,7 +141,9 @@ static __always_inline bool parse(struct __sk_buff *skb, struct packet *p)
 	if (data + L4 > end || ((struct ethhdr *)data)->h_proto != bpf_htons(ETH_P_IP))
 		return false;
 	ip = data + L3;
-	if (ip->ihl != 5)
+	p->ip = true;
+	p->odd = ip->ihl != 5;
+	if (p->odd)
 		return false;
 	p->t.src = ip->saddr;
 	p->t.dst = ip->daddr;
@@ -141,7 +153,8 @@ static __always_inline bool parse(struct __sk_buff *skb, struct packet *p)
 		return parse_ports(p, data + L4, end);
 	struct pieces key = { .src = ip->saddr, .dst = ip->daddr, .id = ip->id, .proto = ip->protocol };
 
-	if (frag & FRAGMENT_OFFSET)
+	p->piece = frag & FRAGMENT_OFFSET;
+	if (p->piece)
 		return parse_later(p, &key);
 	if (!parse_ports(p, data + L4, end))
 		return false;

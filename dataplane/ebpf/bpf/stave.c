@@ -5,6 +5,7 @@
 #include <linux/pkt_cls.h>
 #include "sock.h"
 #include "error.h"
+#include "policy.h"
 
 // To the next program on the link: another cluster's, or the kernel's own path.
 #define PASS TC_ACT_UNSPEC
@@ -51,6 +52,30 @@ static __always_inline bool is_inside(__be32 addr)
 {
 	struct prefix p = { .bits = 32, .addr = addr };
 	return bpf_map_lookup_elem(&inside, &p) != NULL;
+}
+
+// judged says whether policies let a packet to whom it goes. What the kernel brings to a pod is judged at the pod's link.
+static __always_inline bool judged(struct __sk_buff *skb, const struct packet *p, const struct tuple *to, int from)
+{
+	struct tuple seen = p->t;
+	__u32 *pod;
+
+	seen.dst = to->dst;
+	seen.dport = to->dport;
+	if (seen.src == seen.dst) // through a service to itself
+		return true;
+	if (from == FROM_POD && !may(skb->ifindex, true, &seen, p))
+		return false;
+	pod = bpf_map_lookup_elem(&pods, &seen.dst);
+	return !pod || may(*pod, false, &seen, p);
+}
+
+// forged tells a pod's packet under an address of the cluster that is not its own.
+static __always_inline bool forged(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 *owner = bpf_map_lookup_elem(&pods, &p->t.src);
+
+	return (!owner || *owner != skb->ifindex) && is_inside(p->t.src);
 }
 
 // outbound asks the routing table by which link an address is left for; 0 when it is the
@@ -171,6 +196,8 @@ static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, 
 		return bpf_map_lookup_elem(&node_addrs, &p->t.dst) ? PASS : refuse(skb, &p->t);
 	f.to.dst = s.addr;
 	f.to.dport = s.port;
+	if (!judged(skb, p, &f.to, from))
+		return TC_ACT_SHOT;
 	remote = !bpf_map_lookup_elem(&pods, &s.addr) && !bpf_map_lookup_elem(&node_addrs, &s.addr);
 	if (remote && (from == FROM_NET || !is_inside(s.addr))) {
 		// The answer must come back through here.
@@ -215,8 +242,12 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	if (!parse(skb, &p)) {
 		struct flow back;
 
+		if (from == FROM_POD && !others_may(skb->ifindex, true, &p))
+			return TC_ACT_SHOT;
 		return error(skb, &back) ? forward(&back) : PASS;
 	}
+	if (from == FROM_POD && forged(skb, &p))
+		return TC_ACT_SHOT;
 	f = bpf_map_lookup_elem(&flows, &p.t);
 	// A new connection on a used tuple chooses its backend, or its port, again.
 	if (f && p.syn && (f->flags & FLOW_FIN))
@@ -236,6 +267,8 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	if (f && !stale(f, id)) {
 		struct flow now = *f;
 
+		if (!judged(skb, &p, &now.to, from))
+			return TC_ACT_SHOT;
 		note(f, &p);
 		return send(skb, &p, &now);
 	}
@@ -245,6 +278,8 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 		forget_replies(&p.t);
 	if (from != FROM_POD)
 		return PASS;
+	if (!judged(skb, &p, &p.t, from))
+		return TC_ACT_SHOT;
 	// Between pods of one node there is nothing to route, and no firewall of the node's to
 	// ask: those that container engines set up drop whatever is forwarded.
 	pod = bpf_map_lookup_elem(&pods, &p.t.dst);
@@ -265,28 +300,47 @@ int from_pod(struct __sk_buff *skb)
 	return incoming(skb, FROM_POD);
 }
 
-// Answers of the node's own sockets (its DNS server, pods on the host network) to flows
-// that were translated on their way in.
-SEC("tc/from_node")
-int from_node(struct __sk_buff *skb)
+// answers translates answers of the node's own sockets (its DNS server, pods on the host network) to flows that were
+// translated on their way in.
+static __always_inline int answers(struct __sk_buff *skb, const struct packet *p)
 {
-	struct packet p = {};
-	struct flow *f;
+	struct flow *f = bpf_map_lookup_elem(&flows, &p->t);
 
-	if (!parse(skb, &p)) {
-		struct flow back;
-
-		error(skb, &back);
-		return PASS;
-	}
-	f = bpf_map_lookup_elem(&flows, &p.t);
 	if (!f || !(f->flags & FLOW_REPLY))
 		return PASS;
 	struct flow now = *f;
 
-	note(f, &p);
-	rewrite(skb, &p, &now.to);
+	note(f, p);
+	rewrite(skb, p, &now.to);
 	return PASS;
+}
+
+// untranslated is what else leaves the node.
+static __always_inline int untranslated(struct __sk_buff *skb)
+{
+	struct flow back;
+
+	error(skb, &back);
+	return PASS;
+}
+
+SEC("tc/from_node")
+int from_node(struct __sk_buff *skb)
+{
+	struct packet p = {};
+
+	return parse(skb, &p) ? answers(skb, &p) : untranslated(skb);
+}
+
+// What the kernel brings to a pod, from the node or from outside.
+SEC("tc/to_pod")
+int to_pod(struct __sk_buff *skb)
+{
+	struct packet p = {};
+
+	if (!parse(skb, &p))
+		return others_may(skb->ifindex, false, &p) ? untranslated(skb) : TC_ACT_SHOT;
+	return may(skb->ifindex, false, &p.t, &p) ? answers(skb, &p) : TC_ACT_SHOT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
