@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
@@ -74,6 +76,9 @@ type Network interface {
 	// Reserve gives the address that the pod has, or will have when it is attached; Detach gives it back.
 	Reserve(ctx context.Context, podUID string) (netip.Addr, error)
 	Attach(ctx context.Context, podUID, netnsPath string) (netip.Addr, error)
+	// Know tells what network policies go by, the pod's labels and named ports: before it is attached, and whenever its row
+	// has changed.
+	Know(podUID string, pod *corev1.Pod)
 	// Publish makes these the ports of the node that lead to an attached pod, until it is detached.
 	Publish(ctx context.Context, podUID string, ports []plan.HostPort) error
 	Detach(ctx context.Context, podUID string) error

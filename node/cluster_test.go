@@ -303,6 +303,8 @@ func (l *link) Detach(_ context.Context, uid string) error {
 	return nil
 }
 
+func (l *link) Know(string, *corev1.Pod) {}
+
 func (l *link) Withdrawn(context.Context, string) error { return nil }
 
 // machine is a node's disk, and what is on it across agents.

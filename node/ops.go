@@ -185,6 +185,7 @@ func (w *worker) address(ctx context.Context, row *projections.DesiredPod, n pla
 // wire gives the pod its link with its address.
 func (w *worker) wire(ctx context.Context, row *projections.DesiredPod, netNSPath string) error {
 	_, _, network := w.a.describe()
+	network.Know(string(row.UID), &row.Pod)
 	addr, err := network.Attach(ctx, string(row.UID), netNSPath)
 	if err != nil {
 		return fmt.Errorf("attach network: %w", err)

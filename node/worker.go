@@ -70,6 +70,9 @@ func (w *worker) changedLocked() {
 func (w *worker) want(row *projections.DesiredPod) {
 	if row != nil {
 		row = plan.WithAccess(row)
+		if _, _, network := w.a.describe(); network != nil {
+			network.Know(string(w.uid), &row.Pod)
+		}
 	}
 	w.mu.Lock()
 	if urgent(w.row, row) && w.interrupt != nil {

@@ -162,12 +162,13 @@ type NetNode struct {
 	Address  string          `json:"address,omitempty"` // where that is reached
 }
 
-// NetSet is every service and every node, as of a position.
+// NetSet is every service, node and NetworkPolicy, as of a position.
 type NetSet struct {
 	Position events.Position `json:"position"`
 	Epoch    events.Seq      `json:"epoch"`
 	Services []NetService    `json:"services"`
 	Nodes    []NetNode       `json:"nodes,omitempty"`
+	Policies []NetPolicy     `json:"policies,omitempty"`
 }
 
 // FeedMessage is what the node feed and the network feed carry: the changed
@@ -184,7 +185,8 @@ type FeedMessage struct {
 	Erase    []ErasedVolume  `json:"erase,omitempty"`
 	Services []NetService    `json:"services,omitempty"`
 	Nodes    []NetNode       `json:"nodes,omitempty"`
-	Dropped  []events.Key    `json:"dropped,omitempty"` // services and nodes that are gone
+	Policies []NetPolicy     `json:"policies,omitempty"`
+	Dropped  []events.Key    `json:"dropped,omitempty"` // services, nodes and policies that are gone
 }
 
 // Beacon is published each second on BeaconSubject, so that a lost last message

@@ -229,9 +229,9 @@ func sortedRows(at map[string]*NodeRows) []NodeRows {
 
 func compareKeys(a, b events.Key) int { return strings.Compare(rowKey(a), rowKey(b)) }
 
-// NetAll is every service, in the order of namespace and name, and every node.
+// NetAll is every service, in the order of namespace and name, every node and every NetworkPolicy.
 func NetAll(s State) NetSet {
-	set := NetSet{Position: s.End(), Epoch: s.Epoch, Services: []NetService{}}
+	set := NetSet{Position: s.End(), Epoch: s.Epoch, Services: []NetService{}, Policies: s.policyRows()}
 	for o := range s.List(events.Services, "") {
 		set.Services = append(set.Services, s.netRow(o))
 	}

@@ -135,12 +135,16 @@ func (n *network) writeNames(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode names: %w", err)
 	}
-	err = os.WriteFile(path+".new", raw, 0o600)
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	if err := swapFile(path, raw); err != nil {
 		return fmt.Errorf("write names: %w", err)
 	}
 	return nil
+}
+
+// swapFile puts a whole file in the place of what is there.
+func swapFile(path string, raw []byte) error {
+	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

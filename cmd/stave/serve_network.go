@@ -36,6 +36,7 @@ type network struct {
 	own       netip.Prefix   // this node's pods
 	inside    []netip.Prefix // where pods keep their addresses, whichever other nodes there are
 	log       *slog.Logger
+	isolation *isolation
 
 	mu      sync.Mutex
 	peers   map[events.Key]projections.NetNode
@@ -73,6 +74,9 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if n.tables, err = ebpf.Open(ctx, o.tables); err != nil {
 		return nil, errors.Join(fmt.Errorf("load dataplane: %w", err), n.close())
 	}
+	if n.isolation, err = recallIsolation(filepath.Join(m.layout.links(), "policies.json")); err != nil {
+		m.logger.Warn("network policies come from the cluster", "err", err)
+	}
 	if n.ports, err = readPublicPorts(filepath.Join(m.layout.links(), "host-ports"), n.links.Address); err != nil {
 		return nil, errors.Join(fmt.Errorf("read host ports: %w", err), n.close())
 	}
@@ -85,6 +89,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	}
 	go n.askAgain(ctx)
 	go n.keepNames(ctx, m.layout.names())
+	go n.keepPolicies(ctx)
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
 		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
 		{Name: "dns-tcp", Proto: plan.TCP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
@@ -140,6 +145,9 @@ func (n *network) Attach(ctx context.Context, podUID, netnsPath string) (netip.A
 	if err := n.tables.AttachPod(n.links.HostLink(podUID), ip, netnsPath); err != nil {
 		return ip, fmt.Errorf("join pod to the dataplane: %w", err)
 	}
+	if err := n.isolate(ctx); err != nil {
+		return ip, fmt.Errorf("lay network policies on pod: %w", err)
+	}
 	return ip, nil
 }
 
@@ -175,7 +183,11 @@ func (n *network) Detach(ctx context.Context, podUID string) error {
 			return fmt.Errorf("take pod from the dataplane: %w", err)
 		}
 	}
-	return n.links.Detach(ctx, podUID)
+	if err := n.links.Detach(ctx, podUID); err != nil {
+		return err
+	}
+	n.isolation.forget(podUID)
+	return nil
 }
 
 // Withdrawn implements node.Network.
@@ -187,8 +199,12 @@ func (n *network) Withdrawn(ctx context.Context, podUID string) error {
 	return n.behind.nobody(ctx, ip)
 }
 
-// Replace implements netfeed.Sink.
+// Replace implements netfeed.Sink. Policies and services do not wait for each other's failures.
 func (n *network) Replace(set projections.NetSet) error {
+	return errors.Join(n.replacePolicies(set.Policies), n.replaceServices(set))
+}
+
+func (n *network) replaceServices(set projections.NetSet) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	clear(n.peers)
@@ -216,6 +232,10 @@ func (n *network) Replace(set projections.NetSet) error {
 
 // Change implements netfeed.Sink.
 func (n *network) Change(m projections.FeedMessage) error {
+	return errors.Join(n.changePolicies(m.Policies, m.Dropped), n.changeServices(m))
+}
+
+func (n *network) changeServices(m projections.FeedMessage) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(m.Nodes) > 0 || anyNode(m.Dropped) {

@@ -22,6 +22,9 @@ const (
 func (d *Dataplane) Enforce(all []policy.Policy, pods map[netip.Addr]policy.Pod) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if len(all) == 0 && d.policies.Empty() {
+		return nil
+	}
 	known, attached, err := d.policyPods(pods)
 	if err != nil {
 		return err

@@ -118,6 +118,9 @@ func (b *Book) Forget(gone func(link uint32) bool) {
 	maps.DeleteFunc(b.rows.Pods, func(link uint32, _ Sets) bool { return gone(link) })
 }
 
+// Empty says that nothing is in force.
+func (b *Book) Empty() bool { return len(b.rows.Pods)+len(b.rows.Ports)+len(b.rows.Peers) == 0 }
+
 // Rows are those in force.
 func (b *Book) Rows() Rows { return b.rows }
 

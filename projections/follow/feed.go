@@ -146,7 +146,7 @@ func (f *Feed) flush() {
 		all = append(all, t.changes...)
 	}
 	f.nodes(newest, all) // first: there is work to be done
-	f.network(newest, ticks)
+	f.network(newest, ticks, all)
 	for _, t := range ticks {
 		for _, c := range t.changes {
 			f.object(t, c)
@@ -235,14 +235,22 @@ type moved struct {
 	at   events.Position
 }
 
-// network tells every node of the changed services and nodes, one message each,
-// in the order of their positions.
-func (f *Feed) network(v projections.State, ticks []tick) {
+// policies stands for all NetworkPolicies that changed within a flush: one message tells of them.
+var policies = events.Key{Resource: events.NetworkPolicies, Name: "changed"}
+
+// network tells every node of the changed services, nodes and policies, in messages in the order of their positions.
+func (f *Feed) network(v projections.State, ticks []tick, all []projections.Change) {
 	last := map[events.Key]moved{}
+	changed, dropped := projections.PolicyChanges(v, all)
 	for _, t := range ticks {
 		for _, c := range t.changes {
-			if c.Key.Resource == events.Services || c.Key.Resource == events.Nodes {
+			switch c.Key.Resource {
+			case events.Services, events.Nodes:
 				last[c.Key] = moved{t, c.Position}
+			case events.NetworkPolicies, events.Pods, events.Namespaces:
+				if len(changed)+len(dropped) > 0 {
+					last[policies] = moved{t, c.Position}
+				}
 			}
 		}
 	}
@@ -256,7 +264,9 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 		if !f.heard(string(events.NetFeedSubject(k))) {
 			continue // who comes reads the whole first
 		}
-		if row, ok := projections.NetRow(v, k); ok {
+		if k == policies {
+			m.Policies, m.Dropped = policyRows(v, changed), dropped
+		} else if row, ok := projections.NetRow(v, k); ok {
 			m.Services = []projections.NetService{row}
 		} else if row, ok := projections.NetNodeRow(v, k); ok {
 			m.Nodes = []projections.NetNode{row}
@@ -265,6 +275,16 @@ func (f *Feed) network(v projections.State, ticks []tick) {
 		}
 		f.publish(string(events.NetFeedSubject(k)), nil, events.MustBody(m))
 	}
+}
+
+func policyRows(v projections.State, keys []events.Key) []projections.NetPolicy {
+	var out []projections.NetPolicy
+	for _, k := range keys {
+		if row, ok := projections.PolicyRow(v, k); ok {
+			out = append(out, row)
+		}
+	}
+	return out
 }
 
 // endpoints tells people who tap of what is derived from a service; once a
