@@ -47,13 +47,13 @@ type Book struct {
 // needs them.
 func Adopt(r Rows) *Book {
 	b := &Book{rows: r, sets: map[string]uint32{}, classes: map[string]uint32{}}
-	for _, s := range r.Pods {
+	for _, s := range r.Pods { //stave:sorted the highest of all
 		b.last = max(b.last, s.Ingress, s.Egress)
 	}
-	for k, class := range r.Ports {
+	for k, class := range r.Ports { //stave:sorted likewise
 		b.last = max(b.last, k.Set, class)
 	}
-	for k := range r.Peers {
+	for k := range r.Peers { //stave:sorted likewise
 		b.last = max(b.last, k.Class)
 	}
 	return b
@@ -84,7 +84,7 @@ func (w Writes) Sets(link uint32) Sets { return w.then.Pods[link] }
 // those nobody has told yet. Call [Book.Done] when it is written.
 func (b *Book) Diff(t Tables, kept func(link uint32) bool) Writes {
 	then := b.number(t)
-	for link, s := range b.rows.Pods {
+	for link, s := range b.rows.Pods { //stave:sorted each into a table
 		if _, known := t.Pods[link]; !known && kept(link) {
 			then.Pods[link] = s
 			b.keep(then, s.Ingress)
@@ -102,10 +102,10 @@ func (b *Book) Diff(t Tables, kept func(link uint32) bool) Writes {
 func (b *Book) Done(w Writes) {
 	b.rows = w.then
 	inUse := map[uint32]bool{}
-	for k, class := range b.rows.Ports {
+	for k, class := range b.rows.Ports { //stave:sorted each into a set
 		inUse[k.Set], inUse[class] = true, true
 	}
-	for _, s := range b.rows.Pods {
+	for _, s := range b.rows.Pods { //stave:sorted likewise
 		inUse[s.Ingress], inUse[s.Egress] = true, true
 	}
 	gone := func(_ string, n uint32) bool { return !inUse[n] }
@@ -127,18 +127,19 @@ func (b *Book) Rows() Rows { return b.rows }
 // number gives the tables their numbers.
 func (b *Book) number(t Tables) Rows {
 	r := NewRows()
-	for link, n := range t.Pods {
+	for _, link := range slices.Sorted(maps.Keys(t.Pods)) {
+		n := t.Pods[link]
 		if n != (Names{}) {
 			r.Pods[link] = Sets{b.of(b.sets, n.Ingress), b.of(b.sets, n.Egress)}
 		}
 	}
-	for name, rows := range t.Sets {
-		for _, p := range rows {
+	for _, name := range slices.Sorted(maps.Keys(t.Sets)) {
+		for _, p := range t.Sets[name] {
 			r.Ports[PortKey{b.of(b.sets, name), p.Proto, p.Port, p.Bits}] = b.of(b.classes, p.Class)
 		}
 	}
-	for name, rows := range t.Classes {
-		for _, p := range rows {
+	for _, name := range slices.Sorted(maps.Keys(t.Classes)) {
+		for _, p := range t.Classes[name] {
 			r.Peers[PeerKey{b.of(b.classes, name), p.Net}] = p.In
 		}
 	}
@@ -165,13 +166,13 @@ func (b *Book) keep(then Rows, set uint32) {
 		return
 	}
 	classes := map[uint32]bool{}
-	for k, class := range b.rows.Ports {
+	for k, class := range b.rows.Ports { //stave:sorted each into a table
 		if k.Set == set {
 			then.Ports[k] = class
 			classes[class] = true
 		}
 	}
-	for k, in := range b.rows.Peers {
+	for k, in := range b.rows.Peers { //stave:sorted likewise
 		if classes[k.Class] {
 			if _, newer := then.Peers[k]; !newer {
 				then.Peers[k] = in
@@ -182,12 +183,12 @@ func (b *Book) keep(then Rows, set uint32) {
 
 // differ tells what of one table is new in another, and what is no longer there.
 func differ[K comparable, V comparable](before, after map[K]V, order func(K, K) int) (put, drop []K) {
-	for k, v := range after {
+	for k, v := range after { //stave:sorted below
 		if was, ok := before[k]; !ok || was != v {
 			put = append(put, k)
 		}
 	}
-	for k := range before {
+	for k := range before { //stave:sorted below
 		if _, ok := after[k]; !ok {
 			drop = append(drop, k)
 		}
