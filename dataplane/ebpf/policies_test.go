@@ -263,3 +263,79 @@ func rowsOf(tables ...*ebpf.Map) (n int) {
 	}
 	return n
 }
+
+// TestFlagsInAnotherPiece: a connection that begins with its flags in a second fragment is judged all the same.
+func TestFlagsInAnotherPiece(t *testing.T) {
+	l := newLab(t)
+	a, b, c := l.pod("a"), l.pod("b"), l.pod("c")
+	l.enforce([]policy.Policy{onto("b", &policy.Rules{{Hosts: []policy.Host{host(c)}, Ports: at(policy.TCP, serverPort)}}, nil)}, a, b, c)
+	if !l.answeredInPieces(c, b) {
+		t.Fatal("what is allowed is not answered: the test shows nothing")
+	}
+	if l.answeredInPieces(a, b) {
+		t.Error("a connection was begun past the policy")
+	}
+}
+
+// answeredInPieces begins a connection by two fragments, and says whether the other side took it up.
+func (l *lab) answeredInPieces(from, to *pod) (answered bool) {
+	l.t.Helper()
+	must(l.t, inNetNS(from.ns, func() error {
+		s, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(s)
+		wait := unix.NsecToTimeval(silence.Nanoseconds())
+		if err := unix.SetsockoptTimeval(s, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+			return err
+		}
+		for _, piece := range synInPieces(from.ip, to.ip, 7777, serverPort) {
+			if err := sendRaw(piece, to.ip); err != nil {
+				return err
+			}
+		}
+		in := make([]byte, 100)
+		for {
+			n, _, err := unix.Recvfrom(s, in, 0)
+			if err != nil {
+				return nil // nobody answered
+			}
+			if n >= 40 && binary.BigEndian.Uint16(in[20:]) == serverPort && in[33]&0x12 == 0x12 {
+				answered = true
+				return nil
+			}
+		}
+	}))
+	return answered
+}
+
+// synInPieces is the first packet of a connection with its flags in the second fragment.
+func synInPieces(src, dst netip.Addr, sport, dport uint16) [][]byte {
+	tcp := make([]byte, 20)
+	binary.BigEndian.PutUint16(tcp, sport)
+	binary.BigEndian.PutUint16(tcp[2:], dport)
+	tcp[7], tcp[12], tcp[13] = 1, 5<<4, 0x02
+	binary.BigEndian.PutUint16(tcp[14:], 1000)
+	sum := uint32(unix.IPPROTO_TCP + len(tcp))
+	for _, b := range [][]byte{src.AsSlice(), dst.AsSlice(), tcp} {
+		for i := 0; i < len(b); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(b[i:]))
+		}
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	binary.BigEndian.PutUint16(tcp[16:], ^uint16(sum))
+	piece := func(part []byte, offset uint16) []byte {
+		b := make([]byte, 20, 20+len(part))
+		b[0], b[8], b[9] = 0x45, 64, unix.IPPROTO_TCP
+		binary.BigEndian.PutUint16(b[2:], uint16(20+len(part)))
+		binary.BigEndian.PutUint16(b[4:], sport)
+		binary.BigEndian.PutUint16(b[6:], offset)
+		copy(b[12:], src.AsSlice())
+		copy(b[16:], dst.AsSlice())
+		return append(b, part...)
+	}
+	return [][]byte{piece(tcp[:8], 0x2000), piece(tcp[8:], 1)}
+}
