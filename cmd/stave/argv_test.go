@@ -185,7 +185,7 @@ func TestMistypedLinesGetAHint(t *testing.T) {
 		"foo":                    "unknown command \"foo\"",
 		"get podz":               "did you mean \"pods\"?",
 		"get events":             "stave tail",
-		"get":                    "deployments",
+		"get":                    "stave api-resources",
 		"get --outptu=yaml pods": "did you mean \"--output\"?",
 		"get pods -o foo":        "custom-columns",
 		"get pods -o jsonpath":   "no template given",
