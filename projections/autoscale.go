@@ -91,11 +91,16 @@ type Scale struct {
 	Wanted   int32
 	Selector labels.Selector
 	Text     string   // the selector as text; empty when there is none
-	path     []string // of the wanted number, in an object of a definition
+	path     []string // of the wanted number, where it is elsewhere than in Kubernetes' own kinds
 }
 
-// Path is where an object of a definition says how many replicas it wants.
-func (s Scale) Path() []string { return s.path }
+// Path is where the object says how many replicas it wants.
+func (s Scale) Path() []string {
+	if s.path == nil {
+		return []string{"spec", "replicas"}
+	}
+	return s.path
+}
 
 // ScaleTarget is the object that an autoscaler names, whether it is there or not.
 func (s State) ScaleTarget(namespace string, ref *autoscalingv2.CrossVersionObjectReference) (events.Key, error) {

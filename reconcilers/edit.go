@@ -36,6 +36,17 @@ func Field(object map[string]any, name string) map[string]any {
 	return m
 }
 
+// Sized is a stored object that wants so many replicas, which it says at a path.
+func Sized(raw json.RawMessage, path []string, n int32) json.RawMessage {
+	return Edit(raw, func(object map[string]any) {
+		last := len(path) - 1
+		for _, step := range path[:last] {
+			object = Field(object, step)
+		}
+		object[path[last]] = json.Number(fmt.Sprint(n))
+	})
+}
+
 // Same is a Changed that changes nothing yet: the whole of a row, to be edited.
 func Same(o *projections.Object) events.Changed {
 	b := events.Changed{UID: o.UID, Generation: o.Generation, Owner: o.Owner, Object: o.Raw, Applied: o.Applied, Managed: o.Managed, Set: o.Set, Owners: o.Owners}

@@ -90,7 +90,7 @@ func (u *undoing) restore(p part) error {
 	if err := u.copies(was); err != nil {
 		return err
 	}
-	u.add(Step{Key: p.key, UID: o.UID, Outcome: Restored, Draft: back(was, o), Was: was})
+	u.add(Step{Key: p.key, UID: o.UID, Outcome: Restored, Draft: u.back(was, o), Was: was})
 	return nil
 }
 
@@ -111,11 +111,11 @@ func (u *undoing) copies(was *projections.Object) error {
 }
 
 // back drafts that an object is again what it was.
-func back(was, is *projections.Object) reconcilers.Draft {
+func (u *undoing) back(was, is *projections.Object) reconcilers.Draft {
 	body := reconcilers.Same(was)
 	body.Generation = is.Generation + 1
 	body.Owner, body.Owners = is.Owner, is.Owners // adoption is the reconcilers' business
-	body.Object = keepRevision(was, is, body.Object)
+	body.Object = u.keepCount(was, is, keepRevision(was, is, body.Object))
 	return reconcilers.Change(is, body)
 }
 
@@ -189,7 +189,7 @@ func (u *undoing) again(was *projections.Object) error {
 		case !u.Force || was.Key.Resource == events.CertRequests || was.Key.Resource == events.PodCertRequests: // what was approved must not become another one
 			return u.conflict(was.Key, "%s is there again, made by %s at %d", was.Key, u.actorOf(is.Created.Seq), is.Created.Seq)
 		}
-		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: back(was, is), Was: was})
+		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: u.back(was, is), Was: was})
 		return nil
 	}
 	if err := u.free(was); err != nil {

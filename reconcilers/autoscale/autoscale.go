@@ -9,7 +9,6 @@ package autoscale
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -38,7 +37,7 @@ var targets = []events.Resource{events.Deployments, events.ReplicaSets, events.S
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return append([]events.Resource{events.Autoscalers, events.CustomResources}, targets...)
+	return append([]events.Resource{events.Autoscalers, events.Pods, events.CustomResources}, targets...)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -51,11 +50,12 @@ func (Reconciler) Writes() []events.Type {
 	return out
 }
 
-// Keys implements reconcilers.Reconciler: an autoscaler, also when its target is another one.
+// Keys implements reconcilers.Reconciler: an autoscaler, also when its target is another one. One that comes or goes concerns all of
+// its namespace: two may be after the same pods.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	if c.Key.Resource == events.Autoscalers {
-		if c.After == nil {
-			return nil
+		if c.Before == nil || c.After == nil || c.Before.Generation != c.After.Generation {
+			return all(v, c.Key.Namespace)
 		}
 		return []events.Key{c.Key}
 	}
@@ -67,6 +67,15 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 		if targetOf(v, o) == c.Key {
 			out = append(out, o.Key)
 		}
+	}
+	return out
+}
+
+// all are the autoscalers of a namespace.
+func all(v reconcilers.View, namespace string) []events.Key {
+	var out []events.Key
+	for o := range v.List(events.Autoscalers, namespace) {
+		out = append(out, o.Key)
 	}
 	return out
 }
@@ -151,27 +160,6 @@ func (p *pass) least() int32 {
 	return *p.spec.MinReplicas
 }
 
-// obscure tells whether it cannot be said which pods count, or whose word does.
-func (p *pass) obscure() bool {
-	said, reason := "", "InvalidSelector"
-	if p.scale.Text == "" {
-		said = "the HPA target's scale is missing a selector"
-	}
-	for other := range p.v.List(events.Autoscalers, p.o.Key.Namespace) {
-		if other.Key != p.o.Key && other.Deletion == nil && targetOf(p.v, other) == p.scale.Object.Key {
-			reason, said = "AmbiguousSelector", fmt.Sprintf("pods by selector %s are controlled by more than one HPA (e.g. [%s/%s %s/%s])", p.scale.Text, p.o.Key.Namespace, p.o.Key.Name, other.Key.Namespace, other.Key.Name)
-			break
-		}
-	}
-	if said == "" {
-		return false
-	}
-	p.able("SucceededGetScale", "the HPA controller was able to get the target's current scale")
-	p.condition(autoscalingv2.ScalingActive, corev1.ConditionFalse, reason, said)
-	p.because(events.Code(reason), said, "")
-	return true
-}
-
 // follow does what was measured last, unless that was for another spec, or before the last change took effect.
 func (p *pass) follow() {
 	s := p.o.Scaler
@@ -248,19 +236,12 @@ func (p *pass) scaled(n int32) reconcilers.Draft {
 	if u, ok := t.Typed().(*unstructured.Unstructured); ok {
 		next := u.DeepCopy()
 		if unstructured.SetNestedField(next.Object, int64(n), p.scale.Path()...) == nil {
-			body.Object = reconcilers.Edit(t.Raw, func(o map[string]any) { setAt(o, p.scale.Path(), json.Number(fmt.Sprint(n))) })
+			body.Object = reconcilers.Sized(t.Raw, p.scale.Path(), n)
 		}
 		return reconcilers.Change(t, body)
 	}
-	body.Object = reconcilers.Edit(t.Raw, func(o map[string]any) { reconcilers.Field(o, "spec")["replicas"] = json.Number(fmt.Sprint(n)) })
+	body.Object = reconcilers.Sized(t.Raw, p.scale.Path(), n)
 	return reconcilers.Change(t, body)
-}
-
-func setAt(o map[string]any, path []string, value any) {
-	for _, step := range path[:len(path)-1] {
-		o = reconcilers.Field(o, step)
-	}
-	o[path[len(path)-1]] = value
 }
 
 func (p *pass) able(reason, message string) {
