@@ -85,7 +85,8 @@ func (p *pass) old() []*set {
 	return slices.DeleteFunc(slices.Clone(p.sets), func(s *set) bool { return s == p.fresh })
 }
 
-// begin makes the set of the present template.
+// begin makes the set of the present template. The deployment gets its revision by the next decision, beside the set's first pods: one object and a
+// body are appended without an atomic batch (bus), which would be most of what one pod waits for.
 func (p *pass) begin() {
 	size := min(p.want, max(0, p.want+p.surge-p.taken()))
 	if p.d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
@@ -108,7 +109,6 @@ func (p *pass) begin() {
 		p.out.Emit(reconcilers.StoreTemplate(raw))
 	}
 	p.out.Emit(reconcilers.Create(k, events.Created{Owner: p.owner(), Template: h, Object: p.object(k, hash, size)}))
-	p.revise(p.newestOld() + 1)
 }
 
 // barred tells whether a quota bars a ReplicaSet, and writes down why when that is news.
