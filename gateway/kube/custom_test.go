@@ -49,6 +49,10 @@ spec:
               size: {type: integer, maximum: 9, x-kubernetes-validations: [{rule: self >= oldSelf, message: may not shrink}]}
               colour: {type: string, default: green}
               count: {type: integer}
+              port: {x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}]}
+              limits: {type: object, additionalProperties: {x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}], pattern: '^[0-9a-z]+$'}}
+              either: {type: object, nullable: true, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: [a]}, {required: [b]}]}
+              loose: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}
               parts:
                 type: array
                 x-kubernetes-list-type: map
@@ -256,6 +260,9 @@ func TestDefinitionsComeAndGo(t *testing.T) {
 	open2, err := d.OpenAPISchema()
 	if err != nil || !slices.ContainsFunc(open2.Definitions.AdditionalProperties, func(p *openapi_v2.NamedSchema) bool { return p.Name == "org.x.v1.Widget" }) {
 		t.Errorf("OpenAPI v2 has no widgets: %v", err)
+	}
+	if _, body, _ := h.raw("/openapi/v3/apis/x.org/v1", "application/json"); !strings.Contains(body, `"oneOf"`) || !strings.Contains(body, `"nullable":true`) {
+		t.Error("version 3 has lost what version 2 cannot say")
 	}
 	if err := all.Resource(definitions).Delete(t.Context(), "widgets.x.org", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

@@ -35,17 +35,60 @@ func (w walker) custom(k events.Kind, shape *Shape) {
 	w.named(name+"List", list, shape.ListKind, k)
 }
 
-// loosen takes the fields of those kinds out of a document of version 2 that keep fields which their schema does not name:
-// that version cannot say so, and clients would refuse all others. Kubernetes does the same.
+// loosen makes the kinds of definitions in a document of version 2 what that version can say. Clients that read it as protobuf get
+// nothing at all where it says more, and would refuse fields that a schema keeps without naming them. It is what Kubernetes does
+// (apiextensions-apiserver, ToStructuralOpenAPIV2).
 func (d *Documents) loosen(doc *spec.Swagger) {
 	for _, k := range d.kinds {
 		if d.shape == nil || d.shape(k) == nil {
 			continue
 		}
-		if keeps, _ := d.shape(k).Schema.Extensions.GetBool("x-kubernetes-preserve-unknown-fields"); keeps {
-			walker{defs: doc.Definitions}.named(modelName(k), spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}}}, k.Name, k)
+		name := modelName(k)
+		if keepsUnknown(d.shape(k).Schema) {
+			walker{defs: doc.Definitions}.named(name, spec.Schema{SchemaProps: spec.SchemaProps{Type: spec.StringOrArray{"object"}}}, k.Name, k)
+			continue
 		}
+		doc.Definitions[name] = loose(doc.Definitions[name])
 	}
+}
+
+func keepsUnknown(s *spec.Schema) bool {
+	keeps, _ := s.Extensions.GetBool("x-kubernetes-preserve-unknown-fields")
+	return keeps
+}
+
+// loose is a schema without what version 2 cannot say, down to its last field.
+func loose(s spec.Schema) spec.Schema {
+	s.AllOf, s.AnyOf, s.OneOf, s.Not = nil, nil, nil, nil
+	keeps := keepsUnknown(&s)
+	s.Required = slices.DeleteFunc(slices.Clone(s.Required), func(field string) bool { return s.Properties[field].Nullable })
+	if s.Nullable || keeps {
+		s.Items, s.Properties = nil, nil
+	}
+	if s.Nullable || keeps && s.Type.Contains("object") || s.Items == nil && s.Type.Contains("array") {
+		s.Type = nil // kubectl cannot read these with one
+	}
+	s.Nullable = false
+	fields := s.Properties
+	s.Properties = nil
+	for field, of := range fields { //stave:sorted each key is written once
+		if s.Properties == nil {
+			s.Properties = map[string]spec.Schema{}
+		}
+		s.Properties[field] = loose(of)
+	}
+	if s.Items != nil && s.Items.Schema != nil {
+		of := loose(*s.Items.Schema)
+		s.Items = &spec.SchemaOrArray{Schema: &of}
+	}
+	if more := s.AdditionalProperties; more != nil && more.Schema != nil {
+		if more.Schema.Nullable {
+			s.Required = nil
+		}
+		of := loose(*more.Schema)
+		s.AdditionalProperties = &spec.SchemaOrBool{Allows: more.Allows, Schema: &of}
+	}
+	return s
 }
 
 // meta refers to a type of metadata, with words for it as Kubernetes has them.
