@@ -53,6 +53,9 @@ const (
 	// maxAsked is the most decisions that one turn makes, also when nothing
 	// follows from them.
 	maxAsked = 256
+	// maxBrief is how many turns in a row leave out the keys that were cut short, while others wait: what one pod needs, from its wish
+	// to its node, then does not wait for a part of a large rollout each time.
+	maxBrief = 3
 )
 
 // Config is what a Loop needs.
@@ -80,6 +83,7 @@ type Loop struct {
 	closed  chan struct{} // closed when Run has returned
 	raw     time.Time     // what the clock said last
 	latest  time.Time     // what now said last
+	brief   int           // turns in a row that left out the keys that were cut short
 	resume  time.Time     // when to go on with a wish that had to wait; zero: there is none
 }
 
@@ -168,14 +172,38 @@ func (l *Loop) turn(ctx context.Context) (busy bool, err error) {
 // pass decides on one view until the batch is full, and appends it.
 func (l *Loop) pass(ctx context.Context) (bool, error) {
 	v, now := l.Source.Ahead(), l.now()
-	var works []Work
-	var records, asked int
-	for asked < maxAsked && records+l.step.widest <= maxPass {
-		w, ok := l.step.Next(v, now)
+	var t turned
+	if l.step.Mixed() && l.brief < maxBrief {
+		l.decide(&t, func() (Work, bool) { return l.step.NextBrief(v, now) })
+	}
+	if l.brief++; t.records == 0 {
+		l.brief = 0
+		l.decide(&t, func() (Work, bool) { return l.step.Next(v, now) })
+	}
+	if len(t.works) == 0 {
+		return t.asked > 0, nil
+	}
+	last, err := l.store(ctx, t.works, t.records)
+	if err != nil {
+		return false, err
+	}
+	return true, l.folded(ctx, last)
+}
+
+// turned is what one turn came to.
+type turned struct {
+	works          []Work
+	records, asked int
+}
+
+// decide asks for decisions until there are none, or enough.
+func (l *Loop) decide(t *turned, next func() (Work, bool)) {
+	for t.asked < maxAsked && t.records+l.step.widest <= maxPass {
+		w, ok := next()
 		if !ok {
-			break
+			return
 		}
-		asked++
+		t.asked++
 		if w.Refused != nil {
 			l.Logger.Error("decision refused", "key", w.Key.String(), "by", w.Reconciler, "err", w.Refused)
 		}
@@ -183,17 +211,9 @@ func (l *Loop) pass(ctx context.Context) (bool, error) {
 			l.step.Done(w, 0, nil)
 			continue
 		}
-		records += len(w.Records)
-		works = append(works, w)
+		t.records += len(w.Records)
+		t.works = append(t.works, w)
 	}
-	if len(works) == 0 {
-		return asked > 0, nil
-	}
-	last, err := l.store(ctx, works, records)
-	if err != nil {
-		return false, err
-	}
-	return true, l.folded(ctx, last)
 }
 
 // now is a time that never runs back. A clock that was set back goes on from

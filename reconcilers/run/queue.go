@@ -15,6 +15,7 @@ type item struct {
 	again bool      // woken while it was being decided
 	wake  time.Time // zero: never
 	heap  int       // its place among the wakes, -1 when it has none
+	long  bool      // its last decision was cut short: there is more
 }
 
 // state is where an item is; it is in one place at a time.
@@ -27,8 +28,7 @@ const (
 	parked         // in doubt
 )
 
-// queue is first in, first out: a key that was cut short goes behind all
-// others, which is what makes a small object beside a large one wait so little.
+// queue is first in, first out.
 type queue struct {
 	items []*item
 	head  int

@@ -26,6 +26,8 @@ type Step struct {
 	batch   int // the most events of one append
 	items   map[id]*item
 	queue   queue
+	long    queue // of keys that were cut short: the others need not wait for them
+	brief   int   // keys of the first queue in a row, while the second waits
 	wakes   wakes
 	parked  []*item                 // their append is in doubt
 	writing map[events.Subject]bool // spec subjects of decisions under way
@@ -132,12 +134,34 @@ func (s *Step) Changed(v reconcilers.View, e events.Envelope, changes []projecti
 	}
 }
 
+// Mixed tells whether keys wait that were cut short, and others beside them.
+func (s *Step) Mixed() bool { return !s.queue.empty() && !s.long.empty() }
+
+// NextBrief is Next for the keys that were not cut short.
+func (s *Step) NextBrief(v reconcilers.View, now time.Time) (Work, bool) {
+	return s.next(v, now, s.queue.pop)
+}
+
+// maxRow is after how many others a key that was cut short has its turn.
+const maxRow = 16
+
+// pop takes the keys that were cut short after the others, but not for ever.
+func (s *Step) pop() *item {
+	if s.brief++; s.queue.empty() || s.brief > maxRow && !s.long.empty() {
+		s.brief = 0
+		return s.long.pop()
+	}
+	return s.queue.pop()
+}
+
 // Next decides for the key whose turn it is. ok is false when nothing can be
 // decided on this view: no key waits, or the view has not folded yet what was
 // appended before. Each Work has to be given back to Done; several may be under
 // way at a time on the same view, and never two that write the same object or
 // take pods from the same family.
-func (s *Step) Next(v reconcilers.View, now time.Time) (Work, bool) {
+func (s *Step) Next(v reconcilers.View, now time.Time) (Work, bool) { return s.next(v, now, s.pop) }
+
+func (s *Step) next(v reconcilers.View, now time.Time, pop func() *item) (Work, bool) {
 	if v.Seq < s.landed || s.epoch == 0 {
 		return Work{}, false
 	}
@@ -145,7 +169,7 @@ func (s *Step) Next(v reconcilers.View, now time.Time) (Work, bool) {
 		now = v.Time // the log's clock leads: what it says has happened
 	}
 	s.due(now)
-	for it := s.queue.pop(); it != nil; it = s.queue.pop() {
+	for it := pop(); it != nil; it = pop() {
 		w := s.decide(v, it, now)
 		if s.collides(w) {
 			it.state = waiting
@@ -181,7 +205,9 @@ func (s *Step) Done(w Work, first events.Seq, err error) {
 }
 
 // Idle tells whether no key waits for its turn.
-func (s *Step) Idle() bool { return s.queue.empty() && len(s.blocked) == 0 && len(s.parked) == 0 }
+func (s *Step) Idle() bool {
+	return s.queue.empty() && s.long.empty() && len(s.blocked) == 0 && len(s.parked) == 0
+}
 
 // WakeAt is when the next key wants to be asked whatever happens; zero is never.
 func (s *Step) WakeAt() time.Time { return s.wakes.first() }
@@ -192,8 +218,9 @@ func (s *Step) finish(w Work, first events.Seq) {
 		s.landed = max(s.landed, first+events.Seq(n-1))
 	}
 	s.wakes.set(it, w.Decision.WakeAt)
+	it.long = w.Decision.More && w.Refused == nil
 	switch {
-	case w.Decision.More && w.Refused == nil || it.again:
+	case it.long || it.again:
 		s.enqueue(it)
 	case it.wake.IsZero():
 		delete(s.items, it.id)
@@ -218,7 +245,7 @@ func (s *Step) enqueue(it *item) {
 	switch it.state {
 	case idle:
 		it.state, it.again = waiting, false
-		s.queue.push(it)
+		s.push(it)
 	case deciding:
 		it.again = true // what it decided on is old already
 	}
@@ -227,9 +254,17 @@ func (s *Step) enqueue(it *item) {
 // release lets the keys try again that a decision stood in the way of.
 func (s *Step) release() {
 	for _, it := range s.blocked {
-		s.queue.push(it)
+		s.push(it)
 	}
 	s.blocked = nil
+}
+
+func (s *Step) push(it *item) {
+	if it.long {
+		s.long.push(it)
+		return
+	}
+	s.queue.push(it)
 }
 
 func (s *Step) due(now time.Time) {
