@@ -92,7 +92,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // useBetween is what was used between two figures; a counter that went back has
 // begun anew and says nothing.
 func useBetween(a, b runtime.Stats) wire.Use {
-	u := wire.Use{Memory: b.WorkingSet, Window: b.At.Sub(a.At)}
+	u := wire.Use{Memory: b.WorkingSet, Window: b.At.Sub(a.At), Spent: b.CPU}
 	if u.Window > 0 && b.CPU > a.CPU {
 		u.CPU = uint64(float64(b.CPU-a.CPU) / float64(u.Window) * float64(time.Second))
 	}

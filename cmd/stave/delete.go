@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
@@ -123,6 +124,9 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 		how = " force deleted"
 	}
 	for _, r := range results {
+		if wentAlong(r, gone) {
+			r.Error = nil
+		}
 		if r.Error != nil {
 			if c.IgnoreNotFound && r.Error.Reason == "NotFound" {
 				continue
@@ -150,6 +154,13 @@ func (c *deleteCmd) print(s *session, results []wire.Result) ([]wire.Result, err
 		errs = append(errs, s.printOutcomes(c.Output, gone))
 	}
 	return gone, errors.Join(errs...)
+}
+
+// wentAlong tells whether endpoints that are not found went with the service of their name, which the same command deleted.
+func wentAlong(r wire.Result, gone []wire.Result) bool {
+	return r.Error != nil && r.Error.Reason == metav1.StatusReasonNotFound && r.Key.Resource == events.Endpoints && slices.ContainsFunc(gone, func(g wire.Result) bool {
+		return g.Key == events.Key{Resource: events.Services, Namespace: r.Key.Namespace, Name: r.Key.Name}
+	})
 }
 
 // find names the objects to delete.

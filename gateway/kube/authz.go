@@ -32,6 +32,12 @@ var asWritten = map[string]bool{"exec": true, "attach": true, "portforward": tru
 func (s *Server) may(u user.Info, i *request.RequestInfo) error {
 	what := whatOf(i)
 	if err := s.mayDo(u, what); err != nil {
+		if finer := finerOf(what, i); finer != "" {
+			fine := what
+			if fine.Subresource = finer; s.mayDo(u, fine) == nil {
+				return nil
+			}
+		}
 		return err
 	}
 	if what.Verb == "get" && what.Resource == "pods" && asWritten[what.Subresource] {

@@ -62,7 +62,9 @@ func (s *Server) partsOf(k events.Kind) []string {
 		return []string{finalizing, "status"}
 	case events.CertRequests:
 		return []string{admit.PartApproval, "status"}
-	case events.Nodes, events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
+	case events.Nodes:
+		return []string{proxying, "status"}
+	case events.Budgets, events.Quotas, events.Definitions, events.Policies, events.Jobs, events.CronJobs,
 		events.Volumes, events.Claims, events.Attachments, events.DaemonSets, events.Ingresses, events.ServiceRanges, events.FlowSchemas, events.PriorityLevels,
 		events.Autoscalers, events.DeviceClaims, events.DeviceTaints, events.Migrations, events.PodCertRequests, events.APIServices:
 		return []string{"status"}

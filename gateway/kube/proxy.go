@@ -25,13 +25,17 @@ import (
 // proxying is the part of pods and services under which what they serve is reached.
 const proxying = "proxy"
 
-// addProxies adds the way to what pods and services serve, for every method of HTTP.
+// addProxies adds the way to what pods, services and nodes serve, for every method of HTTP.
 func (v *verbs) addProxies() {
 	for _, r := range []events.Resource{events.Pods, events.Services} {
 		kind, _ := events.KindOf(r)
 		for _, verb := range append([]string{""}, partVerbs[proxying]...) { // "" is OPTIONS
 			v.set(kind, proxying, verb, http.HandlerFunc(v.server.proxied))
 		}
+	}
+	nodes, _ := events.KindOf(events.Nodes)
+	for _, verb := range append([]string{""}, partVerbs[proxying]...) {
+		v.set(nodes, proxying, verb, http.HandlerFunc(v.server.proxiedNode))
 	}
 }
 

@@ -43,4 +43,6 @@ type Use struct {
 	CPU    uint64        `json:"cpu"`
 	Memory uint64        `json:"memory"`
 	Window time.Duration `json:"window"`
+	// Spent is the time of cores since the beginning: of the container, or of the machine.
+	Spent time.Duration `json:"spent,omitempty"`
 }
