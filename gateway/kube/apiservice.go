@@ -116,7 +116,7 @@ func (s *services) Watch(ctx context.Context, opts *internalversion.ListOptions)
 		return w, nil
 	}
 	want := s.selection(ctx, opts)
-	out := &foretold{Interface: w, all: make(chan watch.Event), gone: make(chan struct{})}
+	out := &foretold{Interface: w, all: make(chan watch.Event)}
 	go out.run(ctx, s.own(), want)
 	return out, nil
 }
@@ -124,8 +124,7 @@ func (s *services) Watch(ctx context.Context, opts *internalversion.ListOptions)
 // foretold is a watch that tells of some objects before all others.
 type foretold struct {
 	watch.Interface
-	all  chan watch.Event
-	gone chan struct{}
+	all chan watch.Event
 }
 
 // ResultChan implements watch.Interface.
