@@ -91,13 +91,14 @@ func (s *services) List(ctx context.Context, opts *internalversion.ListOptions) 
 	}
 	want := s.selection(ctx, opts)
 	var all []events.Object
+	ours := map[string]bool{}
 	for _, o := range s.own() {
-		if want.has(o) {
+		if ours[o.GetName()] = true; want.has(o) {
 			all = append(all, o)
 		}
 	}
 	for _, o := range written {
-		if o, ok := o.(events.Object); ok {
+		if o, ok := o.(events.Object); ok && !ours[o.GetName()] { // a newer Stave serves what an older one did not
 			all = append(all, o)
 		}
 	}

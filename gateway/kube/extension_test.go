@@ -33,6 +33,7 @@ import (
 	"k8s.io/client-go/rest"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
@@ -417,6 +418,37 @@ func TestExtensionsThatCannotBe(t *testing.T) {
 		if code, body := x.registers(x.registration(change)); code != 422 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", want, code, body)
 		}
+	}
+}
+
+// What a newer Stave serves itself is its own, although the log holds an APIService that gave it to somebody else before.
+func TestExtensionsOfWhatCameToBeServed(t *testing.T) {
+	x := toyshop(t)
+	o := x.registration(func(s *apiregistrationv1.APIServiceSpec) { s.Group = "apps" })
+	o.Name = "v1.apps"
+	k := events.Key{Resource: events.APIServices, Name: o.Name}
+	made, err := x.loop.Submit(t.Context(), run.Request{Actor: "test", ID: "older", Key: k, Decide: func(projections.State, time.Time) ([]reconcilers.Draft, error) {
+		return []reconcilers.Draft{reconcilers.Create(k, events.Created{Object: events.MustBody(o)})}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.view.WaitDurable(t.Context(), made[0].Seq); err != nil {
+		t.Fatal(err)
+	}
+	var all apiregistrationv1.APIServiceList
+	if err := x.read(servicesPath, &all); err != nil {
+		t.Fatal(err)
+	}
+	all.Items = slices.DeleteFunc(all.Items, func(s apiregistrationv1.APIService) bool { return s.Name != "v1.apps" })
+	if len(all.Items) != 1 || all.Items[0].Spec.Service != nil {
+		t.Errorf("%+v", all.Items)
+	}
+	if code, body, _ := x.asks(x.config, "GET", "/apis/apps/v1/namespaces/default/deployments", ""); code != 200 || !strings.Contains(body, "DeploymentList") || x.last() != nil {
+		t.Errorf("%d %s", code, body)
+	}
+	if err := x.client().RESTClient().Get().AbsPath("/apis/apps/v1").Do(t.Context()).Error(); err != nil || x.last() != nil {
+		t.Errorf("%v", err)
 	}
 }
 
