@@ -21,11 +21,8 @@ var (
 	scalerKey = events.Key{Resource: events.Autoscalers, Namespace: grows.namespace, Name: grows.name}
 )
 
-// growAsk and growAim are the CPU that each of its pods asks for, and the percent of it that it should use.
-const (
-	growAsk = 300
-	growAim = 50
-)
+// growAim is the percent of the CPU that its pods ask for that they should use.
+const growAim = 50
 
 // grow is somebody who makes an autoscaler and its target, or changes them; or the load changes.
 func (w *World) grow(r uint64, rng *rand.Rand) {
@@ -221,15 +218,20 @@ func (j *judge) grown() {
 	if v.want < b.least || v.want > b.most {
 		j.w.fail("scaler", "%s wants %d, and has %d to %d", grows.key(), v.want, b.least, b.most)
 	}
-	ready := 0
+	ready, asks, pods := 0, 0, 0
 	for _, x := range j.sets(o.uid, grows.namespace, j.w.store.end()) { //stave:sorted a sum
 		ready += j.available(x.uid, j.w.store.end(), j.w.now, v.ripe)
+		for _, p := range j.l.order { // some were resized
+			if p.owner == x.uid && p.counts() {
+				asks, pods = asks+int(p.ask.milli), pods+1
+			}
+		}
 	}
-	if ready != v.want {
+	if ready != v.want || pods != v.want {
 		return // some have no room
 	}
 	const tolerated = 0.1
-	ratio := float64(j.w.load/v.want*100/growAsk) / growAim
+	ratio := float64(j.w.load/v.want*v.want*100/asks) / growAim
 	ideal := min(max(int(math.Ceil(ratio*float64(v.want))), b.least), b.most)
 	if (ratio < 1-tolerated || ratio > 1+tolerated) && ideal != v.want {
 		j.w.fail("scaler", "%s rests with %d pods under a load of %d, which wants %d", grows.key(), v.want, j.w.load, ideal)
