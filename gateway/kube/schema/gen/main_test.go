@@ -6,6 +6,7 @@ import (
 
 	definitions "k8s.io/apiextensions-apiserver/pkg/client/applyconfiguration"
 	"k8s.io/client-go/applyconfigurations"
+	services "k8s.io/kube-aggregator/pkg/client/applyconfiguration"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/kube/schema"
@@ -41,8 +42,11 @@ func TestSchemaIsClientGos(t *testing.T) {
 			continue
 		}
 		theirs, more := applyconfigurations.NewTypeConverter(known), []string{"io.k8s.api.core.v1.Container", "io.k8s.api.core.v1.ServiceSpec"}
-		if k.Resource == events.Definitions {
+		switch k.Resource {
+		case events.Definitions:
 			theirs, more = definitions.NewTypeConverter(known), nil
+		case events.APIServices:
+			theirs, more = services.NewTypeConverter(known), nil
 		}
 		b, err := theirs.ObjectToTyped(o)
 		if err != nil {
