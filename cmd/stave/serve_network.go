@@ -90,6 +90,7 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	go n.askAgain(ctx)
 	go n.keepNames(ctx, m.layout.names())
 	go n.keepPolicies(ctx)
+	go n.enforceAgain(ctx)
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
 		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},
 		{Name: "dns-tcp", Proto: plan.TCP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},

@@ -33,6 +33,7 @@ type isolation struct {
 	rows     map[events.Key]projections.NetPolicy
 	policies map[events.Key]policy.Policy
 	pods     map[string]policy.Pod // by UID
+	failed   bool                  // what is known is not all in force
 	read     chan struct{}         // closed when the policies are known
 	noted    chan struct{}         // they have changed
 }
@@ -130,7 +131,25 @@ func (n *network) enforce() error {
 			pods[ip] = p
 		}
 	}
-	return n.tables.Enforce(slices.Collect(maps.Values(i.policies)), pods)
+	err := n.tables.Enforce(slices.Collect(maps.Values(i.policies)), pods)
+	i.failed = err != nil
+	return err
+}
+
+// enforceAgain tries what failed, until ctx ends: not every change that could make it hold comes over the feed.
+func (n *network) enforceAgain(ctx context.Context) {
+	for ctx.Err() == nil {
+		sleep(ctx, namesPause)
+		n.isolation.mu.Lock()
+		failed := n.isolation.failed
+		n.isolation.mu.Unlock()
+		if !failed {
+			continue
+		}
+		if err := n.enforce(); err != nil {
+			n.log.Warn("lay network policies on pods again", "err", err)
+		}
+	}
 }
 
 // forget is for a pod that is no longer here.
@@ -144,11 +163,16 @@ func (i *isolation) forget(podUID string) {
 func (n *network) replacePolicies(rows []projections.NetPolicy) error {
 	i := n.isolation
 	i.mu.Lock()
-	clear(i.rows)
-	clear(i.policies)
-	err := i.learn(rows, nil)
+	gone := maps.Clone(i.rows)
+	for _, r := range rows {
+		delete(gone, r.Key)
+	}
+	err := i.learn(rows, slices.Collect(maps.Keys(gone)))
 	i.mu.Unlock()
-	if err = errors.Join(err, n.enforce()); err != nil {
+	if err != nil {
+		return err
+	}
+	if err := n.enforce(); err != nil {
 		return err
 	}
 	select {
@@ -168,21 +192,27 @@ func (n *network) changePolicies(rows []projections.NetPolicy, dropped []events.
 	n.isolation.mu.Lock()
 	err := n.isolation.learn(rows, gone)
 	n.isolation.mu.Unlock()
-	return errors.Join(err, n.enforce())
+	if err != nil {
+		return err
+	}
+	return n.enforce()
 }
 
-// learn is called with i.mu held.
+// learn takes all that it is told or nothing: half of it could leave pods open. It is called with i.mu held.
 func (i *isolation) learn(rows []projections.NetPolicy, gone []events.Key) error {
+	read := make([]policy.Policy, len(rows))
+	for at, r := range rows {
+		var err error
+		if read[at], err = policyOf(r); err != nil {
+			return fmt.Errorf("read policy %s: %w", r.Key, err)
+		}
+	}
 	for _, k := range gone {
 		delete(i.rows, k)
 		delete(i.policies, k)
 	}
-	for _, r := range rows {
-		p, err := policyOf(r)
-		if err != nil {
-			return fmt.Errorf("read policy %s: %w", r.Key, err)
-		}
-		i.rows[r.Key], i.policies[r.Key] = r, p
+	for at, r := range rows {
+		i.rows[r.Key], i.policies[r.Key] = r, read[at]
 	}
 	select {
 	case i.noted <- struct{}{}:
