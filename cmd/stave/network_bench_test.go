@@ -128,10 +128,11 @@ func benchNetwork(b *testing.B) *network {
 		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: netlink.NewIPNet(address.AsSlice())})
 	}))
 	cluster, inside := fmt.Sprintf("bench-%d", os.Getpid()), netip.MustParsePrefix("10.200.1.0/24")
-	n := &network{peers: map[events.Key]projections.NetNode{}, own: inside, behind: newBehind(), ports: &publicPorts{}, rows: map[string]dns.Row{},
+	known, err := recallIsolation(filepath.Join(dir, "policies.json"))
+	check(err)
+	n := &network{isolation: known, peers: map[events.Key]projections.NetNode{}, own: inside, behind: newBehind(), ports: &publicPorts{}, rows: map[string]dns.Row{},
 		waiting: map[string]plan.Service{}, noted: make(chan struct{}, 1), log: quiet(),
 		misplaced: &misplaced{taken: map[string]error{}, judge: func(plan.Refusals) {}}}
-	var err error
 	n.claims, err = claim.Open(layout{name: cluster, data: dir, run: dir}.claims())
 	check(err)
 	n.links, err = podnet.Open(podnet.Options{Cluster: cluster, StateDir: dir, NetNS: ns, PodCIDR: inside})
