@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -204,18 +204,18 @@ func selectorOf(s *metav1.LabelSelector) labels.Selector {
 // that are or were among their peers.
 func PolicyChanges(s State, changes []Change) (changed, dropped []events.Key) {
 	concerned := map[events.Key]bool{}
-	watches := s.policyWatches()
+	watched := sync.OnceValue(s.policyWatches) // most changes are of nothing that policies look at
 	for _, c := range changes {
 		switch c.Key.Resource {
 		case events.NetworkPolicies:
 			_, there := s.Get(c.Key)
 			concerned[c.Key] = there
 		case events.Pods:
-			if len(watches) > 0 && !samePeer(c) {
-				s.concern(watches, c, concerned)
+			if !samePeer(c) {
+				s.concern(watched(), c, concerned)
 			}
 		case events.Namespaces:
-			for _, w := range watches {
+			for _, w := range watched() {
 				if w.wide() && !sameLabels(c) {
 					concerned[w.key] = true
 				}
@@ -306,6 +306,5 @@ func (s State) policyRows() []NetPolicy {
 	for o := range s.List(events.NetworkPolicies, "") {
 		out = append(out, s.policyRow(o))
 	}
-	slices.SortFunc(out, func(a, b NetPolicy) int { return strings.Compare(rowKey(a.Key), rowKey(b.Key)) })
 	return out
 }

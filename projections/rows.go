@@ -58,7 +58,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
-	d.Rejected = s.rejection(o)
+	d.Rejected = s.Rejection(o)
 	if name := o.PodSpec().RuntimeClassName; name != nil {
 		if c := s.RuntimeClass(*name); c != nil {
 			d.Handler = c.Handler
@@ -76,8 +76,8 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	return d, true
 }
 
-// rejection is what the scheduler found missing on the node that a pod names; nil when there was nothing.
-func (s State) rejection(o *Object) *Rejection {
+// Rejection is what the scheduler found missing on the node that a pod names; nil when there was nothing.
+func (s State) Rejection(o *Object) *Rejection {
 	if o.PodSpec().NodeName == "" {
 		return nil
 	}

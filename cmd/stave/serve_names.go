@@ -27,8 +27,8 @@ type knownNames struct {
 
 func (l layout) names() string { return filepath.Join(l.run, "names.json") }
 
-// namesPause is what gathers between two writings of the names: each holds all.
-const namesPause = 5 * time.Second
+// keepPause is what gathers between two writings of what a node knows: each holds all.
+const keepPause = 5 * time.Second
 
 // recallNames answers names as they were, at the place that this node had; nil when
 // it had none, or the machine has been started anew. Everybody waits for names, and
@@ -112,18 +112,18 @@ func (n *network) noteNames(put []dns.Row, gone []string) {
 	}
 }
 
-// keepNames writes the names down whenever they have changed, until ctx ends.
-func (n *network) keepNames(ctx context.Context, path string) {
+// keep writes down what a node knows whenever it was noted that it has changed, until ctx ends.
+func (n *network) keep(ctx context.Context, what string, noted <-chan struct{}, write func() error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-n.noted:
+		case <-noted:
 		}
-		if err := n.writeNames(path); err != nil {
-			n.log.Warn("keep names", "err", err)
+		if err := write(); err != nil {
+			n.log.Warn("keep "+what, "err", err)
 		}
-		sleep(ctx, namesPause)
+		sleep(ctx, keepPause)
 	}
 }
 

@@ -88,8 +88,8 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 		return nil, errors.Join(err, n.close())
 	}
 	go n.askAgain(ctx)
-	go n.keepNames(ctx, m.layout.names())
-	go n.keepPolicies(ctx)
+	go n.keep(ctx, "names", n.noted, func() error { return n.writeNames(m.layout.names()) })
+	go n.keep(ctx, "policies", n.isolation.noted, n.writePolicies)
 	go n.enforceAgain(ctx)
 	n.dns = plan.Service{Key: "kube-system/kube-dns", ClusterIP: o.dns, Ports: []plan.Port{
 		{Name: "dns", Proto: plan.UDP, Port: dnsPort, Endpoints: []netip.AddrPort{at}},

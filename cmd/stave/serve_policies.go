@@ -139,7 +139,7 @@ func (n *network) enforce() error {
 // enforceAgain tries what failed, until ctx ends: not every change that could make it hold comes over the feed.
 func (n *network) enforceAgain(ctx context.Context) {
 	for ctx.Err() == nil {
-		sleep(ctx, namesPause)
+		sleep(ctx, keepPause)
 		n.isolation.mu.Lock()
 		failed := n.isolation.failed
 		n.isolation.mu.Unlock()
@@ -278,23 +278,12 @@ func policyPeers(r projections.NetRule, into *policy.Rule) error {
 	return nil
 }
 
-// keepPolicies writes the policies down whenever they have changed, until ctx ends.
-func (n *network) keepPolicies(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.isolation.noted:
-		}
-		n.isolation.mu.Lock()
-		raw, err := json.Marshal(slices.Collect(maps.Values(n.isolation.rows)))
-		n.isolation.mu.Unlock()
-		if err == nil {
-			err = swapFile(n.isolation.path, raw)
-		}
-		if err != nil {
-			n.log.Warn("keep policies", "err", err)
-		}
-		sleep(ctx, namesPause)
+func (n *network) writePolicies() error {
+	n.isolation.mu.Lock()
+	raw, err := json.Marshal(slices.Collect(maps.Values(n.isolation.rows)))
+	n.isolation.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("encode policies: %w", err)
 	}
+	return swapFile(n.isolation.path, raw)
 }

@@ -165,6 +165,9 @@ func (c *checker) check(ctx context.Context, v projections.State, x *extension) 
 	return found.Status == apiregistrationv1.ConditionTrue
 }
 
+// passed is what is said of an extension that is there.
+var passed = apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, Reason: "Passed", Message: "all checks passed"}
+
 func unavailable(reason, format string, args ...any) apiregistrationv1.APIServiceCondition {
 	return apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionFalse, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
@@ -176,10 +179,9 @@ func (c *checker) standing(v projections.State, x *extension) apiregistrationv1.
 	if !ok {
 		return unavailable("ServiceNotFound", "service/%s in %q is not present", r.Name, r.Namespace)
 	}
-	fine := apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, Reason: "Passed", Message: "all checks passed"}
 	svc := projections.As[*corev1.Service](row)
 	if svc.Spec.Type == corev1.ServiceTypeExternalName {
-		return fine
+		return passed
 	}
 	i := slices.IndexFunc(svc.Spec.Ports, func(p corev1.ServicePort) bool { return p.Port == port })
 	if i < 0 {
@@ -188,12 +190,11 @@ func (c *checker) standing(v projections.State, x *extension) apiregistrationv1.
 	if _, err := c.ways.Service(r.Namespace, r.Name, port); errors.Is(err, reach.ErrNobody) {
 		return unavailable("MissingEndpoints", "endpointslices for service/%s in %q have no addresses with port name %q", r.Name, r.Namespace, svc.Spec.Ports[i].Name)
 	}
-	return fine
+	return passed
 }
 
 // hears asks an extension what it serves, on several ways at once; one answer is enough.
 func (c *checker) hears(ctx context.Context, x *extension) apiregistrationv1.APIServiceCondition {
-	fine := apiregistrationv1.APIServiceCondition{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, Reason: "Passed", Message: "all checks passed"}
 	if x.roots != nil {
 		return unavailable("FailedDiscoveryCheck", "%v", x.roots)
 	}
@@ -224,7 +225,7 @@ func (c *checker) hears(ctx context.Context, x *extension) apiregistrationv1.API
 		if a.err == nil {
 			a.document = c.document(ctx, x)
 			c.beyond.tell(x.Name, a.offer)
-			return fine
+			return passed
 		}
 		why = append(why, a.err.Error())
 	}

@@ -27,11 +27,10 @@ type listed struct {
 func (s *Server) extras() http.Handler {
 	v := s.Views.Durable()
 	var now strings.Builder
-	for o := range v.List(events.Definitions, "") {
-		now.WriteString(string(o.UID) + "@" + o.Position.String() + " ")
-	}
-	for o := range v.List(events.APIServices, "") {
-		now.WriteString(string(o.UID) + "@" + o.Position.String() + " ")
+	for _, r := range []events.Resource{events.Definitions, events.APIServices} {
+		for o := range v.List(r, "") {
+			now.WriteString(string(o.UID) + "@" + o.Position.String() + " ")
+		}
 	}
 	fmt.Fprint(&now, s.beyond.editionNow())
 	s.listed.mu.Lock()

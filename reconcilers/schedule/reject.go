@@ -66,11 +66,7 @@ func replacedAtOnce(o *projections.Object) bool {
 // rejecting tells whether a pod that the node shall fail still counts as there: what the node has is known when it did.
 func (n *node) rejecting() bool {
 	for row := range n.view.PodsOn(n.name) {
-		o, ok := n.view.Get(row.Key)
-		if !ok || !row.Holds(o) || o.PodSpec().NodeName == "" {
-			continue
-		}
-		if v, ok := n.view.Verdict(row.Key); ok && v.UID == o.UID && len(v.Reasons) > 0 && v.Reasons[0].Code == events.Rejected {
+		if o, ok := n.view.Get(row.Key); ok && row.Holds(o) && n.view.Rejection(o) != nil {
 			return true
 		}
 	}
