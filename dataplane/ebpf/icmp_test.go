@@ -129,19 +129,19 @@ func (l *lab) far() string {
 	l.t.Helper()
 	far := l.namespace("far")
 	l.connect(l.outside, "192.168.79.1", far, farAddr)
-	// The far end does not announce it, as behind a tunnel.
 	h := l.handle(l.outside)
 	defer h.Close()
 	k, err := h.LinkByName("up101")
 	must(l.t, err)
 	must(l.t, h.LinkSetMTU(k, narrow))
-	route := func(ns, via string) {
+	route := func(ns string, r netlink.Route) {
 		h := l.handle(ns)
 		defer h.Close()
-		must(l.t, h.RouteAdd(&netlink.Route{Gw: net.ParseIP(via)}))
+		must(l.t, h.RouteAdd(&r))
 	}
-	route(far, "192.168.79.1")
-	route(l.node, outsideAddr)
+	// The far end sends nothing larger, which its link would drop without a word, but does not announce it, as behind a tunnel.
+	route(far, netlink.Route{Gw: net.ParseIP("192.168.79.1"), MTU: narrow, MTULock: true, AdvMSS: 1460})
+	route(l.node, netlink.Route{Gw: net.ParseIP(outsideAddr)})
 	must(l.t, inNetNS(l.outside, func() error {
 		return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644)
 	}))
