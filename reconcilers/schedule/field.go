@@ -16,6 +16,9 @@ type field struct {
 	areas  []*area // some nil: none of their nodes is in question
 	of     []int32 // by a node's place: its area; nil when there is one for all
 	top    *area   // has the node that was found best last
+	streak int     // how many pods the node on top has got one after the other; its place in the heap is mended after them
+	fresh  int64   // its score before them
+	coming int     // how many pods of the class want a node or will; 0 where it matters to the next one where each is
 	parked []*node // those that a skew of single nodes keeps out for now
 	taken  int     // how many pods got a node
 	next   int     // when preferences are measured anew
@@ -88,6 +91,12 @@ func (f *field) score(n *node) int64 {
 
 // best is the node for the next pod, nil when none takes it.
 func (f *field) best() *node {
+	if f.streak > 0 {
+		if f.goesOn() {
+			return f.top.nodes[0]
+		}
+		f.leave()
+	}
 	f.top = nil
 	var most int64
 	for _, x := range f.areas {
@@ -105,7 +114,28 @@ func (f *field) best() *node {
 	if f.top == nil {
 		return nil
 	}
+	f.fresh = f.top.nodes[0].score(f.want.usage)
 	return f.top.nodes[0]
+}
+
+// goesOn tells whether the node on top gets the next pod of the class too. A pass over many nodes would give each of them
+// one, and each event would tell of one. Where so many are still to come that every node gets several whatever the order, a
+// node gets a part of them at once, as long as it is a small part of the node: when fewer are left, each gets one in turn
+// again, which evens them out.
+func (f *field) goesOn() bool {
+	n, before := f.top.nodes[0], f.taken-f.streak
+	switch {
+	case f.streak >= min(maxRow, (f.coming-before)/len(f.nodes), n.has.Pods/smallPart),
+		f.fresh-n.score(f.want.usage) > thousand/smallPart:
+		return false
+	}
+	return f.want.lacks(n).code == "" && f.claims.refuses(n.place, both).code == ""
+}
+
+// leave ends a streak.
+func (f *field) leave() {
+	f.streak = 0
+	heap.Fix(f.top, 0)
 }
 
 // settle takes nodes off an area's top that cannot take a pod, until one can.
@@ -131,12 +161,14 @@ func (f *field) took() {
 	n := f.top.nodes[0]
 	risen := f.claims.took(n.place)
 	f.top.scores[0] = f.score(n)
-	heap.Fix(f.top, 0)
+	f.streak++
 	if risen {
+		f.leave()
 		f.unpark()
 	}
 	if f.taken++; f.taken == f.next && f.claims.grows() {
 		f.next *= rescale
+		f.streak = 0
 		f.order()
 	}
 }

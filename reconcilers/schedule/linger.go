@@ -17,29 +17,44 @@ const (
 	patience = 100 * time.Millisecond
 	// enough is how many wait for no others.
 	enough = MaxPods
+	// maxRow is the most pods of a class that a node gets one after the other.
+	maxRow = 10
+	// smallPart of a node, one so-manieth of it, is what they take of it at most.
+	smallPart = 20
 )
+
+// coming is how many pods of a class want a node, or will when their set is whole.
+func (c *class) coming(v reconcilers.View) int { return len(c.pods) + missing(v, c.pods[0]) }
+
+// choosy tells whether it matters to others' places where the next pod goes, or to whom it goes near.
+func (c *claims) choosy() bool {
+	return c != nil && (c.near != nil || len(c.apart)+len(c.likes) > 0)
+}
 
 // ripe is when the pods of a class are to be placed; zero: at once.
 func (c *class) ripe(v reconcilers.View, now time.Time) time.Time {
 	oldest := c.pods[0]
 	at := oldest.Created.Time.Add(patience)
-	if len(c.pods) >= enough || !at.After(now) || !growing(v, oldest) {
+	if len(c.pods) >= enough || !at.After(now) || missing(v, oldest) == 0 {
 		return time.Time{}
 	}
 	return at
 }
 
-// growing tells whether the set that a pod belongs to lacks others still.
-func growing(v reconcilers.View, pod *projections.Object) bool {
+// missing is how many others the set that a pod belongs to has yet to make.
+func missing(v reconcilers.View, pod *projections.Object) int {
 	if pod.Owner == nil || pod.Owner.Resource != events.ReplicaSets {
-		return false
+		return 0
 	}
 	set, ok := v.Get(pod.OwnerKey())
 	if !ok || set.UID != pod.Owner.UID || set.Deletion != nil {
-		return false
+		return 0
 	}
 	want := projections.As[*appsv1.ReplicaSet](set).Spec.Replicas
-	return want != nil && set.Tally.Pods < int(*want)
+	if want == nil {
+		return 0
+	}
+	return max(0, int(*want)-set.Tally.Pods)
 }
 
 // split parts the classes that are placed now from those that wait for more of their like, and says when the first of

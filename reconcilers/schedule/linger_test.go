@@ -86,3 +86,45 @@ func TestManyPodsWaitForNobody(t *testing.T) {
 		t.Errorf("fewer wait until %v, it is %v", at, w.Now.Add(time.Nanosecond))
 	}
 }
+
+// TestNodesGetPodsInRows makes a set a few at a time: a node gets several at once while many are to come, and in the end
+// all have the same.
+func TestNodesGetPodsInRows(t *testing.T) {
+	const nodes, replicas, batch = 4, 150, 30
+	w := stage.New()
+	for i := range nodes {
+		w.Node(fmt.Sprint("n", i), "64", "256Gi")
+	}
+	template := []byte(`{"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"100m"}}}]}}`)
+	w.Do(reconcilers.StoreTemplate(template))
+	rs := w.Apply(stage.In(events.ReplicaSets, "web"), fmt.Sprintf(`{"metadata":{"name":"web","namespace":"default"},"spec":{"replicas":%d,"selector":{"matchLabels":{"app":"web"}}}}`, replicas))
+	for made := range replicas {
+		w.Do(reconcilers.Create(stage.PodKey(fmt.Sprint("web-", made)), events.Created{Template: events.HashOf(template),
+			Owner: &events.Owner{Resource: events.ReplicaSets, Name: "web", UID: rs.UID}, Object: []byte(`{"metadata":{}}`)}))
+		if made%batch != batch-1 {
+			continue
+		}
+		w.Now = w.Now.Add(patience)
+		schedule(t, w)
+		if made == batch-1 {
+			for i := range nodes {
+				if n := on(w, fmt.Sprint("n", i)); n%(110/smallPart) != 0 {
+					t.Errorf("n%d got %d of the first %d, want rows of %d", i, n, batch, 110/smallPart)
+				}
+			}
+		}
+	}
+	for i := range nodes {
+		if n := on(w, fmt.Sprint("n", i)); n < replicas/nodes || n > replicas/nodes+1 {
+			t.Errorf("n%d has %d of %d, want as many as the others", i, n, replicas)
+		}
+	}
+}
+
+// on counts the pods of a node.
+func on(w *stage.World, node string) (n int) {
+	for range w.State.PodsOn(node) {
+		n++
+	}
+	return n
+}

@@ -107,9 +107,12 @@ func (w *wants) advisedAgainst(n *node) int64 {
 	return count
 }
 
+// thousand is the score of an empty node.
+const thousand = 1000
+
 func share(used, has int64) int64 {
 	if has <= 0 || used >= has {
 		return 0
 	}
-	return int64(float64(has-used) / float64(has) * 1000)
+	return int64(float64(has-used) / float64(has) * thousand)
 }

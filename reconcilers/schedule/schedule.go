@@ -32,7 +32,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 9 }
+func (Reconciler) Version() int { return 10 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }
@@ -182,6 +182,9 @@ type left struct {
 func (p *pass) place(c *class, last bool) bool {
 	claims := claimsOf(p.v, p.atlas, c.pods[0], c.want)
 	f := fieldOf(c.want, claims, p.atlas)
+	if !claims.choosy() {
+		f.coming = c.coming(p.v)
+	}
 	settled := p.v
 	for i, o := range c.pods {
 		c.want.disks.meet(p.held)
