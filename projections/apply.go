@@ -194,7 +194,7 @@ func (f *folding) changeOf(k events.Key) (int, bool) {
 // extras until somebody asks for its own.
 func (o *Object) clone() *Object {
 	n := &Object{Key: o.Key, UID: o.UID, Owner: o.Owner, Created: o.Created, Changed: o.Changed, Position: o.Position,
-		Generation: o.Generation, Deletion: o.Deletion, Template: o.Template, Raw: o.Raw, Extras: o.Extras, last: o.last}
+		Generation: o.Generation, Deletion: o.Deletion, Template: o.Template, Raw: o.Raw, Extras: o.Extras, pod: o.pod, last: o.last}
 	n.body.Store(o.body.Load())
 	return n
 }

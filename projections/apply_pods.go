@@ -135,31 +135,34 @@ func (f *folding) podLife(k events.Key, uid events.UID) (*Pod, bool) {
 	return p, true
 }
 
-// putPod stores a pod's row and its place on its node.
+// putPod enters a pod whose row is stored at its place on its node.
 func (f *folding) putPod(p *Pod) {
-	f.s.pods = f.s.pods.with(podKey(p.Key), p)
 	f.s.onNode = f.s.onNode.with(onNodeKey(p), struct{}{})
 	f.use(p, +1)
 }
 
 func (f *folding) dropPod(p *Pod) {
-	f.s.pods = f.s.pods.without(podKey(p.Key))
 	f.s.onNode = f.s.onNode.without(onNodeKey(p))
 	f.use(p, -1)
 }
 
 // changePod replaces a pod's row and gives its object a new position.
 func (f *folding) changePod(before, after *Pod) {
-	f.s.pods = f.s.pods.with(podKey(after.Key), after)
 	if before.Node != after.Node {
 		f.s.onNode = f.s.onNode.without(onNodeKey(before))
 		f.s.onNode = f.s.onNode.with(onNodeKey(after), struct{}{})
 	}
-	if o, ok := f.s.Get(after.Key); ok && (before.Node != after.Node || before.Resize != after.Resize || before.Holds(o) != after.Holds(o)) {
+	o, ok := f.s.Get(after.Key)
+	if !ok {
+		return
+	}
+	if before.Node != after.Node || before.Resize != after.Resize || before.Holds(o) != after.Holds(o) {
 		f.use(before, -1)
 		f.use(after, +1)
 	}
-	f.touch(after.Key, nil)
+	n := o.clone()
+	n.pod = after
+	f.set(n)
 	c := &f.changes[len(f.changes)-1]
 	c.PodBefore, c.PodAfter = before, after
 	f.follow(*c)
@@ -175,8 +178,6 @@ func (f *folding) fillPods(i int) {
 		c.PodBefore, c.PodAfter = p, p
 	}
 }
-
-func podKey(k events.Key) string { return k.Namespace + "\x00" + k.Name }
 
 func onNodeKey(p *Pod) string {
 	return p.Node + "\x00" + p.Key.Namespace + "\x00" + p.Key.Name

@@ -51,11 +51,13 @@ func (f *folding) created(k events.Key) {
 	o := &Object{Key: k, UID: b.UID, Owner: f.owner(b.Owner, k), Created: f.mark(), Changed: f.mark(), Generation: 1,
 		Template: t, Raw: b.Object, Extras: Extras{Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}.shared()}
 	f.s.lastSpec = f.s.lastSpec.without(rowKey(k)) // an earlier life's
-	f.set(o)
 	if k.Resource == events.Pods {
-		p := &Pod{Key: k, UID: b.UID}
-		f.putPod(p)
-		f.changes[len(f.changes)-1].PodAfter = p
+		o.pod = &Pod{Key: k, UID: b.UID}
+	}
+	f.set(o)
+	if o.pod != nil {
+		f.putPod(o.pod)
+		f.changes[len(f.changes)-1].PodAfter = o.pod
 	}
 	f.adopt(o)
 	f.follow(f.changes[len(f.changes)-1])
@@ -98,12 +100,13 @@ func (f *folding) changed(k events.Key) {
 	p, isPod := f.s.PodOf(k)
 	if isPod = isPod && k.Resource == events.Pods; isPod {
 		f.dropPod(p) // what it asks for may change with its spec
+		n.pod = f.wishes(o, n, p)
 	}
 	f.set(n)
 	if isPod {
 		c := &f.changes[len(f.changes)-1]
-		c.PodBefore, c.PodAfter = p, f.wishes(o, n, p)
-		f.putPod(c.PodAfter)
+		c.PodBefore, c.PodAfter = p, n.pod
+		f.putPod(n.pod)
 	}
 	f.adopt(n)
 	f.follow(f.changes[len(f.changes)-1])

@@ -52,7 +52,7 @@ func (s *State) open() {
 }
 
 func (s *State) allow(edit uint32) {
-	s.objects.edit, s.children.edit, s.pods.edit, s.onNode.edit = edit, edit, edit, edit
+	s.objects.edit, s.children.edit, s.onNode.edit = edit, edit, edit
 	s.nodes.edit, s.used.edit, s.templates.edit, s.selectors.edit = edit, edit, edit, edit
 	s.verdicts.edit, s.lastSpec.edit, s.wishes.edit, s.dependents.edit = edit, edit, edit, edit
 	s.crowds.edit, s.labelled.edit, s.minding.edit = edit, edit, edit // a crowd's own table follows: join

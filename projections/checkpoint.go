@@ -89,7 +89,7 @@ func (s State) Keep(w io.Writer) error {
 	to := keeping.NewEncoder(w)
 	gone, idle := seqs(s.lastSpec), s.idle()
 	head := keptHead{Seq: s.Seq, Time: s.Time, Epoch: s.Epoch, Holder: s.Holder, Void: s.Void, Unknown: s.Unknown, Horizon: s.Horizon,
-		Templates: s.templates.len(), Objects: s.objects.len(), Pods: s.pods.len(), Nodes: s.nodes.len(), Verdicts: s.verdicts.len(),
+		Templates: s.templates.len(), Objects: s.objects.len(), Pods: s.countPods(), Nodes: s.nodes.len(), Verdicts: s.verdicts.len(),
 		Gone: len(gone), Ops: s.ops.size, OldOps: s.oldOps.size, Wishes: s.wishes.len(), Made: s.made.len(), OldMade: s.oldMade.len(), Idle: len(idle)}
 	err := to.Encode(head)
 	each := func(row any) {
@@ -103,7 +103,7 @@ func (s State) Keep(w io.Writer) error {
 	for o := range s.All() {
 		each(s.keep(o))
 	}
-	for p := range s.pods.below("") {
+	for p := range s.allPods() {
 		each(p)
 	}
 	for n := range s.nodes.below("") {
@@ -302,7 +302,7 @@ func keyTree(keys []string) tree[struct{}] {
 }
 
 // pods enters the rows, their places on nodes, and what is summed over them.
-// Nobody has seen the owners' rows yet, so their tallies are counted in place.
+// Nobody has seen the objects' rows yet, so they are changed in place.
 func (b *restorer) pods(rows []*Pod) {
 	places := make([]string, len(rows))
 	used := map[string]Usage{}
@@ -314,13 +314,13 @@ func (b *restorer) pods(rows []*Pod) {
 			b.err = fmt.Errorf("%s is on a node, but not among the objects", p.Key)
 			return
 		}
+		o.pod = p
 		if p.Holds(o) {
 			used[p.Node] = used[p.Node].Add(p.Claims(o.PodSpec()), 1)
 			crowds.add(o, p.Node)
 		}
 		b.s.count(o, countPod(o, p))
 	}
-	b.s.pods = treeOf(rows, func(i int) (string, *Pod) { return podKey(rows[i].Key), rows[i] })
 	b.s.onNode = keyTree(places)
 	for _, node := range slices.Sorted(maps.Keys(used)) {
 		b.s.used = b.s.used.with(node, used[node])
@@ -342,6 +342,14 @@ func (s State) count(o *Object, t Tally) {
 		x.Tally = x.Tally.plus(t)
 		o = owner
 	}
+}
+
+// countPods is how many pods there are.
+func (s State) countPods() (n int) {
+	for range s.allPods() {
+		n++
+	}
+	return n
 }
 
 // Digest is what tells one event from every other, for whoever keeps a state

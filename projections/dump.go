@@ -76,7 +76,7 @@ func (s State) Dump() []byte {
 		d.LastSpec[rowKey(o.Key)] = o.last
 		d.Objects = append(d.Objects, dumped(o))
 	}
-	for p := range s.pods.below("") {
+	for p := range s.allPods() {
 		d.Pods = append(d.Pods, *p)
 	}
 	for n := range s.nodes.below("") {

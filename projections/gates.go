@@ -59,9 +59,11 @@ func (f *folding) gates(k events.Key) {
 	if reflect.DeepEqual(*p, n) {
 		return
 	}
-	f.s.pods = f.s.pods.with(podKey(k), &n)
+	row := o.clone()
+	row.pod = &n
+	f.s.objects = f.s.objects.with(rowKey(k), row)
 	i, _ := f.changeOf(k)
-	f.changes[i].PodBefore, f.changes[i].PodAfter = p, &n
+	f.changes[i].After, f.changes[i].PodBefore, f.changes[i].PodAfter = row, p, &n
 	f.follow(f.changes[i])
 }
 

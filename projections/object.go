@@ -28,6 +28,7 @@ type Object struct {
 	Template   *Template // nil when the body is whole
 	Raw        json.RawMessage
 	*Extras               // never nil
+	pod        *Pod       // what the scheduler and a node said of a pod; nil for other kinds
 	last       events.Seq // of the object's spec subject
 
 	body  atomic.Pointer[events.Object] // Raw over Template, decoded on the first look

@@ -25,7 +25,6 @@ type State struct {
 	objects    tree[*Object]    // resource, namespace, name
 	children   tree[struct{}]   // controller's uid ("" for orphans), then the child's resource, namespace, name
 	dependents tree[events.Key] // uid of an owner that does not control, then the key of what it owns
-	pods       tree[*Pod]       // namespace, name
 	onNode     tree[struct{}]   // node, namespace, name
 	nodes      tree[*Node]      // name
 	used       tree[Usage]      // node
@@ -88,7 +87,7 @@ func (s State) All() iter.Seq[*Object] { return s.objects.below("") }
 // Children walks what the object with this uid controls.
 func (s State) Children(owner events.UID) iter.Seq[*Object] {
 	return func(yield func(*Object) bool) {
-		for k := range s.children.endings(string(owner) + "\x00") {
+		for k := range s.children.endings(string(owner)+"\x00", "") {
 			if o, ok := s.objects.get(k); ok && !yield(o) {
 				return
 			}
@@ -100,7 +99,7 @@ func (s State) Children(owner events.UID) iter.Seq[*Object] {
 // by name.
 func (s State) Orphans(r events.Resource, namespace string) iter.Seq[*Object] {
 	return func(yield func(*Object) bool) {
-		for name := range s.children.endings("\x00" + string(r) + "\x00" + namespace + "\x00") {
+		for name := range s.children.endings("\x00"+string(r)+"\x00"+namespace+"\x00", "") {
 			if o, ok := s.Get(events.Key{Resource: r, Namespace: namespace, Name: name}); ok && !yield(o) {
 				return
 			}
@@ -124,18 +123,40 @@ func (s State) ServicesOf(pod *Object) iter.Seq[*Object] {
 
 // Pod finds what nodes and the scheduler said about a pod. Every pod object has one.
 func (s State) Pod(namespace, name string) (*Pod, bool) {
-	return s.pods.get(namespace + "\x00" + name)
+	return s.PodOf(events.Key{Resource: events.Pods, Namespace: namespace, Name: name})
 }
 
 // PodOf is Pod for a pod's key.
-func (s State) PodOf(k events.Key) (*Pod, bool) { return s.Pod(k.Namespace, k.Name) }
+func (s State) PodOf(k events.Key) (*Pod, bool) {
+	k.Resource = events.Pods
+	return s.podAt(rowKey(k))
+}
+
+func (s State) podAt(row string) (*Pod, bool) {
+	o, ok := s.objects.get(row)
+	if !ok {
+		return nil, false
+	}
+	return o.pod, o.pod != nil
+}
+
+// allPods walks every pod, by namespace and name.
+func (s State) allPods() iter.Seq[*Pod] {
+	return func(yield func(*Pod) bool) {
+		for o := range s.List(events.Pods, "") {
+			if o.pod != nil && !yield(o.pod) {
+				return
+			}
+		}
+	}
+}
 
 // PodsOn walks the pods assigned to a node; the empty node has those that wait
 // for one.
 func (s State) PodsOn(node string) iter.Seq[*Pod] {
 	return func(yield func(*Pod) bool) {
-		for k := range s.onNode.endings(node + "\x00") {
-			if p, ok := s.pods.get(k); ok && !yield(p) {
+		for k := range s.onNode.endings(node+"\x00", podRows) {
+			if p, ok := s.podAt(k); ok && !yield(p) {
 				return
 			}
 		}
@@ -170,6 +191,9 @@ func (s State) Landed(op events.OpID) (events.Seq, bool) {
 	}
 	return s.oldOps.find(op)
 }
+
+// podRows is what the keys of pods' rows begin with.
+const podRows = string(events.Pods) + "\x00"
 
 func rowKey(k events.Key) string {
 	return string(k.Resource) + "\x00" + k.Namespace + "\x00" + k.Name

@@ -101,11 +101,11 @@ func (t tree[T]) after(prefix, key string) iter.Seq[T] {
 }
 
 // endings walks what follows prefix in the keys that begin with it, in their
-// order: a tree of nothing but keys says with them all that it has to say.
-func (t tree[T]) endings(prefix string) iter.Seq[string] {
+// order, each behind head: a tree of nothing but keys says with them all that it has to say.
+func (t tree[T]) endings(prefix, head string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if n, above := t.at(prefix); n != nil {
-			n.entries(make([]byte, 0, usualKey), len(prefix)-above, func(key string, _ T) bool { return yield(key) })
+			n.entries(append(make([]byte, 0, usualKey), head...), len(prefix)-above, func(key string, _ T) bool { return yield(key) })
 		}
 	}
 }

@@ -105,7 +105,7 @@ func TestEndings(t *testing.T) {
 		slices.Sort(want)
 		want = slices.Compact(want)
 		for _, s := range []tree[struct{}]{set, keyTree(keys)} {
-			if got := slices.Collect(s.endings(prefix)); !slices.Equal(got, want) {
+			if got := slices.Collect(s.endings(prefix, "")); !slices.Equal(got, want) {
 				t.Fatalf("below %q in %q: %q, want %q", prefix, keys, got, want)
 			}
 		}
