@@ -63,8 +63,7 @@ func (f *feed) ring() {
 }
 
 func (f *feed) message(m bus.Message) {
-	var msg projections.FeedMessage
-	err := json.Unmarshal(m.Body, &msg)
+	msg, err := projections.ReadFeed(m.Body)
 	f.mu.Lock()
 	if err == nil {
 		err = f.shelf.Unpack(msg.Pods, msg.Bodies)

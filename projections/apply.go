@@ -18,7 +18,12 @@ type Change struct {
 // row; it is counted.
 //
 // e must be the event after s.Seq; Apply does not look for gaps.
-func Apply(s State, e events.Envelope) (State, []Change) { return apply(s, e, nil) }
+func Apply(s State, e events.Envelope) (State, []Change) {
+	s.open() // what one event changes in a table twice is copied once
+	s, changes := apply(s, e, nil)
+	s.allow(0)
+	return s, changes
+}
 
 // apply is Apply that has room for the changes already.
 func apply(s State, e events.Envelope, room []Change) (State, []Change) {

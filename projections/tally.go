@@ -104,14 +104,16 @@ func (f *folding) touchOnce(k events.Key, edit func(*Object)) {
 		f.touch(k, edit)
 		return
 	}
-	now, _ := f.s.Get(k)
-	n := now.clone()
-	if edit != nil {
-		n.own()
-		edit(n)
+	c := f.changes[i]
+	if edit == nil {
+		return
 	}
-	f.changes[i].After = n
-	f.s.objects = f.s.objects.with(rowKey(k), n)
+	// This event made the row, and nobody has seen it yet: it is changed where it is.
+	if c.After.Extras == noExtras || c.Before != nil && c.Before.Extras == c.After.Extras {
+		c.After.own()
+	}
+	edit(c.After)
+	c.After.typed.Store(nil)
 }
 
 // countPod is what one pod adds to its owners' tallies.

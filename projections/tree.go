@@ -193,8 +193,8 @@ func (n *branch[T]) own(edit uint32) *branch[T] {
 	return &c
 }
 
-// moreEdges is how many edges a branch gets room for when it has none left and
-// may be changed.
+// moreEdges is how many edges a branch gets room for at most when it has none
+// left and may be changed.
 const moreEdges = 4
 
 func (n *branch[T]) insert(i int, e edge[T]) {
@@ -204,7 +204,7 @@ func (n *branch[T]) insert(i int, e edge[T]) {
 	}
 	room := len(n.edges) + 1
 	if n.edit != 0 {
-		room = len(n.edges) + moreEdges
+		room += min(len(n.edges)/2, moreEdges-1) // most have two or three, and stay so
 	}
 	edges := make([]edge[T], len(n.edges)+1, room)
 	copy(edges, n.edges[:i])

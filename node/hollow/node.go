@@ -238,8 +238,7 @@ func (n *Node) beat(boot string) {
 }
 
 func (n *Node) message(m bus.Message) {
-	var msg projections.FeedMessage
-	err := json.Unmarshal(m.Body, &msg)
+	msg, err := projections.ReadFeed(m.Body)
 	n.mu.Lock()
 	if err == nil {
 		err = n.shelf.Unpack(msg.Pods, msg.Bodies)

@@ -203,6 +203,9 @@ func (f *Feed) live(k events.Key, t tick, at, prev events.Position, how string, 
 func (f *Feed) nodes(v projections.State, changes []projections.Change) {
 	for _, r := range projections.NodeChanges(v, changes) {
 		m := projections.FeedMessage{Position: v.End(), Prev: f.at(r.Node), Epoch: v.Epoch}
+		if len(r.Pods) > 0 {
+			m.Pods = make([]projections.DesiredPod, 0, len(r.Pods)) // a row is large: no room is made for it twice
+		}
 		for _, k := range r.Pods {
 			if p, ok := v.PodOf(k); !ok || p.Node != r.Node {
 				continue

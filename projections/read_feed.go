@@ -39,3 +39,21 @@ func ReadBeacon(raw []byte, node string) (Beacon, error) {
 	out.Nodes = map[string]events.Position{node: at}
 	return out, nil
 }
+
+// aRow is what a row of a feed message begins with, and the message itself; other things may begin so too.
+var aRow = []byte(`{"position":`)
+
+// roomForRows bounds the rows that room is made for before they are read.
+const roomForRows = 64
+
+// ReadFeed reads a message of a node's feed. A row is a kilobyte and a half, and a list that grows as it is read is made several times.
+func ReadFeed(raw []byte) (FeedMessage, error) {
+	var m FeedMessage
+	if n := min(bytes.Count(raw, aRow)-1, roomForRows); n > 0 {
+		m.Pods = make([]DesiredPod, 0, n)
+	}
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return FeedMessage{}, fmt.Errorf("read feed: %w", err)
+	}
+	return m, nil
+}
