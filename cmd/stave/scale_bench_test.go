@@ -182,6 +182,12 @@ func residentMB() float64 {
 	return pages * float64(os.Getpagesize()) / (1 << 20)
 }
 
+// heap is what the runtime knows of the heap.
+func heap() (m runtime.MemStats) {
+	runtime.ReadMemStats(&m)
+	return m
+}
+
 // BenchmarkScale is one deployment from the wish to the last ready pod, behind a service, with somebody who watches it.
 func BenchmarkScale(b *testing.B) {
 	for _, size := range []struct{ pods, nodes int }{{5000, 100}, {50000, 1000}} {
@@ -191,13 +197,16 @@ func BenchmarkScale(b *testing.B) {
 				stop := c.watch(wire.WatchRequest{ReadRequest: wire.ReadRequest{Resource: events.Deployments, Namespace: "default"}})
 				c.apply(serviceJSON("web"))
 				runtime.GC()
-				began, busy := time.Now(), spentCPU()
+				began, busy, made := time.Now(), spentCPU(), heap().TotalAlloc
 				c.apply(deploymentJSON("web", size.pods, ""))
 				c.ready("web", int32(size.pods))
 				took := time.Since(began)
 				b.ReportMetric(float64(size.pods)/took.Seconds(), "pods/s")
 				b.ReportMetric((spentCPU()-busy).Seconds()*1000/float64(size.pods), "cpu-ms/pod")
+				b.ReportMetric(float64(heap().TotalAlloc-made)/1000/float64(size.pods), "alloc-kB/pod")
 				b.ReportMetric(residentMB(), "rss-MB")
+				runtime.GC()
+				b.ReportMetric(float64(heap().HeapAlloc)/(1<<20), "live-MB")
 				stop()
 				c.down()
 			}
