@@ -3,11 +3,7 @@ package birth
 import (
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 )
@@ -16,21 +12,20 @@ import (
 // them may hang on anything that a policy reads.
 const Again = 10 * time.Second
 
-// Reads are what a controller reads by asking here, beside what is its own.
-func Reads() []events.Resource {
-	return []events.Resource{events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
+// Refuse says in a decision that its object must not make what it is there to make, has
+// it look once more later, and writes the reason down when that is news.
+func Refuse(d *reconcilers.Decision, v reconcilers.View, o *projections.Object, about events.Key, said string, now time.Time) {
+	why := Refused(about, said)
+	d.Because = append(d.Because, why...)
+	d.Wake(now.Add(Again))
+	if Barred(v, o) != said {
+		d.Emit(reconcilers.Conclude(o, why))
+	}
 }
 
-// Eases tells whether a change may let pods in that were barred, and in which
-// namespace; an empty one means all of them.
-func Eases(c projections.Change) (namespace string, ok bool) {
-	switch r := c.Key.Resource; {
-	case r == events.Policies, r == events.PolicyBindings, r == events.PriorityClasses, r == events.RuntimeClasses:
-		return "", true
-	case r == events.LimitRanges, projections.Eased(c):
-		return c.Key.Namespace, true
-	}
-	return "", false
+// Clear takes back what was written down of a refusal; false when the decision is full.
+func Clear(d *reconcilers.Decision, v reconcilers.View, o *projections.Object) bool {
+	return Barred(v, o) == "" || d.Emit(reconcilers.Conclude(o, nil))
 }
 
 // Barred is what the log says keeps a controller from making pods, "" when nothing does.
@@ -56,15 +51,4 @@ func Held(v reconcilers.View, r events.Resource, namespace string) []events.Key 
 // Refused are the reasons of a controller whose pod must not be made.
 func Refused(pod events.Key, said string) []events.Reason {
 	return []events.Reason{{Code: events.FailedCreate, About: pod, Said: said}}
-}
-
-// Pod is what is looked at: a controller's pod as it would be, of a template that is
-// changed by this.
-func Pod(o *projections.Object, k events.Key, prefix string, t *corev1.PodTemplateSpec) *corev1.Pod {
-	owner := events.Owner{Resource: o.Key.Resource, Name: o.Key.Name, UID: o.UID}.Reference()
-	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, Spec: t.Spec,
-		ObjectMeta: metav1.ObjectMeta{Name: k.Name, GenerateName: prefix, Namespace: k.Namespace, Labels: t.Labels, Annotations: t.Annotations,
-			OwnerReferences: []metav1.OwnerReference{owner}}}
-	manifest.Default(pod)
-	return pod
 }

@@ -151,20 +151,15 @@ func (p *pass) barred(k events.Key, node string) bool {
 	if said == "" {
 		return false
 	}
-	why := birth.Refused(k, said)
-	p.d.Because = why
-	p.d.Wake(p.now.Add(birth.Again))
-	if birth.Barred(p.v, p.o) != said {
-		p.d.Emit(reconcilers.Conclude(p.o, why))
-	}
+	birth.Refuse(&p.d, p.v, p.o, k, said, p.now)
 	return true
 }
 
 // cleared takes a verdict of before back, once.
 func (p *pass) cleared() bool {
-	if birth.Barred(p.v, p.o) == "" || p.quiet {
+	if p.quiet {
 		return true
 	}
 	p.quiet = true
-	return p.d.Emit(reconcilers.Conclude(p.o, nil))
+	return birth.Clear(&p.d, p.v, p.o)
 }

@@ -110,7 +110,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 		return p.out
 	}
 	if p.fresh != nil {
-		p.cleared()
+		birth.Clear(&p.out, p.v, p.o)
 	}
 	p.step()
 	p.tidy()

@@ -117,20 +117,8 @@ func (p *pass) barred(k events.Key) bool {
 	if said == "" {
 		return false
 	}
-	why := birth.Refused(k, said)
-	p.out.Because = append(p.out.Because, why...)
-	p.out.WakeAt = reconcilers.Sooner(p.out.WakeAt, p.now.Add(birth.Again))
-	if birth.Barred(p.v, p.o) != said {
-		p.out.Emit(reconcilers.Conclude(p.o, why))
-	}
+	birth.Refuse(&p.out, p.v, p.o, k, said, p.now)
 	return true
-}
-
-// cleared takes a verdict of before back.
-func (p *pass) cleared() {
-	if birth.Barred(p.v, p.o) != "" {
-		p.out.Emit(reconcilers.Conclude(p.o, nil))
-	}
 }
 
 // hashTries bounds the search for a name; two templates of one deployment with

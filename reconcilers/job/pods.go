@@ -39,7 +39,7 @@ func (p *pass) manage() {
 		p.create(missing)
 		return
 	}
-	p.cleared()
+	birth.Clear(&p.d, p.v, p.o)
 }
 
 // wanted is how many pods shall be active now.
@@ -93,8 +93,8 @@ func (p *pass) create(missing int) {
 	if !ok {
 		return
 	}
-	if p.desk == nil {
-		p.cleared()
+	if p.desk.Open() {
+		birth.Clear(&p.d, p.v, p.o)
 	}
 	counter := p.o.Born
 	for _, index := range indexes {

@@ -135,27 +135,15 @@ func (p *pass) waits(until time.Time, failures int) {
 
 // barred tells whether a pod must not be made, and writes down why when that is news.
 func (p *pass) barred(k events.Key, index int) bool {
-	if p.desk == nil {
+	if p.desk.Open() {
 		return false
 	}
 	said := p.desk.Bars(p.pod(k, index))
 	if said == "" {
 		return false
 	}
-	why := birth.Refused(k, said)
-	p.d.Because = why
-	p.d.Wake(p.now.Add(birth.Again))
-	if birth.Barred(p.v, p.o) != said {
-		p.d.Emit(reconcilers.Conclude(p.o, why))
-	}
+	birth.Refuse(&p.d, p.v, p.o, k, said, p.now)
 	return true
-}
-
-// cleared takes a verdict of before back.
-func (p *pass) cleared() {
-	if birth.Barred(p.v, p.o) != "" {
-		p.d.Emit(reconcilers.Conclude(p.o, nil))
-	}
 }
 
 // barredJobs are the Jobs of a namespace, or of all, whom a change of what bars pods

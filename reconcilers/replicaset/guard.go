@@ -17,19 +17,8 @@ func (p *pass) barred(k events.Key) bool {
 	if said == "" {
 		return false
 	}
-	why := birth.Refused(k, said)
-	p.d.Because, p.d.WakeAt = why, p.now.Add(birth.Again)
-	if birth.Barred(p.v, p.o) != said {
-		p.d.Emit(reconcilers.Conclude(p.o, why))
-	}
+	birth.Refuse(&p.d, p.v, p.o, k, said, p.now)
 	return true
-}
-
-// cleared takes a verdict of before back.
-func (p *pass) cleared() {
-	if birth.Barred(p.v, p.o) != "" {
-		p.d.Emit(reconcilers.Conclude(p.o, nil))
-	}
 }
 
 // pod is what is looked at: the pod as it would be.

@@ -102,7 +102,7 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 	case missing < 0:
 		p.shrink(-missing)
 	default:
-		p.cleared()
+		birth.Clear(&p.d, p.v, p.o)
 	}
 	p.restate()
 	return p.d
@@ -249,7 +249,7 @@ func (p *pass) create(missing int) {
 		return
 	}
 	if p.desk.Open() {
-		p.cleared()
+		birth.Clear(&p.d, p.v, p.o)
 	}
 	counter := p.o.Born
 	for ; missing > 0; counter++ {

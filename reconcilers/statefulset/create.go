@@ -141,20 +141,10 @@ func (p *pass) barred(k events.Key, n int, rev string, m *mold) bool {
 
 // refuse says why a pod or a claim of one is not made, and tries again later.
 func (p *pass) refuse(k events.Key, said string) {
-	why := birth.Refused(k, said)
-	p.d.Because = append(p.d.Because, why...)
-	p.d.Wake(p.now.Add(birth.Again))
-	if !p.refused && birth.Barred(p.v, p.o) != said {
-		p.d.Emit(reconcilers.Conclude(p.o, why))
+	if !p.refused { // of several the first one is told
+		birth.Refuse(&p.d, p.v, p.o, k, said, p.now)
 	}
 	p.refused = true
-}
-
-// cleared takes a verdict of before back.
-func (p *pass) cleared() {
-	if birth.Barred(p.v, p.o) != "" {
-		p.d.Emit(reconcilers.Conclude(p.o, nil))
-	}
 }
 
 // pod is what is looked at: the pod as it would be.

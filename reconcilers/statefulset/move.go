@@ -9,6 +9,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 )
 
 // failWait is how long a pod that failed as a whole stays, counted from when it was
@@ -41,7 +42,7 @@ func (p *pass) serve() bool {
 		}
 	}
 	if !p.refused && (p.desk == nil || p.desk.Open()) {
-		p.cleared()
+		birth.Clear(&p.d, p.v, p.o)
 	}
 	return false
 }
