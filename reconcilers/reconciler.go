@@ -42,6 +42,30 @@ type Decision struct {
 	// More says that the step limit cut the decision short: ask again soon,
 	// after others had their turn.
 	More bool
+	// Wishes are the children about which somebody outside of the log is asked before
+	// they are made: all of them, on every view, until they are there.
+	Wishes []Wish
+}
+
+// Wish is a child about which somebody outside is asked first: an admission webhook. What
+// they answer is decided by birth.Answered.
+type Wish struct {
+	Child
+	// Object is the whole child as those who are asked see it; without a name when its
+	// name is made up, as in Kubernetes.
+	Object events.Object
+}
+
+// MaxWishes is the most children of one object that others are asked about at a time.
+const MaxWishes = 16
+
+// Wish adds a child that others are asked about first; false when there are enough of them.
+func (d *Decision) Wish(w Wish) bool {
+	if len(d.Wishes) >= MaxWishes {
+		return false
+	}
+	d.Wishes = append(d.Wishes, w)
+	return true
 }
 
 // Emit adds an event while the step limit allows; else it asks for another turn and
@@ -53,6 +77,17 @@ func (d *Decision) Emit(e Draft) bool {
 	}
 	d.Events = append(d.Events, e)
 	return true
+}
+
+// Granted is the decision with all that it wishes for made at once: where nobody can be asked first, as in a fork of a state.
+func (d Decision) Granted() Decision {
+	for _, w := range d.Wishes {
+		if !d.Emit(Create(w.Key, w.Body)) {
+			break
+		}
+	}
+	d.Wishes = nil
+	return d
 }
 
 // Wake asks to be asked again at a time, unless that is to happen sooner.

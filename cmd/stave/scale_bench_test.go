@@ -51,7 +51,7 @@ func scaledUp(b *testing.B, dir string, nodes int) *scaled {
 	b.Cleanup(it.down) // also when it fails: before its directory goes
 	say := func(string, ...any) {}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startHollow,
+		c.takeLock, c.gather, c.openLog, c.fold, c.openChain, c.decide, c.bootstrap, c.openVault, c.openDoor, c.openKube, c.feed, c.clean, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			b.Fatal(err)

@@ -65,6 +65,7 @@ type cluster struct {
 	rules     custom.Schemas       // of definitions
 	tokens    *badge.Keys          // for pods
 	asked     *webhook.Chain       // about what clients want
+	births    *webhook.Births      // and about what controllers do
 	converter *webhook.Conversions // between versions of definitions
 	kube      kubeDoor
 	name      string               // of this machine's node
@@ -80,7 +81,7 @@ type cluster struct {
 func start(ctx context.Context, l layout, up *upCmd, kubeconfig string, say func(string, ...any)) (*cluster, error) {
 	c := &cluster{layout: l, rooms: newRooms(slog.New(slog.NewTextHandler(os.Stderr, nil)).With("cluster", l.name))}
 	for _, step := range []func(context.Context, *upCmd, func(string, ...any)) error{
-		c.takeLock, c.gather, c.recall, c.openLog, c.fold, c.decide, c.bootstrap, c.openVault, c.openTokens, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
+		c.takeLock, c.gather, c.recall, c.openLog, c.fold, c.openChain, c.decide, c.bootstrap, c.openVault, c.openTokens, c.openDoor, c.openKube, c.feed, c.clean, c.startNode, c.startHollow,
 	} {
 		if err := step(ctx, up, say); err != nil {
 			return nil, errors.Join(err, c.stop())
@@ -221,7 +222,7 @@ func (c *cluster) seal(ctx context.Context) (sealed, checkpoint events.Seq, err 
 
 func (c *cluster) decide(_ context.Context, up *upCmd, _ func(string, ...any)) error {
 	loop, err := run.NewLoop(run.Config{Cluster: c.layout.name, Holder: holder(), Log: c.server.Log(), Source: c.view,
-		Clock: run.Wall{}, Room: c.server.Log().Room, Reconcilers: controllers, Logger: c.logger, NodeGrace: up.NodeGrace})
+		Clock: run.Wall{}, Room: c.server.Log().Room, Reconcilers: controllers, Wished: c.births.Wished, Logger: c.logger, NodeGrace: up.NodeGrace})
 	if err != nil {
 		return fmt.Errorf("make the writer: %w", err)
 	}
@@ -262,9 +263,6 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 }
 
 func (c *cluster) openDoor(ctx context.Context, _ *upCmd, _ func(string, ...any)) error {
-	if err := c.openChain(ctx); err != nil {
-		return err
-	}
 	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Rules: &c.rules, Converter: c.converter, Tokens: c.tokens, Fork: forked,
 		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held, Reviewer: c.asked})
 	if err != nil {

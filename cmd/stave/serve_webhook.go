@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"time"
@@ -14,12 +15,14 @@ import (
 	"github.com/stave-run/stave/gateway/webhook"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
+	"github.com/stave-run/stave/reconcilers/run"
 )
 
-// openChain makes whom both doors ask about changes. Connections to webhooks that
+// openChain makes whom both doors and the controllers ask about changes. Connections to webhooks that
 // run in pods end with the server.
-func (c *cluster) openChain(ctx context.Context) error {
+func (c *cluster) openChain(ctx context.Context, _ *upCmd, _ func(string, ...any)) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.onClose(func() error { cancel(); return nil })
 	dial := func(_ context.Context, pod events.Key, port uint16) (net.Conn, error) {
@@ -30,6 +33,20 @@ func (c *cluster) openChain(ctx context.Context) error {
 		return err
 	}
 	c.asked, err = webhook.New(webhook.Options{View: c.view.Durable, Logger: c.logger, Policies: &policies, Schemas: &c.rules, Dial: dial})
+	if err != nil {
+		return err
+	}
+	c.births = webhook.NewBirths(c.asked, c.born)
+	c.onClose(c.births.Close)
+	return nil
+}
+
+// born has the writer decide what webhooks said of a pod that a controller wants to make.
+func (c *cluster) born(ctx context.Context, by reconcilers.Reconciler, of events.Key, a birth.Answer) error {
+	_, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller(by.Name()), ID: "answer/" + rand.Text(), Key: of,
+		Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+			return birth.Answered(by, v, of, a, now), nil
+		}})
 	return err
 }
 
@@ -58,5 +75,7 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 // policies are asked at both doors and about what reconcilers make: each is compiled once.
 var policies policy.Engine
 
-// guards are the policies of a state that stand before the pods of a kind's objects.
-func guards(v projections.State, of events.Resource) birth.Guard { return policies.Guard(v, of) }
+// guards are the policies and webhooks of a state that stand before the pods of a kind's objects.
+func guards(v projections.State, of events.Resource) birth.Guard {
+	return birth.Guard{Bars: policies.Guard(v, of), Asks: webhook.Outside(v, of)}
+}

@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net"
 	"slices"
@@ -30,6 +31,7 @@ import (
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/account"
 	"github.com/stave-run/stave/reconcilers/autoscale"
+	"github.com/stave-run/stave/reconcilers/birth"
 	"github.com/stave-run/stave/reconcilers/daemonset"
 	"github.com/stave-run/stave/reconcilers/definition"
 	"github.com/stave-run/stave/reconcilers/deployment"
@@ -58,6 +60,7 @@ type house struct {
 	asked  admission.Interface // beside what is asked about each write otherwise; nil: nobody
 	close  func()
 	config *rest.Config
+	hooks  *webhook.Chain
 
 	mu   sync.Mutex
 	lost int // updates whose clients gave up
@@ -75,6 +78,15 @@ func (s oldSubmitter) Submit(ctx context.Context, w api.Wish) ([]events.Envelope
 	return s.Loop.Submit(ctx, run.Request{Actor: w.Actor, ID: w.ID, Key: w.Key, Message: w.Message, Decide: w.Decide})
 }
 
+// born decides what webhooks say of controllers' pods.
+func (h *house) born(ctx context.Context, by reconcilers.Reconciler, of events.Key, a birth.Answer) error {
+	_, err := h.loop.Submit(ctx, run.Request{Actor: events.Controller(by.Name()), ID: "answer/" + rand.Text(), Key: of,
+		Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
+			return birth.Answered(by, v, of, a, now), nil
+		}})
+	return err
+}
+
 // open makes a cluster without nodes; controllers run.
 func open(t testing.TB) *house {
 	t.Helper()
@@ -84,8 +96,17 @@ func open(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.view.Close)
-	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler),
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{}}})
+	policies := &policy.Engine{}
+	if h.hooks, err = webhook.New(webhook.Options{View: h.view.Durable, Policies: policies, Schemas: &custom.Schemas{}, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	births := webhook.NewBirths(h.hooks, h.born)
+	t.Cleanup(func() { births.Close() })
+	guards := func(v projections.State, of events.Resource) birth.Guard {
+		return birth.Guard{Bars: policies.Guard(v, of), Asks: webhook.Outside(v, of)}
+	}
+	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler), Wished: births.Wished,
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,17 +158,13 @@ func (h *house) serve() {
 		h.Fatal(err)
 	}
 	_, h.port, _ = net.SplitHostPort(l.Addr().String())
-	hooks, err := webhook.New(webhook.Options{View: h.view.Durable, Policies: &policy.Engine{}, Schemas: &custom.Schemas{}, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		h.Fatal(err)
-	}
 	converter, err := webhook.NewConversions(h.view.Durable, nil)
 	if err != nil {
 		h.Fatal(err)
 	}
-	asked := admission.Interface(hooks)
+	asked := admission.Interface(h.hooks)
 	if h.asked != nil {
-		asked = admission.NewChainHandler(hooks, h.asked)
+		asked = admission.NewChainHandler(h.hooks, h.asked)
 	}
 	s := kube.New(kube.Options{Converter: converter, Views: h.view, Past: h.past, Log: h.log, Notes: h.notes, Writer: submitter{h.loop}, Wires: h.wires, WiresUser: "control", Authority: h.people, FrontProxy: h.front, Vault: h.vault, Tokens: h.tokens, Schemas: &custom.Schemas{}, Cluster: "test", Version: "1",
 		Domain: "cluster.local", Now: time.Now, MeasurePeriod: 200 * time.Millisecond, Admission: asked, Logger: slog.New(slog.NewTextHandler(h.Output(), nil))})

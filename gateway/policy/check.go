@@ -119,18 +119,17 @@ func checkWebhook(ctx context.Context, i int, rules []registrationv1.RuleWithOpe
 	return k.errs
 }
 
-// children are the resources whose objects reconcilers make too.
-var children = []string{"pods", "replicasets", "*", "*/*"}
+// children are the resources, beside pods, whose objects reconcilers make too.
+var children = []string{"replicasets", "jobs", "persistentvolumeclaims", "persistentvolumes", "controllerrevisions", "endpoints", "endpointslices", "serviceaccounts", "*", "*/*"}
 
-// warnOfChildren says what a rule of those who change objects will not do, and of
-// webhooks: reconcilers wait for nobody outside, so what they make is shown to no
-// webhook first, and changed by nobody. Policies that refuse are asked about their pods.
+// warnOfChildren says what a rule of those who change objects will not do, and of webhooks: about what controllers make
+// they are asked only when it is a pod.
 func warnOfChildren(ctx context.Context, at *field.Path, r registrationv1.RuleWithOperations) {
 	made := slices.ContainsFunc(r.Operations, func(op registrationv1.OperationType) bool {
 		return op == registrationv1.OperationAll || op == registrationv1.Create
 	})
 	if made && slices.ContainsFunc(r.Resources, func(res string) bool { return slices.Contains(children, res) }) {
-		warning.AddWarning(ctx, "", at.String()+": holds for pods and replicasets that people make, not for those that are made for a deployment or replicaset")
+		warning.AddWarning(ctx, "", at.String()+": of what controllers make this holds for pods, not for the ReplicaSets, Jobs, claims and the like that are made for others")
 	}
 }
 

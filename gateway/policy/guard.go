@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -22,21 +23,25 @@ var controllers = map[events.Resource]string{
 	events.Jobs:         "job-controller",
 }
 
+// Birth is a pod that the controller of a kind wants to make, as a request in the controller's name.
+func Birth(pod *corev1.Pod, of events.Resource) admission.Attributes {
+	who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controllers[of]),
+		Groups: append(serviceaccount.MakeGroupNames("kube-system"), user.AllAuthenticated)}
+	return admission.NewAttributesRecord(pod, nil, corev1.SchemeGroupVersion.WithKind("Pod"), pod.Namespace, pod.Name,
+		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false, who)
+}
+
 // Guard says why the controller of a kind must not make a pod, "" when it may; it is nil
 // in a state without policies. It is a pure function of the state: a policy asks
 // nobody outside.
 func (e *Engine) Guard(v projections.State, of events.Resource) func(*corev1.Pod) string {
 	for range v.List(events.PolicyBindings, "") {
-		who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controllers[of]),
-			Groups: append(serviceaccount.MakeGroupNames("kube-system"), user.AllAuthenticated)}
-		return func(pod *corev1.Pod) string { return e.barred(v, pod, who) }
+		return func(pod *corev1.Pod) string { return e.barred(v, Birth(pod, of)) }
 	}
 	return nil
 }
 
-func (e *Engine) barred(v projections.State, pod *corev1.Pod, who user.Info) string {
-	a := admission.NewAttributesRecord(pod, nil, corev1.SchemeGroupVersion.WithKind("Pod"), pod.Namespace, pod.Name,
-		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, who)
+func (e *Engine) barred(v projections.State, a admission.Attributes) string {
 	if err := e.Validate(context.Background(), v, Versioned(a), Rights(func() projections.State { return v })); err != nil {
 		return err.Error()
 	}

@@ -6,8 +6,8 @@
 // Order, as in Kubernetes: mutating policies by name; mutating webhooks, by the name of their configuration
 // and then as they stand in it; policies; validating webhooks, all at once.
 //
-// What reconcilers decide is not asked about: a decision is a function of the log
-// and must not wait for somebody outside. docs/adr/0050-webhooks.md has the rest.
+// About the pods that controllers want to make it asks between two decisions (Births): a decision is a function of the
+// log and waits for nobody. docs/adr/0050-webhooks.md and 0080-wishes.md have the rest.
 package webhook
 
 import (

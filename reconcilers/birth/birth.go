@@ -18,20 +18,26 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// Guard says why a pod must not be made, "" when it may; a nil one lets all pass.
-type Guard func(pod *corev1.Pod) string
+// Guard is who has a say about pods beside what is in the package. Its functions have to
+// be pure, for decisions are.
+type Guard struct {
+	// Bars says why a pod must not be made, "" when it may; nil lets all pass.
+	Bars func(pod *corev1.Pod) string
+	// Asks tells whether somebody outside of the log is asked about a pod first, who may
+	// change or refuse it; nil: nobody is. What Bars says of such a pod is for them to ask.
+	Asks func(pod *corev1.Pod) bool
+}
 
-// Guards say who guards the pods of a kind's objects in a state, a nil Guard when nobody
-// does. They have to be pure, for decisions are; nil ones ask nobody.
+// Guards say who guards the pods of a kind's objects in a state; nil ones ask nobody.
 type Guards func(v projections.State, of events.Resource) Guard
 
 // Before is the desk before the pods of a controller.
 func Before(v projections.State, o *projections.Object, guards Guards) *Desk {
-	var guard Guard
+	d := In(v, o.Key.Namespace)
 	if guards != nil {
-		guard = guards(v, o.Key.Resource)
+		d.guard = guards(v, o.Key.Resource)
 	}
-	return In(v, o.Key.Namespace, guard)
+	return d
 }
 
 // Desk is what stands before the pods that one decision makes in a namespace; each
@@ -45,9 +51,9 @@ type Desk struct {
 	guard     Guard
 }
 
-// In is the desk of a namespace. guard is who is asked besides.
-func In(v projections.State, namespace string, guard Guard) *Desk {
-	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), guard: guard}
+// In is the desk of a namespace, with no guard.
+func In(v projections.State, namespace string) *Desk {
+	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace)}
 }
 
 // Claim says why a claim must not be made, "" when it may; then it is counted.
@@ -64,7 +70,7 @@ func (d *Desk) Claim(c *corev1.PersistentVolumeClaim) string {
 // Open tells whether every pod of the template that was shown may be made: nobody
 // has to look at each.
 func (d *Desk) Open() bool {
-	return d.classless == "" && len(d.ranges) == 0 && len(d.quotas) == 0 && d.guard == nil
+	return d.classless == "" && len(d.ranges) == 0 && len(d.quotas) == 0 && d.guard.Bars == nil && d.guard.Asks == nil
 }
 
 // Template is a template with what its pods are given; the same one when that is
@@ -108,16 +114,19 @@ func (d *Desk) Object(k events.Key) string {
 }
 
 // Bars says why a pod must not be made, in Kubernetes' words, "" when it may: then
-// it is counted in. The pod is as Template left it.
+// it is counted in. The pod is as Template left it. One that others are asked about first
+// is looked at as they leave it.
 func (d *Desk) Bars(pod *corev1.Pod) string {
-	said := cmp.Or(d.classless, ration.Breach(&pod.Spec, d.ranges))
-	if said == "" && d.guard != nil {
-		if refused := d.guard(pod); refused != "" {
-			return refused
+	said := d.classless
+	if said == "" && !d.asks(pod) {
+		if said = ration.Breach(&pod.Spec, d.ranges); said == "" && d.guard.Bars != nil {
+			if refused := d.guard.Bars(pod); refused != "" {
+				return refused
+			}
 		}
-	}
-	if said == "" {
-		said = take(d.quotas, ration.Thing{Resource: events.Pods, Pod: &pod.Spec})
+		if said == "" {
+			said = take(d.quotas, ration.Thing{Resource: events.Pods, Pod: &pod.Spec})
+		}
 	}
 	if said == "" {
 		return ""

@@ -18,7 +18,7 @@ func pod(name string) *corev1.Pod {
 func TestNobodyStandsThere(t *testing.T) {
 	w := stage.New()
 	w.Apply(stage.In(events.ConfigMaps, "c"), `{}`)
-	d := In(w.State, "default", nil)
+	d := In(w.State, "default")
 	template := &corev1.PodTemplateSpec{}
 	if !d.Open() || d.Bars(pod("p")) != "" || d.Template(template) != template {
 		t.Error("something stands where nothing is")
@@ -31,13 +31,13 @@ func TestPodsSeeEachOther(t *testing.T) {
 	w.Apply(stage.In(events.Quotas, "a"), `{"metadata":{"name":"a"},"spec":{"hard":{"pods":"5"}}}`)
 	w.Apply(stage.In(events.Quotas, "b"), `{"metadata":{"name":"b"},"spec":{"hard":{"pods":"3"}}}`)
 	w.Apply(stage.PodKey("there"), `{"spec":{"containers":[{"name":"c"}]}}`)
-	d := In(w.State, "default", nil)
+	d := In(w.State, "default")
 	for i, want := range []string{"", "", `pods "x" is forbidden: exceeded quota: b, requested: pods=1, used: pods=3, limited: pods=3`} {
 		if said := d.Bars(pod("x")); said != want {
 			t.Errorf("pod %d: %q, want %q", i, said, want)
 		}
 	}
-	if said := In(w.State, "default", nil).Bars(pod("x")); said != "" {
+	if said := In(w.State, "default").Bars(pod("x")); said != "" {
 		t.Errorf("the next decision begins with what is used: %s", said)
 	}
 }
@@ -45,7 +45,8 @@ func TestPodsSeeEachOther(t *testing.T) {
 func TestTemplates(t *testing.T) {
 	w := stage.New()
 	w.Apply(stage.In(events.LimitRanges, "l"), `{"spec":{"limits":[{"type":"Container","default":{"cpu":"1"},"max":{"memory":"1Gi"}}]}}`)
-	d := In(w.State, "default", func(p *corev1.Pod) string { return "policy says no to " + p.Name })
+	d := In(w.State, "default")
+	d.guard.Bars = func(p *corev1.Pod) string { return "policy says no to " + p.Name }
 	own := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
 	shaped := d.Template(own)
 	if shaped == own || shaped.Spec.Containers[0].Resources.Limits.Cpu().String() != "1" || own.Spec.Containers[0].Resources.Limits != nil ||
@@ -74,19 +75,19 @@ func TestPriorities(t *testing.T) {
 		t.Spec.PriorityClassName = class
 		return t
 	}
-	shaped := In(w.State, "default", nil).Template(template("high"))
+	shaped := In(w.State, "default").Template(template("high"))
 	if shaped.Spec.Priority == nil || *shaped.Spec.Priority != 100 || *shaped.Spec.PreemptionPolicy != corev1.PreemptNever {
 		t.Errorf("%+v", shaped.Spec)
 	}
-	d := In(w.State, "default", nil)
+	d := In(w.State, "default")
 	if d.Template(template("low")); d.Open() || d.Bars(pod("p")) != `pods "p" is forbidden: no PriorityClass with name low was found` {
 		t.Error(d.Bars(pod("p")))
 	}
-	if none := template(""); In(w.State, "default", nil).Template(none) != none {
+	if none := template(""); In(w.State, "default").Template(none) != none {
 		t.Error("a pod of no class got one")
 	}
 	w.Apply(events.Key{Resource: events.PriorityClasses, Name: "usual"}, `{"metadata":{"name":"usual"},"value":7,"globalDefault":true}`)
-	if shaped := In(w.State, "default", nil).Template(template("")); shaped.Spec.PriorityClassName != "usual" || *shaped.Spec.Priority != 7 {
+	if shaped := In(w.State, "default").Template(template("")); shaped.Spec.PriorityClassName != "usual" || *shaped.Spec.Priority != 7 {
 		t.Errorf("%+v", shaped.Spec)
 	}
 }
@@ -97,12 +98,12 @@ func TestRuntimeClasses(t *testing.T) {
 	template := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
 	name := "heavy"
 	template.Spec.RuntimeClassName = &name
-	d := In(w.State, "default", nil)
+	d := In(w.State, "default")
 	if d.Template(template); d.Open() || d.Bars(pod("p")) != `pods "p" is forbidden: pod rejected: RuntimeClass "heavy" not found` {
 		t.Error(d.Bars(pod("p")))
 	}
 	w.Apply(events.Key{Resource: events.RuntimeClasses, Name: "heavy"}, `{"metadata":{"name":"heavy"},"handler":"h","overhead":{"podFixed":{"cpu":"1"}},"scheduling":{"nodeSelector":{"k":"v"}}}`)
-	shaped := In(w.State, "default", nil).Template(template)
+	shaped := In(w.State, "default").Template(template)
 	if shaped.Spec.Overhead.Cpu().String() != "1" || shaped.Spec.NodeSelector["k"] != "v" || template.Spec.Overhead != nil {
 		t.Errorf("%+v", shaped.Spec)
 	}

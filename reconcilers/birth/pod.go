@@ -11,14 +11,16 @@ import (
 
 // Reads are what a controller reads by asking here, beside what is its own.
 func Reads() []events.Resource {
-	return []events.Resource{events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses}
+	return []events.Resource{events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses,
+		events.MutatingPolicies, events.MutatingPolicyBindings, events.MutatingWebhooks, events.ValidatingWebhooks}
 }
 
 // Eases tells whether a change may let pods in that were barred, and in which
 // namespace; an empty one means all of them.
 func Eases(c projections.Change) (namespace string, ok bool) {
 	switch r := c.Key.Resource; {
-	case r == events.Policies, r == events.PolicyBindings, r == events.PriorityClasses, r == events.RuntimeClasses:
+	case r == events.Policies, r == events.PolicyBindings, r == events.PriorityClasses, r == events.RuntimeClasses,
+		r == events.MutatingPolicies, r == events.MutatingPolicyBindings, r == events.MutatingWebhooks, r == events.ValidatingWebhooks:
 		return "", true
 	case r == events.LimitRanges, projections.Eased(c):
 		return c.Key.Namespace, true

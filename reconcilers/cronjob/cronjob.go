@@ -160,7 +160,7 @@ func (p *pass) schedule() {
 
 // barred tells whether a quota bars a Job, and has it tried again.
 func (p *pass) barred(k events.Key) bool {
-	said := birth.In(p.v, k.Namespace, nil).Object(k)
+	said := birth.In(p.v, k.Namespace).Object(k)
 	if said == "" {
 		return false
 	}

@@ -113,7 +113,7 @@ func (p *pass) begin() {
 
 // barred tells whether a quota bars a ReplicaSet, and writes down why when that is news.
 func (p *pass) barred(k events.Key) bool {
-	said := birth.In(p.v, k.Namespace, nil).Object(k)
+	said := birth.In(p.v, k.Namespace).Object(k)
 	if said == "" {
 		return false
 	}

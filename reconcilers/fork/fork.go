@@ -49,6 +49,7 @@ func New(v projections.State, now time.Time, rs []reconcilers.Reconciler) (*Fork
 	if v.Time.After(now) {
 		now = v.Time
 	}
+	step.Grant(true)
 	f := &Fork{state: v, now: now, until: now.Add(Horizon), step: step, most: maxEvents}
 	step.Lease(f.add(events.Envelope{Subject: events.LeaseSubject, Type: events.LeaseTaken,
 		Body: events.MustBody(events.Lease{Holder: "fork"})}))

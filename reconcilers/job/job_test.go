@@ -325,5 +325,7 @@ func relabelled(o *projections.Object) reconcilers.Draft {
 }
 
 func guarding(said string) birth.Guards {
-	return func(reconcilers.View, events.Resource) birth.Guard { return func(*corev1.Pod) string { return said } }
+	return func(reconcilers.View, events.Resource) birth.Guard {
+		return birth.Guard{Bars: func(*corev1.Pod) string { return said }}
+	}
 }

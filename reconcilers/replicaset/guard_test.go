@@ -22,12 +22,12 @@ func TestGuard(t *testing.T) {
 		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
 	said := "no"
 	r := Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
-		return func(pod *corev1.Pod) string {
+		return birth.Guard{Bars: func(pod *corev1.Pod) string {
 			if pod.Labels["app"] != "web" || pod.Spec.RestartPolicy != corev1.RestartPolicyAlways || pod.OwnerReferences[0].Name != "web" || pod.GenerateName != "web-" {
 				t.Errorf("asked about %+v", pod)
 			}
 			return said
-		}
+		}}
 	}}
 	decide := func() reconcilers.Decision {
 		d := r.Decide(w.State, k, w.Now)

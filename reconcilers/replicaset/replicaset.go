@@ -43,7 +43,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 5 }
+func (Reconciler) Version() int { return 6 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -260,7 +260,7 @@ func (p *pass) create(missing int) {
 		if p.barred(k) {
 			return
 		}
-		if !p.d.Emit(reconcilers.Create(k, p.child(k, hash))) {
+		if !p.desk.Bear(&p.d, k, p.child(k, hash), func() *corev1.Pod { return p.pod(k) }, p.now) {
 			return
 		}
 		missing--

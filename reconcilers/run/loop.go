@@ -67,6 +67,9 @@ type Config struct {
 	Clock       Clock
 	Reconcilers []reconcilers.Reconciler
 	Logger      *slog.Logger
+	// Wished takes what a reconciler wishes for of whom others are asked first (reconcilers.Wish), with each of its
+	// decisions about a key; it must not block. Answers come back through Submit. nil: nobody can be asked, so all is made at once.
+	Wished func(by reconcilers.Reconciler, of events.Key, wishes []reconcilers.Wish)
 	// Room says why the log takes no more of people's requests; nil takes all.
 	Room      func() error
 	NodeGrace time.Duration // how long a node may be silent; 0 means the constant of that name
@@ -93,6 +96,7 @@ func NewLoop(c Config) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
+	step.Grant(c.Wished == nil)
 	return &Loop{Config: c, step: step, inbox: newInbox(), asked: make(chan *submission), closed: make(chan struct{})}, nil
 }
 
@@ -206,6 +210,9 @@ func (l *Loop) decide(t *turned, next func() (Work, bool)) {
 		t.asked++
 		if w.Refused != nil {
 			l.Logger.Error("decision refused", "key", w.Key.String(), "by", w.Reconciler, "err", w.Refused)
+		}
+		if len(w.Decision.Wishes) > 0 {
+			l.Wished(l.step.by(w), w.Key, w.Decision.Wishes)
 		}
 		if len(w.Records) == 0 {
 			l.step.Done(w, 0, nil)

@@ -24,6 +24,7 @@ type Step struct {
 	all     []member
 	widest  int // the most events that any one decision may hold
 	batch   int // the most events of one append
+	grants  bool
 	items   map[id]*item
 	queue   queue
 	long    queue // of keys that were cut short: the others need not wait for them
@@ -105,6 +106,9 @@ func (s *Step) Epoch() events.Seq { return s.epoch }
 // simulation sees large wishes without being large.
 func (s *Step) Limit(n int) { s.batch = n }
 
+// Grant says whether what reconcilers wish for is made at once, though others would have to be asked first.
+func (s *Step) Grant(yes bool) { s.grants = yes }
+
 // Doubtful tells whether keys wait for a new lease because an acknowledgement
 // of theirs was lost.
 func (s *Step) Doubtful() bool { return len(s.parked) > 0 }
@@ -182,6 +186,9 @@ func (s *Step) next(v reconcilers.View, now time.Time, pop func() *item) (Work, 
 	}
 	return Work{}, false
 }
+
+// by is whose decision a Work is.
+func (s *Step) by(w Work) reconcilers.Reconciler { return s.all[w.item.id.member].Reconciler }
 
 // Done says what became of a Work. first is the sequence of its first record,
 // when err is nil and it had any.

@@ -86,7 +86,7 @@ func (p *pass) furnish(n int) bool {
 // withheld tells whether limits or quotas bar a claim, and writes down why when that is news.
 func (p *pass) withheld(c *corev1.PersistentVolumeClaim) bool {
 	if p.stores == nil {
-		p.stores = birth.In(p.v, p.o.Key.Namespace, nil)
+		p.stores = birth.In(p.v, p.o.Key.Namespace)
 	}
 	said := p.stores.Claim(c)
 	if said != "" {

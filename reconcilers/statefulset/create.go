@@ -36,7 +36,8 @@ func (p *pass) create(n int) bool {
 		return !p.d.More && !p.refused // its claims wait; others need not
 	}
 	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
-	return p.d.Emit(reconcilers.Create(k, events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}))
+	body := events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}
+	return p.desk.Bear(&p.d, k, body, func() *corev1.Pod { return p.pod(k, n, rev, m) }, p.now)
 }
 
 // revisionFor is the revision of a pod that is not there: the old one below the

@@ -419,12 +419,12 @@ func TestBarred(t *testing.T) {
 	b := begin(t, func(s *appsv1.StatefulSetSpec) { s.Replicas = n(1) })
 	said := "no"
 	r := statefulset.Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
-		return func(p *corev1.Pod) string {
+		return birth.Guard{Bars: func(p *corev1.Pod) string {
 			if p.Name != "web-0" || p.Labels[appsv1.PodIndexLabel] != "0" || p.Spec.Hostname != "web-0" || len(p.OwnerReferences) != 1 {
 				t.Errorf("asked about %+v", p)
 			}
 			return said
-		}
+		}}
 	}}
 	d, err := b.Run(r, b.k)
 	if v, ok := b.State.Verdict(b.k); err != nil || !ok || len(v.Reasons) != 1 || v.Reasons[0].Code != events.FailedCreate || d.WakeAt.IsZero() {

@@ -99,7 +99,7 @@ func ephemeral(view reconcilers.View, pod *projections.Object, volume string, k 
 			claim.Spec.StorageClassName = &name
 		}
 	}
-	if said := birth.In(view, k.Namespace, nil).Claim(claim); said != "" {
+	if said := birth.In(view, k.Namespace).Claim(claim); said != "" {
 		return reconcilers.Decision{Because: []events.Reason{{Code: events.FailedCreate, About: pod.Key, What: k.Name, Said: said}}, WakeAt: now.Add(retry)}
 	}
 	raw, err := manifest.Canonical(claim)

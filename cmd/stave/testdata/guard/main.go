@@ -1,6 +1,7 @@
 // Command guard is webhooks in a pod. It serves HTTPS on 8443 with the certificate in
 // /tls: /see adds a word to ConfigMaps, /bar refuses those that are bad, and every
-// deletion; /turn converts lamps, whose watts of v1 are the power of v2. Toys are an API of its own.
+// deletion; /mesh adds a container to pods; /turn converts lamps, whose watts of v1 are the power of v2. Toys are an API of its own.
+// `guard idle` does nothing.
 package main
 
 import (
@@ -31,7 +32,11 @@ type request struct {
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "idle" {
+		time.Sleep(time.Hour)
+	}
 	http.HandleFunc("POST /see", answering(see))
+	http.HandleFunc("POST /mesh", answering(mesh))
 	http.HandleFunc("POST /bar", answering(bar))
 	http.HandleFunc("POST /turn", turn)
 	serveToys()
@@ -91,6 +96,11 @@ func see(r *request) map[string]any {
 		return map[string]any{"allowed": true}
 	}
 	return map[string]any{"allowed": true, "patchType": "JSONPatch", "patch": []byte(`[{"op":"add","path":"/data/seen","value":"yes"}]`)}
+}
+
+func mesh(*request) map[string]any {
+	return map[string]any{"allowed": true, "patchType": "JSONPatch", "patch": []byte(`[{"op":"add","path":"/spec/containers/-",
+		"value":{"name":"proxy","image":"guard:test","imagePullPolicy":"Never","command":["/guard","idle"]}}]`)}
 }
 
 func bar(r *request) map[string]any {

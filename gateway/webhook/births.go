@@ -1,0 +1,143 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/policy"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
+)
+
+// maxBirths is about how many pods that controllers wish for are asked at a time.
+const maxBirths = 256
+
+// Births asks about the pods that controllers wish for, as is asked about those that clients make. What is not
+// answered, because this process ends or the writer is another one, is wished for again.
+type Births struct {
+	chain  *Chain
+	answer func(context.Context, reconcilers.Reconciler, events.Key, birth.Answer) error
+	ctx    context.Context
+	stop   context.CancelFunc
+	slots  chan struct{}
+	busy   sync.WaitGroup
+
+	mu  sync.Mutex
+	all map[question]*asking
+}
+
+// question is what is the same for all pods of an owner that look alike.
+type question struct {
+	owner events.UID
+	about events.Hash
+}
+
+// asking is how far a question is.
+type asking struct {
+	by     reconcilers.Reconciler
+	of     events.Key
+	object *corev1.Pod
+	wanted int // so many pods, by the newest decision
+	asked  int // so many are asked about, or were refused a moment ago
+}
+
+// NewBirths asks a chain until Close. answer has the writer decide what follows from an answer (birth.Answered).
+func NewBirths(c *Chain, answer func(ctx context.Context, by reconcilers.Reconciler, of events.Key, a birth.Answer) error) *Births {
+	b := &Births{chain: c, answer: answer, slots: make(chan struct{}, maxBirths), all: map[question]*asking{}}
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+// Close ends what is under way.
+func (b *Births) Close() error {
+	b.stop()
+	b.busy.Wait()
+	return nil
+}
+
+// Wished takes what a controller wishes for now; it does not block (run.Config).
+func (b *Births) Wished(by reconcilers.Reconciler, of events.Key, wishes []reconcilers.Wish) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wanted := map[question]int{}
+	for _, w := range wishes {
+		q := question{w.Body.Owner.UID, birth.SumOf(w)}
+		if wanted[q]++; b.all[q] == nil {
+			b.all[q] = &asking{by: by, of: of, object: w.Object.(*corev1.Pod)}
+		}
+	}
+	for q, n := range wanted {
+		b.all[q].wanted = n
+		b.fill(q)
+	}
+}
+
+// fill asks about as many pods as are wanted. The lock is held.
+func (b *Births) fill(q question) {
+	a := b.all[q]
+	for ; a.asked < a.wanted && b.ctx.Err() == nil; a.asked++ {
+		b.busy.Go(func() { b.ask(q, a) })
+	}
+	if a.asked == 0 {
+		delete(b.all, q)
+	}
+}
+
+// ask asks about one pod and brings the answer to the writer.
+func (b *Births) ask(q question, a *asking) {
+	select {
+	case b.slots <- struct{}{}:
+	case <-b.ctx.Done():
+		return
+	}
+	answer := b.review(q, a)
+	<-b.slots
+	if b.ctx.Err() != nil {
+		return // nobody refused it
+	}
+	b.mu.Lock()
+	a.wanted-- // until the next decision, which follows from the answer, says it better
+	b.mu.Unlock()
+	if err := b.answer(b.ctx, a.by, a.of, answer); err != nil && b.ctx.Err() == nil {
+		b.chain.Logger.Warn("what webhooks say of a pod is not decided", "of", a.of.String(), "error", err)
+	}
+	if answer.Said != "" {
+		b.rest()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.asked--
+	b.fill(q)
+}
+
+// rest is how long a refusal stands before its controller may ask again.
+func (b *Births) rest() {
+	select {
+	case <-time.After(birth.Again):
+	case <-b.ctx.Done():
+	}
+}
+
+// review is what all who are asked say of a pod.
+func (b *Births) review(q question, a *asking) birth.Answer {
+	out := birth.Answer{About: q.about}
+	pod := a.object.DeepCopy()
+	request := policy.Birth(pod, a.of.Resource)
+	err := b.chain.Admit(b.ctx, request, nil)
+	if err == nil {
+		err = b.chain.Validate(b.ctx, request, nil)
+	}
+	if err != nil {
+		out.Said = err.Error()
+		return out
+	}
+	if !bytes.Equal(events.MustBody(pod), events.MustBody(a.object)) {
+		out.Pod = pod
+	}
+	return out
+}
