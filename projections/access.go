@@ -41,8 +41,8 @@ func (s State) mountsAccess(o *Object) bool {
 	if spec.AutomountServiceAccountToken != nil {
 		return *spec.AutomountServiceAccountToken
 	}
-	account, ok := s.Get(events.Key{Resource: events.Accounts, Namespace: o.Key.Namespace, Name: AccountOf(spec)})
-	if !ok {
+	account := s.accountOf(o.Key.Namespace, spec)
+	if account == nil {
 		return true
 	}
 	wish := As[*corev1.ServiceAccount](account).AutomountServiceAccountToken
@@ -55,8 +55,8 @@ func (s State) withPullSecrets(o *Object, spec *corev1.PodSpec) *corev1.PodSpec 
 	if len(spec.ImagePullSecrets) > 0 {
 		return spec
 	}
-	account, ok := s.Get(events.Key{Resource: events.Accounts, Namespace: o.Key.Namespace, Name: AccountOf(spec)})
-	if !ok || len(As[*corev1.ServiceAccount](account).ImagePullSecrets) == 0 {
+	account := s.accountOf(o.Key.Namespace, spec)
+	if account == nil || len(As[*corev1.ServiceAccount](account).ImagePullSecrets) == 0 {
 		return spec
 	}
 	next := *spec

@@ -73,8 +73,8 @@ func listPrefix(r events.Resource, namespace string) string {
 	return string(r) + "\x00" + namespace + "\x00"
 }
 
-// listAfter is List without the rows up to a key; one without a name lies before all.
-func (s State) listAfter(k events.Key, namespace string) iter.Seq[*Object] {
+// ListAfter is List without the rows up to a key; one without a name lies before all.
+func (s State) ListAfter(k events.Key, namespace string) iter.Seq[*Object] {
 	if k.Name == "" {
 		return s.List(k.Resource, namespace)
 	}

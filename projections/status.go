@@ -150,7 +150,7 @@ func (s State) ObjectsAfter(k events.Key, namespace string, now time.Time) iter.
 		return s.behindServicesAfter(k, namespace, now)
 	}
 	return func(yield func(events.Object) bool) {
-		for o := range s.listAfter(k, namespace) {
+		for o := range s.ListAfter(k, namespace) {
 			if !yield(s.Peek(o, now)) {
 				return
 			}
@@ -167,7 +167,7 @@ func (s State) CountAfter(k events.Key, namespace string) int {
 		}
 		return n
 	}
-	for range s.listAfter(k, namespace) {
+	for range s.ListAfter(k, namespace) {
 		n++
 	}
 	return n

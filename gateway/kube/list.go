@@ -79,6 +79,9 @@ func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (
 		return nil, err
 	}
 	keep := o.selection(ctx, opts)
+	if o.shownAsRows(ctx, keep) {
+		return o.rowList(page, keep, int(opts.Limit)), nil
+	}
 	items, rest, err := o.collect(ctx, page, keep, int(opts.Limit))
 	if err != nil {
 		return nil, err
@@ -89,16 +92,25 @@ func (o *objects) List(ctx context.Context, opts *internalversion.ListOptions) (
 	if err != nil {
 		return nil, err
 	}
-	m.SetResourceVersion(page.position.String())
+	var last events.Key
 	if rest > 0 {
-		last := items[len(items)-1]
-		m.SetContinue(o.pages.keep(page, last.GetNamespace(), last.GetName()))
-		if keep.everything {
-			left := int64(rest)
-			m.SetRemainingItemCount(&left)
-		}
+		last = keyOf(o.kind, items[len(items)-1])
 	}
+	o.headed(m, page, keep, last, rest)
 	return list, nil
+}
+
+// headed says of a list where it stands, and how to go on after its last object when there are more.
+func (o *objects) headed(m metav1.ListInterface, p page, keep selection, last events.Key, rest int) {
+	m.SetResourceVersion(p.position.String())
+	if rest == 0 {
+		return
+	}
+	m.SetContinue(o.pages.keep(p, last.Namespace, last.Name))
+	if keep.everything {
+		left := int64(rest)
+		m.SetRemainingItemCount(&left)
+	}
 }
 
 // collect is a page's objects, and how many come after it; when not everything

@@ -139,6 +139,11 @@ func (s *Server) dressed(v projections.State, o events.Object, k events.Key) eve
 	if !ok || row.UID != events.UID(o.GetUID()) { // it follows from a service
 		return s.Vault.Show(o)
 	}
+	return s.dressedAs(row, o)
+}
+
+// dressedAs is dressed for the object of a row.
+func (s *Server) dressedAs(row *projections.Object, o events.Object) events.Object {
 	if len(row.Managed) > 0 {
 		o.SetManagedFields(s.managers.of(row.Managed))
 	}

@@ -106,6 +106,7 @@ type Server struct {
 	feed     *feed
 	pages    pages
 	managers *managers
+	encoded  encodedRows
 	book     *notebook
 	sheets   sheets
 	looks    looks
@@ -144,6 +145,7 @@ func New(o Options) *Server {
 	s.keeping.Go(func() { s.book.run(s.base) })
 	k := &keeper{book: s.book, views: o.Views, now: o.Now, gone: map[string]time.Time{}, ring: make(chan struct{}, 1)}
 	s.keeping.Go(func() { k.keep(s.base) })
+	s.keeping.Go(func() { s.encoded.keep(s.base) })
 	s.keeping.Go(func() { s.sign(s.base) })
 	s.keeping.Go(func() { s.migrate(s.base) })
 	s.keeping.Go(func() { s.autoscale(s.base) })

@@ -111,7 +111,7 @@ func (v *verbs) addKind(k events.Kind) error {
 func (v *verbs) serve(k events.Kind, of rest.StandardStorage, scope *handlers.RequestScope, patches []string) {
 	v.set(k, "", "get", handlers.GetResource(of, scope))
 	list := handlers.ListResource(of, of, scope, false, watchTime)
-	v.set(k, "", "list", list)
+	v.set(k, "", "list", untransformed(list))
 	v.set(k, "", "watch", list)
 	if k.Derived {
 		return
