@@ -172,9 +172,9 @@ func KindOf(r Resource) (Kind, bool) {
 
 // KindFor finds a kind by the apiVersion and kind of a manifest.
 func KindFor(apiVersion, kind string) (Kind, bool) {
-	for _, k := range Kinds {
-		if k.Name == kind && k.APIVersion() == apiVersion {
-			return k, true
+	for i := range Kinds {
+		if Kinds[i].Name == kind && Kinds[i].APIVersion() == apiVersion {
+			return Kinds[i], true
 		}
 	}
 	return Kind{}, false

@@ -108,7 +108,8 @@ func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]
 	if c.dryRun == dryRunClient {
 		return nil, c.printClient(ctx, s, docs)
 	}
-	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune, Unmoved: c.unmoved}
+	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune, Unmoved: c.unmoved,
+		Brief: c.output == formatTable || c.later}
 	for _, d := range docs {
 		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
 	}

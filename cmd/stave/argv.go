@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/alecthomas/kong"
 )
@@ -194,6 +196,9 @@ func afterDashes(args []string) []string {
 	}
 	return args
 }
+
+// ownLine is the command line of this process.
+var ownLine = sync.OnceValue(func() string { return typedLine(os.Args[1:]) })
 
 // typedLine is the command line as a person would type it again.
 func typedLine(argv []string) string {

@@ -139,7 +139,7 @@ func (c *planCmd) keep(ctx context.Context, s *session, path string, docs []mani
 	if err != nil {
 		return err
 	}
-	p := plannedChange{Version: planVersion, Cluster: cluster.Name, Seq: reply.Seq, Time: time.Now().UTC(), Line: typedLine(os.Args[1:]),
+	p := plannedChange{Version: planVersion, Cluster: cluster.Name, Seq: reply.Seq, Time: time.Now().UTC(), Line: ownLine(),
 		Set: c.Set, Prune: c.Prune, Would: reply.Text, Reads: reply.Reads}
 	for _, d := range docs {
 		p.Documents = append(p.Documents, d.JSON())

@@ -43,7 +43,7 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 	}
 	dry := c.DryRun.settled(s)
 	results, err := s.change(ctx, wire.ChangeRequest{Operation: wire.Scale, Items: items, Replicas: c.Replicas,
-		CurrentReplicas: c.CurrentReplicas, DryRun: dry != "", Message: c.Message})
+		CurrentReplicas: c.CurrentReplicas, Brief: c.Output == formatTable, DryRun: dry != "", Message: c.Message})
 	if err != nil {
 		return err
 	}

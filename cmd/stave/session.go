@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -142,7 +141,7 @@ func (s *session) changeAll(ctx context.Context, r wire.ChangeRequest) (wire.Cha
 		return wire.ChangeReply{}, err
 	}
 	if r.Message == "" {
-		r.Message = typedLine(os.Args[1:])
+		r.Message = ownLine()
 	}
 	if err := s.connect(ctx); err != nil {
 		return wire.ChangeReply{}, err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,7 +66,7 @@ func (c *undoCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	if req.Message == "" {
-		req.Message = typedLine(os.Args[1:])
+		req.Message = ownLine()
 	}
 	reply, err := ask[wire.UndoReply](ctx, s, wire.VerbUndo, req)
 	if err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/stave-run/stave/gateway/wire"
 )
 
-// BenchmarkWrite creates ConfigMaps through the door, each of which is durable when it is answered: one after the other, and by a thousand
+// BenchmarkWrite creates ConfigMaps through the door as `stave create` does, each of which is durable when it is answered: one after the other, and by a thousand
 // who ask at once. docs/benchmarks.sh sets the puts of an etcd beside it.
 func BenchmarkWrite(b *testing.B) {
 	c := scaledUp(b, b.TempDir(), 0)
@@ -24,7 +24,7 @@ func BenchmarkWrite(b *testing.B) {
 	create := func() error {
 		n := serial.Add(1)
 		object := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c%d","namespace":"default"},"data":{"value":%q}}`, n, value)
-		results, err := c.s.change(context.Background(), wire.ChangeRequest{Operation: wire.Create, Items: []wire.Item{{Object: json.RawMessage(object)}}})
+		results, err := c.s.change(context.Background(), wire.ChangeRequest{Operation: wire.Create, Brief: true, Items: []wire.Item{{Object: json.RawMessage(object)}}})
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func Decode(name string, data []byte) ([]Doc, []*Problem) {
 // of a definition only its metadata is checked: what else it may hold is for the
 // cluster to say.
 func DecodeOf(kinds events.Catalogue, name string, data []byte) ([]Doc, []*Problem) {
-	d := decoder{kinds: kinds, problems: problems{file: name}, shapes: shapes{}}
+	d := decoder{kinds: kinds, problems: problems{file: name}}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	switch first := bytes.TrimLeft(data, " \t\r\n"); {
 	case len(data) > MaxBytes:
@@ -65,10 +65,9 @@ func badByte(data []byte) position {
 // decoder is one Decode under way.
 type decoder struct {
 	problems
-	kinds  events.Catalogue
-	shapes shapes
-	docs   []Doc
-	count  int
+	kinds events.Catalogue
+	docs  []Doc
+	count int
 }
 
 func (d *decoder) yaml(src string) {

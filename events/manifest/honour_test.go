@@ -107,11 +107,11 @@ func TestHonouredNamesExist(t *testing.T) {
 			t.Errorf("%s has no table", k.Name)
 			continue
 		}
-		checkNames(t, shapes{}, v, deref(reflect.TypeOf(k.New())), k.Name)
+		checkNames(t, v, deref(reflect.TypeOf(k.New())), k.Name)
 	}
 }
 
-func checkNames(t *testing.T, s shapes, v verdict, in reflect.Type, path string) {
+func checkNames(t *testing.T, v verdict, in reflect.Type, path string) {
 	t.Helper()
 	for in.Kind() == reflect.Slice || in.Kind() == reflect.Pointer {
 		in = in.Elem()
@@ -120,13 +120,13 @@ func checkNames(t *testing.T, s shapes, v verdict, in reflect.Type, path string)
 		if name == "*" || in.Kind() == reflect.Map {
 			continue
 		}
-		ft, ok := s.of(in).types[name]
+		ft, ok := shapeOf(in).types[name]
 		if !ok && name != "status" {
 			t.Errorf("%s has no field %s", path, name)
 			continue
 		}
 		if ok {
-			checkNames(t, s, v.fields[name], ft, path+"."+name)
+			checkNames(t, v.fields[name], ft, path+"."+name)
 		}
 	}
 }

@@ -16,7 +16,7 @@ type hollow struct {
 // where a wrong indentation would have lost it, then among similar names, then
 // one level further down.
 func (d *decoder) fields(n *node, t reflect.Type, path string) {
-	s := d.shapes.of(t)
+	s := shapeOf(t)
 	var open []hollow
 	for _, e := range n.fields {
 		ft, ok := s.types[e.key]
@@ -50,7 +50,7 @@ func placeOf(path string) string {
 func (d *decoder) lostFrom(open []hollow, e entry) (string, reflect.Type) {
 	for _, h := range slices.Backward(open) {
 		if h.t.Kind() == reflect.Struct {
-			if ft, ok := d.shapes.of(h.t).types[e.key]; ok {
+			if ft, ok := shapeOf(h.t).types[e.key]; ok {
 				return h.key, ft
 			}
 		}
@@ -76,7 +76,7 @@ func (d *decoder) similar(s *shape, key string) string {
 		if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(unmarshaler) || name == "status" {
 			continue
 		}
-		if _, ok := d.shapes.of(t).types[key]; ok {
+		if _, ok := shapeOf(t).types[key]; ok {
 			return "it belongs into " + name + ":"
 		}
 	}

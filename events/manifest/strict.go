@@ -3,9 +3,11 @@ package manifest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,30 +20,40 @@ type shape struct {
 	types map[string]reflect.Type
 }
 
-// shapes remembers shapes: reflection is slow and files repeat kinds.
-type shapes map[reflect.Type]*shape
+// shapes are those of all types that were asked about so far. Reflection is slow, and what a type looks like never changes:
+// a new map takes the place of the one before, and who loses a race for that has to find it out once more.
+var shapes atomic.Pointer[map[reflect.Type]*shape]
 
-func (s shapes) of(t reflect.Type) *shape {
-	if known, ok := s[t]; ok {
-		return known
+func shapeOf(t reflect.Type) *shape {
+	var known map[reflect.Type]*shape
+	if all := shapes.Load(); all != nil {
+		known = *all
 	}
-	out := &shape{types: map[string]reflect.Type{}}
-	s.fill(out, t)
-	s[t] = out
-	return out
+	if s, ok := known[t]; ok {
+		return s
+	}
+	s := &shape{types: map[string]reflect.Type{}}
+	s.fill(t)
+	more := maps.Clone(known)
+	if more == nil {
+		more = map[reflect.Type]*shape{}
+	}
+	more[t] = s
+	shapes.Store(&more)
+	return s
 }
 
-func (s shapes) fill(out *shape, t reflect.Type) {
+func (s *shape) fill(t reflect.Type) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-" || !f.IsExported():
 		case name == "" && (f.Anonymous || strings.Contains(options, "inline")):
-			s.fill(out, deref(f.Type))
+			s.fill(deref(f.Type))
 		case name != "":
-			out.names = append(out.names, name)
-			out.types[name] = f.Type
+			s.names = append(s.names, name)
+			s.types[name] = f.Type
 		}
 	}
 }

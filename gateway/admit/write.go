@@ -27,7 +27,7 @@ type writing struct {
 	now  time.Time
 	kind events.Kind
 	key  events.Key
-	// next is the object as it was written; written is its JSON.
+	// next is the object as it was written; written is its JSON, of an apply as the next merge has to know it.
 	next     events.Object
 	written  json.RawMessage
 	rules    ObjectRules // of a definition's object, else nil
@@ -76,7 +76,10 @@ func read(v projections.State, r Request) (*writing, *refusal) {
 		return nil, badRequest("an item holds one object, not %d", len(docs))
 	}
 	d := docs[0]
-	w := &writing{v: v, r: r, kind: d.Kind, next: d.Object, written: d.JSON()}
+	w := &writing{v: v, r: r, kind: d.Kind, next: d.Object, written: r.Item.Object}
+	if r.Operation == wire.Apply {
+		w.written = d.JSON() // it is kept
+	}
 	w.key = place(d.Kind, d.Object.GetNamespace(), d.Object.GetName())
 	w.next.SetNamespace(w.key.Namespace)
 	if w.key.Name == "" {

@@ -24,24 +24,25 @@ func (s *Server) change(ctx context.Context, r bus.Request) (any, error) {
 	if err := sound(req); err != nil {
 		return nil, badRequest{err}
 	}
-	if req.Items, err = s.sealed(req.Items, req.DryRun); err != nil {
+	var keys []events.Key
+	if req.Items, keys, err = s.sealed(req.Items, req.DryRun); err != nil {
 		return nil, err
 	}
 	var reply wire.ChangeReply
 	switch {
 	case req.Whole:
-		return s.changeWhole(ctx, events.User(r.From), req)
+		return s.changeWhole(ctx, events.User(r.From), req, keys)
 	case req.DryRun:
-		reply.Results, err = s.rehearse(ctx, events.User(r.From), req)
+		reply.Results, err = s.rehearse(ctx, events.User(r.From), req, keys)
 		return reply, err
 	}
 	var last events.Seq
-	for i, item := range req.Items {
-		result := s.changeOne(ctx, events.User(r.From), req, i, item)
+	for i := range req.Items {
+		result := s.changeOne(ctx, events.User(r.From), req, i, keys[i])
 		last = max(last, result.Seq)
 		reply.Results = append(reply.Results, result)
 	}
-	answer, err := s.answered(ctx, reply, last)
+	answer, err := s.answered(ctx, req, reply, last)
 	if err == nil && req.Shred {
 		err = s.shred(reply.Results)
 	}
@@ -65,7 +66,7 @@ func sound(req wire.ChangeRequest) error {
 const maxID = 64
 
 // answered completes a reply when what it speaks of is durable.
-func (s *Server) answered(ctx context.Context, reply wire.ChangeReply, last events.Seq) (any, error) {
+func (s *Server) answered(ctx context.Context, req wire.ChangeRequest, reply wire.ChangeReply, last events.Seq) (any, error) {
 	v := s.Views.Durable()
 	if last != 0 {
 		var err error
@@ -73,17 +74,21 @@ func (s *Server) answered(ctx context.Context, reply wire.ChangeReply, last even
 			return nil, fmt.Errorf("the change stands in the log at %d, but nobody knows yet whether it survives a power cut: %w", last, err)
 		}
 	}
+	if req.Brief {
+		named(v, reply.Results)
+		return reply, nil
+	}
 	return reply, s.fillObjects(v, reply.Results)
 }
 
-func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) wire.Result {
-	ask, id := s.asking(actor, req, i, item)
+func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.ChangeRequest, i int, key events.Key) wire.Result {
+	ask, id := s.asking(actor, req, i, key)
 	for range reviewTries {
 		reviewed, err := s.reviewedOne(ctx, actor, ask)
 		if err != nil {
-			return wire.Result{Key: admit.KeyOf(s.Views.Durable(), item), Error: statusOf(err)}
+			return wire.Result{Key: key, Error: statusOf(err)}
 		}
-		out := s.submitOne(ctx, actor, reviewed, id)
+		out := s.submitOne(ctx, actor, reviewed, id, key)
 		again, err := unconverted(ctx, ask.Rules)
 		if err != nil {
 			out.Result.Error = statusOf(err)
@@ -92,11 +97,11 @@ func (s *Server) changeOne(ctx context.Context, actor events.Actor, req wire.Cha
 			return out.Result
 		}
 	}
-	return wire.Result{Key: admit.KeyOf(s.Views.Durable(), item), Error: statusOf(errStillMoving)}
+	return wire.Result{Key: key, Error: statusOf(errStillMoving)}
 }
 
-func (s *Server) submitOne(ctx context.Context, actor events.Actor, ask admit.Request, id string) admit.Outcome {
-	key, req := admit.KeyOf(s.Views.Durable(), ask.Item), ask.ChangeRequest
+func (s *Server) submitOne(ctx context.Context, actor events.Actor, ask admit.Request, id string, key events.Key) admit.Outcome {
+	req := ask.ChangeRequest
 	var out admit.Outcome
 	made, err := s.Writer.Submit(ctx, Wish{Actor: actor, ID: id, Key: key, Message: req.Message, Change: events.ChangeID(req.ID), Together: true,
 		Decide: func(v projections.State, now time.Time) ([]reconcilers.Draft, error) {
@@ -112,13 +117,12 @@ func (s *Server) submitOne(ctx context.Context, actor events.Actor, ask admit.Re
 	return out
 }
 
-// asking is what admission is asked about an item, and the id of its wish.
-func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, item wire.Item) (admit.Request, string) {
-	id := fmt.Sprintf("%s/%d", req.ID, i)
+// asking is what admission is asked about the item that is about a key, and the id of its wish.
+func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, key events.Key) (admit.Request, string) {
+	item, id := req.Items[i], fmt.Sprintf("%s/%d", req.ID, i)
 	if item.Operation != "" {
 		req.Operation = item.Operation
 	}
-	key := admit.KeyOf(s.Views.Durable(), item)
 	// Who comes in by this door may do everything, and is told as such.
 	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.rules(),
 		Asker: admit.Asker{Name: personOf(actor), Groups: []string{admit.Masters, "system:authenticated"}}}
@@ -142,14 +146,14 @@ func (s *Server) held(k events.Key) map[admit.Port]string {
 // rehearse is a dry run: every item is decided by the code that a real change
 // goes through, on a fork of the writer's view that the items before it have
 // changed, so that a namespace and what lies in it can be tried together.
-func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.ChangeRequest) ([]wire.Result, error) {
+func (s *Server) rehearse(ctx context.Context, actor events.Actor, req wire.ChangeRequest, keys []events.Key) ([]wire.Result, error) {
 	v, now, err := s.writersView(ctx, actor, req)
 	if err != nil {
 		return nil, fmt.Errorf("dry run: %w", err)
 	}
 	var results []wire.Result
-	for i, item := range req.Items {
-		ask, _ := s.asking(actor, req, i, item)
+	for i := range req.Items {
+		ask, _ := s.asking(actor, req, i, keys[i])
 		ask, out := s.reviewed(ctx, actor, v, ask, now)
 		v = admit.Imagine(v, ask.Op, out.Drafts, now)
 		if err := s.fillObject(v, &out.Result, now); err != nil {
@@ -169,6 +173,16 @@ func (s *Server) writersView(ctx context.Context, actor events.Actor, req wire.C
 			return nil, nil
 		}})
 	return v, now, err
+}
+
+// named tells the uids that the objects of a brief answer got: of a change of several, only the log knows them.
+func named(v projections.State, results []wire.Result) {
+	for i := range results {
+		r := &results[i]
+		if o, ok := v.Get(r.Key); ok && r.Error == nil && r.Outcome != admit.Deleted {
+			r.UID = o.UID
+		}
+	}
 }
 
 func (s *Server) fillObjects(v projections.State, results []wire.Result) error {

@@ -53,7 +53,7 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 	if err := sensible(v, req); err != nil {
 		return nil, badRequest{err}
 	}
-	if req.Items, err = s.sealed(req.Items, true); err != nil {
+	if req.Items, _, err = s.sealed(req.Items, true); err != nil {
 		return nil, err
 	}
 	rules := s.rules()

@@ -108,7 +108,8 @@ func (s *Server) resealed(v projections.State, o events.Object, dryRun bool) (js
 	if s.Vault == nil {
 		return raw, nil
 	}
-	item, err := s.Vault.Seal(v, wire.Item{Object: raw}, dryRun)
+	item := wire.Item{Object: raw}
+	item, err = s.Vault.Seal(v, admit.KeyOf(v, item), item, dryRun)
 	return item.Object, err
 }
 

@@ -9,22 +9,25 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/undo"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 )
 
-// sealed has the values of Secrets sealed before anything else looks at the items.
-func (s *Server) sealed(items []wire.Item, dryRun bool) ([]wire.Item, error) {
-	out := make([]wire.Item, len(items))
+// sealed has the values of Secrets sealed before anything else looks at the items, and
+// tells what each item is about: that is read out of it once.
+func (s *Server) sealed(items []wire.Item, dryRun bool) ([]wire.Item, []events.Key, error) {
+	out, keys := make([]wire.Item, len(items)), make([]events.Key, len(items))
 	v := s.Views.Durable()
 	for i, item := range items {
+		keys[i] = admit.KeyOf(v, item)
 		var err error
-		if out[i], err = s.Vault.Seal(v, item, dryRun); err != nil {
-			return nil, fmt.Errorf("item %d: %w", i+1, err)
+		if out[i], err = s.Vault.Seal(v, keys[i], item, dryRun); err != nil {
+			return nil, nil, fmt.Errorf("item %d: %w", i+1, err)
 		}
 	}
-	return out, nil
+	return out, keys, nil
 }
 
 // shred destroys the keys of the Secrets that were deleted for good.

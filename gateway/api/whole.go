@@ -35,10 +35,10 @@ type whole struct {
 
 // changeWhole decides all items and what is pruned beside them, and appends what
 // follows, or nothing.
-func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.ChangeRequest) (any, error) {
+func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.ChangeRequest, keys []events.Key) (any, error) {
 	w := &whole{s: s, req: req, actor: actor, rules: s.rules()}
-	for i, item := range req.Items {
-		ask, _ := s.asking(actor, req, i, item)
+	for i := range req.Items {
+		ask, _ := s.asking(actor, req, i, keys[i])
 		ask.Rules = w.rules
 		w.asks = append(w.asks, ask)
 	}
@@ -52,7 +52,7 @@ func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.C
 	case req.DryRun:
 		return w.rehearsed()
 	case w.past:
-		return s.answered(ctx, w.landed(), w.view.Seq)
+		return s.answered(ctx, req, w.landed(), w.view.Seq)
 	}
 	reply := w.reply()
 	w.number(&reply, made)
@@ -60,7 +60,7 @@ func (s *Server) changeWhole(ctx context.Context, actor events.Actor, req wire.C
 	if len(made) > 0 {
 		last = made[len(made)-1].Seq
 	}
-	return s.answered(ctx, reply, last)
+	return s.answered(ctx, req, reply, last)
 }
 
 // whoMoved adds what the log says of the changes that stand in the way.

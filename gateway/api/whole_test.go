@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -157,5 +158,35 @@ func TestPruneTakesWhatTheSetNoLongerHas(t *testing.T) {
 	h.whole(wire.ChangeRequest{ID: "5", Set: "bare"}, namespace("bare"), in("default", "x", "1"))
 	if r := h.whole(wire.ChangeRequest{ID: "6", Set: "bare", Prune: true, DryRun: true}, in("default", "x", "1")); len(r.Pruned) != 1 || r.Pruned[0].Outcome != admit.Pruned {
 		t.Errorf("a namespace with nothing of others in it: %+v", r.Pruned)
+	}
+}
+
+// TestABriefAnswerLeavesOnlyTheObjectsOut: whatever is asked for, and whatever a dry run is for is told.
+func TestABriefAnswerLeavesOnlyTheObjectsOut(t *testing.T) {
+	deployment := json.RawMessage(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},` +
+		`"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
+	key := events.Key{Resource: events.Deployments, Namespace: "default", Name: "d"}
+	tell := func(brief bool) (told []wire.Result) {
+		h := open(t)
+		for i, req := range []wire.ChangeRequest{{Operation: wire.Create, Items: []wire.Item{{Object: configMap("a", "1")}, {Object: deployment}, {Object: configMap("B_d", "1")}}},
+			{Operation: wire.Apply, Whole: true, Items: []wire.Item{{Object: configMap("a", "2")}, {Object: namespace("shop")}}}, {Operation: wire.Apply, Items: []wire.Item{{Object: configMap("a", "2")}}},
+			{Operation: wire.Replace, Items: []wire.Item{{Object: configMap("a", "3")}}}, {Operation: wire.Scale, Replicas: 3, Items: []wire.Item{{Key: key}}},
+			{Operation: wire.Apply, DryRun: true, Items: []wire.Item{{Object: configMap("a", "4")}}}, {Operation: wire.Delete, Items: []wire.Item{{Key: key}}}} {
+			var reply wire.ChangeReply
+			req.ID, req.Brief = fmt.Sprint(i), brief
+			h.ask("ann", wire.VerbChange, req, &reply)
+			for _, r := range reply.Results {
+				if has := len(r.Object) > 0; brief && has != req.DryRun || !brief && !has && r.Error == nil && r.Outcome != admit.Deleted {
+					t.Errorf("brief %t, %s %s: the object %s", brief, req.Operation, r.Key, r.Object)
+				}
+				r.Object, r.Seq = nil, min(r.Seq, 1) // controllers write in between
+				told = append(told, r)
+			}
+		}
+		return told
+	}
+	long, brief := tell(false), tell(true)
+	if len(long) != 10 || !reflect.DeepEqual(long, brief) {
+		t.Errorf("at length %+v\nin brief %+v", long, brief)
 	}
 }

@@ -90,7 +90,7 @@ var _ admit.Rules = &Asking{}
 
 // Asking begins a request's rules. Nobody is asked when c is nil.
 func (s *Schemas) Asking(c Converter) *Asking {
-	return &Asking{Schemas: s, converter: c, known: map[question]*unstructured.Unstructured{}, open: map[question]*unstructured.Unstructured{}}
+	return &Asking{Schemas: s, converter: c} // most requests need no conversion, and no maps for it
 }
 
 // Objects implements admit.Rules.
@@ -107,7 +107,7 @@ func (a *Asking) Objects(row *projections.Object) (admit.ObjectRules, error) {
 func (a *Asking) Answer(ctx context.Context) (bool, error) {
 	a.mu.Lock()
 	open := a.open
-	a.open = map[question]*unstructured.Unstructured{}
+	a.open = nil
 	a.mu.Unlock()
 	for q, o := range open {
 		c := o.DeepCopy()
@@ -115,6 +115,9 @@ func (a *Asking) Answer(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		a.mu.Lock()
+		if a.known == nil {
+			a.known = map[question]*unstructured.Unstructured{}
+		}
 		a.known[q] = c
 		a.mu.Unlock()
 	}
@@ -142,6 +145,9 @@ func (d answered) In(o *unstructured.Unstructured, version string) error {
 	if found, ok := d.asking.known[q]; ok {
 		o.Object = found.DeepCopy().Object
 		return nil
+	}
+	if d.asking.open == nil {
+		d.asking.open = map[question]*unstructured.Unstructured{}
 	}
 	d.asking.open[q] = o.DeepCopy()
 	return ErrUnasked

@@ -53,7 +53,7 @@ func (s *Server) submit(ctx context.Context, c change) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if c.Item, err = s.Vault.Seal(s.Views.Durable(), c.Item, c.dryRun); err != nil {
+	if c.Item, err = s.Vault.Seal(s.Views.Durable(), c.key, c.Item, c.dryRun); err != nil {
 		return outcome{}, apierrors.NewInternalError(err)
 	}
 	c.Message, c.Asker = messageOf(ctx), asker(ctx)

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,13 +97,14 @@ func body(o events.Object, part string) (object, managed json.RawMessage, err er
 	if err != nil {
 		return nil, nil, apierrors.NewBadRequest("encode object: " + err.Error())
 	}
+	if !bytes.Contains(raw, []byte(`"status"`)) || writesStatus(part) {
+		return raw, managed, nil // as most objects are that people create many of: ConfigMaps, Secrets
+	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return nil, nil, apierrors.NewBadRequest("encode object: " + err.Error())
 	}
-	if !writesStatus(part) {
-		delete(fields, "status")
-	}
+	delete(fields, "status")
 	return events.MustBody(fields), managed, nil
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
-	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 )
@@ -18,9 +17,9 @@ import (
 // Secret sealed and stringData moved to data, also in the manifest that kubectl
 // leaves in an annotation. Anything else, and what admission will not be able to
 // read, is as it was. s knows the Secret that is there already: its key is used
-// again, so that equal values stay equal. A dry run leaves no key behind.
-func (v *Vault) Seal(s projections.State, item wire.Item, dryRun bool) (wire.Item, error) {
-	k := admit.KeyOf(s, item)
+// again, so that equal values stay equal; k is what the item is about, as admit.KeyOf
+// has it. A dry run leaves no key behind.
+func (v *Vault) Seal(s projections.State, k events.Key, item wire.Item, dryRun bool) (wire.Item, error) {
 	if v == nil || k.Resource != events.Secrets || len(item.Object) == 0 {
 		return item, nil
 	}

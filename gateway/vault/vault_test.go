@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/foldtest"
@@ -37,7 +38,7 @@ var db = events.Key{Resource: events.Secrets, Namespace: "shop", Name: "db"}
 
 func sealed(t *testing.T, v *Vault, s projections.State, object json.RawMessage, dryRun bool) json.RawMessage {
 	t.Helper()
-	item, err := v.Seal(s, wire.Item{Object: object}, dryRun)
+	item, err := v.Seal(s, admit.KeyOf(s, wire.Item{Object: object}), wire.Item{Object: object}, dryRun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,16 +160,17 @@ func TestOtherObjectsPass(t *testing.T) {
 	v := opened(t)
 	for _, object := range []string{`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"},"data":{"a":"hunter2"}}`,
 		`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"a":"*"}}`, `{"apiVersion":"v1","kind":"Secret","data":3}`, `nonsense`, ``} {
-		item, err := v.Seal(projections.Empty(), wire.Item{Object: json.RawMessage(object)}, false)
+		item := wire.Item{Object: json.RawMessage(object)}
+		item, err := v.Seal(projections.Empty(), admit.KeyOf(projections.Empty(), item), item, false)
 		if err != nil || string(item.Object) != object {
 			t.Errorf("%s: %s, %v", object, item.Object, err)
 		}
 	}
 	var none *Vault
-	if item, err := none.Seal(projections.Empty(), wire.Item{Object: manifestOf("db", `"data":{}`)}, false); err != nil || !bytes.Equal(item.Object, manifestOf("db", `"data":{}`)) {
+	if item, err := none.Seal(projections.Empty(), db, wire.Item{Object: manifestOf("db", `"data":{}`)}, false); err != nil || !bytes.Equal(item.Object, manifestOf("db", `"data":{}`)) {
 		t.Errorf("without a key store: %s, %v", item.Object, err)
 	}
-	item, err := v.Seal(projections.Empty(), wire.Item{Object: manifestOf("db", `"type":"kubernetes.io/dockerconfigjson","stringData":{".dockerconfigjson":"hunter2"}`)}, true)
+	item, err := v.Seal(projections.Empty(), db, wire.Item{Object: manifestOf("db", `"type":"kubernetes.io/dockerconfigjson","stringData":{".dockerconfigjson":"hunter2"}`)}, true)
 	if err != nil || len(item.Found) != 1 {
 		t.Errorf("what is wrong with a value: %v, %v", item.Found, err)
 	}

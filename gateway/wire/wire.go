@@ -82,6 +82,7 @@ type ChangeRequest struct {
 	CurrentReplicas *int32    `json:"currentReplicas,omitempty"` // Scale: only when it is this now
 	Node            string    `json:"node,omitempty"`            // Bind
 	Resize          bool      `json:"resize,omitempty"`          // Replace: what a pod's containers may use, and nothing else
+	Brief           bool      `json:"brief,omitempty"`           // answer without the objects as they are then; a dry run tells them all the same
 	Approval        bool      `json:"approval,omitempty"`        // Status: whether a request for a certificate is approved, and nothing else
 }
 
