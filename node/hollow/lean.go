@@ -26,7 +26,7 @@ type lean struct {
 // maxLikes bounds what is looked through for each row; pods of more kinds share less.
 const maxLikes = 16
 
-// slim makes a row lean. It takes the row.
+// slim makes a row lean: what is the pod's own is taken out of it.
 func (m *machine) slim(row *projections.DesiredPod) *lean {
 	meta := &row.Pod.ObjectMeta
 	l := &lean{position: row.Position, uid: row.UID, assigned: row.Assigned, name: meta.Name, version: meta.ResourceVersion,
@@ -45,7 +45,8 @@ func (m *machine) slim(row *projections.DesiredPod) *lean {
 	if len(m.likes) >= maxLikes {
 		m.likes = m.likes[1:]
 	}
-	m.likes, l.like = append(m.likes, row), row
+	like := *row // a row kept must not keep all that came with it
+	m.likes, l.like = append(m.likes, &like), &like
 	return l
 }
 

@@ -42,9 +42,9 @@ func (m *machine) settle(place wire.JoinReply) error {
 // whole reads the whole set: what is not in it shall not be here.
 func (m *machine) whole(set projections.DesiredSet, now time.Time) {
 	listed := make(map[events.UID]bool, len(set.Pods))
-	for _, row := range set.Pods { // copies: a row kept must not keep all that came with it
-		listed[row.UID] = true
-		m.want(&row, now)
+	for i := range set.Pods {
+		listed[set.Pods[i].UID] = true // want takes the row
+		m.want(&set.Pods[i], now)
 	}
 	for _, uid := range m.uids() {
 		if !listed[uid] {
@@ -61,8 +61,8 @@ func (m *machine) take(msg projections.FeedMessage, now time.Time) {
 	if !m.reads.Take(msg) {
 		return
 	}
-	for _, row := range msg.Pods {
-		m.want(&row, now)
+	for i := range msg.Pods {
+		m.want(&msg.Pods[i], now)
 	}
 	for _, ref := range msg.Gone {
 		m.gone(ref.UID, now)
@@ -128,7 +128,7 @@ func (m *machine) unsent() []ledger.Piece {
 	return m.kept[i:min(len(m.kept), i+ledger.MaxFlush)]
 }
 
-// want takes a row.
+// want takes a row, and what it points to; the row itself it copies where it keeps it.
 func (m *machine) want(row *projections.DesiredPod, now time.Time) {
 	p, ok := m.pods[row.UID]
 	if !ok {

@@ -54,13 +54,15 @@ type Node struct {
 	journal string // its name, new with each life
 	joined  chan struct{}
 
-	mu     sync.Mutex
-	m      *machine
-	unread []projections.FeedMessage
-	beats  *projections.Beacon
-	wake   chan struct{}
-	tell   chan struct{}
-	shelf  projections.Shelf
+	mu      sync.Mutex
+	m       *machine
+	unread  [][]byte // messages of the feed
+	beats   []byte   // the newest beacon, when not yet read
+	lost    bool     // messages were dropped
+	wake    chan struct{}
+	tells   bool // what the machine tells is being appended
+	telling sync.WaitGroup
+	shelf   projections.Shelf
 }
 
 // New makes a node; Run lets it live.
@@ -73,7 +75,7 @@ func New(o Options) (*Node, error) {
 	}
 	o.Logger = o.Logger.With("node", o.Name)
 	return &Node{o: o, journal: rand.Text(), joined: make(chan struct{}), m: newMachine(o.Name, o.Model, o.Facts),
-		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1)}, nil
+		wake: make(chan struct{}, 1)}, nil
 }
 
 // Joined is closed when the node has taken its place in the cluster.
@@ -82,8 +84,7 @@ func (n *Node) Joined() <-chan struct{} { return n.joined }
 // Run is the node's life, until ctx ends. A cluster that refuses the node ends it at once.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	var telling sync.WaitGroup
-	defer telling.Wait()
+	defer n.telling.Wait()
 	defer cancel()
 	if err := n.join(ctx); err != nil {
 		return err
@@ -93,7 +94,6 @@ func (n *Node) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	telling.Go(func() { n.send(ctx) })
 	close(n.joined)
 	n.live(ctx)
 	return nil
@@ -161,13 +161,16 @@ func (n *Node) enter(ctx context.Context) error {
 // live follows the feed, lets time pass and beats, in one goroutine.
 func (n *Node) live(ctx context.Context) {
 	boot := rand.Text()
-	n.beat(boot)
+	beats := func() { n.beat(boot) }
+	crewed(beats)
 	beat := time.NewTicker(projections.HeartbeatEvery)
 	defer beat.Stop()
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for ctx.Err() == nil {
-		at := n.turn(ctx)
+		n.fetch(ctx)
+		var at time.Time
+		crewed(func() { at = n.turn(ctx) })
 		alarm.Stop()
 		if !at.IsZero() {
 			alarm.Reset(time.Until(at))
@@ -177,7 +180,7 @@ func (n *Node) live(ctx context.Context) {
 		case <-n.wake:
 		case <-alarm.C:
 		case <-beat.C:
-			n.beat(boot)
+			crewed(beats)
 		}
 	}
 }
@@ -185,25 +188,13 @@ func (n *Node) live(ctx context.Context) {
 // turn lets the machine do what is due, and tells when something will be again.
 func (n *Node) turn(ctx context.Context) time.Time {
 	n.mu.Lock()
-	stale := n.m.reads.Stale
-	n.mu.Unlock()
-	if stale {
-		n.fetch(ctx)
-	}
-	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	messages, beacon := n.unread, n.beats
-	n.unread, n.beats = nil, nil
-	for _, m := range messages {
-		n.m.take(m, now)
-	}
-	if beacon != nil {
-		n.m.beacon(*beacon, now)
-	}
+	n.hear(now)
 	n.m.due(now)
-	if len(n.m.unsent()) > 0 {
-		ring(n.tell)
+	if !n.tells && len(n.m.unsent()) > 0 {
+		n.tells = true
+		n.telling.Go(func() { n.send(ctx) })
 	}
 	if n.m.reads.Stale {
 		return now.Add(pause)
@@ -211,14 +202,55 @@ func (n *Node) turn(ctx context.Context) time.Time {
 	return n.m.wakes.first()
 }
 
-// fetch reads the whole set; what cannot be read now is read at the next turn.
+// hear reads what has come.
+func (n *Node) hear(now time.Time) {
+	messages, beacon, lost := n.unread, n.beats, n.lost
+	n.unread, n.beats, n.lost = nil, nil, false
+	for _, raw := range messages {
+		msg, err := projections.ReadFeed(raw)
+		if err == nil {
+			err = n.shelf.Unpack(msg.Pods, msg.Bodies)
+		}
+		if err != nil {
+			n.o.Logger.Warn("feed message unread", "error", err)
+			lost = true
+			continue
+		}
+		n.m.take(msg, now)
+	}
+	if lost {
+		n.m.take(projections.FeedMessage{Prev: ^events.Position(0)}, now) // a gap: the set is read again
+	}
+	if beacon == nil {
+		return
+	}
+	b, err := projections.ReadBeacon(beacon, n.o.Name)
+	if err != nil {
+		n.o.Logger.Warn("beacon unread", "error", err)
+		return
+	}
+	n.m.beacon(b, now)
+}
+
+// fetch reads the whole set where it has to be; what cannot be read now is read at the next turn.
 func (n *Node) fetch(ctx context.Context) {
+	n.mu.Lock()
+	stale := n.m.reads.Stale
+	n.mu.Unlock()
+	if !stale {
+		return
+	}
 	var set projections.DesiredSet
 	err := n.ask(ctx, wire.VerbDesired, wire.DesiredRequest{Node: n.o.Name}, &set)
 	if err != nil || set.Node != n.o.Name {
 		n.o.Logger.Debug("fetch desired set", "error", err, "for", set.Node)
 		return
 	}
+	crewed(func() { n.read(set) })
+}
+
+// read takes the whole set.
+func (n *Node) read(set projections.DesiredSet) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.shelf.Unpack(set.Pods, set.Bodies); err != nil {
@@ -237,44 +269,29 @@ func (n *Node) beat(boot string) {
 	}
 }
 
+// message and beacon only keep what comes: it is read in the node's turn.
 func (n *Node) message(m bus.Message) {
-	msg, err := projections.ReadFeed(m.Body)
 	n.mu.Lock()
-	if err == nil {
-		err = n.shelf.Unpack(msg.Pods, msg.Bodies)
-	}
-	if err != nil || len(n.unread) >= maxUnread {
-		n.o.Logger.Warn("feed message dropped", "error", err)
-		n.unread = []projections.FeedMessage{{Prev: ^events.Position(0)}} // a gap: the set is read again
+	if len(n.unread) >= maxUnread {
+		n.o.Logger.Warn("feed messages dropped", "messages", len(n.unread))
+		n.unread, n.lost = nil, true
 	} else {
-		n.unread = append(n.unread, msg)
+		n.unread = append(n.unread, m.Body)
 	}
 	n.mu.Unlock()
 	ring(n.wake)
 }
 
 func (n *Node) beacon(m bus.Message) {
-	b, err := projections.ReadBeacon(m.Body, n.o.Name)
-	if err != nil {
-		n.o.Logger.Warn("beacon unread", "error", err)
-		return
-	}
 	n.mu.Lock()
-	n.beats = &b
+	n.beats = m.Body
 	n.mu.Unlock()
 	ring(n.wake)
 }
 
-// send appends what the machine tells: at once what there is, and together what gathers meanwhile.
+// send appends what the machine tells until there is no more: at once what there is, and together what gathers meanwhile.
 func (n *Node) send(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-n.tell:
-		}
-		for n.flush(ctx) {
-		}
+	for n.flush(ctx) {
 	}
 }
 
@@ -283,6 +300,7 @@ func (n *Node) flush(ctx context.Context) bool {
 	n.mu.Lock()
 	pieces, epoch := n.m.unsent(), n.m.flies.Epoch
 	if len(pieces) == 0 {
+		n.tells = false // the next turn that finds some begins anew
 		n.mu.Unlock()
 		return false
 	}
