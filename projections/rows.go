@@ -1,9 +1,9 @@
 package projections
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -227,7 +227,10 @@ func sortedRows(at map[string]*NodeRows) []NodeRows {
 	return out
 }
 
-func compareKeys(a, b events.Key) int { return strings.Compare(rowKey(a), rowKey(b)) }
+// compareKeys is the order of rows.
+func compareKeys(a, b events.Key) int {
+	return cmp.Or(cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
 
 // NetAll is every service, in the order of namespace and name, every node and every NetworkPolicy.
 func NetAll(s State) NetSet {

@@ -58,7 +58,10 @@ func (m Mark) IsZero() bool { return m.Seq == 0 }
 func Empty() State { return State{} }
 
 // Get finds an object's row.
-func (s State) Get(k events.Key) (*Object, bool) { return s.objects.get(rowKey(k)) }
+func (s State) Get(k events.Key) (*Object, bool) {
+	var room [usualKey]byte
+	return s.objects.find(appendRowKey(room[:0], k))
+}
 
 // List walks the rows of a resource in the order of namespace and name; an
 // empty namespace means all of them.
@@ -129,11 +132,7 @@ func (s State) Pod(namespace, name string) (*Pod, bool) {
 // PodOf is Pod for a pod's key.
 func (s State) PodOf(k events.Key) (*Pod, bool) {
 	k.Resource = events.Pods
-	return s.podAt(rowKey(k))
-}
-
-func (s State) podAt(row string) (*Pod, bool) {
-	o, ok := s.objects.get(row)
+	o, ok := s.Get(k)
 	if !ok {
 		return nil, false
 	}
@@ -156,7 +155,7 @@ func (s State) allPods() iter.Seq[*Pod] {
 func (s State) PodsOn(node string) iter.Seq[*Pod] {
 	return func(yield func(*Pod) bool) {
 		for k := range s.onNode.endings(node+"\x00", podRows) {
-			if p, ok := s.podAt(k); ok && !yield(p) {
+			if o, ok := s.objects.get(k); ok && o.pod != nil && !yield(o.pod) {
 				return
 			}
 		}
@@ -170,7 +169,10 @@ func (s State) Node(name string) (*Node, bool) { return s.nodes.get(name) }
 func (s State) Template(h events.Hash) (*Template, bool) { return s.templates.get(string(h)) }
 
 // Verdict finds why an object does not move, when somebody said so.
-func (s State) Verdict(k events.Key) (*Verdict, bool) { return s.verdicts.get(rowKey(k)) }
+func (s State) Verdict(k events.Key) (*Verdict, bool) {
+	var room [usualKey]byte
+	return s.verdicts.find(appendRowKey(room[:0], k))
+}
 
 // LastSpec is the last sequence of the object's spec subject, 0 when there is
 // none: what an append to it has to expect. It outlives the object, until its
@@ -197,4 +199,11 @@ const podRows = string(events.Pods) + "\x00"
 
 func rowKey(k events.Key) string {
 	return string(k.Resource) + "\x00" + k.Namespace + "\x00" + k.Name
+}
+
+// appendRowKey is rowKey for a look: most keys are made to look once, on the stack.
+func appendRowKey(b []byte, k events.Key) []byte {
+	b = append(append(b, k.Resource...), 0)
+	b = append(append(b, k.Namespace...), 0)
+	return append(b, k.Name...)
 }

@@ -41,11 +41,15 @@ type edge[T any] struct {
 func (t tree[T]) len() int { return int(t.size) }
 
 // get finds the value of a key.
-func (t tree[T]) get(key string) (value T, ok bool) {
-	n := t.root
-	for n != nil && strings.HasPrefix(key, n.prefix) {
+func (t tree[T]) get(key string) (value T, ok bool) { return look[T](t.root, key) }
+
+// find is get for a key that is no text yet.
+func (t tree[T]) find(key []byte) (value T, ok bool) { return look[T](t.root, key) }
+
+func look[T any, K string | []byte](n *branch[T], key K) (value T, ok bool) {
+	for n != nil && len(key) >= len(n.prefix) && string(key[:len(n.prefix)]) == n.prefix {
 		key = key[len(n.prefix):]
-		if key == "" {
+		if len(key) == 0 {
 			return n.value, n.holds
 		}
 		i, found := n.find(key[0])
