@@ -325,9 +325,10 @@ nodes that connect as real ones do (\`node/hollow\`). Wanted are 5,000 pods/s an
 that and 350 MiB for 50,000 on 1,000; 3 ms for one pod, and 100 ms beside a rollout of 30,000; a restart with 100,000 pods in 2 s; 100 ms to the first
 row of 10,000 pods; 50 ms (p99) until a thousand watchers have a change. CPU and memory are the whole process's, with the pretended nodes and watchers.
 
-Where the time goes at 50,000 pods, by profile: a third to collecting garbage, which is as dear as there are rows; a quarter to the server's and the nodes'
-ends of a thousand connections, a message of which tells of one pod; the fold and the controllers take a tenth each. Where the memory goes: half of what is in
-use is the fold's rows, a quarter the thousand connections; their stacks come on top, and as much again is garbage that is not collected yet. Who has less memory than time sets \`GOGC=50\`.
+Where the time goes at 50,000 pods, by profile: a quarter to collecting garbage, which is as dear as there are rows; a quarter to the server's and the nodes'
+ends of a thousand connections; a tenth each to the pretended nodes themselves, the controllers, and the fold (docs/adr/0078). Where the memory goes: two fifths of
+what is in use is the fold's rows, a third the thousand connections, a tenth the log's newest blocks; stacks come on top, and as much again is garbage that is not
+collected yet. Who has less memory than time sets \`GOGC=50\`. What is allocated for a pod, and what lives in the end, depend less on what else the machine does.
 One pod's time lies in five appends, each decided on the one before (0.3 to 1 ms a hop); beside a rollout, in the turns of the writer that it waits for,
 the scheduler's among them, and in the processor, of which the rollout takes all (docs/adr/0039).
 

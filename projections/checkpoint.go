@@ -100,8 +100,10 @@ func (s State) Keep(w io.Writer) error {
 	for t := range s.templates.below("") {
 		each([]byte(t.Raw))
 	}
+	var row keptObject // one for all: a cluster has many
 	for o := range s.All() {
-		each(s.keep(o))
+		row = s.keep(o)
+		each(&row)
 	}
 	for p := range s.allPods() {
 		each(p)
