@@ -16,23 +16,29 @@ import (
 // maxWords bounds what of a probe's words is told, in bytes.
 const maxWords = 1024
 
-// attend keeps the probes of a pod's runs going: of each that runs and shall go on, and of no other. Only the worker's own
-// goroutine calls it.
+// attend keeps the probes of a pod's runs going: of each that runs and shall go on, and of no other. One that is told to
+// end is asked whether it is ready still, and nothing else. Only the worker's own goroutine calls it.
 func (w *worker) attend(ctx context.Context, row *projections.DesiredPod, obs plan.Observed) {
 	wanted := map[string]bool{}
 	for _, c := range obs.Containers {
-		if row == nil || row.Stop || c.Phase != plan.Running || c.Health.Kill != nil {
+		if row == nil || c.Phase != plan.Running || c.Health.Kill != nil {
 			continue
 		}
-		spec := containerOf(row, c.Name)
+		spec, key := containerOf(row, c.Name), c.ID
 		if spec == nil || !plan.Probed(spec) {
 			continue
 		}
-		wanted[c.ID] = true
-		if w.probing[c.ID] == nil {
+		if row.Stop {
+			if spec.ReadinessProbe == nil || !c.Health.Ready {
+				continue
+			}
+			key += " ends"
+		}
+		wanted[key] = true
+		if w.probing[key] == nil {
 			probing, stop := context.WithCancel(ctx)
-			w.probing[c.ID] = stop
-			p := &prober{w: w, id: c.ID, spec: spec, started: c.StartedAt, health: c.Health}
+			w.probing[key] = stop
+			p := &prober{w: w, id: c.ID, spec: spec, started: c.StartedAt, health: c.Health, ends: row.Stop}
 			w.a.working.Go(func() { p.run(probing) })
 		}
 	}
@@ -56,6 +62,7 @@ type prober struct {
 	spec    *corev1.Container
 	started time.Time
 	health  plan.Health // when it was begun
+	ends    bool        // it was told to
 }
 
 // run probes until ctx ends. The startup probe holds the others back.
@@ -65,6 +72,9 @@ func (p *prober) run(ctx context.Context) {
 	}
 	var both sync.WaitGroup
 	for _, role := range []plan.Role{plan.Readiness, plan.Liveness} {
+		if p.ends && role == plan.Liveness {
+			continue // it may take its time
+		}
 		if plan.ProbeOf(p.spec, role) != nil {
 			both.Go(func() { p.follow(ctx, role, role == plan.Readiness && p.health.Ready) })
 		}

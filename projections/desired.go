@@ -134,17 +134,33 @@ type NetService struct {
 	ExternalName    string          `json:"externalName,omitempty"`
 	PublishNotReady bool            `json:"publishNotReady,omitempty"`
 	AffinitySeconds int             `json:"affinitySeconds,omitempty"`
+	Balancers       []string        `json:"balancers,omitempty"`  // its load balancers' IPv4 addresses, which nodes answer for
+	HealthPort      int32           `json:"healthPort,omitempty"` // where each node tells load balancers whether it has endpoints
+	Kept            Kept            `json:"kept,omitzero"`
 	Ports           []NetPort       `json:"ports"`
 	Hosts           []NetHost       `json:"hosts,omitempty"` // every ready endpoint of a headless service, for its names
 }
 
-// NetPort is one port of a service with its ready backends.
+// Kept is which of a service's traffic is kept on the node where it is.
+type Kept struct {
+	Internal bool `json:"internal,omitempty"` // that to the ClusterIP
+	External bool `json:"external,omitempty"` // that from outside to node ports and load balancers' addresses
+	Rather   bool `json:"rather,omitempty"`   // all, where the node has a ready endpoint
+}
+
+// any tells whether it matters where endpoints are.
+func (k Kept) any() bool { return k != Kept{} }
+
+// NetPort is one port of a service with its backends.
 type NetPort struct {
 	Name      string   `json:"name,omitempty"`
 	Protocol  string   `json:"protocol"` // TCP, UDP
 	Port      int32    `json:"port"`
 	NodePort  int32    `json:"nodePort,omitempty"`
-	Endpoints []string `json:"endpoints"` // "10.244.0.5:8080", sorted
+	Endpoints []string `json:"endpoints"`          // the ready ones, "10.244.0.5:8080", sorted
+	Draining  []string `json:"draining,omitempty"` // those that serve on while they end, where no ready one is
+	// Local are the ready ones of each node, or else its draining ones; of a service that keeps traffic alone.
+	Local map[string][]string `json:"local,omitempty"`
 }
 
 // NetHost is one endpoint's address and, when the pod has one, its host name.

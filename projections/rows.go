@@ -307,9 +307,10 @@ func (s State) netRow(o *Object) NetService {
 			n.AffinitySeconds = int(*c.ClientIP.TimeoutSeconds)
 		}
 	}
+	n.reach(o, spec)
 	backends, written := s.Backends(o), s.Written(o)
 	for _, p := range spec.Ports {
-		n.Ports = append(n.Ports, netPort(p, backends, written))
+		n.Ports = append(n.Ports, netPort(p, backends, written, n.Kept.any()))
 	}
 	for _, b := range backends {
 		if b.Ready && n.ClusterIP == "" {
@@ -322,21 +323,6 @@ func (s State) netRow(o *Object) NetService {
 		}
 	}
 	return n
-}
-
-func netPort(p corev1.ServicePort, backends []Backend, written []Written) NetPort {
-	out := NetPort{Name: p.Name, Protocol: string(protocol(p.Protocol)), Port: p.Port, NodePort: p.NodePort, Endpoints: []string{}}
-	for _, b := range backends {
-		if port, ok := b.targetPort(p); ok && b.Ready {
-			out.Endpoints = append(out.Endpoints, hostPort(b.Pod.IP, port))
-		}
-	}
-	for _, w := range written {
-		out.Endpoints = append(out.Endpoints, w.behind(p)...)
-	}
-	slices.Sort(out.Endpoints)
-	out.Endpoints = slices.Compact(out.Endpoints)
-	return out
 }
 
 func hostPort(ip string, port int32) string { return fmt.Sprintf("%s:%d", ip, port) }

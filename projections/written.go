@@ -54,17 +54,22 @@ func takes(e *discoveryv1.Endpoint) bool {
 	return len(e.Addresses) > 0 && (e.Conditions.Ready == nil || *e.Conditions.Ready)
 }
 
-// behind are the addresses behind a service's port: what has its name and protocol.
+// drains tells whether an endpoint serves on while it ends, for where nobody else is.
+func drains(e *discoveryv1.Endpoint) bool {
+	return len(e.Addresses) > 0 && !takes(e) && of(e.Conditions.Serving) && of(e.Conditions.Terminating)
+}
+
+// behind are the endpoints behind a service's port: what has its name and protocol.
 // Of an endpoint's addresses the first counts, as in Kubernetes.
-func (w Written) behind(p corev1.ServicePort) []string {
-	var out []string
+func (w Written) behind(p corev1.ServicePort) []endpoint {
+	var out []endpoint
 	for _, own := range w.Ports {
 		if own.Port == nil || of(own.Name) != p.Name || protocol(of(own.Protocol)) != protocol(p.Protocol) {
 			continue
 		}
 		for i := range w.Endpoints {
-			if takes(&w.Endpoints[i]) {
-				out = append(out, hostPort(w.Endpoints[i].Addresses[0], *own.Port))
+			if e := &w.Endpoints[i]; takes(e) || drains(e) {
+				out = append(out, endpoint{hostPort(e.Addresses[0], *own.Port), of(e.NodeName), !takes(e)})
 			}
 		}
 	}

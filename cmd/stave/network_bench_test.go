@@ -130,7 +130,7 @@ func benchNetwork(b *testing.B) *network {
 	cluster, inside := fmt.Sprintf("bench-%d", os.Getpid()), netip.MustParsePrefix("10.200.1.0/24")
 	known, err := recallIsolation(filepath.Join(dir, "policies.json"))
 	check(err)
-	n := &network{isolation: known, peers: map[events.Key]projections.NetNode{}, own: inside, behind: newBehind(), ports: &publicPorts{}, rows: map[string]dns.Row{},
+	n := &network{isolation: known, peers: map[events.Key]projections.NetNode{}, own: inside, health: newHealthPorts(quiet()), behind: newBehind(), ports: &publicPorts{}, rows: map[string]dns.Row{},
 		waiting: map[string]plan.Service{}, noted: make(chan struct{}, 1), log: quiet(),
 		misplaced: &misplaced{taken: map[string]error{}, judge: func(plan.Refusals) {}}}
 	n.claims, err = claim.Open(layout{name: cluster, data: dir, run: dir}.claims())

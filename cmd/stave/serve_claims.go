@@ -90,14 +90,16 @@ func (m *misplaced) of(rows []plan.Service) error {
 func (n *network) claimed(rows []plan.Service, gone []string) ([]plan.Service, error) {
 	put, keys := map[string][]plan.Frontend{}, slices.Clone(gone)
 	for _, s := range rows {
-		put[s.Key] = nodePorts(s)
+		put[s.Key] = append(nodePorts(s), n.health.ports(s.Key)...)
 		keys = append(keys, s.Key)
 	}
+	n.health.release(keys)
 	taken, err := n.claims.Change(put, gone)
 	if err != nil {
 		return nil, err
 	}
 	n.misplaced.byOthers(keys, taken)
+	n.health.serve(keys, n.claims, taken)
 	for _, k := range keys {
 		delete(n.waiting, k)
 	}

@@ -35,6 +35,8 @@ type network struct {
 	misplaced *misplaced
 	own       netip.Prefix   // this node's pods
 	inside    []netip.Prefix // where pods keep their addresses, whichever other nodes there are
+	node      string         // this one's name
+	health    *healthPorts
 	log       *slog.Logger
 	isolation *isolation
 
@@ -55,8 +57,8 @@ func openNetwork(ctx context.Context, m *member, place wire.JoinReply) (*network
 	if err != nil {
 		return nil, err
 	}
-	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, log: m.logger, behind: newBehind(), waiting: map[string]plan.Service{},
-		rows: map[string]dns.Row{}, noted: make(chan struct{}, 1)}
+	n := &network{peers: map[events.Key]projections.NetNode{}, own: o.links.PodCIDR, inside: o.tables.Inside, node: m.node, log: m.logger, behind: newBehind(), waiting: map[string]plan.Service{},
+		rows: map[string]dns.Row{}, noted: make(chan struct{}, 1), health: newHealthPorts(m.logger)}
 	if n.links, err = podnet.Open(o.links); err != nil {
 		return nil, fmt.Errorf("wire pods: %w", err)
 	}
@@ -213,6 +215,7 @@ func (n *network) replaceServices(set projections.NetSet) error {
 		return err
 	}
 	want := append([]plan.Service{n.dns}, n.ports.all()...)
+	n.health.forgetAll()
 	rows, names, err := n.serviceRows(set.Services)
 	if err != nil {
 		return err
@@ -256,6 +259,7 @@ func (n *network) changeServices(m projections.FeedMessage) error {
 	}
 	n.names.Change(names, gone)
 	n.noteNames(names, gone)
+	n.health.forget(gone)
 	if rows, err = n.claimed(rows, gone); err != nil {
 		return err
 	}
@@ -272,10 +276,11 @@ func serviceName(k events.Key) string { return k.Namespace + "/" + k.Name }
 func (n *network) serviceRows(all []projections.NetService) ([]plan.Service, []dns.Row, error) {
 	rows, names := make([]plan.Service, 0, len(all)), make([]dns.Row, 0, len(all))
 	for _, s := range all {
-		row, err := tableRow(s)
+		row, err := tableRow(s, n.node)
 		if err != nil {
 			return nil, nil, err
 		}
+		n.health.note(s, n.node)
 		rows, names = append(rows, n.door.leads(row)), append(names, nameRow(s))
 	}
 	return rows, names, nil
@@ -284,25 +289,34 @@ func (n *network) serviceRows(all []projections.NetService) ([]plan.Service, []d
 // balanced are the protocols that the tables know.
 var balanced = map[string]plan.Proto{"TCP": plan.TCP, "UDP": plan.UDP}
 
-// tableRow is a service as the tables know it.
-func tableRow(s projections.NetService) (plan.Service, error) {
-	p := plan.Service{Key: serviceName(s.Key), AffinitySeconds: uint32(s.AffinitySeconds)}
+// tableRow is a service as the tables of a node know it.
+func tableRow(s projections.NetService, node string) (plan.Service, error) {
+	p := plan.Service{Key: serviceName(s.Key), AffinitySeconds: uint32(s.AffinitySeconds), InternalLocal: s.Kept.Internal, ExternalLocal: s.Kept.External}
 	var err error
 	if s.ClusterIP != "" {
 		if p.ClusterIP, err = netip.ParseAddr(s.ClusterIP); err != nil {
 			return p, fmt.Errorf("read cluster IP of %s: %w", s.Key, err)
 		}
 	}
+	for _, b := range s.Balancers {
+		a, err := netip.ParseAddr(b)
+		if err != nil {
+			return p, fmt.Errorf("read load balancer of %s: %w", s.Key, err)
+		}
+		p.Outer = append(p.Outer, a)
+	}
 	for _, port := range s.Ports {
 		proto, ok := balanced[port.Protocol]
 		if !ok {
 			continue // admission warned: nothing balances SCTP
 		}
-		endpoints, err := addresses(port.Endpoints)
-		if err != nil {
+		all, here := port.LeadsOn(node, s.Kept.Rather)
+		endpoints, err := addresses(all)
+		local, localErr := addresses(here)
+		if err = errors.Join(err, localErr); err != nil {
 			return p, fmt.Errorf("read endpoints of %s: %w", s.Key, err)
 		}
-		p.Ports = append(p.Ports, plan.Port{Name: port.Name, Proto: proto, Port: uint16(port.Port), NodePort: uint16(port.NodePort), Endpoints: endpoints})
+		p.Ports = append(p.Ports, plan.Port{Name: port.Name, Proto: proto, Port: uint16(port.Port), NodePort: uint16(port.NodePort), Endpoints: endpoints, Local: local})
 	}
 	return p, nil
 }
@@ -354,6 +368,7 @@ func (n *network) close() error {
 	if n.tables != nil {
 		errs = append(errs, n.tables.Close())
 	}
+	errs = append(errs, n.health.close())
 	if n.claims != nil {
 		errs = append(errs, n.claims.Close())
 	}

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"os"
 	"slices"
 	"sync"
 
@@ -209,6 +211,31 @@ func bind(p plan.Frontend) (int, error) {
 		return 0, err
 	}
 	return fd, nil
+}
+
+// Listen makes the socket that holds a TCP port one that listens: for ports on which the node answers by itself. It does
+// so until both the listener is closed and the port given up.
+func (c *Claims) Listen(p plan.Frontend) (net.Listener, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ours := c.held[p]
+	if !ours || h.socket == noSocket {
+		return nil, fmt.Errorf("listen on %s: another service of this node has it", p)
+	}
+	if err := unix.Listen(h.socket, unix.SOMAXCONN); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", p, err)
+	}
+	fd, err := unix.FcntlInt(uintptr(h.socket), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", p, err)
+	}
+	f := os.NewFile(uintptr(fd), p.String())
+	defer f.Close() // the listener has one of its own
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", p, err)
+	}
+	return l, nil
 }
 
 // Close lets go of the sockets. What is written stays, as the tables do.

@@ -224,3 +224,35 @@ func TestHeld(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 }
+
+// TestListen: a port that is claimed can be answered on, and is free once it is given up and nobody listens.
+func TestListen(t *testing.T) {
+	alone(t)
+	c := node(t, t.TempDir(), "one")
+	p := plan.Frontend{Port: 30700, Proto: plan.TCP}
+	if _, err := c.Listen(p); err == nil {
+		t.Error("listening on a port that nobody has claimed")
+	}
+	if taken, err := c.Change(map[string][]plan.Frontend{"default/web": {p}}, nil); err != nil || len(taken) > 0 {
+		t.Fatal(taken, err)
+	}
+	l, err := c.Listen(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp4", "127.0.0.1:30700"); err != nil {
+		t.Error(err)
+	} else {
+		conn.Close()
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Change(nil, []string{"default/web"}); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp4", "127.0.0.1:30700"); err == nil {
+		conn.Close()
+		t.Error("what was given up answers")
+	}
+}

@@ -21,11 +21,11 @@ type closerEntry struct {
 }
 
 type closerFrontend struct {
-	_     structs.HostLayout
-	Addr  uint32
-	Port  uint16
-	Proto uint8
-	Pad   uint8
+	_       structs.HostLayout
+	Addr    uint32
+	Port    uint16
+	Proto   uint8
+	Outside uint8
 }
 
 type closerSticky struct {

@@ -30,7 +30,7 @@ const (
 )
 
 // tableFormat is raised when the meaning of a table changes and its shape doesn't.
-const tableFormat = 1
+const tableFormat = 2
 
 // schema names the shape of the tables. Programs with the same schema adopt them.
 func schema(spec *ebpf.CollectionSpec) string {

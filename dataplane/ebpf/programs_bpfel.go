@@ -31,11 +31,11 @@ type programsFlow struct {
 }
 
 type programsFrontend struct {
-	_     structs.HostLayout
-	Addr  uint32
-	Port  uint16
-	Proto uint8
-	Pad   uint8
+	_       structs.HostLayout
+	Addr    uint32
+	Port    uint16
+	Proto   uint8
+	Outside uint8
 }
 
 type programsIsolation struct {

@@ -207,11 +207,11 @@ func addrOf(be uint32) netip.Addr {
 }
 
 func frontendKey(f plan.Frontend) programsFrontend {
-	return programsFrontend{Addr: be32(f.Addr), Port: be16(f.Port), Proto: uint8(f.Proto)}
+	return programsFrontend{Addr: be32(f.Addr), Port: be16(f.Port), Proto: uint8(f.Proto), Outside: oneIf(f.Outside)}
 }
 
 func frontendOf(k programsFrontend) plan.Frontend {
-	f := plan.Frontend{Port: be16(k.Port), Proto: plan.Proto(k.Proto)}
+	f := plan.Frontend{Port: be16(k.Port), Proto: plan.Proto(k.Proto), Outside: k.Outside != 0}
 	if k.Addr != 0 {
 		f.Addr = addrOf(k.Addr)
 	}

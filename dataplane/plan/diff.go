@@ -122,10 +122,11 @@ func (c *changing) letGo(key string) {
 	}
 }
 
-// recall keeps what a UDP frontend leads to before it is changed.
+// recall keeps what a UDP frontend leads to before it is changed. No socket of the node or
+// of its pods has its backend from one for packets from outside.
 func (c *changing) recall(f Frontend) {
 	b, ok := c.w.bound[f]
-	if f.Proto != UDP || !ok {
+	if f.Proto != UDP || f.Outside || !ok {
 		return
 	}
 	if _, twice := c.had[f]; !twice {
@@ -274,5 +275,15 @@ func (c *changing) leave(id uint32) {
 }
 
 func compareFrontends(a, b Frontend) int {
-	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto))
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto), compareBools(a.Outside, b.Outside))
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

@@ -199,7 +199,7 @@ func TestRetryOfATakenFrontend(t *testing.T) {
 // TestAdoptCorruptRows: whatever is found in the kernel, its frontends keep working
 // until their service is placed anew, and nothing is written over them.
 func TestAdoptCorruptRows(t *testing.T) {
-	front := Frontend{netip.MustParseAddr("10.96.0.1"), 80, TCP}
+	front := Frontend{Addr: netip.MustParseAddr("10.96.0.1"), Port: 80, Proto: TCP}
 	w := Adopt([]Row{
 		{Frontend: Frontend{Port: 1, Proto: TCP}, ID: 3, Base: 0, Backends: canonical(endpoints("10.1.0.1:1", "10.1.0.2:1"))},
 		{Frontend: front, ID: 4, Base: 1, Backends: canonical(endpoints("10.1.0.2:80"))},

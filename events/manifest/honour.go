@@ -257,10 +257,10 @@ func jobSpec() verdict {
 
 func serviceSpec() verdict {
 	return verdict{fields: map[string]verdict{
-		"type": {warn: "no load balancer takes it up, it works as a NodePort service", unless: "ClusterIP NodePort ExternalName"}, "selector": {}, "clusterIP": {}, "clusterIPs": {}, "externalName": {}, "publishNotReadyAddresses": {},
+		"type": {warn: "Stave has no load balancer: until one of yours takes it up and writes its status, it works as a NodePort service", unless: "ClusterIP NodePort ExternalName"}, "selector": {}, "clusterIP": {}, "clusterIPs": {}, "externalName": {}, "publishNotReadyAddresses": {},
 		"sessionAffinity": {}, "sessionAffinityConfig": {}, "ipFamilies": {}, "ipFamilyPolicy": {},
-		"internalTrafficPolicy":         {warn: "traffic goes to all endpoints of the cluster", unless: "Cluster"},
-		"externalTrafficPolicy":         {warn: "traffic goes to all endpoints of the cluster", unless: "Cluster"},
+		"internalTrafficPolicy": {}, "externalTrafficPolicy": {}, "healthCheckNodePort": {},
+		"trafficDistribution":           {warn: "zones are not looked at: traffic goes to all endpoints", unless: "PreferSameNode"},
 		"allocateLoadBalancerNodePorts": {},
 		"loadBalancerSourceRanges":      {refuse: "nothing filters sources yet: the service would be open to all"},
 		"ports": {fields: map[string]verdict{

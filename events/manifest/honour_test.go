@@ -87,7 +87,8 @@ func TestUnhonoured(t *testing.T) {
 		{"other names of Jobs", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {metadata: {name: d}}}\n", []string{"spec.jobTemplate.metadata.name"}, nil},
 		{"metadata", strings.Replace(container, "name: p", "name: p\n  finalizers: [a/b]\n  deletionTimestamp: 2026-01-01T00:00:00Z", 1), nil, nil},
 		{"load balancer", service + "  type: LoadBalancer\n  loadBalancerSourceRanges: [10.0.0.0/8]\n", []string{"spec.type"}, []string{"spec.loadBalancerSourceRanges"}},
-		{"policies", service + "  type: NodePort\n  externalTrafficPolicy: Local\n  internalTrafficPolicy: Cluster\n", []string{"spec.externalTrafficPolicy"}, nil},
+		{"policies", service + "  type: NodePort\n  externalTrafficPolicy: Local\n  internalTrafficPolicy: Local\n  trafficDistribution: PreferSameNode\n", nil, nil},
+		{"zones", service + "  trafficDistribution: PreferClose\n", []string{"spec.trafficDistribution"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			warned, refused := unhonoured(t, c.src)

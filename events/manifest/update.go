@@ -195,11 +195,15 @@ func updateConfigMap(old, next *corev1.ConfigMap) field.ErrorList {
 }
 
 func updateService(old, next *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	external := corev1.ServiceTypeExternalName
-	if old.Type == external || next.Type == external || old.ClusterIP == "" || old.ClusterIP == next.ClusterIP {
-		return nil
+	if old.Type != external && next.Type != external && old.ClusterIP != "" && old.ClusterIP != next.ClusterIP {
+		errs = append(errs, field.Invalid(at.Child("clusterIPs").Index(0), next.ClusterIP, "may not change once set"))
 	}
-	return field.ErrorList{field.Invalid(at.Child("clusterIPs").Index(0), next.ClusterIP, "may not change once set")}
+	if NeedsHealthPort(old) && NeedsHealthPort(next) && old.HealthCheckNodePort != next.HealthCheckNodePort {
+		errs = append(errs, field.Forbidden(at.Child("healthCheckNodePort"), "field is immutable"))
+	}
+	return errs
 }
 
 // updatePod allows what Kubernetes allows of a living pod: other images, a

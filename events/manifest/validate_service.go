@@ -36,6 +36,17 @@ func validateService(svc *corev1.Service) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child("sessionAffinityConfig", "clientIP", "timeoutSeconds"), t, "must be greater than 0 and less than 86400"))
 		}
 	}
+	return append(errs, validateTraffic(s, at)...)
+}
+
+// NeedsHealthPort tells whether nodes have to tell a service's load balancer which of them have endpoints.
+func NeedsHealthPort(s *corev1.ServiceSpec) bool {
+	return s.Type == corev1.ServiceTypeLoadBalancer && s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
+}
+
+// validateTraffic is about how far a service's traffic goes.
+func validateTraffic(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
 	if p := s.InternalTrafficPolicy; p != nil {
 		errs = oneOf(errs, at.Child("internalTrafficPolicy"), *p, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)
 	}
@@ -44,6 +55,14 @@ func validateService(svc *corev1.Service) field.ErrorList {
 		if s.Type == corev1.ServiceTypeClusterIP {
 			errs = append(errs, field.Invalid(at.Child("externalTrafficPolicy"), p, "may only be set for externally-accessible services"))
 		}
+	}
+	if p := s.TrafficDistribution; p != nil {
+		errs = oneOf(errs, at.Child("trafficDistribution"), *p, corev1.ServiceTrafficDistributionPreferClose,
+			corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferSameNode)
+	}
+	if s.HealthCheckNodePort != 0 && !NeedsHealthPort(s) {
+		errs = append(errs, field.Invalid(at.Child("healthCheckNodePort"), s.HealthCheckNodePort,
+			"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
 	}
 	return errs
 }

@@ -32,6 +32,7 @@ func carryService(before, next *corev1.ServiceSpec) {
 	case next.ClusterIP != "" && next.ClusterIP != before.ClusterIP && slices.Equal(next.ClusterIPs, before.ClusterIPs):
 		next.ClusterIPs = []string{next.ClusterIP} // people write the one field, the other is left of before
 	}
+	carryHealthPort(before, next)
 	if next.Type == corev1.ServiceTypeClusterIP || next.Type == corev1.ServiceTypeExternalName || next.Type == "" {
 		if named && next.ExternalTrafficPolicy == before.ExternalTrafficPolicy {
 			next.ExternalTrafficPolicy = ""
@@ -43,6 +44,17 @@ func carryService(before, next *corev1.ServiceSpec) {
 		if p := &next.Ports[i]; p.NodePort == 0 {
 			p.NodePort = nodePortOf(before, p)
 		}
+	}
+}
+
+// carryHealthPort keeps where load balancers ask nodes, while somebody is to be asked.
+func carryHealthPort(before, next *corev1.ServiceSpec) {
+	was, is := manifest.NeedsHealthPort(before), manifest.NeedsHealthPort(next)
+	switch {
+	case was && is && next.HealthCheckNodePort == 0:
+		next.HealthCheckNodePort = before.HealthCheckNodePort
+	case was && !is && next.HealthCheckNodePort == before.HealthCheckNodePort:
+		next.HealthCheckNodePort = 0
 	}
 }
 
@@ -85,10 +97,14 @@ func allocate(v projections.State, k events.Key, svc *corev1.Service, before eve
 		for _, p := range b.Spec.Ports {
 			t.kept = append(t.kept, Port{p.NodePort, p.Protocol})
 		}
+		t.kept = append(t.kept, Port{b.Spec.HealthCheckNodePort, corev1.ProtocolTCP})
 	}
 	errs := t.address(v, svc, op)
 	if svc.Spec.Type == corev1.ServiceTypeNodePort || svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		errs = append(errs, t.nodePorts(svc, op)...)
+	}
+	if manifest.NeedsHealthPort(&svc.Spec) {
+		errs = append(errs, t.healthPort(&svc.Spec, op)...)
 	}
 	return errs
 }
@@ -125,6 +141,7 @@ func taken(v projections.State, but events.Key) given {
 		for _, p := range s.Ports {
 			t.ports[p.NodePort] = true
 		}
+		t.ports[s.HealthCheckNodePort] = true
 	}
 	return t
 }
@@ -195,10 +212,8 @@ const staticNodePorts = 86
 func (t given) nodePorts(svc *corev1.Service, op events.OpID) field.ErrorList {
 	var errs field.ErrorList
 	at := field.NewPath("spec", "ports")
-	own := map[int32]bool{}
-	for _, p := range svc.Spec.Ports {
-		own[p.NodePort] = true
-	}
+	own := ownPorts(&svc.Spec)
+	lazy := svc.Spec.Type == corev1.ServiceTypeLoadBalancer && svc.Spec.AllocateLoadBalancerNodePorts != nil && !*svc.Spec.AllocateLoadBalancerNodePorts
 	for i := range svc.Spec.Ports {
 		p, here := &svc.Spec.Ports[i], at.Index(i).Child("nodePort")
 		switch {
@@ -208,6 +223,7 @@ func (t given) nodePorts(svc *corev1.Service, op events.OpID) field.ErrorList {
 			if who, ok := t.holder(p.NodePort, p.Protocol); ok {
 				errs = append(errs, field.Invalid(here, p.NodePort, "provided port is in use on this machine by "+who+"; leave nodePort out to be given a free one"))
 			}
+		case lazy: // its balancer goes to its address
 		default:
 			if p.NodePort = t.freeNodePort(p.Protocol, own, op); p.NodePort == 0 {
 				errs = append(errs, field.InternalError(here, fmt.Errorf("failed to allocate a nodePort: range is full")))
@@ -216,6 +232,39 @@ func (t given) nodePorts(svc *corev1.Service, op events.OpID) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+func ownPorts(s *corev1.ServiceSpec) map[int32]bool {
+	own := map[int32]bool{s.HealthCheckNodePort: true}
+	for _, p := range s.Ports {
+		own[p.NodePort] = true
+	}
+	return own
+}
+
+// healthPort gives a service the port on which nodes tell its load balancer whether they have endpoints. It is
+// a node port like any other, of nobody else.
+func (t given) healthPort(s *corev1.ServiceSpec, op events.OpID) field.ErrorList {
+	at, port := field.NewPath("spec", "healthCheckNodePort"), s.HealthCheckNodePort
+	if port == 0 {
+		if s.HealthCheckNodePort = t.freeNodePort(corev1.ProtocolTCP, ownPorts(s), op); s.HealthCheckNodePort == 0 {
+			return field.ErrorList{field.InternalError(at, fmt.Errorf("failed to allocate a HealthCheck NodePort: range is full"))}
+		}
+		return nil
+	}
+	why := ""
+	who, held := t.holder(port, corev1.ProtocolTCP)
+	switch {
+	case port < manifest.FirstNodePort || port > manifest.LastNodePort:
+		why = fmt.Sprintf("provided port is not in the valid range. The range of valid ports is %d-%d", manifest.FirstNodePort, manifest.LastNodePort)
+	case t.ports[port] || slices.ContainsFunc(s.Ports, func(p corev1.ServicePort) bool { return p.NodePort == port }):
+		why = "provided port is already allocated"
+	case held:
+		why = "provided port is in use on this machine by " + who + "; leave healthCheckNodePort out to be given a free one"
+	default:
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, port, "failed to allocate requested HealthCheck NodePort: "+why)}
 }
 
 // freeNodePort finds a port that nobody has, or 0. It begins where the operation

@@ -171,6 +171,57 @@ func TestServiceUpdates(t *testing.T) {
 	}
 }
 
+// TestHealthPorts: where nodes tell load balancers whether they have endpoints is given out, kept and given back as
+// node ports are, and can be named.
+func TestHealthPorts(t *testing.T) {
+	w := newTown(t)
+	const local = "type: LoadBalancer, externalTrafficPolicy: Local, "
+	r := w.must(wire.Apply, svc("s", local+"ports: [{port: 80}]"), Created)
+	first := get[*corev1.Service](w, r).Spec
+	if p := first.HealthCheckNodePort; p < manifest.FirstNodePort || p > manifest.LastNodePort || p == first.Ports[0].NodePort {
+		t.Fatalf("given %d beside node port %d", p, first.Ports[0].NodePort)
+	}
+	w.must(wire.Apply, svc("s", local+"ports: [{port: 80}]"), Unchanged)
+	w.must(wire.Replace, svc("s", local+"ports: [{port: 81}]"), Replaced)
+	if p := get[*corev1.Service](w, r).Spec.HealthCheckNodePort; p != first.HealthCheckNodePort {
+		t.Errorf("it went from %d to %d", first.HealthCheckNodePort, p)
+	}
+	for in, want := range map[string]string{
+		local + "healthCheckNodePort: 30010, ports: [{port: 81}]":                                             "spec.healthCheckNodePort: Forbidden: field is immutable",
+		"type: LoadBalancer, externalTrafficPolicy: Cluster, healthCheckNodePort: 30010, ports: [{port: 81}]": "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+		"type: NodePort, externalTrafficPolicy: Local, healthCheckNodePort: 30010, ports: [{port: 81}]":       "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+	} {
+		if got := w.do(wire.Replace, svc("s", in)); got.Error == nil || !strings.Contains(got.Error.Message, want) {
+			t.Errorf("%s: %+v", in, got.Error)
+		}
+	}
+	taken := fmt.Sprint(first.HealthCheckNodePort)
+	for in, want := range map[string]string{
+		local + "healthCheckNodePort: " + taken + ", ports: [{port: 80}]":          "provided port is already allocated",
+		local + "healthCheckNodePort: 30009, ports: [{port: 80, nodePort: 30009}]": "provided port is already allocated",
+		local + "healthCheckNodePort: 8080, ports: [{port: 80}]":                   "The range of valid ports is 30000-32767",
+		"type: NodePort, ports: [{port: 80, nodePort: " + taken + "}]":             "provided port is already allocated",
+	} {
+		if got := w.do(wire.Create, svc("other", in)); got.Error == nil || !strings.Contains(got.Error.Message, want) {
+			t.Errorf("%s: %+v", in, got.Error)
+		}
+	}
+	w.must(wire.Replace, svc("s", "type: LoadBalancer, externalTrafficPolicy: Cluster, ports: [{port: 81}]"), Replaced)
+	if p := get[*corev1.Service](w, r).Spec.HealthCheckNodePort; p != 0 {
+		t.Errorf("nobody asks at %d any more", p)
+	}
+	w.must(wire.Create, svc("other", local+"healthCheckNodePort: "+taken+", ports: [{port: 80}]"), Created)
+}
+
+// TestBalancersWithoutNodePorts: who says that none are needed is given none.
+func TestBalancersWithoutNodePorts(t *testing.T) {
+	w := newTown(t)
+	r := w.must(wire.Apply, svc("s", "type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{name: a, port: 80}, {name: b, port: 81, nodePort: 30020}]"), Created)
+	if p := get[*corev1.Service](w, r).Spec.Ports; p[0].NodePort != 0 || p[1].NodePort != 30020 {
+		t.Errorf("given %+v", p)
+	}
+}
+
 // An API that is served is told of once: its certificate, and its service on the
 // first address, or on another one when somebody has that.
 func TestPublish(t *testing.T) {

@@ -349,18 +349,12 @@ func (p *planner) stop() {
 	}
 }
 
-// announce tells that the pod is being stopped, and that its containers no longer answer.
+// announce tells that the pod is being stopped. Its containers are as ready as before until they end, or their probes
+// say otherwise: no service sends them anything new but one that has nobody else.
 func (p *planner) announce() {
-	if p.o.Told.Stopping || p.o.Told.Stopped {
-		return
+	if !p.o.Told.Stopping && !p.o.Told.Stopped {
+		p.report(events.Fact{Kind: events.FactStopping, Message: p.row.Why})
 	}
-	facts := []events.Fact{{Kind: events.FactStopping, Message: p.row.Why}}
-	for _, c := range p.o.Containers {
-		if p.o.Known[c.Name].Ready && c.Phase == Running {
-			facts = append(facts, events.Fact{Kind: events.FactUnready, Container: c.Name, Run: c.Run, Message: "the pod is being stopped"})
-		}
-	}
-	p.report(facts...)
 }
 
 // grace is what is left of the time that the pod was given.

@@ -85,10 +85,16 @@ func answers(c *corev1.Container, run Container) bool {
 // feelings are the facts about a run that runs: changes only.
 func (p *planner) feelings(c Container, k Known) []events.Fact {
 	spec, kind := p.spec(c.Name)
-	if kind == partInit || kind == partEphemeral || p.row.Stop {
-		return nil // nobody asks for work of the one, and the other was told to take none
+	if kind == partInit || kind == partEphemeral {
+		return nil // nobody asks for work of them
 	}
 	var facts []events.Fact
+	if p.row.Stop {
+		if !answers(spec, c) && k.Ready { // it was told to end, and has no more to say
+			facts = append(facts, events.Fact{Kind: events.FactUnready, Container: c.Name, Run: c.Run, Reason: events.Unhealthy, Message: c.Health.Words})
+		}
+		return facts
+	}
 	tell := func(kind events.FactKind, reason, message string) {
 		facts = append(facts, events.Fact{Kind: kind, Container: c.Name, Run: c.Run, Reason: reason, Message: message})
 	}

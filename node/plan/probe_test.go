@@ -138,6 +138,15 @@ func TestHealthIsToldOnce(t *testing.T) {
 	o = o.Heed("c", Track{Role: Readiness, Passed: true})
 	say("report a ready run 1\n")
 	say("")
+	ending, late := stopping(row, time.Minute), o
+	late.Told.Stopping = true
+	if got := Decide(ending, late, Node{}, t0).String(); got != "stop a run 1 within 1m0s\n" {
+		t.Errorf("it ends, and is as ready as before: %s", got)
+	}
+	late = late.Heed("c", Track{Role: Readiness, Failed: true, Words: "Readiness probe failed: closed"})
+	if got := Decide(ending, late, Node{}, t0).String(); got != "report a unready run 1 (Unhealthy)\nstop a run 1 within 1m0s\n" {
+		t.Errorf("it ends, and takes no more work: %s", got)
+	}
 	again := ready().Adopt(Container{}) // what an agent finds that starts again
 	again.Known = o.Known
 	if c := again.Adopt(running("a", 1)).Containers[1]; !c.Health.Ready {

@@ -278,15 +278,37 @@ func (p page) service(s projections.State, o *corev1.Service) {
 		p.servicePort(s, o, port)
 	}
 	p.line(0, "Session Affinity:\t%s", o.Spec.SessionAffinity)
+	p.traffic(s, o)
+	for _, u := range projections.UnprogrammedOn(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name}) {
+		p.line(0, "Not Programmed:\tnode %s: %s", u.Node, u.Why)
+	}
+}
+
+// traffic tells how far a service's traffic goes, and where that comes to nothing.
+func (p page) traffic(s projections.State, o *corev1.Service) {
 	if o.Spec.ExternalTrafficPolicy != "" {
 		p.line(0, "External Traffic Policy:\t%s", o.Spec.ExternalTrafficPolicy)
 	}
 	if o.Spec.InternalTrafficPolicy != nil {
 		p.line(0, "Internal Traffic Policy:\t%s", *o.Spec.InternalTrafficPolicy)
 	}
-	for _, u := range projections.UnprogrammedOn(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name}) {
-		p.line(0, "Not Programmed:\tnode %s: %s", u.Node, u.Why)
+	if o.Spec.TrafficDistribution != nil {
+		p.line(0, "Traffic Distribution:\t%s", *o.Spec.TrafficDistribution)
 	}
+	if o.Spec.HealthCheckNodePort != 0 {
+		p.line(0, "HealthCheck NodePort:\t%d", o.Spec.HealthCheckNodePort)
+	}
+	row, _ := projections.NetRow(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name})
+	on, nowhere := projections.Spread(s, row)
+	if len(on)+len(nowhere) == 0 {
+		return
+	}
+	var with []string
+	for _, n := range on {
+		with = append(with, fmt.Sprintf("%s (%d)", n.Node, n.Ready))
+	}
+	p.line(0, "Endpoints On:\t%s", orNone(strings.Join(with, ", ")))
+	p.line(0, "No Endpoints On:\t%s", orNone(strings.Join(nowhere, ", ")))
 }
 
 func (p page) servicePort(s projections.State, o *corev1.Service, port corev1.ServicePort) {

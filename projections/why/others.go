@@ -151,7 +151,7 @@ func (q Question) service(a *Answer, o *projections.Object) {
 			matching++
 		}
 	}
-	defer func() { a.Details = append(a.Details, q.unprogrammed(o.Key)...) }()
+	defer func() { a.Details = append(a.Details, append(q.keptLocal(o.Key), q.unprogrammed(o.Key)...)...) }()
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
 		a.Verdict = "stands for " + spec.ExternalName

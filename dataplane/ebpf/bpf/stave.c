@@ -177,10 +177,53 @@ static __always_inline int send(struct __sk_buff *skb, const struct packet *p, c
 	return forward(f);
 }
 
+// find_outside looks up what is there for packets from outside alone: a load balancer's
+// address, or a node port that leads elsewhere than for who is inside.
+static __always_inline __u32 *find_outside(const struct tuple *t)
+{
+	struct frontend at = { .addr = t->dst, .port = t->dport, .proto = t->proto, .outside = 1 };
+	__u32 *id = bpf_map_lookup_elem(&frontends, &at);
+
+	if (id)
+		return id;
+	at.addr = 0;
+	id = bpf_map_lookup_elem(&frontends, &at);
+	return id && bpf_map_lookup_elem(&node_addrs, &t->dst) ? id : NULL;
+}
+
+// find_inside looks up what is there for all.
+static __always_inline __u32 *find_inside(const struct tuple *t, int from)
+{
+	struct frontend at = { .addr = t->dst, .port = t->dport, .proto = t->proto };
+	bool node = false;
+	__u32 *id = find(&at, &node);
+
+	// A ClusterIP is for the cluster's own pods; the outside has the node ports.
+	if (id && (node ? !bpf_map_lookup_elem(&node_addrs, &t->dst) : from == FROM_NET))
+		return NULL;
+	return id;
+}
+
+// elsewhere tells whether who has no backend for packets from outside on this node has one on another.
+static __always_inline bool elsewhere(const struct tuple *t)
+{
+	struct frontend at = { .addr = t->dst, .port = t->dport, .proto = t->proto };
+	bool node = false;
+	__u32 *found = find(&at, &node), id;
+	struct entry *e;
+
+	if (!found)
+		return false;
+	id = *found;
+	e = bpf_map_lookup_elem(&entries, &id);
+	return e && (__u32)READ_ONCE(e->desc);
+}
+
 // begin chooses a backend for a packet to a service and tracks the flow. A node port
 // without backends is left to the kernel, which refuses as for any closed port; the
-// service's own address is nobody's, so the refusal is made here.
-static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, __u32 id, int from)
+// service's own address is nobody's, so the refusal is made here. What is kept local gets
+// no answer where nobody is: there is somebody on another node, to whom a balancer shall turn.
+static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, __u32 id, int from, bool outside)
 {
 	struct entry *e = bpf_map_lookup_elem(&entries, &id);
 	struct flow f = { .to = p->t, .id = id, .flags = FLOW_SERVICE };
@@ -192,6 +235,8 @@ static __always_inline int begin(struct __sk_buff *skb, const struct packet *p, 
 		return PASS;
 	f.desc = READ_ONCE(e->desc);
 	s.raw = pick(id, e, f.desc, p->t.src, bpf_get_hash_recalc(skb));
+	if (!s.raw && outside && elsewhere(&p->t))
+		return TC_ACT_SHOT;
 	if (!s.raw)
 		return bpf_map_lookup_elem(&node_addrs, &p->t.dst) ? PASS : refuse(skb, &p->t);
 	f.to.dst = s.addr;
@@ -234,8 +279,8 @@ static __always_inline int masquerade(struct __sk_buff *skb, const struct packet
 
 static __always_inline int incoming(struct __sk_buff *skb, int from)
 {
+	bool outside = false;
 	struct packet p = {};
-	bool node = false;
 	struct flow *f;
 	__u32 *id, *pod;
 
@@ -255,12 +300,10 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 	if (f && !(f->flags & FLOW_SERVICE)) {
 		id = NULL;
 	} else {
-		struct frontend at = { .addr = p.t.dst, .port = p.t.dport, .proto = p.t.proto };
-
-		id = find(&at, &node);
-		// A ClusterIP is for the cluster's own pods; the outside has the node ports.
-		if (id && (node ? !bpf_map_lookup_elem(&node_addrs, &p.t.dst) : from == FROM_NET))
-			id = NULL;
+		id = from == FROM_NET ? find_outside(&p.t) : NULL;
+		outside = id;
+		if (!id)
+			id = find_inside(&p.t, from);
 	}
 	if (f && p.syn && (f->flags & FLOW_SERVICE) && !again(f, id))
 		f = NULL;
@@ -273,7 +316,7 @@ static __always_inline int incoming(struct __sk_buff *skb, int from)
 		return send(skb, &p, &now);
 	}
 	if (id && p.first)
-		return begin(skb, &p, *id, from);
+		return begin(skb, &p, *id, from, outside);
 	if (p.syn)
 		forget_replies(&p.t);
 	if (from != FROM_POD)

@@ -23,7 +23,7 @@ struct frontend {
 	__be32 addr;
 	__be16 port;
 	__u8 proto;
-	__u8 pad;
+	__u8 outside; // 1: for packets from outside of the cluster, before the others
 };
 
 // An entry is mapped into the agent, which swaps a whole backend set by one store to desc.
@@ -45,7 +45,7 @@ union slot {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * MAX_ENTRIES);
+	__uint(max_entries, 4 * MAX_ENTRIES);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct frontend);
 	__type(value, __u32);
