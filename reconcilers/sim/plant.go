@@ -23,5 +23,6 @@ type Plant struct {
 	blind     bool                                 // wishes that land together do not see each other
 	trusting  bool                                 // who asks together with others is told that it is done when nobody says so
 	heedless  bool                                 // who drains deletes
+	rash      bool                                 // what others were asked about is made, though nobody wishes for it any more
 	record    func(*events.Envelope)               // on its way to the log
 }

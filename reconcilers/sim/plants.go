@@ -51,6 +51,7 @@ func Plants() []Plant {
 		{Name: "a CronJob keeps one Job too few", Judge: "timers", swap: bend("cronjob", otherwise(oblivious)), script: Timing},
 		{Name: "wishes that land together do not see each other", Judge: "together", blind: true, script: Sharing},
 		{Name: "a group that is lost is answered", Judge: "together", trusting: true, script: Sharing},
+		{Name: "an answer from outside is taken for a wish", Judge: "quota", rash: true, script: Sharing},
 		{Name: "a set makes pods beyond a quota", Judge: "quota", swap: bend("replicaset", unlimited), script: Sharing},
 		{Name: "a quota tells what somebody wrote", Judge: "quota", swap: bend("quota", idle), script: Sharing},
 		{Name: "an autoscaler goes beyond its bounds", Judge: "scaler", swap: bend("autoscale", otherwise(boundlessly)), script: Growing},

@@ -172,6 +172,7 @@ func (r *replica) decide() bool {
 		if w.Refused != nil {
 			r.w.fail("contract", "%s refused for %s: %v", w.Reconciler, w.Key, w.Refused)
 		}
+		r.w.wished(r, w)
 		if len(w.Records) == 0 {
 			r.step.Done(w, 0, nil)
 			continue

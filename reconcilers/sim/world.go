@@ -47,6 +47,7 @@ type World struct {
 	letters     []letter
 	load        int       // that the pods of an autoscaler's target share, in thousandths of a core
 	measured    time.Time // when they were looked at last
+	outside     outside
 	judge       *judge
 	plant       Plant
 	failure     *Failure
@@ -66,13 +67,14 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 		resize.Reconciler{}, volume.Reconciler{}, quota.Reconciler{}, autoscale.Reconciler{}}
 }
 
 func newWorld(seed uint64, plant Plant) *World {
-	w := &World{now: begin, began: begin, rng: rand.New(rand.NewPCG(seed, 1)), calm: true, plant: plant, views: []projections.State{projections.Empty()}}
+	w := &World{now: begin, began: begin, rng: rand.New(rand.NewPCG(seed, 1)), calm: true, plant: plant, views: []projections.State{projections.Empty()},
+		outside: outside{rng: rand.New(rand.NewPCG(seed, 2))}}
 	w.reconcilers = everyone()
 	if plant.swap != nil {
 		for i, r := range w.reconcilers {
@@ -197,6 +199,7 @@ func (w *World) tick() {
 	}
 	w.elect()
 	w.measure()
+	w.reply()
 	for _, n := range w.nodes {
 		if _, member := w.newest().Get(admit.NodeKey(n.name)); !member && n.able() && !n.cut && w.fate(4) != 0 && len(w.leaders()) > 0 {
 			n.join()
