@@ -2,7 +2,6 @@ package projections
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -304,9 +303,8 @@ func Refusal(reasons []events.Reason) string {
 // QOSClass is what the kubelet derives from requests and limits.
 func QOSClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 	some, all := false, len(spec.Containers) > 0
-	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
-		r := &c.Resources
-		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+	look := func(r *corev1.ResourceRequirements) {
+		for _, name := range [...]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			limit, limited := r.Limits[name]
 			request, requested := r.Requests[name]
 			some = some || limited && !limit.IsZero() || requested && !request.IsZero()
@@ -314,6 +312,12 @@ func QOSClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 				all = false
 			}
 		}
+	}
+	for i := range spec.InitContainers { // containers are large: to copy them costs more than to look at them
+		look(&spec.InitContainers[i].Resources)
+	}
+	for i := range spec.Containers {
+		look(&spec.Containers[i].Resources)
 	}
 	switch {
 	case !some:
