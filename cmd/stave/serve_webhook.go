@@ -43,7 +43,11 @@ func (c *cluster) openChain(ctx context.Context, _ *upCmd, _ func(string, ...any
 
 // born has the writer decide what webhooks said of a pod that a controller wants to make.
 func (c *cluster) born(ctx context.Context, by reconcilers.Reconciler, of events.Key, a birth.Answer) error {
-	_, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller(by.Name()), ID: "answer/" + rand.Text(), Key: of,
+	message := ""
+	if a.Pod != nil {
+		message = "changed by admission" // which is what people look for who did not write what they find in a pod
+	}
+	_, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller(by.Name()), ID: "answer/" + rand.Text(), Key: of, Message: message,
 		Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 			return birth.Answered(by, v, of, a, now), nil
 		}})
