@@ -2,6 +2,7 @@ package projections
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -151,6 +152,9 @@ type NodeShare struct {
 	Node  string
 	Ready int
 }
+
+// String is the node's name and the count, as people are told: "n1 (2)".
+func (n NodeShare) String() string { return fmt.Sprintf("%s (%d)", n.Node, n.Ready) }
 
 // Spread is on which nodes a service has ready endpoints, and on which it has none, by name. It says nothing of a service
 // to which it does not matter where they are.

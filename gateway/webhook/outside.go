@@ -11,10 +11,10 @@ import (
 // Outside tells of which pods that a kind's controller wants to make others are asked first: webhooks, and policies that
 // change what they see. It is nil in a state where nobody is, and a pure function of the state.
 func Outside(v projections.State, of events.Resource) func(*corev1.Pod) bool {
-	all := append(hooks(v, events.MutatingWebhooks), hooks(v, events.ValidatingWebhooks)...)
 	if len(policy.Mutations(v)) > 0 {
 		return func(*corev1.Pod) bool { return true }
 	}
+	all := append(hooks(v, events.MutatingWebhooks), hooks(v, events.ValidatingWebhooks)...)
 	if len(all) == 0 {
 		return nil
 	}

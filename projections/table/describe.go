@@ -305,7 +305,7 @@ func (p page) traffic(s projections.State, o *corev1.Service) {
 	}
 	var with []string
 	for _, n := range on {
-		with = append(with, fmt.Sprintf("%s (%d)", n.Node, n.Ready))
+		with = append(with, n.String())
 	}
 	p.line(0, "Endpoints On:\t%s", orNone(strings.Join(with, ", ")))
 	p.line(0, "No Endpoints On:\t%s", orNone(strings.Join(nowhere, ", ")))

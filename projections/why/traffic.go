@@ -18,7 +18,7 @@ func (q Question) keptLocal(k events.Key) []string {
 	}
 	with := make([]string, len(on))
 	for i, n := range on {
-		with[i] = fmt.Sprintf("%s (%d)", n.Node, n.Ready)
+		with[i] = n.String()
 	}
 	out := []string{"ready endpoints are on " + orNobody(with)}
 	if row.Kept.Internal && len(none) > 0 {

@@ -79,14 +79,15 @@ func Answered(r reconcilers.Reconciler, v reconcilers.View, of events.Key, a Ans
 
 // misfit says why a pod must not be made as those who were asked want it, "" when it may.
 func misfit(v reconcilers.View, w reconcilers.Wish, changed *corev1.Pod) string {
-	pod := w.Object.(*corev1.Pod)
-	if changed != nil {
-		pod = named(changed, w.Key)
-		if errs := manifest.Validate(pod); len(errs) > 0 {
-			return fmt.Sprintf("Pod %q is invalid: %v", w.Key.Name, errs.ToAggregate())
-		}
+	desk := In(v, w.Key.Namespace)
+	if changed == nil {
+		return desk.Bars(named(w.Object.(*corev1.Pod), w.Key))
 	}
-	return In(v, w.Key.Namespace).Bars(named(pod, w.Key))
+	pod := named(changed, w.Key)
+	if errs := manifest.Validate(pod); len(errs) > 0 {
+		return fmt.Sprintf("Pod %q is invalid: %v", w.Key.Name, errs.ToAggregate())
+	}
+	return desk.Bars(pod)
 }
 
 // made is what is appended: what others changed stands as a whole for itself.

@@ -1,6 +1,8 @@
 package birth
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -9,18 +11,20 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
+// everywhere are the resources whose objects have a say about the pods of all namespaces.
+var everywhere = []events.Resource{events.Policies, events.PolicyBindings, events.PriorityClasses, events.RuntimeClasses,
+	events.MutatingPolicies, events.MutatingPolicyBindings, events.MutatingWebhooks, events.ValidatingWebhooks}
+
 // Reads are what a controller reads by asking here, beside what is its own.
 func Reads() []events.Resource {
-	return []events.Resource{events.Policies, events.PolicyBindings, events.Quotas, events.LimitRanges, events.PriorityClasses, events.RuntimeClasses,
-		events.MutatingPolicies, events.MutatingPolicyBindings, events.MutatingWebhooks, events.ValidatingWebhooks}
+	return append([]events.Resource{events.Quotas, events.LimitRanges}, everywhere...)
 }
 
 // Eases tells whether a change may let pods in that were barred, and in which
 // namespace; an empty one means all of them.
 func Eases(c projections.Change) (namespace string, ok bool) {
 	switch r := c.Key.Resource; {
-	case r == events.Policies, r == events.PolicyBindings, r == events.PriorityClasses, r == events.RuntimeClasses,
-		r == events.MutatingPolicies, r == events.MutatingPolicyBindings, r == events.MutatingWebhooks, r == events.ValidatingWebhooks:
+	case slices.Contains(everywhere, r):
 		return "", true
 	case r == events.LimitRanges, projections.Eased(c):
 		return c.Key.Namespace, true

@@ -22,9 +22,9 @@ type Step struct {
 	epoch   events.Seq // of the lease under which records are made
 	landed  events.Seq // the newest sequence that is known to be ours
 	all     []member
-	widest  int // the most events that any one decision may hold
-	batch   int // the most events of one append
-	grants  bool
+	widest  int  // the most events that any one decision may hold
+	batch   int  // the most events of one append
+	grants  bool // what is wished for is made at once
 	items   map[id]*item
 	queue   queue
 	long    queue // of keys that were cut short: the others need not wait for them
