@@ -50,7 +50,7 @@ func findFacts(f events.NodeFacts) events.NodeFacts {
 
 // describeNode is the part of the facts that pods can ask for.
 func describeNode(o Options) plan.Node {
-	n := plan.Node{Name: o.Name, Hostname: o.Facts.Hostname, SELinux: labelling()}
+	n := plan.Node{Name: o.Name, Hostname: o.Facts.Hostname, SELinux: labelling(), Unheard: true}
 	if len(o.Facts.Addresses) > 0 {
 		n.IP = o.Facts.Addresses[0]
 	}

@@ -187,6 +187,7 @@ func (f *feed) fetch(ctx context.Context) error {
 		}
 	})
 	f.a.erase(set.Erase)
+	f.a.heard()
 	f.Whole(set)
 	f.hear(set.Epoch, 0)
 	return nil
@@ -214,5 +215,16 @@ func (a *Agent) settings(dns, domain string) {
 	}
 	if domain != "" {
 		a.node.Domain = domain
+	}
+}
+
+// heard: what the node knows is no longer of before this agent began, and who waited for that may begin.
+func (a *Agent) heard() {
+	a.mu.Lock()
+	first := a.node.Unheard
+	a.node.Unheard = false
+	a.mu.Unlock()
+	if first {
+		a.each((*worker).look)
 	}
 }

@@ -37,3 +37,33 @@ func TestANameRunsOnceOnANode(t *testing.T) {
 		return p.UID == uid && x.Phase == projections.Running
 	})
 }
+
+// A machine loses its power, and finds no control plane when it is back: it begins what may run any number of times, and
+// leaves alone what may have been made elsewhere meanwhile, until it is told.
+func TestANodeThatHearsNobodyBeginsNoName(t *testing.T) {
+	c, m, d := small(t)
+	m.start()
+	for name, owner := range map[string]*events.Owner{"web-0": {Resource: events.StatefulSets, Name: "web", UID: "w"}, "alone": nil,
+		"web-5d4f-x": {Resource: events.ReplicaSets, Name: "web-5d4f", UID: "r"}} {
+		k := podKey(name)
+		c.append(events.SpecSubject(k), events.TypeOf(k.Resource, events.VerbCreated), events.Created{UID: uidOf(k), Owner: owner, Object: events.MustBody(shell(name, "true"))})
+		c.append(events.AssignSubject(nodeName), events.PodsAssigned, events.Assigned{Pods: []events.Ref{{Key: k, UID: uidOf(k)}}})
+		c.untilReady(name)
+	}
+	c.leave()
+	m.kill()
+	d.mu.Lock()
+	clear(d.boxes)
+	clear(d.containers)
+	d.mu.Unlock()
+	m.start()
+	eventually(t, "the replica begins", func() bool { return d.count("start") == 4 })
+	time.Sleep(time.Second) // what must not happen has no sign
+	if n := d.count("start"); n != 4 {
+		t.Fatalf("%d containers began, though nobody told whether they run elsewhere", n-4)
+	}
+	c.serve()
+	for _, name := range []string{"web-0", "alone"} {
+		c.until(name, "running again", func(_ *projections.Pod, x projections.Container) bool { return x.Run == 2 && x.Ready })
+	}
+}

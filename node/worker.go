@@ -66,6 +66,13 @@ func (w *worker) changedLocked() {
 	w.changed = make(chan struct{})
 }
 
+// look lets the worker decide once more.
+func (w *worker) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changedLocked()
+}
+
 // want gives the worker its row, nil for a pod that the node shall not have.
 func (w *worker) want(row *projections.DesiredPod) {
 	if row != nil {

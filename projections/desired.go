@@ -52,6 +52,9 @@ type DesiredPod struct {
 	// Misfit says that the pod names this node, and by selector or affinity wants another: the scheduler was not asked,
 	// and the node does not begin it.
 	Misfit bool `json:"misfit,omitempty"`
+	// Named says that the pod's name is its own and may be given to the next one elsewhere: a node that was down, and has not been told yet
+	// what became of it, does not begin it.
+	Named bool `json:"named,omitempty"`
 	// Rejected is why the pod, which names this node, is to fail here before it begins; nil for others.
 	Rejected *Rejection `json:"rejected,omitempty"`
 	// Resized is the event that granted the pod its present resources; 0 when it has those that it began with.

@@ -58,6 +58,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
 	d.Access = s.mountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
+	d.Named = sole(o)
 	d.Rejected = s.Rejection(o)
 	if name := o.PodSpec().RuntimeClassName; name != nil {
 		if c := s.RuntimeClass(*name); c != nil {
@@ -74,6 +75,18 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 		d.Runs[c.Name] = c.Run
 	}
 	return d, true
+}
+
+// sole tells whether a pod has a name that whoever made it will give again: all but those whose controllers make names up.
+func sole(o *Object) bool {
+	if o.Owner == nil {
+		return true
+	}
+	switch o.Owner.Resource {
+	case events.ReplicaSets, events.Controllers, events.DaemonSets, events.Jobs:
+		return false
+	}
+	return true
 }
 
 // Rejection is what the scheduler found missing on the node that a pod names; nil when there was nothing.

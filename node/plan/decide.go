@@ -253,7 +253,9 @@ func (p *planner) room(wanted []corev1.Container) bool {
 		return false
 	}
 	if !p.o.Sandbox {
-		p.do(MakeSandbox{})
+		if !p.node.Unheard || !p.row.Named {
+			p.do(MakeSandbox{})
+		}
 		return false
 	}
 	err := VolumesError(p.row, p.node)

@@ -106,6 +106,32 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// A node that nobody has told anything since it began leaves alone what another may have by now, but not what runs.
+func TestANodeThatHeardNobody(t *testing.T) {
+	named := func() *projections.DesiredPod {
+		row := rowOf(corev1.RestartPolicyAlways, "a")
+		row.Named = true
+		return row
+	}
+	for _, tt := range []struct {
+		name string
+		row  *projections.DesiredPod
+		o    Observed
+		want string
+	}{
+		{"one of many", rowOf(corev1.RestartPolicyAlways, "a"), Observed{}, "make sandbox\n"},
+		{"the only one", named(), Observed{}, ""},
+		{"it runs", named(), ready("a"), "start a run 1\n"},
+		{"it shall stop", stopping(named(), time.Minute), Observed{Told: Told{Stopping: true}}, "report stopped\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Decide(tt.row, tt.o, Node{Unheard: true}, t0).String(); got != tt.want {
+				t.Errorf("got\n%swant\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
 func withTold(o Observed) Observed { o.Told.Stopping = true; return o }
 
 func TestRunsGoOnFromTheLogsCount(t *testing.T) {

@@ -24,6 +24,8 @@ type Node struct {
 	DNS      string            // the cluster DNS service's address
 	Domain   string            // "cluster.local"
 	SELinux  bool              // whether the kernel labels what runs, which nothing here does
+	// Unheard says that since this agent began nobody has told it what the node shall run: all that it knows is of before.
+	Unheard bool
 }
 
 // Environment is a container's environment in the order in which it was made.

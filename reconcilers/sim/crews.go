@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,8 +14,11 @@ import (
 	"github.com/stave-run/stave/reconcilers/run"
 )
 
-// crews are the StatefulSets that people have. What may not change of one is in its name.
-var crews = []struct{ name, spec string }{
+// crewKind is what may not change of a StatefulSet.
+type crewKind struct{ name, spec string }
+
+// crews are the StatefulSets that people have.
+var crews = []crewKind{
 	{"ordered", `"podManagementPolicy":"OrderedReady"`},
 	{"slow", `"podManagementPolicy":"OrderedReady","minReadySeconds":8,"ordinals":{"start":3}`},
 	{"crew", `"podManagementPolicy":"Parallel"`},
@@ -218,19 +222,35 @@ func (j *judge) dismisses(m muster, k events.Key, away int) bool {
 	return m.serves[n]
 }
 
-// namesakes: a pod begins while another one of its name runs, whose node nobody has
-// taken for dead.
+// begins: nobody but a set's own controller knows where its pods are by now, so a node that
+// heard of nothing since it began leaves them alone.
+func (j *judge) begins(n *node, p *pod) {
+	if n.reads.At == 0 && slices.ContainsFunc(crews, func(c crewKind) bool { return strings.HasPrefix(p.key.Name, c.name+"-") }) {
+		j.w.fail("instance", "%s begins on %s, which nobody has told anything since it began", p.key, n.name)
+	}
+}
+
+// namesakes: a pod starts while another one of its name runs, and nobody has taken the node
+// of either for dead.
 func (j *judge) namesakes(n *node, p *pod) {
+	if mine := j.l.pods[p.uid]; mine != nil && j.dead(n, mine) {
+		return
+	}
 	for _, other := range j.w.nodes {
 		for _, q := range other.pods {
 			if q.key != p.key || q.uid == p.uid || q.running() == 0 {
 				continue
 			}
-			if was := j.l.pods[q.uid]; was != nil && was.node == other.name && last(j.l.member[other.name], j.w.store.end()).seq < was.assigned {
+			if was := j.l.pods[q.uid]; was != nil && was.node == other.name && !j.dead(other, was) {
 				j.w.fail("instance", "%s starts on %s while one of its name runs on %s", p.key, n.name, other.name)
 			}
 		}
 	}
+}
+
+// dead: somebody has taken a pod's node for dead since the pod was given to it.
+func (j *judge) dead(n *node, p *life) bool {
+	return last(j.l.member[n.name], j.w.store.end()).seq >= p.assigned
 }
 
 // mustered: at rest, a StatefulSet whose pods come up has those that it wants, each

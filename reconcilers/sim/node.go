@@ -108,6 +108,9 @@ func (n *node) receive(l letter) {
 	n.erase(m.Erase)
 }
 
+// unheard says that the agent was told nothing since it began.
+func (n *node) unheard() bool { return n.reads.At == 0 }
+
 func (n *node) drop(uid events.UID) {
 	if p := n.pod(uid); p != nil {
 		p.row, p.look = nil, true
@@ -171,7 +174,7 @@ func (n *node) work(p *pod) bool {
 	if n.w.plant.forget && p.adopted {
 		seen.Containers = nil
 	}
-	d := plan.Decide(p.row, seen, plan.Node{Name: n.name, IP: n.ip}, now)
+	d := plan.Decide(p.row, seen, plan.Node{Name: n.name, IP: n.ip, Unheard: n.unheard() && !n.w.plant.lonely}, now)
 	p.wake, p.look = d.WakeAt, len(d.Ops) > 0
 	if len(d.Ops) == 0 {
 		return false

@@ -17,6 +17,7 @@ type Plant struct {
 	miss      func(*replica, events.Envelope) bool // a replica folds an event without looking at it
 	stale     bool                                 // a replica decides on an old view and says it is new
 	forget    bool                                 // an agent that starts again sees no container
+	lonely    bool                                 // an agent that hears nobody begins all that it has on disk
 	deafNodes bool                                 // nodes do not see gaps in their feed
 	half      bool                                 // who takes the lease does not go on with a change that another began
 	script    func(uint64, int) []Action           // that shows it; nil: Script

@@ -26,6 +26,7 @@ func Plants() []Plant {
 		{Name: "a gap in a node's feed is not seen", Judge: "settle", deafNodes: true},
 		{Name: "a silent node is taken for dead", Judge: "forward", apply: hasty},
 		{Name: "a restarted agent does not know what runs", Judge: "instance", forget: true},
+		{Name: "a node that hears nobody begins what others may have", Judge: "instance", lonely: true},
 		{Name: "a replica misses an event", Judge: "refold", miss: missed},
 		{Name: "decisions on a stale view", Judge: "again", stale: true},
 		{Name: "children's names collide", Judge: "names", swap: bend("replicaset", namesakes)},

@@ -61,6 +61,7 @@ func (n *node) pull(p *pod, op plan.Pull) {
 }
 
 func (n *node) sandbox(p *pod) {
+	n.w.judge.begins(n, p)
 	if n.w.fate(20) == 0 {
 		p.obs.Remains = true
 		p.obs.Setup = p.obs.Setup.Failed(n.clock(), "ContainerCreating", "no address")
