@@ -127,6 +127,15 @@ var NoteKinds = []Kind{
 	{Happenings1, eventsv1.GroupName, "v1", "Event", "event", []string{"ev"}, true, false, func() Object { return &eventsv1.Event{} }},
 }
 
+// beside are the group versions that the Kubernetes API serves beside the kinds that there are objects of.
+var beside = []string{"metrics.k8s.io/v1beta1", "authentication.k8s.io/v1", "authorization.k8s.io/v1"}
+
+// Served tells whether every cluster serves a group version ("apps/v1") itself, whatever is written to it.
+func Served(groupVersion string) bool {
+	is := func(k Kind) bool { return k.APIVersion() == groupVersion }
+	return slices.Contains(beside, groupVersion) || slices.ContainsFunc(Kinds, is) || slices.ContainsFunc(OlderKinds, is) || slices.ContainsFunc(NoteKinds, is)
+}
+
 // FollowsServices tells whether objects of a resource follow from services and pods,
 // beside those that somebody wrote.
 func FollowsServices(r Resource) bool { return r == Endpoints || r == EndpointSlices || r == Addresses }

@@ -17,6 +17,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -132,6 +133,10 @@ func (s State) derive(o *Object, v events.Object, now time.Time) events.Object {
 		v.Status = s.rangeStatus(o, v)
 	case *corev1.ResourceQuota:
 		v.Status = quotaStatus(o, &v.Spec)
+	case *apiregistrationv1.APIService:
+		if servedHere(&v.Spec) {
+			v.Status = LocalAPI(o.Created.Time)
+		}
 	}
 	return v
 }

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,7 +18,15 @@ func TestAPIServiceRules(t *testing.T) {
 		{func(o *apiregistrationv1.APIService) { o.Spec.CABundle = []byte("words\n" + anchorOne + leaf) }, ""},
 		{func(o *apiregistrationv1.APIService) { o.Spec.InsecureSkipTLSVerify = true }, ""},
 		{func(o *apiregistrationv1.APIService) { o.Name = "toys" }, "metadata.name: Invalid value: \"toys\": must be `spec.version+\".\"+spec.group`: \"v1.toys.example.com\""},
-		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Group = "v1.", "" }, "spec.group: Required value: only v1 may have an empty group and it better be legacy kube"},
+		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Group, o.Spec.Service = "v1.", "", nil }, ""},
+		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Group, o.Spec.Service = "v1.apps", "apps", nil }, ""},
+		{func(o *apiregistrationv1.APIService) {
+			o.Name, o.Spec.Group, o.Spec.Service, o.Spec.CABundle = "v1.apps", "apps", nil, []byte(anchorOne)
+		}, "spec.caBundle: Invalid value: \"" + fmt.Sprint(len(anchorOne)) + " bytes\": local APIServices may not have a caBundle"},
+		{func(o *apiregistrationv1.APIService) {
+			o.Name, o.Spec.Group, o.Spec.Service, o.Spec.InsecureSkipTLSVerify = "v1.apps", "apps", nil, true
+		}, "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify"},
+		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Group, o.Spec.Version = "v2.", "", "v2" }, "spec.group: Required value: only v1 may have an empty group and it better be legacy kube"},
 		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Group = "v1.A", "A" }, "spec.group: Invalid value"},
 		{func(o *apiregistrationv1.APIService) { o.Name, o.Spec.Version = "1.toys.example.com", "1" }, "spec.version: Invalid value"},
 		{func(o *apiregistrationv1.APIService) { o.Spec.GroupPriorityMinimum = 20001 }, "spec.groupPriorityMinimum: Invalid value: 20001: must be positive and less than 20000"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -55,8 +56,7 @@ func validateAPIService(o events.Object) field.ErrorList {
 		errs = append(errs, field.Invalid(at.Child("versionPriority"), s.VersionPriority, "must be positive and less than 1000"))
 	}
 	if s.Service == nil {
-		// Kubernetes takes it as a wish to serve the group itself, and answers 404.
-		return append(errs, field.Required(at.Child("service"), "this group and version is not served here: name the service of the API server that does"))
+		return append(errs, validateLocal(s, at)...)
 	}
 	to := at.Child("service")
 	if s.Service.Namespace == "" {
@@ -76,12 +76,29 @@ func validateAPIService(o events.Object) field.ErrorList {
 	return append(errs, validateRoots(s.CABundle, at.Child("caBundle"))...)
 }
 
+// validateLocal is the rule for one that names no service: what it is about is served here.
+func validateLocal(s *apiregistrationv1.APIServiceSpec, at *field.Path) field.ErrorList {
+	if !events.Served(schema.GroupVersion{Group: s.Group, Version: s.Version}.String()) {
+		// Kubernetes takes it as a wish to serve the group itself, and answers 404.
+		return field.ErrorList{field.Required(at.Child("service"), "this group and version is not served here: name the service of the API server that does")}
+	}
+	var errs field.ErrorList
+	if len(s.CABundle) > 0 {
+		errs = append(errs, field.Invalid(at.Child("caBundle"), fmt.Sprintf("%d bytes", len(s.CABundle)), "local APIServices may not have a caBundle"))
+	}
+	if s.InsecureSkipTLSVerify {
+		errs = append(errs, field.Invalid(at.Child("insecureSkipTLSVerify"), s.InsecureSkipTLSVerify, "local APIServices may not have insecureSkipTLSVerify"))
+	}
+	return errs
+}
+
 // validateServed wants a group and a version that a path can name.
 func validateServed(s *apiregistrationv1.APIServiceSpec, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.Group == "" {
+	switch {
+	case s.Group == "" && s.Version != "v1":
 		errs = append(errs, field.Required(at.Child("group"), "only v1 may have an empty group and it better be legacy kube"))
-	} else {
+	case s.Group != "":
 		errs = invalid(errs, at.Child("group"), s.Group, validation.IsDNS1123Subdomain(s.Group))
 	}
 	return invalid(errs, at.Child("version"), s.Version, validation.IsDNS1035Label(s.Version))

@@ -3,34 +3,32 @@ package admit
 import (
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
-// beside are the group versions that the Kubernetes API serves beside the kinds that there are objects of.
-var beside = []string{"metrics.k8s.io/v1beta1", "authentication.k8s.io/v1", "authorization.k8s.io/v1"}
-
-// WhyServed is why an APIService of what is served here cannot be written.
+// WhyServed is why what follows from what is served here cannot be taken away, nor given to somebody else.
 const WhyServed = "Stave serves this group and version itself, and nobody else can: leave this APIService out"
 
-// Serves tells whether the cluster serves a group version ("apps/v1") itself, by these kinds or beside them.
-func Serves(kinds events.Catalogue, groupVersion string) bool {
-	is := func(k events.Kind) bool { return k.APIVersion() == groupVersion }
-	return slices.Contains(beside, groupVersion) || slices.ContainsFunc(events.Kinds, is) || slices.ContainsFunc(events.OlderKinds, is) ||
-		slices.ContainsFunc(events.NoteKinds, is) || slices.ContainsFunc(kinds.Custom(), is)
-}
-
-// delegate keeps what is served here from being given to an API server outside, and says what such a one misses.
+// delegate keeps what definitions serve from being given to an API server outside, and says what such a one misses.
 func (w *writing) delegate() *refusal {
 	a, ok := w.next.(*apiregistrationv1.APIService)
 	if !ok {
 		return nil
 	}
-	if Serves(w.v.Kinds(), a.Spec.Group+"/"+a.Spec.Version) {
+	gv := schema.GroupVersion{Group: a.Spec.Group, Version: a.Spec.Version}.String()
+	if events.Served(gv) {
+		if a.Spec.Service != nil {
+			w.warnings = append(w.warnings, "Stave answers "+gv+" itself: this APIService is kept, and its service is never asked")
+		}
+		return nil
+	}
+	if slices.ContainsFunc(w.v.Kinds().Custom(), func(k events.Kind) bool { return k.APIVersion() == gv }) {
 		if w.r.Operation == wire.Create {
-			return exists(w.key, false) // as in Kubernetes, where each group has one
+			return exists(w.key, false) // as in Kubernetes, where each definition has one
 		}
 		return forbidden(w.key, WhyServed)
 	}

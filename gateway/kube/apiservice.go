@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -14,32 +15,37 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/apiserver/pkg/registry/rest"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
+	"github.com/stave-run/stave/projections"
 )
 
-// services is the storage of APIServices: of those that somebody wrote, for API servers beside this one, which are
-// objects like all others, and of those that follow from what is served here, which are read alone.
+// services is the storage of APIServices: of those that somebody wrote, which are objects like all others, and of those
+// that follow from what is served here. Each of these stands until somebody writes one of its name, and comes back after it:
+// what is served here is served here all the same.
 type services struct{ *objects }
+
+// automanaged is the label of those that follow from what is served here, as Kubernetes has it.
+const automanaged = "kube-aggregator.kubernetes.io/automanaged"
 
 var _ rest.StandardStorage = &services{}
 
-// own are those of what is served here, in the order of discovery.
+// own are those of what is served here and that nobody wrote, in the order of discovery.
 func (s *services) own() []events.Object {
 	var out []events.Object
 	v := s.Views.Durable()
 	for i, r := range s.ranks(v, append(served(), v.Kinds().Custom()...)) {
-		if r.by != nil {
+		if _, written := v.Get(events.Key{Resource: events.APIServices, Name: r.Version + "." + r.Group}); r.by != nil || written {
 			continue
 		}
 		o := &apiregistrationv1.APIService{TypeMeta: metav1.TypeMeta{APIVersion: s.kind.APIVersion(), Kind: s.kind.Name}}
 		o.Name = r.Version + "." + r.Group // the core's is "v1."
 		o.UID, o.ResourceVersion, o.CreationTimestamp = types.UID(fmt.Sprintf("00000000-0000-8000-8000-%012x", i+1)), "1", metav1.NewTime(s.begun).Rfc3339Copy()
-		o.Labels = map[string]string{"kube-aggregator.kubernetes.io/automanaged": "onstart"}
+		o.Labels = map[string]string{automanaged: "onstart"}
 		o.Spec = apiregistrationv1.APIServiceSpec{Group: r.Group, Version: r.Version, GroupPriorityMinimum: r.group, VersionPriority: r.version}
-		o.Status.Conditions = []apiregistrationv1.APIServiceCondition{{Type: apiregistrationv1.Available, Status: apiregistrationv1.ConditionTrue, LastTransitionTime: o.CreationTimestamp,
-			Reason: "Local", Message: "Local APIServices are always available"}}
+		o.Status = projections.LocalAPI(s.begun)
 		out = append(out, o)
 	}
 	return out
@@ -91,14 +97,15 @@ func (s *services) List(ctx context.Context, opts *internalversion.ListOptions) 
 	}
 	want := s.selection(ctx, opts)
 	var all []events.Object
-	ours := map[string]bool{}
-	for _, o := range s.own() {
-		if ours[o.GetName()] = true; want.has(o) {
+	there := map[string]bool{}
+	for _, o := range written {
+		if o, ok := o.(events.Object); ok {
+			there[o.GetName()] = true
 			all = append(all, o)
 		}
 	}
-	for _, o := range written {
-		if o, ok := o.(events.Object); ok && !ours[o.GetName()] { // a newer Stave serves what an older one did not
+	for _, o := range s.own() {
+		if !there[o.GetName()] && want.has(o) { // it may have been written in between
 			all = append(all, o)
 		}
 	}
@@ -106,32 +113,34 @@ func (s *services) List(ctx context.Context, opts *internalversion.ListOptions) 
 	return list, nil
 }
 
-// Watch implements rest.Watcher. What is served here is told first, when what is there is wanted; no news come of it.
+// Watch implements rest.Watcher. What is served here is told first, when what is there is wanted, and again when one that
+// somebody wrote for it is gone.
 func (s *services) Watch(ctx context.Context, opts *internalversion.ListOptions) (watch.Interface, error) {
 	w, err := s.objects.Watch(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	whole := opts.SendInitialEvents != nil && *opts.SendInitialEvents || opts.SendInitialEvents == nil && (opts.ResourceVersion == "" || opts.ResourceVersion == "0")
-	if !whole {
-		return w, nil
+	var first []events.Object
+	if opts.SendInitialEvents != nil && *opts.SendInitialEvents || opts.SendInitialEvents == nil && (opts.ResourceVersion == "" || opts.ResourceVersion == "0") {
+		first = s.own()
 	}
-	want := s.selection(ctx, opts)
-	out := &foretold{Interface: w, all: make(chan watch.Event)}
-	go out.run(ctx, s.own(), want)
+	out := &foretold{Interface: w, all: make(chan watch.Event), want: s.selection(ctx, opts), again: s.ownNamed}
+	go out.run(ctx, first)
 	return out, nil
 }
 
 // foretold is a watch that tells of some objects before all others.
 type foretold struct {
 	watch.Interface
-	all chan watch.Event
+	all   chan watch.Event
+	want  selection
+	again func(name string) events.Object // what stands in the place of one that is gone; nil when nothing does
 }
 
 // ResultChan implements watch.Interface.
 func (f *foretold) ResultChan() <-chan watch.Event { return f.all }
 
-func (f *foretold) run(ctx context.Context, first []events.Object, want selection) {
+func (f *foretold) run(ctx context.Context, first []events.Object) {
 	defer close(f.all)
 	tell := func(e watch.Event) bool {
 		select {
@@ -142,7 +151,7 @@ func (f *foretold) run(ctx context.Context, first []events.Object, want selectio
 		}
 	}
 	for _, o := range first {
-		if want.has(o) && !tell(watch.Event{Type: watch.Added, Object: o}) {
+		if f.want.has(o) && !tell(watch.Event{Type: watch.Added, Object: o}) {
 			return
 		}
 	}
@@ -150,30 +159,60 @@ func (f *foretold) run(ctx context.Context, first []events.Object, want selectio
 		if !tell(e) {
 			return
 		}
+		if o := f.after(e); o != nil && !tell(watch.Event{Type: watch.Added, Object: o}) {
+			return
+		}
 	}
 }
 
-// refusedOf is why what is served here is not written; nil when a name is another's.
-func (s *services) refusedOf(name string) error {
-	if s.ownNamed(name) == nil {
+// after is what stands in the place of the object that an event ended; nil when nothing does.
+func (f *foretold) after(e watch.Event) events.Object {
+	gone, ok := e.Object.(*edition)
+	if e.Type != watch.Deleted || !ok {
 		return nil
 	}
-	return apierrors.NewForbidden(s.resource(), name, words(admit.WhyServed))
+	o := f.again(gone.object.GetName())
+	if o == nil || !f.want.has(o) {
+		return nil
+	}
+	o.SetResourceVersion(gone.object.GetResourceVersion()) // where a client goes on from
+	return o
 }
 
-// Update implements rest.Updater.
+// Create implements rest.Creater. In Kubernetes each group that it serves has one; a metrics server brings its own.
+func (s *services) Create(ctx context.Context, obj runtime.Object, validate rest.ValidateObjectFunc, opts *metav1.CreateOptions) (runtime.Object, error) {
+	o, ok := obj.(*apiregistrationv1.APIService)
+	if ok && o.Spec.Group != metricsv1beta1.GroupName && s.ownNamed(o.Name) != nil {
+		return nil, apierrors.NewAlreadyExists(s.resource(), o.Name)
+	}
+	return s.objects.Create(ctx, obj, validate, opts)
+}
+
+// Update implements rest.Updater. Of one that follows from what is served here, it writes the first.
 func (s *services) Update(ctx context.Context, name string, info rest.UpdatedObjectInfo, create rest.ValidateObjectFunc, validate rest.ValidateObjectUpdateFunc,
 	orCreate bool, opts *metav1.UpdateOptions) (runtime.Object, bool, error) {
-	if err := s.refusedOf(name); err != nil {
-		return nil, false, err
+	own := s.ownNamed(name)
+	if own == nil || orCreate {
+		return s.objects.Update(ctx, name, info, create, validate, orCreate, opts)
 	}
-	return s.objects.Update(ctx, name, info, create, validate, orCreate, opts)
+	next, err := s.updated(ctx, own, info, validate)
+	if err != nil || equality.Semantic.DeepEqual(own, next) {
+		return own, false, err
+	}
+	next.SetUID("")
+	next.SetResourceVersion("")
+	next.SetCreationTimestamp(metav1.Time{})
+	labels := next.GetLabels()
+	delete(labels, automanaged)
+	next.SetLabels(labels)
+	out, err := s.objects.Create(ctx, next, create, &metav1.CreateOptions{DryRun: opts.DryRun, FieldManager: opts.FieldManager})
+	return out, false, err
 }
 
 // Delete implements rest.GracefulDeleter.
 func (s *services) Delete(ctx context.Context, name string, validate rest.ValidateObjectFunc, opts *metav1.DeleteOptions) (runtime.Object, bool, error) {
-	if err := s.refusedOf(name); err != nil {
-		return nil, false, err
+	if s.ownNamed(name) != nil {
+		return nil, false, apierrors.NewForbidden(s.resource(), name, words(admit.WhyServed))
 	}
 	return s.objects.Delete(ctx, name, validate, opts)
 }

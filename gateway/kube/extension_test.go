@@ -32,6 +32,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
@@ -384,7 +385,7 @@ func TestExtensionsThatCannotBe(t *testing.T) {
 	}
 	for i := range all.Items {
 		own := all.Items[i]
-		if own.Spec.Group == "" {
+		if own.Spec.Group == "" || own.Spec.Group == metricsv1beta1.GroupName {
 			continue
 		}
 		o := x.registration(func(s *apiregistrationv1.APIServiceSpec) { s.Group, s.Version = own.Spec.Group, own.Spec.Version })
@@ -393,16 +394,8 @@ func TestExtensionsThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %d %s", own.Name, code, body)
 		}
 	}
-	for _, verb := range []string{"PUT", "DELETE"} {
-		o := all.Items[1]
-		o.TypeMeta = metav1.TypeMeta{APIVersion: "apiregistration.k8s.io/v1", Kind: "APIService"}
-		raw, _ := json.Marshal(o)
-		if verb == "DELETE" {
-			raw = nil
-		}
-		if code, body, _ := x.asks(x.config, verb, servicesPath+"/"+o.Name, string(raw)); code != 403 || !strings.Contains(body, "Stave serves this group and version itself") {
-			t.Errorf("%s: %d %s", verb, code, body)
-		}
+	if code, body, _ := x.asks(x.config, "DELETE", servicesPath+"/"+all.Items[1].Name, ""); code != 403 || !strings.Contains(body, "Stave serves this group and version itself") {
+		t.Errorf("%d %s", code, body)
 	}
 	for want, change := range map[string]func(*apiregistrationv1.APIServiceSpec){
 		"spec.service: Required":                                          func(s *apiregistrationv1.APIServiceSpec) { s.Service, s.CABundle = nil, nil },
@@ -441,7 +434,7 @@ func TestExtensionsOfWhatCameToBeServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	all.Items = slices.DeleteFunc(all.Items, func(s apiregistrationv1.APIService) bool { return s.Name != "v1.apps" })
-	if len(all.Items) != 1 || all.Items[0].Spec.Service != nil {
+	if len(all.Items) != 1 || all.Items[0].Spec.Service == nil || all.Items[0].Status.Conditions[0].Reason != "Local" {
 		t.Errorf("%+v", all.Items)
 	}
 	if code, body, _ := x.asks(x.config, "GET", "/apis/apps/v1/namespaces/default/deployments", ""); code != 200 || !strings.Contains(body, "DeploymentList") || x.last() != nil {
