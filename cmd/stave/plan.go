@@ -38,10 +38,11 @@ func (planCmd) Help() string {
 and those that would go: decided by the cluster's own code on a fork of its log.
 The log does not grow. Nodes of the fork run at once whatever they are given:
 whether an image can be had, and whether a program stays up, it cannot know.
+Webhooks and policies are asked, as for a dry run; about the past (--at) they are not.
 
 A plan that was kept with -o FILE is carried out by apply --plan FILE, unless
 something that it rests on has changed since: the objects and their namespaces,
-the pods that would go, a node.
+the pods that would go, a node, a webhook or policy.
 
 Exit code 0 when nothing would change, 1 when something would, 255 on trouble.
 

@@ -15,12 +15,18 @@ import (
 	"github.com/stave-run/stave/gateway/api"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 	"github.com/stave-run/stave/reconcilers/fork"
 )
 
-// forked is the fork that the door decides on: the reconcilers of this cluster.
-func forked(v projections.State, now time.Time) (api.Fork, error) {
-	return fork.New(v, now, controllers)
+// fork is the fork that the door decides on: the reconcilers of this cluster.
+func (c *cluster) fork(ctx context.Context, v projections.State, now time.Time, ask bool) (api.Fork, error) {
+	f, err := fork.New(v, now, controllers)
+	if err == nil && ask {
+		f.Ask(func(v projections.State, w reconcilers.Wish) birth.Answer { return c.asked.Foretell(ctx, v, w) })
+	}
+	return f, err
 }
 
 // foresight is what plan and whatif share.
@@ -46,7 +52,8 @@ which would go, and which would be left without a node and why. Flags can be
 given together and more than once. The cluster's own code decides on a fork of
 its log, in virtual time (up to an hour); the log does not grow. Nodes of the
 fork run at once whatever they are given. A drain asks budgets, as the real one
-does, and names the pods that it would wait for. Exit code 0 whatever the answer is.
+does, and names the pods that it would wait for. Webhooks and policies are asked,
+as for a dry run; about the past (--at) they are not. Exit code 0 whatever the answer is.
 
 Examples:
   stave whatif --drain n1

@@ -123,9 +123,8 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, key e
 	if item.Operation != "" {
 		req.Operation = item.Operation
 	}
-	// Who comes in by this door may do everything, and is told as such.
 	ask := admit.Request{ChangeRequest: req, Item: item, Op: events.NewOpID(s.Cluster, actor, id, key, 0), Held: s.held(key), Rules: s.rules(),
-		Asker: admit.Asker{Name: personOf(actor), Groups: []string{admit.Masters, "system:authenticated"}}}
+		Asker: insider(actor)}
 	if req.Resize {
 		ask.Part = admit.PartResize
 	}
@@ -133,6 +132,11 @@ func (s *Server) asking(actor events.Actor, req wire.ChangeRequest, i int, key e
 		ask.Part = admit.PartApproval
 	}
 	return ask, id
+}
+
+// insider is who asks at this door, where everybody may do everything.
+func insider(actor events.Actor) admit.Asker {
+	return admit.Asker{Name: personOf(actor), Groups: []string{admit.Masters, "system:authenticated"}}
 }
 
 // held are the node ports that are not to be had, if it can matter to an object.

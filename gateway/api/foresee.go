@@ -31,8 +31,9 @@ type Fork interface {
 	Settle() error
 }
 
-// Forker begins a fork at a state and a time.
-type Forker func(v projections.State, now time.Time) (Fork, error)
+// Forker begins a fork at a state and a time. With ask, webhooks and policies are asked about what its controllers wish for, until
+// ctx ends; without, all of it is granted.
+type Forker func(ctx context.Context, v projections.State, now time.Time, ask bool) (Fork, error)
 
 // maxAddedNodes bounds how many nodes one question may add.
 const maxAddedNodes = 1000
@@ -58,7 +59,7 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 	}
 	rules := s.rules()
 	for range reviewTries {
-		reply, err := s.foreseen(r, req, v, now, rules)
+		reply, err := s.foreseen(ctx, r, req, v, now, rules)
 		if err != nil {
 			return nil, err
 		}
@@ -74,8 +75,9 @@ func (s *Server) foresee(ctx context.Context, r bus.Request) (any, error) {
 }
 
 // foreseen is what would become, with the conversions that are known.
-func (s *Server) foreseen(r bus.Request, req wire.ForeseeRequest, v projections.State, now time.Time, rules admit.Rules) (any, error) {
-	f, err := s.Fork(v, now)
+func (s *Server) foreseen(ctx context.Context, r bus.Request, req wire.ForeseeRequest, v projections.State, now time.Time, rules admit.Rules) (any, error) {
+	asks := s.asks() && req.At == wire.Moment{} // those who stand before the cluster today know nothing of a state of before
+	f, err := s.Fork(ctx, v, now, asks)
 	if err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
@@ -85,17 +87,27 @@ func (s *Server) foreseen(r bus.Request, req wire.ForeseeRequest, v projections.
 	}
 	before := f.View()
 	im := imagined{Fork: f, rules: rules, actor: events.User(r.From)}
+	if asks {
+		im.reviewed = func(v projections.State, ask admit.Request) admit.Request {
+			ask, _ = s.reviewed(ctx, im.actor, v, ask, f.Now())
+			return ask
+		}
+	}
 	if err := im.all(req); err != nil {
 		return nil, fmt.Errorf("fork at %d: %w", v.Seq, err)
 	}
 	d := why.Compare(before, f.View(), s.Explain)
 	d.Held = im.held
-	return wire.ForeseeReply{Seq: v.Seq, Reads: restsOn(v, d, im.results, im.pruned), Moves: !d.Empty(), Results: im.results, Pruned: im.pruned,
+	return wire.ForeseeReply{Seq: v.Seq, Reads: restsOn(v, d, im.results, im.pruned), Moves: d.Moves(), Results: im.results, Pruned: im.pruned,
 		Text: d.String(), JSON: events.MustBody(d)}, nil
 }
 
+// foundations are the kinds of which every object says what becomes of a change.
+var foundations = []events.Resource{events.Nodes, events.MutatingPolicies, events.MutatingPolicyBindings, events.MutatingWebhooks,
+	events.Policies, events.PolicyBindings, events.ValidatingWebhooks}
+
 // restsOn is what a foresight read of a state: the objects that it is about with
-// their namespaces, what becomes of pods and who owns them, and every node.
+// their namespaces, what becomes of pods and who owns them, every node, and whoever was asked.
 func restsOn(v projections.State, d why.Difference, about ...[]wire.Result) []wire.Read {
 	keys := map[events.Key]bool{}
 	for _, list := range about {
@@ -109,8 +121,10 @@ func restsOn(v projections.State, d why.Difference, about ...[]wire.Result) []wi
 	for _, p := range d.Gone {
 		keys[p.Pod], keys[p.Owner] = true, true
 	}
-	for o := range v.List(events.Nodes, "") {
-		keys[o.Key] = true
+	for _, r := range foundations {
+		for o := range v.List(r, "") {
+			keys[o.Key] = true
+		}
 	}
 	out := make([]wire.Read, 0, len(keys))
 	for k := range keys {
@@ -143,6 +157,14 @@ type imagined struct {
 	results []wire.Result
 	pruned  []wire.Result
 	held    []why.Held // pods that a drain would wait for
+	// reviewed is a request with what webhooks and policies say of it in a state; nil: they are not asked.
+	reviewed func(projections.State, admit.Request) admit.Request
+}
+
+// ask is what admission is asked about an item. Webhooks hear that it is a dry run.
+func (f *imagined) ask(req wire.ChangeRequest, item wire.Item, op string) admit.Request {
+	req.DryRun = true
+	return admit.Request{ChangeRequest: req, Item: item, Op: events.OpID(op), Rules: f.rules, Asker: insider(f.actor)}
 }
 
 // all makes the changes and lets them settle.
@@ -170,9 +192,9 @@ func (f *imagined) apply(req wire.ForeseeRequest) {
 	change := wire.ChangeRequest{Operation: wire.Apply, Whole: true, Set: req.Set, Prune: req.Prune}
 	asks := make([]admit.Request, len(req.Items))
 	for i, item := range req.Items {
-		asks[i] = admit.Request{ChangeRequest: change, Item: item, Op: events.OpID(fmt.Sprintf("apply/%d/0", i)), Rules: f.rules}
+		asks[i] = f.ask(change, item, fmt.Sprintf("apply/%d/0", i))
 	}
-	w := admit.Together(f.View(), asks, f.Now())
+	w := f.together(asks)
 	stays := map[events.Key]bool{}
 	for _, i := range w.Order {
 		f.Do(f.actor, events.OpID(fmt.Sprintf("apply/%d", i)), w.Outcomes[i].Drafts)
@@ -190,6 +212,20 @@ func (f *imagined) apply(req wire.ForeseeRequest) {
 	}
 }
 
+// together decides on all items, and once more with what webhooks and policies say of each, as after those before it.
+func (f *imagined) together(asks []admit.Request) admit.Whole {
+	w := admit.Together(f.View(), asks, f.Now())
+	if f.reviewed == nil || w.Refused > 0 {
+		return w
+	}
+	v := f.View()
+	for _, i := range w.Order {
+		asks[i] = f.reviewed(v, asks[i])
+		v = admit.Imagine(v, asks[i].Op, admit.Admit(v, asks[i], f.Now()).Drafts, f.Now())
+	}
+	return admit.Together(f.View(), asks, f.Now())
+}
+
 // unusedName is a name for an added node.
 func (f *imagined) unusedName(i int) string {
 	name := fmt.Sprintf("new-%d", i)
@@ -203,7 +239,11 @@ func (f *imagined) unusedName(i int) string {
 
 // change is admitted by the code that admits a real one.
 func (f *imagined) change(id string, req wire.ChangeRequest, item wire.Item) wire.Result {
-	out := admit.Admit(f.View(), admit.Request{ChangeRequest: req, Item: item, Op: events.OpID(id + "/0"), Rules: f.rules}, f.Now())
+	ask := f.ask(req, item, id+"/0")
+	if f.reviewed != nil {
+		ask = f.reviewed(f.View(), ask)
+	}
+	out := admit.Admit(f.View(), ask, f.Now())
 	f.Do(f.actor, events.OpID(id), out.Drafts)
 	return out.Result
 }

@@ -38,7 +38,7 @@ func crowded(b *testing.B) (projections.State, time.Time) {
 		w.Node(fmt.Sprintf("n%d", i), "128", "512Gi")
 		w.Facts(fmt.Sprintf("n%d", i), map[string]string{"cpu": "128", "memory": "512Gi", "pods": "250"})
 	}
-	f, err := forked(w.State, w.Now)
+	f, err := forked(b.Context(), w.State, w.Now, false)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ import (
 )
 
 // forked is the fork of the tests' door.
-func forked(v projections.State, now time.Time) (api.Fork, error) {
+func forked(_ context.Context, v projections.State, now time.Time, _ bool) (api.Fork, error) {
 	return fork.New(v, now, []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{}, schedule.Reconciler{}, nodelife.Reconciler{}, gc.Reconciler{}})
 }
 
@@ -129,7 +130,7 @@ func TestForeseeDrainAsksBudgets(t *testing.T) {
 // settled is what becomes of a world by itself.
 func settled(t *testing.T, w *stage.World) projections.State {
 	t.Helper()
-	f, err := forked(w.State, w.Now)
+	f, err := forked(t.Context(), w.State, w.Now, false)
 	if err == nil {
 		err = f.Settle()
 	}

@@ -19,9 +19,9 @@ type Reviewer interface {
 	// Asks tells whether anybody is to be asked about anything; when not, nothing
 	// is prepared for it.
 	Asks() bool
-	// Review asks about one change. next is the object as they want it, nil to leave
-	// it; the error is who refuses.
-	Review(ctx context.Context, p admit.Proposal) (next events.Object, warnings []string, err error)
+	// Review asks about one change of a state. next is the object as they want it, nil to
+	// leave it; the error is who refuses.
+	Review(ctx context.Context, v projections.State, p admit.Proposal) (next events.Object, warnings []string, err error)
 }
 
 // reviewTries bounds how often somebody is asked again because the object has
@@ -88,7 +88,7 @@ func (s *Server) opened(o events.Object) events.Object {
 
 func (s *Server) ask(ctx context.Context, v projections.State, p admit.Proposal) *admit.Reviewed {
 	r := &admit.Reviewed{Of: p.Of}
-	next, warnings, err := s.Reviewer.Review(ctx, p)
+	next, warnings, err := s.Reviewer.Review(ctx, v, p)
 	r.Warnings = warnings
 	if err == nil && next != nil {
 		r.Object, err = s.resealed(v, next, p.DryRun)

@@ -24,11 +24,11 @@ var controllers = map[events.Resource]string{
 }
 
 // Birth is a pod that the controller of a kind wants to make, as a request in the controller's name.
-func Birth(pod *corev1.Pod, of events.Resource) admission.Attributes {
+func Birth(pod *corev1.Pod, of events.Resource, dryRun bool) admission.Attributes {
 	who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controllers[of]),
 		Groups: append(serviceaccount.MakeGroupNames("kube-system"), user.AllAuthenticated)}
 	return admission.NewAttributesRecord(pod, nil, corev1.SchemeGroupVersion.WithKind("Pod"), pod.Namespace, pod.Name,
-		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false, who)
+		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, dryRun, who)
 }
 
 // Guard says why the controller of a kind must not make a pod, "" when it may; it is nil
@@ -36,7 +36,7 @@ func Birth(pod *corev1.Pod, of events.Resource) admission.Attributes {
 // nobody outside.
 func (e *Engine) Guard(v projections.State, of events.Resource) func(*corev1.Pod) string {
 	for range v.List(events.PolicyBindings, "") {
-		return func(pod *corev1.Pod) string { return e.barred(v, Birth(pod, of)) }
+		return func(pod *corev1.Pod) string { return e.barred(v, Birth(pod, of, false)) }
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/policy"
+	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
 )
@@ -95,7 +96,7 @@ func (b *Births) ask(q question, a *asking) {
 	case <-b.ctx.Done():
 		return
 	}
-	answer := b.review(q, a)
+	answer := b.chain.bear(b.ctx, a.object, a.of.Resource, q.about, false)
 	<-b.slots
 	if b.ctx.Err() != nil {
 		return // nobody refused it
@@ -123,20 +124,25 @@ func (b *Births) rest() {
 	}
 }
 
-// review is what all who are asked say of a pod.
-func (b *Births) review(q question, a *asking) birth.Answer {
-	out := birth.Answer{About: q.about}
-	pod := a.object.DeepCopy()
-	request := policy.Birth(pod, a.of.Resource)
-	err := b.chain.Admit(b.ctx, request, nil)
+// Foretell is what all who are asked would say of a pod that a controller wishes for in a state. Webhooks hear that it is a dry run.
+func (c *Chain) Foretell(ctx context.Context, v projections.State, w reconcilers.Wish) birth.Answer {
+	return c.on(v).bear(ctx, w.Object.(*corev1.Pod), w.Body.Owner.Resource, birth.SumOf(w), true)
+}
+
+// bear is what all who are asked say of a pod that the controller of a kind wants to make.
+func (c *Chain) bear(ctx context.Context, wished *corev1.Pod, of events.Resource, about events.Hash, dryRun bool) birth.Answer {
+	out := birth.Answer{About: about}
+	pod := wished.DeepCopy()
+	request := policy.Birth(pod, of, dryRun)
+	err := c.Admit(ctx, request, nil)
 	if err == nil {
-		err = b.chain.Validate(b.ctx, request, nil)
+		err = c.Validate(ctx, request, nil)
 	}
 	if err != nil {
 		out.Said = err.Error()
 		return out
 	}
-	if !bytes.Equal(events.MustBody(pod), events.MustBody(a.object)) {
+	if !bytes.Equal(events.MustBody(pod), events.MustBody(wished)) {
 		out.Pod = pod
 	}
 	return out

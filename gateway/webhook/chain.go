@@ -48,7 +48,7 @@ type Options struct {
 // Chain is all who are asked. It may be used by many at once.
 type Chain struct {
 	Options
-	conditions conditions
+	conditions *conditions
 	clients    webhookutil.ClientManager
 	rights     policy.Rights
 	merges     merges
@@ -61,7 +61,7 @@ var (
 
 // New makes a chain. Its error is a broken build's.
 func New(o Options) (*Chain, error) {
-	c := &Chain{Options: o, rights: policy.Rights(o.View), merges: newMerges(o.Schemas)}
+	c := &Chain{Options: o, conditions: &conditions{}, rights: policy.Rights(o.View), merges: newMerges(o.Schemas)}
 	var err error
 	c.clients, err = webhookutil.NewClientManager([]schema.GroupVersion{admissionv1.SchemeGroupVersion}, admissionv1.AddToScheme)
 	if err != nil {
@@ -71,6 +71,15 @@ func New(o Options) (*Chain, error) {
 	c.clients.SetAuthenticationInfoResolver(at)
 	c.clients.SetServiceResolver(at)
 	return c, nil
+}
+
+// on is the chain for what is asked about a state that need not be the newest, such as what follows from a change before
+// this one. Webhooks are reached where they are now.
+func (c *Chain) on(v projections.State) *Chain {
+	out := *c
+	out.View = func() projections.State { return v }
+	out.rights = out.View
+	return &out
 }
 
 // Asks tells whether anybody is to be asked about anything.

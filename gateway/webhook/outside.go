@@ -19,7 +19,7 @@ func Outside(v projections.State, of events.Resource) func(*corev1.Pod) bool {
 		return nil
 	}
 	return func(pod *corev1.Pod) bool {
-		a := policy.Birth(pod, of)
+		a := policy.Birth(pod, of, false)
 		for _, h := range all {
 			if holds, err := h.scope().Holds(v, a); holds || err != nil { // whoever is asked says what is wrong with a selector
 				return true

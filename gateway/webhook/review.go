@@ -17,13 +17,14 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// Review asks about a change that came over the wires, as Admit and Validate do
-// about one that came over HTTP. next is nil when nobody changed the object; err
+// Review asks about a change of a state that came over the wires, as Admit and Validate do
+// about one of the newest state that came over HTTP. next is nil when nobody changed the object; err
 // is an *apierrors.StatusError of who refuses.
-func (c *Chain) Review(ctx context.Context, p admit.Proposal) (next events.Object, warnings []string, err error) {
+func (c *Chain) Review(ctx context.Context, v projections.State, p admit.Proposal) (next events.Object, warnings []string, err error) {
+	c = c.on(v)
 	said := &collected{}
 	ctx = warning.WithWarningRecorder(ctx, said)
-	a := attributesOf(c.View(), p)
+	a := attributesOf(v, p)
 	if p.Next != nil && !p.Fixed {
 		if err = c.Admit(ctx, a, nil); err != nil {
 			return nil, said.all, err

@@ -12,10 +12,19 @@ import (
 
 // Difference is what became of the pods between two states of one cluster.
 type Difference struct {
-	Made     []Placed   `json:"made"`           // pods that were not there before, and where they landed
-	Gone     []Placed   `json:"gone"`           // pods that are no longer there or wanted, and where they were
-	Unplaced []Unplaced `json:"unplaced"`       // pods that no node takes
-	Held     []Held     `json:"held,omitempty"` // pods that a drain would wait for; Compare does not know of these
+	Made     []Placed   `json:"made"`             // pods that were not there before, and where they landed
+	Gone     []Placed   `json:"gone"`             // pods that are no longer there or wanted, and where they were
+	Unplaced []Unplaced `json:"unplaced"`         // pods that no node takes
+	Barred   []Barred   `json:"barred,omitempty"` // who makes no more pods, and why
+	Held     []Held     `json:"held,omitempty"`   // pods that a drain would wait for; Compare does not know of these
+}
+
+// Barred is somebody who is kept from making pods: by a quota, a policy, a webhook.
+type Barred struct {
+	Maker  events.Key `json:"maker"`
+	Owner  events.Key `json:"owner"`  // the topmost object above it
+	Before bool       `json:"before"` // it was as well
+	Said   string     `json:"said"`
 }
 
 // Held is a pod that may not be evicted.
@@ -68,7 +77,31 @@ func Compare(before, after projections.State, explain func(projections.State, ev
 			d.Gone = append(d.Gone, Placed{Pod: o.Key, Owner: top(before, o), Node: p.Node})
 		}
 	}
+	d.Barred = barred(before, after)
 	return d
+}
+
+// barred are those who make pods, or what makes pods, and may not.
+func barred(before, after projections.State) []Barred {
+	var out []Barred
+	for _, r := range append(slices.Sorted(maps.Keys(makers)), events.Deployments) {
+		for o := range after.List(r, "") {
+			if said := refusal(after, o); said != "" && o.Deletion == nil {
+				was, there := before.Get(o.Key)
+				out = append(out, Barred{Maker: o.Key, Owner: top(after, o), Said: said, Before: there && refusal(before, was) != ""})
+			}
+		}
+	}
+	return out
+}
+
+// refusal is what keeps an object from making pods, "" when nothing does.
+func refusal(s projections.State, o *projections.Object) string {
+	v, ok := s.Verdict(o.Key)
+	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
+		return ""
+	}
+	return v.Reasons[0].Said
 }
 
 func top(s projections.State, o *projections.Object) events.Key {
@@ -78,9 +111,15 @@ func top(s projections.State, o *projections.Object) events.Key {
 	return o.Key
 }
 
-// Empty tells whether nothing became of any pod.
+// Empty tells whether there is nothing to tell.
 func (d Difference) Empty() bool {
-	return len(d.Made) == 0 && len(d.Gone) == 0 && len(d.Unplaced) == 0 && len(d.Held) == 0
+	return len(d.Made) == 0 && len(d.Gone) == 0 && len(d.Unplaced) == 0 && len(d.Barred) == 0 && len(d.Held) == 0
+}
+
+// Moves tells whether anything is other than before.
+func (d Difference) Moves() bool {
+	return len(d.Made) > 0 || len(d.Gone) > 0 || len(d.Held) > 0 ||
+		slices.ContainsFunc(d.Unplaced, func(u Unplaced) bool { return !u.Before }) || slices.ContainsFunc(d.Barred, func(b Barred) bool { return !b.Before })
 }
 
 // toldPods is how many pods are named one by one.
@@ -117,6 +156,9 @@ func (d Difference) String() string {
 		}
 	}
 	d.unplaced(&b)
+	for _, x := range d.Barred {
+		fmt.Fprintf(&b, "%s: makes no more pods%s: %s\n", x.Owner, asBefore(x.Before), x.Said)
+	}
 	for _, h := range d.Held {
 		fmt.Fprintf(&b, "%s: a drain of %s would wait for it: %s\n", h.Pod, h.Node, h.Said)
 	}
@@ -137,15 +179,18 @@ func (d Difference) unplaced(b *strings.Builder) {
 	}
 	for _, id := range order {
 		u := first[id]
-		before := ""
-		if u.Before {
-			before = ", as before"
-		}
-		fmt.Fprintf(b, "%s: %d left without a node%s\n", u.Owner, told[id], before)
+		fmt.Fprintf(b, "%s: %d left without a node%s\n", u.Owner, told[id], asBefore(u.Before))
 		for _, r := range u.Reasons {
 			fmt.Fprintf(b, "  %s\n", r)
 		}
 	}
+}
+
+func asBefore(yes bool) string {
+	if yes {
+		return ", as before"
+	}
+	return ""
 }
 
 func byOwner(list []Placed) map[events.Key][]Placed {

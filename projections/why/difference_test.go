@@ -38,12 +38,32 @@ func TestCompare(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, d)
 		}
 	}
-	if d := why.Compare(l.State, l.State, explain); len(d.Made)+len(d.Gone) != 0 || !strings.Contains(d.String(), "as before") {
+	if d := why.Compare(l.State, l.State, explain); len(d.Made)+len(d.Gone) != 0 || d.Moves() || !strings.Contains(d.String(), "as before") {
 		t.Errorf("what waited before: %s", d)
 	}
 	waited := l.State
 	l.Assign("n1", big)
 	if d := why.Compare(waited, l.State, explain); len(d.Made) != 1 || d.Made[0].Pod != big {
 		t.Errorf("what waits no longer: %+v", d)
+	}
+}
+
+// Who may make no more pods is told, with what keeps it from that; it is no news when it was so before.
+func TestCompareTellsWhoIsBarred(t *testing.T) {
+	l := foldtest.Nginx(3)
+	before := l.State
+	l.Conclude(foldtest.ReplicaSet, events.Reason{Code: events.FailedCreate, About: foldtest.Pod(3), Said: "exceeded quota: few"})
+	d := why.Compare(before, l.State, nil)
+	want := foldtest.Deployment.String() + ": makes no more pods: exceeded quota: few\n"
+	if len(d.Barred) != 1 || !d.Moves() || d.String() != want {
+		t.Errorf("got %+v\n%s", d, d)
+	}
+	d = why.Compare(l.State, l.State, nil)
+	if len(d.Barred) != 1 || d.Moves() || !strings.Contains(d.String(), "makes no more pods, as before: exceeded") {
+		t.Errorf("got %+v\n%s", d, d)
+	}
+	l.Conclude(foldtest.ReplicaSet)
+	if d := why.Compare(before, l.State, nil); !d.Empty() {
+		t.Errorf("got %+v", d)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 	"github.com/stave-run/stave/reconcilers/run"
 )
 
@@ -38,7 +39,13 @@ type Fork struct {
 	moved []events.Key // pods that changed since the pretend nodes looked
 	made  int          // events of the fork
 	most  int          // how many it may have
+
+	ask   Asker
+	asked map[events.Hash]birth.Answer // by owner and wish
 }
+
+// Asker is what those say about whom a controller's wish has to ask first, in a state of the fork.
+type Asker func(v projections.State, w reconcilers.Wish) birth.Answer
 
 // New begins a fork at a state and a time.
 func New(v projections.State, now time.Time, rs []reconcilers.Reconciler) (*Fork, error) {
@@ -58,6 +65,12 @@ func New(v projections.State, now time.Time, rs []reconcilers.Reconciler) (*Fork
 		f.moved = append(f.moved, o.Key)
 	}
 	return f, nil
+}
+
+// Ask has controllers' wishes asked about; without it each is granted. What was answered once holds for all that look the same.
+func (f *Fork) Ask(a Asker) {
+	f.ask, f.asked = a, map[events.Hash]birth.Answer{}
+	f.step.Grant(false)
 }
 
 // View is the state as far as the fork has come.
@@ -156,8 +169,28 @@ func (f *Fork) decide() error {
 		first := f.state.Seq + 1
 		f.append(w.Records)
 		f.step.Done(w, first, nil)
+		f.answer(f.step.By(w), w)
 	}
 	return fmt.Errorf("decide after %d events: %w", f.made, ErrRestless)
+}
+
+// answer makes of a decision's wishes what they who are asked make of them.
+func (f *Fork) answer(by reconcilers.Reconciler, w run.Work) {
+	refused := map[events.Hash]bool{}
+	for i, wish := range w.Decision.Wishes {
+		id := events.HashOf([]byte(string(wish.Body.Owner.UID) + string(birth.SumOf(wish))))
+		a, known := f.asked[id]
+		if !known {
+			a = f.ask(f.state, wish)
+			f.asked[id] = a
+		}
+		if refused[id] {
+			continue // it is said once
+		}
+		refused[id] = a.Said != ""
+		op := fmt.Sprintf("answer/%d/%d", f.state.Seq, i)
+		f.Do(events.Controller(by.Name()), events.OpID(op), birth.Answered(by, f.state, w.Key, a, f.now))
+	}
 }
 
 // append needs no expectations: nobody else writes here.

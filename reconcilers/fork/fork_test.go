@@ -6,9 +6,13 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/why"
 	"github.com/stave-run/stave/reconcilers"
+	"github.com/stave-run/stave/reconcilers/birth"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/fork"
 	"github.com/stave-run/stave/reconcilers/gc"
@@ -146,5 +150,53 @@ func TestPodsWithInitContainersStart(t *testing.T) {
 	f := settle(t, w, nil)
 	if p, ok := f.View().PodOf(k); !ok || p.ReadySince.IsZero() || p.Initialized.IsZero() {
 		t.Errorf("not ready: %+v", p)
+	}
+}
+
+// guarded is everyone in a cluster where somebody outside is asked about each pod of a ReplicaSet first.
+func guarded() []reconcilers.Reconciler {
+	guard := func(projections.State, events.Resource) birth.Guard {
+		return birth.Guard{Asks: func(*corev1.Pod) bool { return true }}
+	}
+	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guard}, schedule.Reconciler{}, gc.Reconciler{}}
+}
+
+// Pods are made as those want them who are asked, each kind of pod is asked about once, and where they refuse none is made.
+func TestForkAsks(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		said   string
+		want   map[string]int
+		barred string
+	}{
+		{name: "they have a sidecar", want: map[string]int{"n1": 2, "n2": 2, "": 6}},
+		{name: "no", said: "unsigned image", want: map[string]int{}, barred: "unsigned image"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, asked := world(), 0
+			f, err := fork.New(w.State, w.Now, guarded())
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Ask(func(_ projections.State, wish reconcilers.Wish) birth.Answer {
+				asked++
+				pod := wish.Object.(*corev1.Pod).DeepCopy()
+				sidecar := *pod.Spec.Containers[0].DeepCopy()
+				sidecar.Name = "proxy"
+				pod.Spec.Containers = append(pod.Spec.Containers, sidecar)
+				return birth.Answer{About: birth.SumOf(wish), Pod: pod, Said: tt.said}
+			})
+			create(10)(f)
+			if err := f.Settle(); err != nil {
+				t.Fatal(err)
+			}
+			if have := on(f.View()); !reflect.DeepEqual(have, tt.want) || asked != 1 {
+				t.Errorf("the pods landed on %v, and %d questions were asked", have, asked)
+			}
+			d := why.Compare(w.State, f.View(), schedule.Explain)
+			if got := len(d.Barred) == 1 && d.Barred[0].Said == tt.barred; got != (tt.barred != "") {
+				t.Errorf("%+v", d.Barred)
+			}
+		})
 	}
 }

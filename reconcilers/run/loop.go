@@ -212,7 +212,7 @@ func (l *Loop) decide(t *turned, next func() (Work, bool)) {
 			l.Logger.Error("decision refused", "key", w.Key.String(), "by", w.Reconciler, "err", w.Refused)
 		}
 		if len(w.Decision.Wishes) > 0 {
-			l.Wished(l.step.by(w), w.Key, w.Decision.Wishes)
+			l.Wished(l.step.By(w), w.Key, w.Decision.Wishes)
 		}
 		if len(w.Records) == 0 {
 			l.step.Done(w, 0, nil)

@@ -187,8 +187,8 @@ func (s *Step) next(v reconcilers.View, now time.Time, pop func() *item) (Work, 
 	return Work{}, false
 }
 
-// by is whose decision a Work is.
-func (s *Step) by(w Work) reconcilers.Reconciler { return s.all[w.item.id.member].Reconciler }
+// By is whose decision a Work is.
+func (s *Step) By(w Work) reconcilers.Reconciler { return s.all[w.item.id.member].Reconciler }
 
 // Done says what became of a Work. first is the sequence of its first record,
 // when err is nil and it had any.
