@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/stave-run/stave/events"
 )
@@ -204,7 +205,7 @@ const listsKinds = "'stave api-resources' lists the kinds"
 func (d *decoder) unknownKind(n *node, version, kind string) {
 	defer func() { d.all[len(d.all)-1].Kind = true }()
 	for _, k := range d.kinds.All() {
-		if k.Name == kind {
+		if k.Name == kind && moved(version, k) {
 			e, _ := n.find("apiVersion")
 			d.add(e.value.at, "apiVersion", "write apiVersion: "+k.APIVersion(), "no %s in %s", kind, version)
 			return
@@ -218,10 +219,18 @@ func (d *decoder) unknownKind(n *node, version, kind string) {
 		}
 	}
 	fix := listsKinds
-	if near := nearest(kind, d.kindNames()); near != "" {
+	if near := nearest(kind, d.kindNames()); near != "" && near != kind {
 		fix = "did you mean " + near + "?"
 	}
 	d.add(e.value.at, "kind", fix, "no kind %q in version %q here", kind, version)
+}
+
+// moved tells whether somebody who writes this version can mean the kind: one of Kubernetes' groups is taken for another, but a group
+// of somebody's own has its own kinds, whatever their names.
+func moved(version string, k events.Kind) bool {
+	gv, err := schema.ParseGroupVersion(version)
+	foreign := strings.Contains(gv.Group, ".") && !strings.HasSuffix(gv.Group, ".k8s.io")
+	return err != nil || gv.Group == k.Group || !foreign && !k.Custom()
 }
 
 func (d *decoder) kindNames() []string {

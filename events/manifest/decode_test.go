@@ -146,6 +146,8 @@ func TestProblems(t *testing.T) {
 			[]string{"f:2:7: kind: each Lease of coordination.k8s.io/v1 is kept beside the log, where stave does not write (kubectl writes it, through the Kubernetes API)"}},
 		{"a kind of somebody else", "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: a}\n",
 			[]string{`f:2:7: kind: no kind "Certificate" in version "cert-manager.io/v1" here ('stave api-resources' lists the kinds)`}},
+		{"another's kind of that name", "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n",
+			[]string{`f:2:7: kind: no kind "Service" in version "serving.knative.dev/v1" here ('stave api-resources' lists the kinds)`}},
 		{"a tab", "apiVersion: v1\nkind: Pod\nmetadata:\n\tname: p\n", []string{"f:4:1: a tab in the indentation (indent with spaces)"}},
 		{"bad indentation", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n   labels: {}\n",
 			[]string{"f:4:9: not YAML: mapping value is not allowed in this context (look at the indentation and the colons of this line and the one above)"}},

@@ -242,8 +242,8 @@ func (m *machine) start(p *pod, op plan.Start, now time.Time) {
 // tokenLife is how long the tokens last that a pod is pretended to have: what Kubernetes gives them when nothing else is asked for.
 const tokenLife = time.Hour
 
-// reads is when a run ends by what its spec says, and with what; an init container that says nothing ends at once, as it is
-// there to end.
+// reads is when a run ends by what its spec says, and with what; an init container that says nothing that
+// can be read ends at once, as it is there to end.
 func reads(p *pod, container string, now time.Time) (at time.Time, code int, ends bool) {
 	spec := &p.row.like.Pod.Spec
 	c := plan.Spec(spec, container)
@@ -253,7 +253,7 @@ func reads(p *pod, container string, now time.Time) (at time.Time, code int, end
 	after, code, ok := readable(c)
 	if !ok {
 		init := plan.Find(spec.InitContainers, container)
-		return now, 0, init != nil && !projections.Sidecar(init) && len(c.Command) == 0
+		return now, 0, init != nil && !projections.Sidecar(init)
 	}
 	return now.Add(after), code, true
 }

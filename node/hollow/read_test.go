@@ -66,7 +66,7 @@ func TestPretendedPodsInitialize(t *testing.T) {
 		init []string
 		last string
 		n    int
-	}{{[]string{"sleep", "5"}, "c started", 5}, {[]string{"false"}, "second exited", 4}, {[]string{"sleep", "60"}, "second started", 3}} {
+	}{{[]string{"sleep", "5"}, "c started", 5}, {[]string{"/bin/copyutil", "/shared"}, "c started", 5}, {[]string{"false"}, "second exited", 4}, {[]string{"sleep", "60"}, "second started", 3}} {
 		if told := pod("a", c.init...); len(told) != c.n || told[len(told)-1] != c.last {
 			t.Errorf("%q: told %v, want %d of them and %q in the end", c.init, told, c.n, c.last)
 		}
