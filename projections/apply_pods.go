@@ -25,7 +25,7 @@ func (f *folding) assign() {
 	}
 	for _, r := range b.Withdrawn {
 		if p, ok := f.podLife(r.Key, r.UID); ok && p.Node == node {
-			f.changePod(p, &Pod{Key: p.Key, UID: p.UID}) // it never ran there: nothing of it is kept
+			f.changePod(p, newPod(p.Key, p.UID)) // it never ran there: nothing of it is kept
 		}
 	}
 	for _, r := range b.Pods {

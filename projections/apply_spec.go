@@ -52,7 +52,7 @@ func (f *folding) created(k events.Key) {
 		Template: t, Raw: b.Object, Extras: Extras{Applied: b.Applied, Managed: b.Managed, Set: b.Set, Owners: b.Owners}.shared()}
 	f.s.lastSpec = f.s.lastSpec.without(rowKey(k)) // an earlier life's
 	if k.Resource == events.Pods {
-		o.pod = &Pod{Key: k, UID: b.UID}
+		o.pod = newPod(k, b.UID)
 	}
 	f.set(o)
 	if o.pod != nil {

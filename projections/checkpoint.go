@@ -316,7 +316,7 @@ func (b *restorer) pods(rows []*Pod) {
 			b.err = fmt.Errorf("%s is on a node, but not among the objects", p.Key)
 			return
 		}
-		o.pod = p
+		o.pod = p.whole()
 		if p.Holds(o) {
 			used[p.Node] = used[p.Node].Add(p.Claims(o.PodSpec()), 1)
 			crowds.add(o, p.Node)

@@ -116,7 +116,7 @@ func TestCheckpointKnowsEveryField(t *testing.T) {
 			}
 		}
 	}
-	for _, row := range []any{&projections.Pod{}, &projections.Verdict{}, &projections.Wish{}, &projections.Made{}} {
+	for _, row := range []any{&projections.Pod{}, &projections.PodExtras{}, &projections.Verdict{}, &projections.Wish{}, &projections.Made{}} {
 		for _, hidden := range unexported(reflect.TypeOf(row).Elem()) {
 			t.Errorf("%s is not exported: the checkpoint would lose it", hidden)
 		}

@@ -21,21 +21,25 @@ func (f *folding) fact(p *Pod, x events.Fact) {
 		}
 	case events.FactStopping:
 		if p.Stopping.IsZero() {
-			p.Stopping, p.StopReason = f.mark(), x.Message
+			own := p.own()
+			own.Stopping, own.StopReason = f.mark(), x.Message
 		}
 	case events.FactStopped:
 		if p.Stopped.IsZero() {
-			p.Stopped = f.mark()
+			p.own().Stopped = f.mark()
 		}
 	case events.FactFailed:
 		if p.Failed == nil {
 			why := x // else every fact would be moved to the heap for this one
-			p.Failed, p.FailedAt = &why, f.mark()
+			own := p.own()
+			own.Failed, own.FailedAt = &why, f.mark()
 		}
 	case events.FactResized, events.FactNotResized:
 		f.resizing(p, x)
 	case events.FactObserved:
-		p.Observed = max(p.Observed, int64(x.Count))
+		if told := int64(x.Count); told > p.Observed {
+			p.own().Observed = told
+		}
 	default:
 		f.containerFact(p, x)
 	}
@@ -189,7 +193,7 @@ func (f *folding) settle(before, p *Pod) {
 	}
 	spec := o.PodSpec()
 	if len(spec.InitContainers) > 0 && p.Initialized.IsZero() && len(p.uninitialized(spec)) == 0 {
-		p.Initialized = f.mark()
+		p.own().Initialized = f.mark()
 	}
 	ready := p.Stopped.IsZero() && allReady(p, spec)
 	if len(spec.ReadinessGates) > 0 {

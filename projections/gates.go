@@ -78,7 +78,7 @@ func (f *folding) gated(o *Object, p *Pod, containers bool) bool {
 		if containers {
 			g.Since = f.mark()
 		}
-		p.Gated = &g
+		p.own().Gated = &g
 	}
 	return containers && len(o.Shut()) == 0
 }

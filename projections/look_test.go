@@ -15,7 +15,7 @@ func TestLooksMakeNoKeys(t *testing.T) {
 	}
 	for i := range 100 {
 		k := key(i)
-		s.objects = s.objects.with(rowKey(k), &Object{Key: k, pod: &Pod{Key: k}})
+		s.objects = s.objects.with(rowKey(k), &Object{Key: k, pod: newPod(k, "")})
 	}
 	k := key(42)
 	if n := testing.AllocsPerRun(100, func() {

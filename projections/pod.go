@@ -9,25 +9,30 @@ import (
 // Pod is what the scheduler and its node said of one life of a pod. Its spec
 // and labels are in its Object row. What is zero takes no room in a checkpoint.
 type Pod struct {
-	Key      events.Key `cbor:",omitzero"`
-	UID      events.UID `cbor:",omitzero"`
-	Node     string     `cbor:",omitzero"` // "" while it is not assigned
-	Assigned Mark       `cbor:",omitzero"`
-	IP       string     `cbor:",omitzero"`
-	HostIP   string     `cbor:",omitzero"`
-	Sandbox  Mark       `cbor:",omitzero"` // when it got its namespaces and address
+	Key        events.Key  `cbor:",omitzero"`
+	UID        events.UID  `cbor:",omitzero"`
+	Node       string      `cbor:",omitzero"` // "" while it is not assigned
+	Assigned   Mark        `cbor:",omitzero"`
+	IP         string      `cbor:",omitzero"`
+	HostIP     string      `cbor:",omitzero"`
+	Sandbox    Mark        `cbor:",omitzero"` // when it got its namespaces and address
+	Containers []Container `cbor:",omitzero"` // in the order in which the node first spoke of them
+	ReadySince Mark        `cbor:",omitzero"` // all containers ready since, and all gates open; zero while not
+	// ReadyTurned is when the pod last became ready or ceased to be.
+	ReadyTurned Mark `cbor:",omitzero"`
+	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
+	*PodExtras       // never nil in a row of the fold
+}
+
+// PodExtras are what is said of few pods, and of most not before their end. Most rows have none of it: they share one.
+type PodExtras struct {
 	// Initialized is when its init containers were done; zero while not, and while it has none.
 	Initialized Mark         `cbor:",omitzero"`
-	Containers  []Container  `cbor:",omitzero"` // in the order in which the node first spoke of them
 	Stopping    Mark         `cbor:",omitzero"` // the node began to stop it
 	StopReason  string       `cbor:",omitzero"`
 	Stopped     Mark         `cbor:",omitzero"` // nothing of it runs any more
 	Failed      *events.Fact `cbor:",omitzero"` // it cannot run as a whole
 	FailedAt    Mark         `cbor:",omitzero"`
-	ReadySince  Mark         `cbor:",omitzero"` // all containers ready since, and all gates open; zero while not
-	// ReadyTurned is when the pod last became ready or ceased to be.
-	ReadyTurned Mark `cbor:",omitzero"`
-	Lost        bool `cbor:",omitzero"` // its node is silent: what is known is old
 	// Gated is set of a pod with readiness gates whose containers have been ready.
 	Gated *Gated `cbor:",omitzero"`
 	// Observed is the newest generation of its spec that its node said it goes by; 0 while it goes by the first.
@@ -37,11 +42,34 @@ type Pod struct {
 	Resize  *Resize    `cbor:",omitzero"` // nil when all has the resources that its spec says
 }
 
+// noPodExtras are those of rows that have none. Whoever would change them asks for own.
+var noPodExtras = &PodExtras{}
+
+// newPod is the row of a pod of which nothing is said yet.
+func newPod(k events.Key, uid events.UID) *Pod { return &Pod{Key: k, UID: uid, PodExtras: noPodExtras} }
+
+// own gives a row that nobody has seen yet extras that may be changed.
+func (p *Pod) own() *PodExtras {
+	x := *p.PodExtras
+	p.PodExtras = &x
+	return &x
+}
+
+// whole gives a row that was read extras, the shared ones when it has none.
+func (p *Pod) whole() *Pod {
+	if p.PodExtras == nil || *p.PodExtras == (PodExtras{}) {
+		p.PodExtras = noPodExtras
+	}
+	return p
+}
+
 // Container is the latest of one container of a pod.
 type Container struct {
 	Name        string         `cbor:",omitzero"`
 	Run         int            `cbor:",omitzero"` // the present or last run, 1 is the first, 0 before it
 	Phase       ContainerPhase `cbor:",omitzero"`
+	Ready       bool           `cbor:",omitzero"`
+	Up          bool           `cbor:",omitzero"` // the present run's startup is over
 	Reason      string         `cbor:",omitzero"` // why it waits: ContainerCreating, ErrImagePull, CrashLoopBackOff, …
 	Message     string         `cbor:",omitzero"`
 	Until       time.Time      `cbor:",omitzero"` // end of a back-off
@@ -49,8 +77,6 @@ type Container struct {
 	ImageID     string         `cbor:",omitzero"`
 	ContainerID string         `cbor:",omitzero"`
 	StartedAt   time.Time      `cbor:",omitzero"`
-	Ready       bool           `cbor:",omitzero"`
-	Up          bool           `cbor:",omitzero"` // the present run's startup is over
 	Killing     string         `cbor:",omitzero"` // why its node ends the present run, in the words of what failed
 	Starved     *Strain        `cbor:",omitzero"` // processes of the present run that the kernel killed for want of memory; nil when none
 	Crowded     *Strain        `cbor:",omitzero"` // forks that were refused to the present run; nil when none

@@ -399,5 +399,16 @@ func TestSharedExtrasAreNobodys(t *testing.T) {
 				t.Fatalf("%v share %+v", of, *x)
 			}
 		}
+		pods := map[*projections.PodExtras][]events.Key{}
+		for o := range l.State.List(events.Pods, "") {
+			if p, ok := l.State.PodOf(o.Key); ok {
+				pods[p.PodExtras] = append(pods[p.PodExtras], o.Key)
+			}
+		}
+		for x, of := range pods {
+			if len(of) > 1 && *x != (projections.PodExtras{}) {
+				t.Fatalf("%v share %+v", of, *x)
+			}
+		}
 	})
 }

@@ -160,9 +160,9 @@ func (f *folding) wishes(before, after *Object, p *Pod) *Pod {
 	if slices.Equal(was, is) {
 		r.Allotted = nil // it was taken back
 	}
-	n.Resize = &r
-	if r.Allotted == nil && r.Given == nil {
-		n.Resize = nil
+	own := n.own()
+	if own.Resize = &r; r.Allotted == nil && r.Given == nil {
+		own.Resize = nil
 	}
 	return &n
 }
@@ -180,12 +180,13 @@ func (f *folding) resized(k events.Key) {
 		return
 	}
 	n, r := *p, *p.Resize
-	n.Resize = &r
+	own := n.own()
+	own.Resize = &r
 	r.Refused, r.Said, r.Told = b.Refused, b.Said, f.mark()
 	if b.Refused == "" {
 		r.Held = p.Keeps(o.PodSpec())
 		r.grant(b.Generation, f.mark())
-		n.Resized = f.e.Seq
+		own.Resized = f.e.Seq
 	}
 	f.changePod(p, &n)
 }
@@ -203,16 +204,16 @@ func (f *folding) resizing(p *Pod, x events.Fact) {
 	if p.Resize == nil || p.Resize.Given == nil || events.Seq(x.Count) != p.Resized {
 		return // of another grant, or said twice
 	}
-	r := *p.Resize
+	r, own := *p.Resize, p.own()
 	if x.Kind == events.FactNotResized {
 		if r.Failed != x.Message {
 			r.Failed, r.FailedAt = x.Message, f.mark()
 		}
-		p.Resize = &r
+		own.Resize = &r
 		return
 	}
 	r.Given, r.Held, r.Failed, r.FailedAt = nil, Usage{}, "", Mark{}
-	if p.Resize = &r; r.Allotted == nil {
-		p.Resize = nil
+	if own.Resize = &r; r.Allotted == nil {
+		own.Resize = nil
 	}
 }

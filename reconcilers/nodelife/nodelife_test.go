@@ -149,7 +149,7 @@ func TestPeoplesTaintEvictsAtOnce(t *testing.T) {
 		t.Error("the wrong pod left")
 	}
 	late := pod(w, "late", ``)
-	c := projections.Change{Key: late.Key, After: late, PodBefore: &projections.Pod{}, PodAfter: w.Row(late)}
+	c := projections.Change{Key: late.Key, After: late, PodBefore: &projections.Pod{PodExtras: &projections.PodExtras{}}, PodAfter: w.Row(late)}
 	if keys := (Reconciler{}).Keys(w.State, c); !slices.Equal(keys, []events.Key{n1}) {
 		t.Errorf("a pod that arrives wakes %v", keys)
 	}
