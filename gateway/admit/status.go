@@ -95,7 +95,7 @@ func (w *writing) metadata(old *projections.Object) ([]reconcilers.Draft, *refus
 		next.SetLabels(w.next.GetLabels())
 	}
 	next.SetAnnotations(w.next.GetAnnotations())
-	carry(old.Typed(), next)
+	Carry(old.Typed(), next)
 	if errs := manifest.Validate(next); len(errs) > 0 {
 		return nil, invalid(w.key, errs)
 	}

@@ -195,7 +195,7 @@ func (w *writing) update(old *projections.Object) (Outcome, *refusal) {
 			return Outcome{}, err
 		}
 	}
-	carry(before, w.next)
+	Carry(before, w.next)
 	w.carryAsked(before)
 	w.taintMoved(before)
 	if err := w.revise(); err != nil {
@@ -354,8 +354,8 @@ func (w *writing) applied(before json.RawMessage) json.RawMessage {
 	return compact.Bytes()
 }
 
-// carry takes over what the cluster gave out and a manifest does not repeat.
-func carry(before, next events.Object) {
+// Carry takes over what the cluster gave out and a manifest does not repeat.
+func Carry(before, next events.Object) {
 	next.SetNamespace(before.GetNamespace())
 	switch n := next.(type) {
 	case *corev1.Service:

@@ -123,10 +123,11 @@ func (v *verbs) addCustom(k events.Kind, d *custom.Definition) error {
 	if err != nil {
 		return err
 	}
+	of.fields = scope.FieldManager
 	v.serve(k, of, scope, customPatches)
 	version := d.Versions[k.Version]
 	if version.HasStatus() {
-		part := &objects{Server: v.server, kind: k, definition: d, part: statusPart}
+		part := &objects{Server: v.server, kind: k, definition: d, part: statusPart, fields: of.fields}
 		scope, err := v.customScope(part, k.GVK(), statusPart)
 		if err != nil {
 			return err

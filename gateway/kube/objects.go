@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 
@@ -27,6 +28,8 @@ type objects struct {
 	part string // the subresource that is written; empty for the object itself
 	// definition is what makes the kind; nil for a kind of ours.
 	definition *custom.Definition
+	// fields tells who manages which of an object's fields; nil for a part of it.
+	fields *managedfields.FieldManager
 }
 
 var (
@@ -129,7 +132,11 @@ func (o *objects) shown(ctx context.Context, v projections.State, k events.Key, 
 	if !ok {
 		return nil, false, nil
 	}
-	return found, true, o.bring(ctx, found)
+	if err := o.bring(ctx, found); err != nil {
+		return found, true, err
+	}
+	o.managing(ctx, v, k, found)
+	return found, true, nil
 }
 
 // dressed adds the managers and the applied manifest, which the log keeps apart

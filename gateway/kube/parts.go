@@ -89,7 +89,7 @@ func (v *verbs) addFinalize(k events.Kind, of *objects) error {
 
 func (v *verbs) specPart(k events.Kind, part string, of *objects) (specPart, *handlers.RequestScope, error) {
 	scope, err := v.scope(k, k.GVK(), part, of, v.types)
-	return specPart{&objects{Server: of.Server, kind: k, part: part}}, scope, err
+	return specPart{&objects{Server: of.Server, kind: k, part: part, fields: of.fields}}, scope, err
 }
 
 // New implements rest.Storage.

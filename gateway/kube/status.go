@@ -21,7 +21,7 @@ func writesStatus(part string) bool { return part == statusPart || part == admit
 
 // addStatus adds such a subresource to a kind.
 func (v *verbs) addStatus(k events.Kind, sub string, of *objects) error {
-	part := &objects{Server: of.Server, kind: of.kind, part: sub}
+	part := &objects{Server: of.Server, kind: of.kind, part: sub, fields: of.fields}
 	scope, err := v.scope(k, k.GVK(), sub, part, v.types)
 	if err != nil {
 		return err

@@ -97,6 +97,7 @@ func (v *verbs) addKind(k events.Kind) error {
 	if err != nil {
 		return err
 	}
+	objects.fields = scope.FieldManager
 	var storage rest.StandardStorage = objects
 	if k.Resource == events.APIServices {
 		storage = &services{objects}
