@@ -111,7 +111,11 @@ func (c changing) send(ctx context.Context, s *session, docs []manifest.Doc) ([]
 	req := wire.ChangeRequest{Operation: c.op, DryRun: c.dryRun == dryRunServer, Message: c.message, Whole: c.whole, Set: c.set, Prune: c.prune, Unmoved: c.unmoved,
 		Brief: c.output == formatTable || c.later}
 	for _, d := range docs {
-		req.Items = append(req.Items, wire.Item{Object: d.JSON()})
+		object := d.JSON()
+		if c.op == wire.Status {
+			object = d.Whole()
+		}
+		req.Items = append(req.Items, wire.Item{Object: object})
 	}
 	reply, err := s.changeAll(ctx, req)
 	switch {
@@ -238,7 +242,7 @@ func (c changing) placed(d manifest.Doc, st *metav1.Status) error {
 	if !file || st.Details == nil || len(st.Details.Causes) == 0 {
 		at := *st
 		if file {
-			doing := map[wire.Operation]string{wire.Apply: "applying", wire.Create: "creating", wire.Replace: "replacing"}[c.op]
+			doing := map[wire.Operation]string{wire.Apply: "applying", wire.Create: "creating", wire.Replace: "replacing", wire.Status: "replacing"}[c.op]
 			at.Message = fmt.Sprintf("error when %s %q: %s", doing, d.Where(concerned(d, st)), st.Message)
 		}
 		return helped{refused(&at), help}

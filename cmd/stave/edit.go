@@ -21,14 +21,16 @@ import (
 // editCmd is `stave edit`.
 type editCmd struct {
 	files
-	Message string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
-	What    []string `arg:"" optional:"" help:"TYPE/NAME… or TYPE NAME…"`
+	Part    subresource `name:"subresource" help:"Of the object: status, or resize, which is what the containers of a pod may use while they run." enum:",status,resize" default:"" placeholder:"NAME"`
+	Message string      `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+	What    []string    `arg:"" optional:"" help:"TYPE/NAME… or TYPE NAME…"`
 }
 
 // Help implements kong's detailed help.
 func (editCmd) Help() string {
 	return `Examples:
   stave edit deployment/web
+  stave edit deployment web --subresource=status
   EDITOR=nano stave edit svc web`
 }
 
@@ -36,6 +38,9 @@ func (editCmd) Help() string {
 func (c *editCmd) Run(ctx context.Context, s *session) error {
 	items, err := s.items(ctx, c.files, c.What)
 	if err != nil {
+		return err
+	}
+	if err := c.Part.ofAll(items); err != nil {
 		return err
 	}
 	var errs []error
@@ -58,7 +63,9 @@ func (c *editCmd) one(ctx context.Context, s *session, k events.Key) error {
 	if err != nil {
 		return err
 	}
-	delete(live, "status") // nobody writes it
+	if c.Part != partStatus {
+		delete(live, "status") // nobody writes it
+	}
 	clean, err := yaml.Marshal(live)
 	if err != nil {
 		return fmt.Errorf("print %s: %w", k, err)
@@ -102,7 +109,11 @@ func (c *editCmd) save(ctx context.Context, s *session, k events.Key, clean, sav
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", k, err)
 	}
-	patch, err := twoWay(kind, before, docs[0].JSON())
+	after := docs[0].JSON()
+	if c.Part == partStatus {
+		after = docs[0].Whole()
+	}
+	patch, err := twoWay(kind, before, after)
 	if err != nil {
 		return nil, fmt.Errorf("compare %s: %w", k, err)
 	}
@@ -124,7 +135,7 @@ func twoWay(kind events.Kind, before, after []byte) ([]byte, error) {
 }
 
 func (c *editCmd) patch(ctx context.Context, s *session, k events.Key, patch []byte) error {
-	w := rewriting{changeFlags: changeFlags{Message: c.Message}, done: "edited", same: "skipped: it is so already"}
+	w := rewriting{changeFlags: changeFlags{Message: c.Message}, done: "edited", same: "skipped: it is so already", part: c.Part}
 	return w.one(ctx, s, k, func(k events.Key, object tree) error {
 		live, err := json.Marshal(object)
 		if err != nil {

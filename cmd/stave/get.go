@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections/table"
 )
@@ -15,21 +17,22 @@ import (
 type getCmd struct {
 	files
 	then
-	Output         format   `short:"o" help:"wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=NAME:PATH,… or go-template=TEMPLATE." placeholder:"FORMAT"`
-	Selector       string   `short:"l" help:"Label selector: =, ==, !=, in, notin, exists." placeholder:"SELECTOR"`
-	FieldSelector  string   `help:"Field selector: metadata.name=x, spec.nodeName=n1, status.phase=Running." placeholder:"SELECTOR"`
-	AllNamespaces  bool     `short:"A" help:"In all namespaces."`
-	Watch          bool     `short:"w" help:"Go on printing what changes."`
-	From           uint64   `help:"With -w: print every change after this sequence, and then what changes." placeholder:"SEQ"`
-	WatchOnly      bool     `help:"Print only what changes from now on."`
-	ChunkSize      int64    `help:"How many objects of a list are printed at a time, while the rest is on its way; 0 prints all at once." placeholder:"N" default:"500"`
-	ShowKind       bool     `help:"Print the type before each name."`
-	SortBy         string   `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
-	NoHeaders      bool     `help:"Print no header line."`
-	ShowLabels     bool     `help:"Print the labels as the last column."`
-	LabelColumns   []string `short:"L" help:"Labels to print as columns." placeholder:"LABEL"`
-	IgnoreNotFound bool     `help:"An object that is not there is no error."`
-	What           []string `arg:"" optional:"" help:"TYPE, TYPE NAME…, TYPE/NAME…, or TYPE,TYPE."`
+	Output         format      `short:"o" help:"wide, yaml, json, name, jsonpath=TEMPLATE, custom-columns=NAME:PATH,… or go-template=TEMPLATE." placeholder:"FORMAT"`
+	Selector       string      `short:"l" help:"Label selector: =, ==, !=, in, notin, exists." placeholder:"SELECTOR"`
+	FieldSelector  string      `help:"Field selector: metadata.name=x, spec.nodeName=n1, status.phase=Running." placeholder:"SELECTOR"`
+	AllNamespaces  bool        `short:"A" help:"In all namespaces."`
+	Watch          bool        `short:"w" help:"Go on printing what changes."`
+	From           uint64      `help:"With -w: print every change after this sequence, and then what changes." placeholder:"SEQ"`
+	WatchOnly      bool        `help:"Print only what changes from now on."`
+	ChunkSize      int64       `help:"How many objects of a list are printed at a time, while the rest is on its way; 0 prints all at once." placeholder:"N" default:"500"`
+	ShowKind       bool        `help:"Print the type before each name."`
+	SortBy         string      `help:"Order by what a path finds: .metadata.creationTimestamp, .status.podIP." placeholder:"PATH"`
+	NoHeaders      bool        `help:"Print no header line."`
+	ShowLabels     bool        `help:"Print the labels as the last column."`
+	LabelColumns   []string    `short:"L" help:"Labels to print as columns." placeholder:"LABEL"`
+	Part           subresource `name:"subresource" help:"Of the objects that are named: status, scale or resize." enum:",status,scale,resize" default:"" placeholder:"NAME"`
+	IgnoreNotFound bool        `help:"An object that is not there is no error."`
+	What           []string    `arg:"" optional:"" help:"TYPE, TYPE NAME…, TYPE/NAME…, or TYPE,TYPE."`
 }
 
 // Help implements kong's detailed help.
@@ -39,6 +42,7 @@ func (getCmd) Help() string {
   stave get deploy,svc -A -l app=web
   stave get pod web-1 -o jsonpath={.status.podIP}
   stave get pods -o custom-columns=NAME:.metadata.name,NODE:.spec.nodeName --sort-by=.spec.nodeName
+  stave get deploy web --subresource=scale
   stave get -f web.yaml
   stave get pods -w
   stave get pods -w --from 412
@@ -67,6 +71,9 @@ func (c *getCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	c.Watch = c.Watch || c.WatchOnly
+	if err := c.part(targets); err != nil {
+		return err
+	}
 	if c.From != 0 && !c.Watch {
 		return errors.New("--from goes with -w\nhelp: stave get TYPE --at SEQ shows what was then")
 	}
@@ -119,6 +126,10 @@ func (c *getCmd) documents(ctx context.Context, s *session, targets []target) er
 	for _, t := range targets {
 		reply, err := c.fetch(ctx, s, t)
 		errs = append(errs, err)
+		if c.Part == partScale && err == nil {
+			reply.Objects, err = scales(reply.Objects)
+			errs = append(errs, err)
+		}
 		all = append(all, reply.Objects...)
 	}
 	if err := errors.Join(errs...); err != nil && (alone || len(all) == 0) {
@@ -147,7 +158,28 @@ func (c *getCmd) table(t target, raw []json.RawMessage, now time.Time) (table.Ta
 	if err != nil {
 		return table.Table{}, err
 	}
+	if c.Part == partScale {
+		all := make([]*autoscalingv1.Scale, len(objects))
+		for i, o := range objects {
+			all[i] = scaleOf(o)
+		}
+		return table.Scales(all, now), nil
+	}
 	return tableOf(t.kind, objects, now)
+}
+
+// part refuses a subresource that the targets do not have. That of a list nobody has.
+func (c *getCmd) part(targets []target) error {
+	if c.Part == "" {
+		return nil
+	}
+	var errs []error
+	for _, t := range targets {
+		if errs = append(errs, c.Part.has(t.kind)); len(t.names) == 0 || c.Watch {
+			errs = append(errs, errors.New("subresource cannot be used when bulk resources are specified\nhelp: stave get deploy web --subresource=scale"))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *getCmd) options(t target) table.Options {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stave-run/stave/events"
@@ -147,6 +148,11 @@ func (s *session) printDocument(f format, doc json.RawMessage) error {
 
 func (s *session) printNames(objects []json.RawMessage) error {
 	for _, raw := range objects {
+		var scale autoscalingv1.Scale
+		if json.Unmarshal(raw, &scale) == nil && scale.Kind == "Scale" && scale.APIVersion == "autoscaling/v1" {
+			fmt.Fprintln(s.out, "scale.autoscaling/"+scale.Name)
+			continue
+		}
 		k, err := identify(raw)
 		if err != nil {
 			return err

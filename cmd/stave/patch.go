@@ -18,11 +18,11 @@ import (
 type patchCmd struct {
 	changeFlags
 	files
-	Part      string   `name:"subresource" help:"resize: what the containers of a pod may use while they run." enum:",resize" default:"" placeholder:"NAME"`
-	Type      string   `help:"strategic, merge or json." default:"strategic" enum:"strategic,merge,json"`
-	Patch     string   `short:"p" help:"The patch, JSON or YAML." placeholder:"PATCH"`
-	PatchFile string   `help:"File that holds the patch." placeholder:"FILE"`
-	What      []string `arg:"" optional:"" help:"TYPE/NAME… or TYPE NAME…"`
+	Part      subresource `name:"subresource" help:"Of the object: status, scale, or resize, which is what the containers of a pod may use while they run." enum:",status,scale,resize" default:"" placeholder:"NAME"`
+	Type      string      `help:"strategic, merge or json." default:"strategic" enum:"strategic,merge,json"`
+	Patch     string      `short:"p" help:"The patch, JSON or YAML." placeholder:"PATCH"`
+	PatchFile string      `help:"File that holds the patch." placeholder:"FILE"`
+	What      []string    `arg:"" optional:"" help:"TYPE/NAME… or TYPE NAME…"`
 }
 
 // Help implements kong's detailed help.
@@ -30,6 +30,8 @@ func (patchCmd) Help() string {
 	return `Examples:
   stave patch deployment/web -p '{"spec":{"replicas":3}}'
   stave patch pod/web-1 --subresource=resize -p '{"spec":{"containers":[{"name":"web","resources":{"limits":{"cpu":"2"}}}]}}'
+  stave patch deployment/web --subresource=scale --type=merge -p '{"spec":{"replicas":2}}'
+  stave patch node/n1 --subresource=status -p '{"status":{"capacity":{"example.com/gpu":"4"}}}'
   stave patch cm/colours --type=merge -p '{"data":{"sky":null}}'
   stave patch svc/web --type=json -p '[{"op":"replace","path":"/spec/ports/0/port","value":8080}]'`
 }
@@ -44,7 +46,13 @@ func (c *patchCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	w := rewriting{changeFlags: c.changeFlags, done: "patched", same: "patched (no change)", resize: c.Part != ""}
+	if err := c.Part.ofAll(items); err != nil {
+		return err
+	}
+	if c.Part == partScale {
+		return c.patchScale(ctx, s, items, patch)
+	}
+	w := rewriting{changeFlags: c.changeFlags, done: "patched", same: "patched (no change)", part: c.Part}
 	return w.each(ctx, s, items, func(k events.Key, object tree) error {
 		live, err := json.Marshal(object)
 		if err != nil {
@@ -82,6 +90,15 @@ func (c *patchCmd) patch() ([]byte, error) {
 }
 
 func (c *patchCmd) apply(k events.Key, live, patch []byte) ([]byte, error) {
+	kind, ok := kindOf(k.Resource)
+	if c.Type != "json" && c.Type != "merge" && (!ok || kind.Custom()) {
+		return nil, errors.New("a strategic patch needs to know how lists merge, and nobody knows that of an object of a definition\nhelp: stave patch --type=merge, or --type=json")
+	}
+	return c.patched(live, patch, kind.New())
+}
+
+// patched is what a patch makes of something whose lists merge as those of like do.
+func (c *patchCmd) patched(live, patch []byte, like any) ([]byte, error) {
 	switch c.Type {
 	case "json":
 		p, err := jsonpatch.DecodePatch(patch)
@@ -92,11 +109,7 @@ func (c *patchCmd) apply(k events.Key, live, patch []byte) ([]byte, error) {
 	case "merge":
 		return jsonpatch.MergePatch(live, patch)
 	}
-	kind, ok := kindOf(k.Resource)
-	if !ok || kind.Custom() {
-		return nil, errors.New("a strategic patch needs to know how lists merge, and nobody knows that of an object of a definition\nhelp: stave patch --type=merge, or --type=json")
-	}
-	return strategicpatch.StrategicMergePatch(live, patch, kind.New())
+	return strategicpatch.StrategicMergePatch(live, patch, like)
 }
 
 // become makes an object another one.

@@ -14,10 +14,11 @@ import (
 // replaceCmd is `stave replace`.
 type replaceCmd struct {
 	files
-	DryRun  dryRun `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
-	Output  format `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
-	Message string `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
-	Force   bool   `help:"Delete what is there, wait until it is gone, and create it anew."`
+	DryRun  dryRun      `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
+	Output  format      `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
+	Message string      `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
+	Part    subresource `name:"subresource" help:"Of each object: status." enum:",status" default:"" placeholder:"NAME"`
+	Force   bool        `help:"Delete what is there, wait until it is gone, and create it anew."`
 }
 
 // Help implements kong's detailed help.
@@ -25,6 +26,7 @@ func (replaceCmd) Help() string {
 	return `Examples:
   stave replace -f web.yaml
   stave get cm colours -o yaml | sed s/blue/grey/ | stave replace -f -
+  stave replace --subresource=status -f node.yaml
   stave replace --force -f pod.yaml`
 }
 
@@ -39,7 +41,15 @@ func (c *replaceCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	ch := changing{op: wire.Replace, dryRun: c.DryRun.settled(s), output: c.Output, message: c.Message}
-	if c.Force && ch.dryRun == "" {
+	if c.Part == partStatus {
+		ch.op = wire.Status
+		for _, d := range docs {
+			if err := c.Part.has(d.Kind); err != nil {
+				return err
+			}
+		}
+	}
+	if c.Force && c.Part == "" && ch.dryRun == "" {
 		if err := c.remove(ctx, s, docs); err != nil {
 			return err
 		}

@@ -37,8 +37,8 @@ type rewriting struct {
 	// beside are objects that are applied in the same change, and without which
 	// the rewritten one would make no sense.
 	beside []wire.Item
-	// resize says that it is about what a pod's containers may use, and nothing else.
-	resize bool
+	// part is what it is about, and nothing else.
+	part subresource
 	// approval says that it is about whether a request for a certificate is approved.
 	approval bool
 }
@@ -108,10 +108,10 @@ func (w rewriting) rewrite(ctx context.Context, s *session, k events.Key, e edit
 
 func (w rewriting) replace(ctx context.Context, s *session, version string, raw json.RawMessage) (wire.Result, error) {
 	how := wire.Replace
-	if w.approval {
+	if w.approval || w.part == partStatus {
 		how = wire.Status
 	}
-	results, err := s.change(ctx, wire.ChangeRequest{Operation: how, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0, Resize: w.resize, Approval: w.approval,
+	results, err := s.change(ctx, wire.ChangeRequest{Operation: how, DryRun: w.DryRun == dryRunServer, Message: w.Message, Whole: len(w.beside) > 0, Resize: w.part == partResize, Approval: w.approval,
 		Items: append(slices.Clone(w.beside), wire.Item{Object: raw, ResourceVersion: version})})
 	if err != nil {
 		return wire.Result{}, err

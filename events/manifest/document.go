@@ -41,6 +41,17 @@ func DocOf(o events.Object) Doc {
 // print, and the status of a kind of ours. A definition may let people write one.
 func (d Doc) JSON() json.RawMessage { return d.shown().json(nil) }
 
+// Whole is JSON with the status, for those who write that.
+func (d Doc) Whole() json.RawMessage {
+	top := d.shown()
+	for _, e := range d.written.fields {
+		if e.key == "status" && !d.Kind.Custom() {
+			top.fields = append(top.fields, e)
+		}
+	}
+	return top.json(nil)
+}
+
 // shown is what JSON says.
 func (d Doc) shown() *node {
 	top := &node{kind: mapping}

@@ -140,7 +140,7 @@ func (v *verbs) addCustom(k events.Kind, d *custom.Definition) error {
 		return nil
 	}
 	scale := scale{of}
-	scope, err = v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", of, managedfields.NewDeducedTypeConverter())
+	scope, err = v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", scale, managedfields.NewDeducedTypeConverter())
 	if err != nil {
 		return err
 	}

@@ -126,8 +126,7 @@ func TestServerSideApplyTakesOver(t *testing.T) {
 	if _, err := apply("argo", newer); !apierrors.IsConflict(err) || !strings.Contains(err.Error(), `conflict with "kubectl-client-side-apply" using apps/v1: .spec.template.spec.containers[name="shop"].image`) {
 		t.Errorf("%v", err)
 	}
-	o, err := apply("kubectl", newer)
-	if err != nil {
+	if _, err := apply("kubectl", newer); err != nil {
 		t.Fatal(err)
 	}
 	// As kubectl does now: it makes the fields of its apply of before its own, and applies again.
@@ -141,7 +140,8 @@ func TestServerSideApplyTakesOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if o, err = apply("kubectl", newer); err != nil {
+	o, err := apply("kubectl", newer)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if n, _, _ := unstructured.NestedInt64(o.Object, "spec", "replicas"); n != 4 {
@@ -159,7 +159,7 @@ func TestServerSideApplyTakesOver(t *testing.T) {
 	}
 	// And back.
 	h.staveApplies(strings.Replace(newer, "shop:2", "shop:3", 1))
-	if o, err = apply("kubectl", strings.Replace(newer, "shop:2", "shop:4", 1)); err != nil {
+	if _, err = apply("kubectl", strings.Replace(newer, "shop:2", "shop:4", 1)); err != nil {
 		t.Errorf("%v", err)
 	}
 }

@@ -306,6 +306,10 @@ func TestTablesAndForms(t *testing.T) {
 	if _, body, _ = h.raw("/api/v1/namespaces/default/configmaps/c000", "application/yaml"); !strings.Contains(body, "kind: ConfigMap\n") {
 		t.Errorf("yaml: %s", body)
 	}
+	h.staveApplies(shop)
+	if code, body, _ = h.raw("/apis/apps/v1/namespaces/default/deployments/shop/scale", "application/json;as=Table;v=v1;g=meta.k8s.io"); !strings.Contains(body, `"name":"Desired"`) || !strings.Contains(body, `"cells":["shop","1","`) {
+		t.Errorf("scale: %d %s", code, body)
+	}
 	binary := *h.config
 	binary.ContentType = "application/vnd.kubernetes.protobuf"
 	c, err := kubernetes.NewForConfig(&binary)

@@ -18,6 +18,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/wire"
+	"github.com/stave-run/stave/projections/table"
 )
 
 // scalable are the kinds that have replicas.
@@ -37,6 +38,14 @@ func (scale) Destroy() {}
 // GroupVersionKind implements rest.GroupVersionKindProvider.
 func (scale) GroupVersionKind(schema.GroupVersion) schema.GroupVersionKind {
 	return autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+}
+
+// ConvertToTable implements rest.TableConvertor.
+func (s scale) ConvertToTable(_ context.Context, obj, opts runtime.Object) (*metav1.Table, error) {
+	return tableOf(obj, opts, func([]events.Object) table.Table {
+		one, _ := obj.(*autoscalingv1.Scale)
+		return table.Scales([]*autoscalingv1.Scale{one}, s.of.Now())
+	})
 }
 
 // Get implements rest.Getter.

@@ -149,7 +149,7 @@ func (v *verbs) addParts(k events.Kind, of *objects) error {
 	if !scalable[k.Resource] {
 		return nil
 	}
-	scope, err := v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", of, v.types)
+	scope, err := v.scope(k, autoscalingv1.SchemeGroupVersion.WithKind("Scale"), "scale", scale{of}, v.types)
 	if err != nil {
 		return err
 	}
