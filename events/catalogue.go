@@ -88,15 +88,16 @@ func (c Catalogue) InGroup(apiVersion, kind string) (Kind, bool) {
 }
 
 // Named finds a kind by what a person types, as KindNamed does. Stave's own come
-// before those of definitions.
+// before those of definitions, and a whole group before the beginning of one.
 func (c Catalogue) Named(typed string) (Kind, bool) {
-	if k, ok := KindNamed(typed); ok {
-		return k, true
-	}
 	want := strings.ToLower(typed)
-	for i := range c.custom {
-		if c.custom[i].named(want) {
-			return c.custom[i], true
+	for _, loosely := range []bool{false, true} {
+		for _, kinds := range [][]Kind{Kinds, OlderKinds, c.custom} {
+			for i := range kinds { // a copy of each would cost more than the comparison
+				if kinds[i].named(want, loosely) {
+					return kinds[i], true
+				}
+			}
 		}
 	}
 	return Kind{}, false

@@ -188,14 +188,20 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: New gives a used object", k.Name)
 		}
 	}
-	for typed, want := range map[string]string{"po": "Pod", "deploy": "Deployment", "deployments.apps": "Deployment", "deployment.v1.apps": "Deployment", "svc": "Service", "services.v1": "Service"} {
+	for typed, want := range map[string]string{"po": "Pod", "deploy": "Deployment", "deployments.apps": "Deployment", "deployment.v1.apps": "Deployment", "svc": "Service", "services.v1": "Service",
+		"deploy.apps": "Deployment", "deploy.v1.apps": "Deployment", "pods.v1.": "Pod", "po.": "Pod", "deployments.v1.": "Deployment", "deployments..apps": "Deployment", "ing.networking": "Ingress", "csr.certificates": "CertificateSigningRequest"} {
 		if k, ok := KindNamed(typed); !ok || k.Name != want {
 			t.Errorf("%s is %s", typed, k.Name)
 		}
 	}
-	for _, typed := range []string{"cow", "", ".", "pod.", ".v1", "pods.v1.", "deployments.v1", "deployments.v1.apps.", "deploy.apps"} {
+	for _, typed := range []string{"cow", "", ".", ".v1", "deployments.v1", "deployments.v1.apps.", "deployments.v2.apps", "deployment.v1.app", "hpa.v2", "hpa.v3.autoscaling", "pods.metrics.k8s.io"} {
 		if k, ok := KindNamed(typed); ok {
 			t.Errorf("%q is %s", typed, k.Name)
+		}
+	}
+	for typed, version := range map[string]string{"hpa": "v2", "hpa.v1.autoscaling": "v1", "hpa.v2.autoscaling": "v2", "hpa.autoscaling": "v2", "hpa.auto": "v2"} {
+		if k, ok := KindNamed(typed); !ok || k.Resource != Autoscalers || k.Version != version {
+			t.Errorf("%s is %s %s", typed, k.Resource, k.Version)
 		}
 	}
 	d, _ := KindOf(Deployments)

@@ -189,33 +189,29 @@ func KindFor(apiVersion, kind string) (Kind, bool) {
 	return Kind{}, false
 }
 
-// KindNamed finds a kind by what a person types: plural, singular, short name,
-// kind, or plural/singular with group ("deployments.apps", "deployment.v1.apps").
+// KindNamed finds a kind by what a person types: plural, singular, short name or kind, alone or with a group or version and
+// group as kubectl takes them ("deploy.apps", "deployment.v1.apps", "pods.v1.", "ing.networking"). One in an older version is
+// the kind of that.
 func KindNamed(typed string) (Kind, bool) {
-	want := strings.ToLower(typed)
-	for i := range Kinds { // a copy of each would cost more than the comparison
-		if Kinds[i].named(want) {
-			return Kinds[i], true
-		}
-	}
-	return Kind{}, false
+	return (Catalogue{}).Named(typed)
 }
 
-// named tells whether a word in small letters means the kind. Nothing is put together to compare with: each word of each
-// command is asked about.
-func (k *Kind) named(want string) bool {
+// named tells whether a word in small letters means the kind; loosely, also by the beginning of its group. Nothing is put
+// together to compare with: each word of each command is asked about.
+func (k *Kind) named(want string, loosely bool) bool {
 	name, rest, qualified := strings.Cut(want, ".")
 	plural := strings.HasPrefix(string(k.Resource), name) && name == k.Plural()
 	switch {
-	case name == "":
+	case name == "" || !plural && name != k.Singular && !slices.Contains(k.Short, name):
 		return false
-	case !qualified:
-		return plural || name == k.Singular || slices.Contains(k.Short, name)
-	case !plural && name != k.Singular:
-		return false
-	case k.Group != "" && rest == k.Group:
+	case !qualified, rest == "", rest == k.Group:
 		return true
+	case loosely:
+		return k.Group != "" && strings.HasPrefix(k.Group, rest)
 	}
 	version, group, grouped := strings.Cut(rest, ".")
-	return version == k.Version && group == k.Group && grouped == (k.Group != "")
+	if !grouped {
+		return k.Group == "" && version == k.Version
+	}
+	return (version == "" || version == k.Version) && (group == "" || group == k.Group)
 }

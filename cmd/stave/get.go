@@ -9,6 +9,8 @@ import (
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections/table"
 )
@@ -126,10 +128,8 @@ func (c *getCmd) documents(ctx context.Context, s *session, targets []target) er
 	for _, t := range targets {
 		reply, err := c.fetch(ctx, s, t)
 		errs = append(errs, err)
-		if c.Part == partScale && err == nil {
-			reply.Objects, err = scales(reply.Objects)
-			errs = append(errs, err)
-		}
+		reply.Objects, err = c.shown(t.kind, reply.Objects)
+		errs = append(errs, err)
 		all = append(all, reply.Objects...)
 	}
 	if err := errors.Join(errs...); err != nil && (alone || len(all) == 0) {
@@ -166,6 +166,28 @@ func (c *getCmd) table(t target, raw []json.RawMessage, now time.Time) (table.Ta
 		return table.Scales(all, now), nil
 	}
 	return tableOf(t.kind, objects, now)
+}
+
+// shown are objects as a person wants to see them: as their scales, or in the version of the kind that was typed.
+func (c *getCmd) shown(k events.Kind, objects []json.RawMessage) ([]json.RawMessage, error) {
+	kept, _ := kindOf(k.Resource)
+	switch {
+	case c.Part == partScale:
+		return scales(objects)
+	case k.Custom() || k.Version == kept.Version || c.Output == formatName:
+		return objects, nil
+	}
+	all, err := decodeAll(objects)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]json.RawMessage, len(all))
+	for i, o := range all {
+		if out[i], err = json.Marshal(manifest.InVersion(o, k.Version)); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", o.GetName(), err)
+		}
+	}
+	return out, nil
 }
 
 // part refuses a subresource that the targets do not have. That of a list nobody has.

@@ -9,6 +9,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/stave-run/stave/events"
 )
@@ -215,4 +216,24 @@ func currentFromV1(m *autoscalingv1.MetricStatus) autoscalingv2.MetricStatus {
 		out.ContainerResource = &autoscalingv2.ContainerResourceMetricStatus{Name: x.Name, Container: x.Container, Current: autoscalingv2.MetricValueStatus{AverageUtilization: x.CurrentAverageUtilization, AverageValue: &x.CurrentAverageValue}}
 	}
 	return out
+}
+
+// InVersion is an object in another version of its kind; the same when it is in that already, or its kind has no other.
+func InVersion(o runtime.Object, version string) runtime.Object {
+	switch o := o.(type) {
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		if version == autoscalingv1.SchemeGroupVersion.Version {
+			return AutoscalerToV1(o)
+		}
+		if said := autoscalingv2.SchemeGroupVersion.String(); o.APIVersion != said { // decoders leave it as it was asked for
+			o = o.DeepCopy()
+			o.APIVersion = said
+			return o
+		}
+	case *autoscalingv1.HorizontalPodAutoscaler:
+		if version == autoscalingv2.SchemeGroupVersion.Version {
+			return AutoscalerFromV1(o)
+		}
+	}
+	return o
 }

@@ -2,10 +2,13 @@ package kube_test
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admission/v1"
+	registrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -113,5 +116,69 @@ func TestAutoscalersScale(t *testing.T) {
 	})
 	if _, err := c.AutoscalingV1().HorizontalPodAutoscalers("default").Create(t.Context(), scalerOf("bad", 3, 2), metav1.CreateOptions{}); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "must be greater than or equal to `minReplicas`") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A webhook whose rules name one version is asked about objects of the other in the one that it knows, unless it wants requests of
+// that version alone; what it changes there is changed.
+func TestWebhooksOfAnotherVersion(t *testing.T) {
+	h := open(t)
+	c := h.client()
+	caps := answering(t, func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		out := allow(r)
+		var o autoscalingv1.HorizontalPodAutoscaler
+		if json.Unmarshal(r.Object.Raw, &o) == nil && o.Spec.MaxReplicas > 5 && o.APIVersion == "autoscaling/v1" && o.Spec.TargetCPUUtilizationPercentage != nil {
+			kind := admissionv1.PatchTypeJSONPatch
+			out.PatchType, out.Patch = &kind, []byte(`[{"op":"replace","path":"/spec/maxReplicas","value":5},{"op":"replace","path":"/spec/targetCPUUtilizationPercentage","value":60}]`)
+		}
+		return out
+	})
+	looks := answering(t, allow)
+	rules := func(version string) []registrationv1.RuleWithOperations {
+		return []registrationv1.RuleWithOperations{{Operations: []registrationv1.OperationType{registrationv1.OperationAll},
+			Rule: registrationv1.Rule{APIGroups: []string{"autoscaling"}, APIVersions: []string{version}, Resources: []string{"horizontalpodautoscalers"}}}}
+	}
+	m := caps.mutating("caps.stave.test", registrationv1.NeverReinvocationPolicy)
+	m.Rules = rules("v1")
+	if _, err := c.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(),
+		&registrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "caps"}, Webhooks: []registrationv1.MutatingWebhook{m}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	exact := registrationv1.Exact
+	validate(t, c, "looks", looks.webhook("exact.stave.test", func(w *registrationv1.ValidatingWebhook) { w.Rules, w.MatchPolicy = rules("v1"), &exact }),
+		looks.webhook("both.stave.test", func(w *registrationv1.ValidatingWebhook) { w.Rules = rules("v2") }))
+	two := c.AutoscalingV2().HorizontalPodAutoscalers("default")
+	sixty := func(name string) {
+		t.Helper()
+		got, err := two.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || got.Spec.MaxReplicas != 5 || *got.Spec.Metrics[0].Resource.Target.AverageUtilization != 60 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	half := int32(50)
+	made := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "new"}, Spec: autoscalingv2.HorizontalPodAutoscalerSpec{MaxReplicas: 9,
+		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "x"},
+		Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ResourceMetricSourceType, Resource: &autoscalingv2.ResourceMetricSource{Name: corev1.ResourceCPU,
+			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: &half}}}}}}
+	if _, err := two.Create(t.Context(), made, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sixty("new")
+	asked := caps.calls()[0]
+	if asked.Kind.Version != "v1" || asked.Resource.Version != "v1" || asked.RequestKind.Version != "v2" || asked.RequestResource.Version != "v2" {
+		t.Errorf("%+v", asked)
+	}
+	if seen := looks.calls(); len(seen) != 1 || seen[0].Kind.Version != "v2" || !strings.Contains(string(seen[0].Object.Raw), `"apiVersion":"autoscaling/v2"`) {
+		t.Errorf("%+v", seen)
+	}
+	if _, err := c.AutoscalingV1().HorizontalPodAutoscalers("default").Create(t.Context(), scalerOf("old", 1, 9), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sixty("old")
+	seen := looks.calls()[1:]
+	slices.SortFunc(seen, func(a, b *admissionv1.AdmissionRequest) int { return strings.Compare(a.Kind.Version, b.Kind.Version) })
+	if len(seen) != 2 || seen[0].Kind.Version != "v1" || !strings.Contains(string(seen[0].Object.Raw), `"apiVersion":"autoscaling/v1"`) ||
+		seen[1].Kind.Version != "v2" || seen[1].RequestKind.Version != "v1" || !strings.Contains(string(seen[1].Object.Raw), `"apiVersion":"autoscaling/v2"`) {
+		t.Errorf("%+v", seen)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -109,18 +110,19 @@ func (m *mutation) askPolicy(ctx context.Context, p policy.Mutation) (bool, erro
 }
 
 func (m *mutation) askOne(ctx context.Context, h hook) (asked bool, err error) {
-	if asked, err = m.concerns(ctx, m.v, h, m.seen); !asked || err != nil {
+	q, asked, err := m.concerns(ctx, m.v, h, m.seen)
+	if !asked || err != nil {
 		return false, err
 	}
-	patch, err := m.call(ctx, h, m.seen, true)
+	patch, err := m.call(ctx, h, q, true)
 	if err == nil {
-		err = m.apply(h, patch)
+		err = m.apply(h, q, patch)
 	}
 	return true, m.settled(ctx, h, m.seen, err)
 }
 
 // apply changes the object as a webhook asks.
-func (m *mutation) apply(h hook, patch []byte) error {
+func (m *mutation) apply(h hook, q showing, patch []byte) error {
 	old := m.seen.VersionedObject.Object()
 	if len(patch) == 0 {
 		return nil
@@ -128,9 +130,12 @@ func (m *mutation) apply(h hook, patch []byte) error {
 	if old == nil {
 		return apierrors.NewInternalError(fmt.Errorf("admission webhook %q attempted to modify the object, which is not supported for this operation", h.Name))
 	}
-	next, err := patched(old, patch)
+	next, err := patched(q.VersionedObject.Object(), patch)
 	if err != nil {
 		return apierrors.NewInternalError(fmt.Errorf("apply the patch of admission webhook %q: %w", h.Name, err))
+	}
+	if _, kept := old.(*autoscalingv2.HorizontalPodAutoscaler); kept {
+		next = manifest.InVersion(next, autoscalingv2.SchemeGroupVersion.Version)
 	}
 	if o, ok := next.(events.Object); ok {
 		manifest.Default(o)
@@ -163,11 +168,11 @@ func (c *Chain) Validate(ctx context.Context, a admission.Attributes, _ admissio
 	errs := make([]error, len(all))
 	var wait sync.WaitGroup
 	for i, h := range all {
-		concerned, err := c.concerns(ctx, v, h, seen)
+		q, concerned, err := c.concerns(ctx, v, h, seen)
 		errs[i] = err
 		if concerned && err == nil {
 			wait.Go(func() {
-				_, err := c.call(ctx, h, seen, false)
+				_, err := c.call(ctx, h, q, false)
 				errs[i] = c.settled(ctx, h, seen, err)
 			})
 		}
@@ -181,20 +186,20 @@ func (c *Chain) Validate(ctx context.Context, a admission.Attributes, _ admissio
 	return nil
 }
 
-// concerns tells whether a webhook is to be asked about a request.
-func (c *Chain) concerns(ctx context.Context, v projections.State, h hook, seen *admission.VersionedAttributes) (bool, error) {
-	ok, err := h.scope().Holds(v, seen)
+// concerns tells whether a webhook is to be asked about a request, and what.
+func (c *Chain) concerns(ctx context.Context, v projections.State, h hook, seen *admission.VersionedAttributes) (showing, bool, error) {
+	q, ok, err := h.about(v, seen)
 	if err != nil {
-		return false, apierrors.NewInternalError(fmt.Errorf("webhook %q: %w", h.Name, err))
+		return q, false, apierrors.NewInternalError(fmt.Errorf("webhook %q: %w", h.Name, err))
 	}
 	if !ok {
-		return false, nil
+		return q, false, nil
 	}
-	ok, err = c.conditions.of(h).Hold(ctx, seen, c.rights)
+	ok, err = c.conditions.of(h).Hold(ctx, q.VersionedAttributes, c.rights)
 	if err != nil {
-		return false, admission.NewForbidden(seen, err)
+		return q, false, admission.NewForbidden(seen, err)
 	}
-	return ok, nil
+	return q, ok, nil
 }
 
 // settled is what an answer means for the request: a webhook that cannot be asked

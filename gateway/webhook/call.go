@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 	"k8s.io/apiserver/pkg/warning"
@@ -29,8 +28,8 @@ const defaultTime = 10 * time.Second
 // call asks one webhook. Its error is an *apierrors.StatusError when the webhook
 // refuses, and a *webhookutil.ErrCallingWebhook when there is no usable answer.
 // The patch is a mutating webhook's.
-func (c *Chain) call(ctx context.Context, h hook, seen *admission.VersionedAttributes, mutating bool) (patch []byte, err error) {
-	if seen.IsDryRun() && h.SideEffects != nil && *h.SideEffects != registrationv1.SideEffectClassNone && *h.SideEffects != registrationv1.SideEffectClassNoneOnDryRun {
+func (c *Chain) call(ctx context.Context, h hook, q showing, mutating bool) (patch []byte, err error) {
+	if q.IsDryRun() && h.SideEffects != nil && *h.SideEffects != registrationv1.SideEffectClassNone && *h.SideEffects != registrationv1.SideEffectClassNoneOnDryRun {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("admission webhook %q does not support dry run", h.Name))
 	}
 	failed := func(what string, err error) error {
@@ -48,7 +47,7 @@ func (c *Chain) call(ctx context.Context, h hook, seen *admission.VersionedAttri
 	defer cancel()
 	id := uuid.NewUUID()
 	var answer admissionv1.AdmissionReview
-	if err := client.Post().Timeout(limit).Body(review(id, seen)).Do(ctx).Into(&answer); err != nil {
+	if err := client.Post().Timeout(limit).Body(review(id, q)).Do(ctx).Into(&answer); err != nil {
 		return nil, failed("failed to call webhook", err)
 	}
 	if err := sound(&answer, id, mutating); err != nil {
@@ -81,11 +80,11 @@ func clientOf(h hook) webhookutil.ClientConfig {
 }
 
 // review is the question.
-func review(id types.UID, seen *admission.VersionedAttributes) *admissionv1.AdmissionReview {
-	r := cel.CreateAdmissionRequest(seen.Attributes, metav1.GroupVersionResource(seen.GetResource()), metav1.GroupVersionKind(seen.VersionedKind))
+func review(id types.UID, q showing) *admissionv1.AdmissionReview {
+	r := cel.CreateAdmissionRequest(q.Attributes, metav1.GroupVersionResource(q.in), metav1.GroupVersionKind(q.VersionedKind))
 	r.UID = id
-	r.Object = runtime.RawExtension{Object: seen.VersionedObject.Object()}
-	r.OldObject = runtime.RawExtension{Object: seen.VersionedOldObject.Object()}
+	r.Object = runtime.RawExtension{Object: q.VersionedObject.Object()}
+	r.OldObject = runtime.RawExtension{Object: q.VersionedOldObject.Object()}
 	return &admissionv1.AdmissionReview{Request: r}
 }
 
