@@ -229,7 +229,7 @@ func defaultService(svc *corev1.Service) {
 		return
 	}
 	pointTo(&s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
-	if s.Type != corev1.ServiceTypeClusterIP {
+	if ReachedFromOutside(s) {
 		setTo(&s.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
 	}
 	if s.Type == corev1.ServiceTypeLoadBalancer {

@@ -200,6 +200,10 @@ func updateService(old, next *corev1.ServiceSpec, at *field.Path) field.ErrorLis
 	if old.Type != external && next.Type != external && old.ClusterIP != "" && old.ClusterIP != next.ClusterIP {
 		errs = append(errs, field.Invalid(at.Child("clusterIPs").Index(0), next.ClusterIP, "may not change once set"))
 	}
+	balancer := corev1.ServiceTypeLoadBalancer
+	if old.Type == balancer && next.Type == balancer && !same(old.LoadBalancerClass, next.LoadBalancerClass) {
+		errs = append(errs, field.Invalid(at.Child("loadBalancerClass"), next.LoadBalancerClass, "may not change once set"))
+	}
 	if NeedsHealthPort(old) && NeedsHealthPort(next) && old.HealthCheckNodePort != next.HealthCheckNodePort {
 		errs = append(errs, field.Forbidden(at.Child("healthCheckNodePort"), "field is immutable"))
 	}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -24,19 +25,63 @@ func validateService(svc *corev1.Service) field.ErrorList {
 	errs = append(errs, validateLabels(s.Selector, at.Child("selector"))...)
 	errs = append(errs, validateServicePorts(s, at.Child("ports"))...)
 	if s.Type == corev1.ServiceTypeExternalName {
-		return append(errs, validateExternalName(s, at)...)
+		errs = append(errs, validateExternalName(s, at)...)
+	} else {
+		if len(s.Ports) == 0 && s.ClusterIP != corev1.ClusterIPNone {
+			errs = append(errs, field.Required(at.Child("ports"), ""))
+		}
+		errs = append(errs, validateClusterIP(s, at)...)
 	}
-	if len(s.Ports) == 0 && s.ClusterIP != corev1.ClusterIPNone {
-		errs = append(errs, field.Required(at.Child("ports"), ""))
-	}
-	errs = append(errs, validateClusterIP(s, at)...)
 	if c := s.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
 		const day = 86400
 		if t := *c.ClientIP.TimeoutSeconds; t <= 0 || t > day {
 			errs = append(errs, field.Invalid(at.Child("sessionAffinityConfig", "clientIP", "timeoutSeconds"), t, "must be greater than 0 and less than 86400"))
 		}
 	}
-	return append(errs, validateTraffic(s, at)...)
+	errs = append(errs, validateExternalIPs(s.ExternalIPs, at.Child("externalIPs"))...)
+	return append(append(errs, validateBalancer(s, at)...), validateTraffic(s, at)...)
+}
+
+func validateExternalIPs(all []string, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, ip := range all {
+		if a, err := netip.ParseAddr(ip); err != nil {
+			errs = append(errs, field.Invalid(at.Index(i), ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+		} else {
+			errs = append(errs, ordinary(a, at.Index(i))...)
+		}
+	}
+	return errs
+}
+
+// validateBalancer is about what is for load balancers alone.
+func validateBalancer(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
+	const alone = "may only be used when `type` is 'LoadBalancer'"
+	var errs field.ErrorList
+	if s.Type == corev1.ServiceTypeLoadBalancer {
+		if c := s.LoadBalancerClass; c != nil {
+			errs = invalid(errs, at.Child("loadBalancerClass"), *c, validation.IsQualifiedName(*c))
+		}
+		return errs
+	}
+	if s.AllocateLoadBalancerNodePorts != nil {
+		errs = append(errs, field.Forbidden(at.Child("allocateLoadBalancerNodePorts"), alone))
+	}
+	if s.LoadBalancerClass != nil {
+		errs = append(errs, field.Forbidden(at.Child("loadBalancerClass"), alone))
+	}
+	return errs
+}
+
+// ReachedFromOutside tells whether a service is meant for clients that are no pods.
+func ReachedFromOutside(s *corev1.ServiceSpec) bool {
+	switch s.Type {
+	case corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort:
+		return true
+	case corev1.ServiceTypeClusterIP, "":
+		return len(s.ExternalIPs) > 0
+	}
+	return false
 }
 
 // NeedsHealthPort tells whether nodes have to tell a service's load balancer which of them have endpoints.
@@ -50,11 +95,11 @@ func validateTraffic(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
 	if p := s.InternalTrafficPolicy; p != nil {
 		errs = oneOf(errs, at.Child("internalTrafficPolicy"), *p, corev1.ServiceInternalTrafficPolicyCluster, corev1.ServiceInternalTrafficPolicyLocal)
 	}
-	if p := s.ExternalTrafficPolicy; p != "" {
+	switch p := s.ExternalTrafficPolicy; {
+	case ReachedFromOutside(s):
 		errs = oneOf(errs, at.Child("externalTrafficPolicy"), p, corev1.ServiceExternalTrafficPolicyCluster, corev1.ServiceExternalTrafficPolicyLocal)
-		if s.Type == corev1.ServiceTypeClusterIP {
-			errs = append(errs, field.Invalid(at.Child("externalTrafficPolicy"), p, "may only be set for externally-accessible services"))
-		}
+	case p != "":
+		errs = append(errs, field.Invalid(at.Child("externalTrafficPolicy"), p, "may only be set for externally-accessible services"))
 	}
 	if p := s.TrafficDistribution; p != nil {
 		errs = oneOf(errs, at.Child("trafficDistribution"), *p, corev1.ServiceTrafficDistributionPreferClose,
@@ -69,13 +114,21 @@ func validateTraffic(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
 
 func validateExternalName(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.ClusterIP != "" {
-		errs = append(errs, field.Forbidden(at.Child("clusterIP"), "may not be set for ExternalName services"))
+	const none = "may not be set for ExternalName services"
+	if s.ClusterIP != "" || len(s.ClusterIPs) > 0 {
+		errs = append(errs, field.Forbidden(at.Child("clusterIPs"), none))
 	}
-	if s.ExternalName == "" {
+	if len(s.IPFamilies) > 0 {
+		errs = append(errs, field.Forbidden(at.Child("ipFamilies"), none))
+	}
+	if s.IPFamilyPolicy != nil {
+		errs = append(errs, field.Forbidden(at.Child("ipFamilyPolicy"), none))
+	}
+	name := strings.TrimSuffix(s.ExternalName, ".") // as of one that is whole
+	if name == "" {
 		return append(errs, field.Required(at.Child("externalName"), ""))
 	}
-	return invalid(errs, at.Child("externalName"), s.ExternalName, validation.IsDNS1123Subdomain(s.ExternalName))
+	return invalid(errs, at.Child("externalName"), name, validation.IsDNS1123Subdomain(name))
 }
 
 func validateClusterIP(s *corev1.ServiceSpec, at *field.Path) field.ErrorList {
@@ -151,6 +204,9 @@ func validateServicePort(p *corev1.ServicePort, named bool, at *field.Path) fiel
 	}
 	errs = invalid(errs, at.Child("port"), p.Port, validation.IsValidPortNum(int(p.Port)))
 	errs = oneOf(errs, at.Child("protocol"), p.Protocol, protocols...)
+	if a := p.AppProtocol; a != nil {
+		errs = invalid(errs, at.Child("appProtocol"), *a, validation.IsQualifiedName(*a))
+	}
 	if p.TargetPort.Type == intstr.Int {
 		return invalid(errs, at.Child("targetPort"), p.TargetPort.IntVal, validation.IsValidPortNum(int(p.TargetPort.IntVal)))
 	}

@@ -17,7 +17,7 @@ import (
 // carryService keeps a service's address and node ports across an update that
 // does not name them, and drops what its new type cannot have.
 func carryService(before, next *corev1.ServiceSpec) {
-	named := next.Type != "" && next.Type != before.Type
+	leave(before, next)
 	if before.Type == corev1.ServiceTypeExternalName && next.Type != before.Type && next.ExternalName == before.ExternalName {
 		next.ExternalName = ""
 	}
@@ -34,9 +34,6 @@ func carryService(before, next *corev1.ServiceSpec) {
 	}
 	carryHealthPort(before, next)
 	if next.Type == corev1.ServiceTypeClusterIP || next.Type == corev1.ServiceTypeExternalName || next.Type == "" {
-		if named && next.ExternalTrafficPolicy == before.ExternalTrafficPolicy {
-			next.ExternalTrafficPolicy = ""
-		}
 		dropNodePorts(before, next)
 		return
 	}
@@ -44,6 +41,22 @@ func carryService(before, next *corev1.ServiceSpec) {
 		if p := &next.Ports[i]; p.NodePort == 0 {
 			p.NodePort = nodePortOf(before, p)
 		}
+	}
+}
+
+// leave clears what a service has no use for any more and nobody asked for anew.
+func leave(before, next *corev1.ServiceSpec) {
+	if manifest.ReachedFromOutside(before) && !manifest.ReachedFromOutside(next) && next.ExternalTrafficPolicy == before.ExternalTrafficPolicy {
+		next.ExternalTrafficPolicy = ""
+	}
+	if before.Type != corev1.ServiceTypeLoadBalancer || next.Type == corev1.ServiceTypeLoadBalancer {
+		return
+	}
+	if was, is := before.AllocateLoadBalancerNodePorts, next.AllocateLoadBalancerNodePorts; was != nil && is != nil && *was == *is {
+		next.AllocateLoadBalancerNodePorts = nil
+	}
+	if was, is := before.LoadBalancerClass, next.LoadBalancerClass; was != nil && is != nil && *was == *is {
+		next.LoadBalancerClass = nil
 	}
 }
 

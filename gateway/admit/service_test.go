@@ -222,6 +222,28 @@ func TestBalancersWithoutNodePorts(t *testing.T) {
 	}
 }
 
+// What is for load balancers alone, or for services that are reached from outside, goes with the type that wanted it, unless somebody
+// writes it anew.
+func TestServicesLeaveWhatTheyHaveNoUseFor(t *testing.T) {
+	w := newTown(t)
+	r := w.must(wire.Create, svc("s", "type: LoadBalancer, loadBalancerClass: a.b/c, externalTrafficPolicy: Cluster, ports: [{port: 80}]"), Created)
+	all := "loadBalancerClass: a.b/c, allocateLoadBalancerNodePorts: true, externalTrafficPolicy: Cluster, ports: [{port: 80}]"
+	w.refused(w.do(wire.Replace, svc("s", strings.Replace(all, "a.b/c", "a.b/d", 1)+", type: LoadBalancer")), metav1.StatusReasonInvalid,
+		`Service "s" is invalid: spec.loadBalancerClass: Invalid value: "a.b/d": may not change once set`)
+	w.must(wire.Replace, svc("s", all+", type: ClusterIP"), Replaced) // as a client writes that changes the type of what it read
+	if s := get[*corev1.Service](w, r).Spec; s.LoadBalancerClass != nil || s.AllocateLoadBalancerNodePorts != nil || s.ExternalTrafficPolicy != "" {
+		t.Errorf("%+v", s)
+	}
+	w.refused(w.do(wire.Replace, svc("s", all+", type: ClusterIP")), metav1.StatusReasonInvalid,
+		"Service \"s\" is invalid: [spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer', spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer', "+
+			`spec.externalTrafficPolicy: Invalid value: "Cluster": may only be set for externally-accessible services]`)
+	w.must(wire.Replace, svc("s", "externalIPs: [192.0.2.1], externalTrafficPolicy: Local, ports: [{port: 80}]"), Replaced)
+	w.must(wire.Replace, svc("s", "externalTrafficPolicy: Local, ports: [{port: 80}]"), Replaced)
+	if s := get[*corev1.Service](w, r).Spec; s.ExternalTrafficPolicy != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // An API that is served is told of once: its certificate, and its service on the
 // first address, or on another one when somebody has that.
 func TestPublish(t *testing.T) {
