@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,7 +22,7 @@ const refName = "org.opencontainers.image.ref.name"
 
 // The code that makes the images is part of their key in the cache: no version to forget to raise.
 //
-//go:embed images.go layer.go
+//go:embed images.go layer.go recipe.go
 var code embed.FS
 
 // DefaultCache is where packages and images are kept: under XDG_CACHE_HOME or ~/.cache.
@@ -36,11 +37,7 @@ func DefaultCache() string {
 // Build returns the images by tag ("library/nginx:alpine"), from the cache folder where they lie
 // already. Processes may call it at the same time: one builds, the others wait.
 func Build(ctx context.Context, cache string) (map[string]v1.Image, error) {
-	debs := filepath.Join(cache, "debs-"+runtime.GOARCH)
-	if err := os.MkdirAll(debs, 0o755); err != nil {
-		return nil, fmt.Errorf("create cache: %w", err)
-	}
-	unlock, err := lock(filepath.Join(cache, "lock"))
+	debs, unlock, err := open(cache)
 	if err != nil {
 		return nil, err
 	}
@@ -49,13 +46,31 @@ func Build(ctx context.Context, cache string) (map[string]v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(cache, "built-"+from.key())
+	return kept(filepath.Join(cache, "built-"+from.key()), func() ([]recipe, error) { return recipes(ctx, from) })
+}
+
+// kept reads the images that lie in dir, which are made first where there are none.
+func kept(dir string, cook func() ([]recipe, error)) (map[string]v1.Image, error) {
 	if _, err := os.Stat(dir); err != nil {
-		if err := write(ctx, dir, from); err != nil {
+		made, err := cook()
+		if err == nil {
+			err = write(dir, made)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("build images: %w", err)
 		}
 	}
 	return read(dir)
+}
+
+// open locks a cache, and says where the packages lie in it.
+func open(cache string) (debs string, unlock func(), err error) {
+	debs = filepath.Join(cache, "debs-"+runtime.GOARCH)
+	if err := os.MkdirAll(debs, 0o755); err != nil {
+		return "", nil, fmt.Errorf("create cache: %w", err)
+	}
+	unlock, err = lock(filepath.Join(cache, "lock"))
+	return debs, unlock, err
 }
 
 // lock holds an exclusive lock on a file; the kernel lets go of it also when the process is killed.
@@ -78,22 +93,23 @@ func (s sources) key() string {
 	for _, file := range append(append([]string{}, s.busybox...), s.nginx...) {
 		fmt.Fprintln(h, filepath.Base(file))
 	}
-	for _, name := range []string{"images.go", "layer.go"} {
+	hashCode(h, "images.go", "layer.go")
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// hashCode makes files of this package part of a key.
+func hashCode(h io.Writer, names ...string) {
+	for _, name := range names {
 		body, err := code.ReadFile(name)
 		if err != nil {
 			panic("imagetest: embedded file is gone: " + name) // only a broken build gets here
 		}
 		h.Write(body)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
 }
 
 // write builds every image into an OCI layout, which appears under its name whole or not at all.
-func write(ctx context.Context, dir string, from sources) error {
-	made, err := recipes(ctx, from)
-	if err != nil {
-		return err
-	}
+func write(dir string, made []recipe) error {
 	part, err := os.MkdirTemp(filepath.Dir(dir), "part-")
 	if err != nil {
 		return fmt.Errorf("create layout: %w", err)

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -71,9 +72,13 @@ func unzip(t *testing.T, layer []byte, dir string) {
 	}
 	err = walkTar(tar.NewReader(z), func(h *tar.Header, body io.Reader) error {
 		to := filepath.Join(dir, h.Name)
-		switch h.Typeflag {
-		case tar.TypeDir:
+		if h.Typeflag == tar.TypeDir {
 			return os.MkdirAll(to, 0o755)
+		}
+		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) { // of a layer below
+			return err
+		}
+		switch h.Typeflag {
 		case tar.TypeSymlink:
 			return os.Symlink(h.Linkname, to)
 		case tar.TypeLink:
@@ -85,7 +90,7 @@ func unzip(t *testing.T, layer []byte, dir string) {
 		}
 		defer f.Close()
 		_, err = io.Copy(f, body)
-		return err
+		return errors.Join(err, syscall.Fchmod(int(f.Fd()), uint32(h.Mode)))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"strings"
 	"time"
@@ -73,12 +74,28 @@ func (l *layer) dir(name string, mode int64) error {
 	return l.add(tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: mode}, nil)
 }
 
-func (l *layer) file(name, body string) error {
-	return l.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(body))}, strings.NewReader(body))
+func (l *layer) file(name, body string) error { return l.text(name, 0o644, body) }
+
+func (l *layer) text(name string, mode int64, body string) error {
+	return l.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(body))}, strings.NewReader(body))
 }
 
 func (l *layer) link(name, target string) error {
 	return l.add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, nil)
+}
+
+// copied adds a file of this machine.
+func (l *layer) copied(name string, mode int64, from string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	defer f.Close()
+	at, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	return l.add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: at.Size()}, f)
 }
 
 // packages adds those files of the packages that keep wants; it is asked with the place in the image.

@@ -61,7 +61,7 @@ func Serve(ctx context.Context, addr, hosts, cache string) (*Registry, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	r.Addr = listener.Addr().String()
-	if err := writeHosts(hosts, r.Addr); err != nil {
+	if err := r.StandFor("docker.io"); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -70,10 +70,11 @@ func Serve(ctx context.Context, addr, hosts, cache string) (*Registry, error) {
 	return r, nil
 }
 
-// writeHosts names this registry as docker.io's only host: no fall-back reaches the internet.
-func writeHosts(dir, addr string) error {
-	body := fmt.Sprintf("server = \"http://%s\"\n\n[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", addr, addr)
-	dir = filepath.Join(dir, "docker.io")
+// StandFor makes this one answer in the place of another registry ("registry.k8s.io"), as that one's only host: no
+// fall-back reaches the internet. A cluster that runs already sees it too.
+func (r *Registry) StandFor(registry string) error {
+	body := fmt.Sprintf("server = \"http://%s\"\n\n[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", r.Addr, r.Addr)
+	dir := filepath.Join(r.HostsDir, registry)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("create hosts folder: %w", err)
 	}
