@@ -91,6 +91,11 @@ sim *flags: _setup
 bench: _root build
     @bash docs/benchmarks.sh {{ benched }}
 
+# Kubernetes' own end-to-end suite on a cluster of its own; minutes to build at first (--help has examples)
+conformance *flags: _root build
+    @go build -o bin/conformance ./cmd/conformance
+    @exec bin/conformance {{ flags }}
+
 # go vet, staticcheck, and the house's own rules (cmd/house)
 lint: _setup _shim
     go vet ./...
