@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/portforward"
 	streaming "k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
@@ -21,15 +23,65 @@ import (
 	"github.com/stave-run/stave/gateway/wire"
 )
 
-// forward carries connections to ports of a pod: over SPDY, or over SPDY inside
-// of a WebSocket, as newer clients do.
+// forward carries connections to ports of a pod: over SPDY, over SPDY inside
+// of a WebSocket, as newer clients do, or over the channels of a WebSocket, as
+// the libraries of Python and JavaScript do.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) error {
-	if isWebSocket(r) {
+	switch {
+	case !isWebSocket(r):
+		s.forwardSPDY(w, r, forwarder{s, pod, r})
+	case slices.Contains(websocket.Subprotocols(r), tunnelling.Subprotocols[0]):
 		s.tunnelled(w, r, pod)
-		return nil
+	default:
+		return s.inChannels(w, r, pod)
 	}
-	s.forwardSPDY(w, r, forwarder{s, pod, r})
 	return nil
+}
+
+// inChannels serves the ports that the query names, two channels of a WebSocket for each.
+func (s *Server) inChannels(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) error {
+	if !fromHere(r) {
+		return apierrors.NewForbidden(corev1.Resource("pods"), pod.Name, errors.New("a page from elsewhere opens no WebSocket here"))
+	}
+	asked := r.Clone(r.Context())
+	asked.URL.RawQuery = url.Values{streaming.PortHeader: r.URL.Query()["ports"]}.Encode()
+	ports, err := streaming.NewV4Options(asked)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	streaming.ServePortForward(w, r, channels{forwarder{s, pod, r}}, pod.Name, string(pod.UID), ports, idleStream,
+		remotecommand.DefaultStreamCreationTimeout, streaming.SupportedProtocols)
+	return nil
+}
+
+// channels forwards what comes over the channels of a WebSocket. They cannot be closed by themselves: what has no more to
+// say is gone, and its connection goes too, though the pod be silent.
+type channels struct{ forwarder }
+
+// PortForward implements portforward.PortForwarder.
+func (c channels) PortForward(_ context.Context, _, _ string, port int32, client io.ReadWriteCloser) error {
+	ctx, gone := context.WithCancel(c.asked.Context())
+	defer gone()
+	err := c.server.carry(ctx, c.pod, uint16(port), untilGone{client, gone}) //nolint:gosec // it was read as one
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // nobody is left to tell
+	}
+	return err
+}
+
+// untilGone tells when there is no more to read.
+type untilGone struct {
+	io.ReadWriteCloser
+	gone func()
+}
+
+// Read implements io.Reader.
+func (u untilGone) Read(p []byte) (int, error) {
+	n, err := u.ReadWriteCloser.Read(p)
+	if err != nil {
+		u.gone()
+	}
+	return n, err
 }
 
 func (s *Server) forwardSPDY(w http.ResponseWriter, r *http.Request, f forwarder) {
@@ -42,10 +94,6 @@ var tunnelling = websocket.Upgrader{CheckOrigin: fromHere, Subprotocols: []strin
 
 // tunnelled upgrades to a WebSocket and serves SPDY on what it carries.
 func (s *Server) tunnelled(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) {
-	if !slices.Contains(websocket.Subprotocols(r), tunnelling.Subprotocols[0]) {
-		http.Error(w, "unable to upgrade: only "+tunnelling.Subprotocols[0]+" is spoken here", http.StatusBadRequest)
-		return
-	}
 	ws, err := tunnelling.Upgrade(w, r, nil)
 	if err != nil {
 		return // the upgrader has answered
