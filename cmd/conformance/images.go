@@ -45,9 +45,8 @@ func put(r *imagetest.Registry, names []string, made map[string]v1.Image) error 
 			return err
 		}
 	}
-	stock := map[string][]string{ // images of imagetest's own that do for these, in the order of their versions
-		"busybox": {"library/busybox:stable"}, "nginx": {"library/nginx:1.14", "library/nginx:stable"},
-	}
+	// Images of imagetest's own that do for these, in the order of their versions.
+	stock := map[string][]string{"nginx": {"library/nginx:1.14", "library/nginx:stable"}}
 	for _, name := range names {
 		host, tag, _ := strings.Cut(name, "/")
 		if err := r.StandFor(host); err != nil {
@@ -89,12 +88,24 @@ func makeImages(ctx context.Context, t *tools, names []string) (map[string]v1.Im
 
 // shelf has the layers that images share.
 type shelf struct {
-	t                    *tools
-	base, tools, agnhost *imagetest.Layer
+	t                           *tools
+	base, shell, tools, agnhost *imagetest.Layer
 }
+
+// passing is the shell of Busybox, whose words a spec looks for. Debian's drops variables whose names are no words, which
+// other specs look for among those of its children: where there are some, bash passes them on.
+const passing = `#!/bin/bash
+while IFS= read -r -d '' variable; do
+	case ${variable%%=*} in
+	[!A-Za-z_]* | *[!A-Za-z0-9_]*) exec -a /bin/sh /bin/bash "$@" ;;
+	esac
+done </proc/self/environ
+exec -a /bin/sh /bin/busybox "$@"
+`
 
 func newShelf(t *tools) *shelf {
 	s := &shelf{t: t, base: &imagetest.Layer{Busybox: true}}
+	s.shell = &imagetest.Layer{Files: []imagetest.File{{Name: "usr/bin/sh", Mode: 0o755, Body: passing}}, Packages: []string{"bash"}}
 	// Busybox's shell runs tools of its own before those that lie on the path: these images have bash.
 	s.tools = &imagetest.Layer{
 		Files: []imagetest.File{{Name: "usr/bin/sh", Link: "bash"}, {Name: "usr/bin/nc", Link: "nc.openbsd"}},
@@ -106,6 +117,7 @@ func newShelf(t *tools) *shelf {
 		{Name: "agnhost", Mode: 0o755, From: t.path("agnhost")}, {Name: "agnhost-2", Link: "agnhost"},
 		{Name: "localhost.crt", From: filepath.Join(porter, "localhost.crt")}, {Name: "localhost.key", From: filepath.Join(porter, "localhost.key")},
 		{Name: "uploads/", Mode: 0o777},
+		{Name: "etc/os-release", Body: "NAME=\"Alpine Linux\"\n"}, // which the original stands on, and a spec looks for
 		// A spec asks for the groups that the image gives this user.
 		{Name: "etc/passwd", Body: "root:x:0:0:root:/root:/bin/sh\nuser-defined-in-image:x:1000:1000::/home/user-defined-in-image:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Name: "etc/group", Body: "root:x:0:\nuser-defined-in-image:x:1000:\ngroup-defined-in-image:x:50000:user-defined-in-image\nnogroup:x:65534:\n"},
@@ -121,6 +133,8 @@ func (s *shelf) recipe(tag string) (r imagetest.Recipe, ok bool) {
 	switch name := path.Base(repository); name {
 	case "agnhost":
 		return s.ofAgnhost(tag, v1.Config{Cmd: []string{"pause"}}), true
+	case "busybox":
+		return s.of(tag, v1.Config{Cmd: []string{"sh"}}, s.shell), true
 	case "kitten", "nautilus":
 		return s.ofAgnhost(tag, v1.Config{Cmd: []string{"test-webserver"}}, s.page(name)), true
 	case "nonroot":

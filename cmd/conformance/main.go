@@ -29,7 +29,7 @@ type flags struct {
 	Nodes   int           `help:"Real nodes of the cluster." default:"2" placeholder:"N"`
 	Hollow  int           `help:"Pretended nodes instead; the one real node is tainted, so that nothing runs there. Specs whose containers have to do something cannot pass." placeholder:"N"`
 	Procs   int           `help:"How many specs run at a time; those that are serial run one by one." default:"4" placeholder:"N"`
-	Again   bool          `help:"What failed is run again by itself, and its last run counts." default:"true" negatable:""`
+	Again   bool          `help:"What failed, and not for a known reason, is run again by itself, and its last run counts." default:"true" negatable:""`
 	Timeout time.Duration `help:"How long one area may take." default:"3h"`
 	Out     string        `help:"Where reports and logs are written; below the user's cache when empty." placeholder:"DIR"`
 	Update  bool          `help:"Put the rows into docs/conformance.md."`
@@ -48,7 +48,7 @@ Examples:
   ./just conformance --area sig-cli --update             one area; its row goes into docs/conformance.md
   ./just conformance --focus 'StatefulSet.*scaling'      some specs
   ./just conformance --area sig-scheduling --hollow 4    on pretended nodes
-  ./just conformance --area sig-apps --labels '!Conformance && !Feature: containsAny *'`
+  ./just conformance --area sig-apps --labels '!Conformance && Feature: isEmpty'`
 }
 
 func main() {
