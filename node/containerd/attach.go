@@ -16,7 +16,8 @@ import (
 
 // Attach connects a client to a container's own process: output from now on (from the beginning, as far as it was kept,
 // for the first client of a container with Stdin), input if it has one. It returns when the container has ended and its
-// output was given, when ctx is done, or when the client takes no more.
+// output was given, when ctx is done, when the client takes no more, or when its input ends and the container's does not:
+// who has no more to say to one that others may speak to leaves.
 func (r *Runtime) Attach(ctx context.Context, id string, s runtime.Streams) error {
 	ctx, cancel := context.WithCancel(r.in(ctx))
 	defer cancel()
@@ -33,21 +34,23 @@ func (r *Runtime) Attach(ctx context.Context, id string, s runtime.Streams) erro
 	if err != nil {
 		return fmt.Errorf("attach to container %s: %w", id, err)
 	}
+	left := make(chan struct{})
 	if task, err := c.Task(ctx, nil); err == nil {
 		defer follow(ctx, task, s.Resize)()
 		if mode := info.Labels[labelStdin]; s.Stdin != nil && mode != stdinNone {
-			closeInput, err := r.feed(ctx, id, s.Stdin, task, mode == stdinOnce && info.Labels[labelTTY] != "true")
+			once := mode == stdinOnce && info.Labels[labelTTY] != "true"
+			closeInput, err := r.feed(ctx, id, s.Stdin, task, once, left)
 			if err != nil {
 				return fmt.Errorf("attach to container %s: %w", id, err)
 			}
 			defer closeInput()
 		}
 	}
-	return w.pump.give(ctx, s)
+	return w.pump.give(ctx, s, left)
 }
 
-// give writes output to a client until there is no more.
-func (p *pump) give(ctx context.Context, s runtime.Streams) error {
+// give writes output to a client until there is no more, or the client has left.
+func (p *pump) give(ctx context.Context, s runtime.Streams, left <-chan struct{}) error {
 	t, kept, detach := p.attach()
 	defer detach()
 	write := func(c chunk) error {
@@ -71,6 +74,8 @@ func (p *pump) give(ctx context.Context, s runtime.Streams) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-left:
+			return drainTap(t, write)
 		case <-p.done:
 			return drainTap(t, write)
 		}
@@ -92,8 +97,8 @@ func drainTap(t *tap, write func(chunk) error) error {
 }
 
 // feed copies a client's input to the container until the returned function is called. With once, the end of this input,
-// or of this client, is the end of the container's.
-func (r *Runtime) feed(ctx context.Context, id string, from io.Reader, p client.Process, once bool) (stop func(), err error) {
+// or of this client, is the end of the container's; without, left is closed when this input ends.
+func (r *Runtime) feed(ctx context.Context, id string, from io.Reader, p client.Process, once bool, left chan<- struct{}) (stop func(), err error) {
 	path, _, _ := fifoPaths(r.runDir(id))
 	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENXIO) {
@@ -114,8 +119,11 @@ func (r *Runtime) feed(ctx context.Context, id string, from io.Reader, p client.
 		})
 	}
 	go func() {
-		_, _ = io.Copy(f, from)
+		_, err := io.Copy(f, from)
 		stop()
+		if err == nil && !once { // not when it is the container that takes no more
+			close(left)
+		}
 	}()
 	return stop, nil
 }

@@ -37,6 +37,7 @@ func TestContainers(t *testing.T) {
 		{"exec with terminal", testExecTTY},
 		{"attach", testAttach},
 		{"attach and leave", testAttachLeaves},
+		{"attach and say all", testAttachSaysAllItHas},
 		{"attach with terminal", testAttachTTY},
 		{"shared pod", testShared},
 		{"last words", testLastWords},

@@ -161,6 +161,28 @@ func testAttachLeaves(n *node) {
 	}
 }
 
+// testAttachSaysAllItHas: a client whose input ends leaves a container whose input stays open, and the next one speaks on.
+func testAttachSaysAllItHas(n *node) {
+	c := n.spec("p1", "open", "cat; echo end of input")
+	c.Stdin = true
+	id := n.start(c)
+	for _, say := range []string{"one\n", "two\n"} {
+		done := make(chan error, 1)
+		go func() {
+			done <- n.Attach(n.t.Context(), id, runtime.Streams{Stdin: strings.NewReader(say), Stdout: io.Discard})
+		}()
+		select {
+		case err := <-done:
+			if err != nil {
+				n.t.Fatal(err)
+			}
+		case <-time.After(patience):
+			n.t.Fatal("a client that has no more to say stays")
+		}
+	}
+	eventually(n.t, "both were heard", func() bool { return n.output(c) == "one\ntwo\n" })
+}
+
 func testAttachTTY(n *node) {
 	c := n.spec("p1", "shell", "")
 	c.Command = []string{"sh"}
