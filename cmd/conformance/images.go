@@ -109,7 +109,7 @@ func newShelf(t *tools) *shelf {
 	// Busybox's shell runs tools of its own before those that lie on the path: these images have bash.
 	s.tools = &imagetest.Layer{
 		Files: []imagetest.File{{Name: "usr/bin/sh", Link: "bash"}, {Name: "usr/bin/nc", Link: "nc.openbsd"}},
-		Packages: []string{"bash", "bind9-dnsutils", "bind9-host", "curl", "iperf", "iproute2", "libc-bin", "netcat-openbsd", "socat",
+		Packages: []string{"bash", "bind9-dnsutils", "bind9-host", "coreutils", "curl", "iperf", "iproute2", "libc-bin", "netcat-openbsd", "socat",
 			"stress", "util-linux"},
 	}
 	porter := filepath.Join(t.sources, "test/images/agnhost/porter")
