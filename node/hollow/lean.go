@@ -2,6 +2,8 @@ package hollow
 
 import (
 	"reflect"
+	"strconv"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,14 +15,13 @@ import (
 // lean is a row as a machine keeps it. The pods of a node are mostly alike, and one process pretends tens of thousands: what
 // is the same of them is kept once.
 type lean struct {
-	like     *projections.DesiredPod // all of the row but what follows; shared
+	like     *projections.DesiredPod // all of the row but its uid, which the pod has, and what follows; shared
 	position events.Position
-	uid      events.UID
 	assigned events.Seq
 	name     string
-	version  string
-	created  metav1.Time
-	pod      types.UID // what the pod itself calls its uid
+	version  uint64 // what the pod's version says as a number; 0: like has it
+	created  int64  // the second of its creation, in local time as it is decoded; 0: like has it
+	named    bool   // the pod itself calls its uid as the row does
 }
 
 // maxLikes bounds what is looked through for each row; pods of more kinds share less.
@@ -29,13 +30,17 @@ const maxLikes = 16
 // slim makes a row lean: what is the pod's own is taken out of it.
 func (m *machine) slim(row *projections.DesiredPod) *lean {
 	meta := &row.Pod.ObjectMeta
-	l := &lean{position: row.Position, uid: row.UID, assigned: row.Assigned, name: meta.Name, version: meta.ResourceVersion,
-		created: meta.CreationTimestamp, pod: meta.UID}
-	if string(l.pod) == string(l.uid) {
-		l.pod = types.UID(l.uid) // one text
+	l := &lean{position: row.Position, assigned: row.Assigned, name: meta.Name, named: string(meta.UID) == string(row.UID)}
+	if l.named {
+		meta.UID = ""
 	}
-	row.Position, row.UID, row.Assigned = 0, "", 0
-	meta.Name, meta.ResourceVersion, meta.CreationTimestamp, meta.UID = "", "", metav1.Time{}, ""
+	if n, err := strconv.ParseUint(meta.ResourceVersion, 10, 64); err == nil && strconv.FormatUint(n, 10) == meta.ResourceVersion && n != 0 {
+		l.version, meta.ResourceVersion = n, ""
+	}
+	if at := meta.CreationTimestamp.Time; at == time.Unix(at.Unix(), 0) && at.Unix() != 0 {
+		l.created, meta.CreationTimestamp = at.Unix(), metav1.Time{}
+	}
+	row.Position, row.UID, row.Assigned, meta.Name = 0, "", 0, ""
 	for _, like := range m.likes {
 		if reflect.DeepEqual(like, row) {
 			l.like = like
@@ -50,10 +55,18 @@ func (m *machine) slim(row *projections.DesiredPod) *lean {
 	return l
 }
 
-// row is the row as it was. What it points to is shared.
-func (l *lean) row() *projections.DesiredPod {
+// row is the row as it was, of the pod of this uid. What it points to is shared.
+func (l *lean) row(uid events.UID) *projections.DesiredPod {
 	row := *l.like
-	row.Position, row.UID, row.Assigned = l.position, l.uid, l.assigned
-	row.Pod.Name, row.Pod.ResourceVersion, row.Pod.CreationTimestamp, row.Pod.UID = l.name, l.version, l.created, l.pod
+	row.Position, row.UID, row.Assigned, row.Pod.Name = l.position, uid, l.assigned, l.name
+	if l.named {
+		row.Pod.UID = types.UID(uid)
+	}
+	if l.version != 0 {
+		row.Pod.ResourceVersion = strconv.FormatUint(l.version, 10)
+	}
+	if l.created != 0 {
+		row.Pod.CreationTimestamp = metav1.NewTime(time.Unix(l.created, 0))
+	}
 	return &row
 }

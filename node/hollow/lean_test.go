@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -27,16 +26,19 @@ func TestALeanRowForgetsNothing(t *testing.T) {
 		func(*projections.DesiredPod) {}, func(d *projections.DesiredPod) { d.UID, d.Pod.UID = "v", "v" }, func(d *projections.DesiredPod) { d.Pod.UID = "other" },
 		func(d *projections.DesiredPod) { d.Pod.Name = "q" }, func(d *projections.DesiredPod) { d.Stop = false },
 		func(d *projections.DesiredPod) { d.Pod.Spec.Containers[0].Image = "j" }, func(d *projections.DesiredPod) { d.Assigned = 9 },
+		func(d *projections.DesiredPod) { d.Pod.CreationTimestamp = metav1.NewTime(time.Unix(began.Unix(), 0)) },
+		func(d *projections.DesiredPod) { d.Pod.CreationTimestamp = metav1.Time{} },
+		func(d *projections.DesiredPod) { d.Pod.ResourceVersion = "" }, func(d *projections.DesiredPod) { d.Pod.ResourceVersion = "07" },
 	} {
 		want, have := full(), full()
 		change(&want)
 		change(&have)
-		if got := m.slim(&have).row(); !reflect.DeepEqual(*got, want) {
+		if got := m.slim(&have).row(want.UID); !reflect.DeepEqual(*got, want) {
 			t.Errorf("have %+v\nwant %+v", *got, want)
 		}
 	}
-	if n := len(m.likes); n != 3 {
-		t.Errorf("%d kinds of rows are kept, want the first, one that need not stop and one of another image", n)
+	if n := len(m.likes); n != 6 {
+		t.Errorf("%d kinds of rows are kept, want the first, one that need not stop, one of another image, and those of another uid, time and version than rows have", n)
 	}
 	for i := range 2 * maxLikes {
 		d := full()
@@ -45,8 +47,5 @@ func TestALeanRowForgetsNothing(t *testing.T) {
 	}
 	if n := len(m.likes); n > maxLikes {
 		t.Errorf("%d kinds of rows are kept, at most %d shall be", n, maxLikes)
-	}
-	if events.UID("u") != m.slim(&projections.DesiredPod{UID: "u"}).uid {
-		t.Error("its uid is lost")
 	}
 }

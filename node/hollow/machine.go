@@ -196,4 +196,9 @@ func (p *pool) take() (netip.Addr, bool) {
 
 func (p *pool) size() int { return 1 << min(16, 32-p.cidr.Bits()) }
 
-func (p *pool) give(a netip.Addr) { delete(p.held, a) }
+// give takes an address back. One that is none, or not the pool's, nobody holds.
+func (p *pool) give(address string) {
+	if a, err := netip.ParseAddr(address); err == nil {
+		delete(p.held, a)
+	}
+}

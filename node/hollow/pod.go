@@ -2,7 +2,6 @@ package hollow
 
 import (
 	"fmt"
-	"net/netip"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -18,16 +17,19 @@ type pod struct {
 	uid events.UID
 	row *lean // nil for what the node shall not have
 	// obs is nil while nothing is under way: rest has it then, or it is as if nothing had been seen.
-	obs  *plan.Observed
-	rest *rest
-	ip   netip.Addr
-	// op is under way until at; nil when none is.
-	op plan.Op
-	at time.Time
+	obs   *plan.Observed
+	rest  *rest
+	doing *doing // nil when nothing is
 	// ends is when the newest run of a container ends by itself, and with what.
 	ends map[string]ending
 	// tries counts pulls, so that each has its own chance.
 	tries int
+}
+
+// doing is an operation that is under way until at.
+type doing struct {
+	op plan.Op
+	at time.Time
 }
 
 type ending struct {
@@ -42,9 +44,9 @@ func (p *pod) wish(row *lean) {
 	p.row = row
 	switch {
 	case before == nil || row == nil:
-		p.op = nil
+		p.doing = nil
 	case before.like.Stop != row.like.Stop || !before.like.Deadline.Equal(row.like.Deadline):
-		p.op = nil
+		p.doing = nil
 	}
 }
 
@@ -55,18 +57,17 @@ const maxOps = 100
 func (m *machine) advance(p *pod, now time.Time) {
 	var row *projections.DesiredPod
 	if p.row != nil {
-		row = p.row.row()
+		row = p.row.row(p.uid)
 	}
 	p.wakes()
 	for range maxOps {
-		if p.op != nil {
-			if p.at.After(now) {
-				m.wakes.add(p.at, p.uid)
+		if d := p.doing; d != nil {
+			if d.at.After(now) {
+				m.wakes.add(d.at, p.uid)
 				return
 			}
-			op := p.op
-			p.op = nil
-			m.do(p, op, now)
+			p.doing = nil
+			m.do(p, d.op, now)
 		}
 		next := m.happens(p, now)
 		p.obs.Evidence = p.row == nil && m.holds(p.uid)
@@ -80,7 +81,7 @@ func (m *machine) advance(p *pod, now time.Time) {
 			delete(m.pods, p.uid)
 			return
 		}
-		p.op, p.at = d.Ops[0], now.Add(m.takes(p, d.Ops[0]))
+		p.doing = &doing{d.Ops[0], now.Add(m.takes(p, d.Ops[0]))}
 	}
 	m.wakes.add(now.Add(time.Second), p.uid)
 }
@@ -161,7 +162,7 @@ func (m *machine) do(p *pod, op plan.Op, now time.Time) {
 	case plan.Remove:
 		*p.obs = p.obs.Drop(op.Container, op.Run)
 	case plan.Clean:
-		m.pool.give(p.ip)
+		m.pool.give(p.obs.IP)
 		*p.obs = p.obs.Cleaned()
 	case plan.Report:
 		m.report(p, op.Facts...)
@@ -210,7 +211,7 @@ func (m *machine) sandbox(p *pod, now time.Time) {
 			p.obs.Setup = p.obs.Setup.Failed(now, plan.ContainerCreating, "failed to create pod sandbox: no address is free in "+m.pool.cidr.String())
 			return
 		}
-		p.ip, ip = a, a.String()
+		ip = a.String()
 	}
 	if p.obs.IP != ip {
 		m.report(p, events.Fact{Kind: events.FactSandbox, At: now, IP: ip, HostIP: m.host.IP})
