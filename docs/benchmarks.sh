@@ -333,7 +333,7 @@ One pod's time lies in five appends, each decided on the one before (0.3 to 1 ms
 the scheduler's among them, and in the processor, of which the rollout takes all (docs/adr/0039).
 
 \`\`\`
-$(say "scale"; scale 'Scale/pods=5000$' 5x; scale 'Scale/pods=50000$' 1x; scale OnePod 50x; scale Restart 5x; scale FirstRow 11x; scale Watchers 5x)
+$(say "scale"; for where in '' ,apart; do scale "Scale/pods=5000\$/nodes=100$where\$" 5x; scale "Scale/pods=50000\$/nodes=1000$where\$" 1x; done; scale OnePod 50x; scale Restart 5x; scale FirstRow 11x; scale Watchers 5x)
 \`\`\`
 
 ## Go benchmarks

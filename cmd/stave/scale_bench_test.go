@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,30 +191,82 @@ func heap() (m runtime.MemStats) {
 	return m
 }
 
-// BenchmarkScale is one deployment from the wish to the last ready pod, behind a service, with somebody who watches it.
+// BenchmarkScale is one deployment from the wish to the last ready pod, behind a service, with somebody who watches it; and
+// the same with the pretended nodes in a process of their own, so that CPU and memory are the control plane's alone.
 func BenchmarkScale(b *testing.B) {
 	for _, size := range []struct{ pods, nodes int }{{5000, 100}, {50000, 1000}} {
-		b.Run(fmt.Sprintf("pods=%d/nodes=%d", size.pods, size.nodes), func(b *testing.B) {
-			for b.Loop() {
-				c := scaledUp(b, b.TempDir(), size.nodes)
-				stop := c.watch(wire.WatchRequest{ReadRequest: wire.ReadRequest{Resource: events.Deployments, Namespace: "default"}})
-				c.apply(serviceJSON("web"))
-				runtime.GC()
-				began, busy, made := time.Now(), spentCPU(), heap().TotalAlloc
-				c.apply(deploymentJSON("web", size.pods, ""))
-				c.ready("web", int32(size.pods))
-				took := time.Since(began)
-				b.ReportMetric(float64(size.pods)/took.Seconds(), "pods/s")
-				b.ReportMetric((spentCPU()-busy).Seconds()*1000/float64(size.pods), "cpu-ms/pod")
-				b.ReportMetric(float64(heap().TotalAlloc-made)/1000/float64(size.pods), "alloc-kB/pod")
-				b.ReportMetric(residentMB(), "rss-MB")
-				runtime.GC()
-				b.ReportMetric(float64(heap().HeapAlloc)/(1<<20), "live-MB")
-				stop()
-				c.down()
-			}
-		})
+		for _, where := range []string{"", ",apart"} {
+			b.Run(fmt.Sprintf("pods=%d/nodes=%d%s", size.pods, size.nodes, where), func(b *testing.B) {
+				for b.Loop() {
+					within := size.nodes
+					if where != "" {
+						within = 0
+					}
+					c := scaledUp(b, b.TempDir(), within)
+					end := c.apart(size.nodes - within)
+					c.rollOut(size.pods)
+					end()
+					c.down()
+				}
+			})
+		}
 	}
+}
+
+// rollOut measures one deployment.
+func (c *scaled) rollOut(pods int) {
+	b := c.b
+	stop := c.watch(wire.WatchRequest{ReadRequest: wire.ReadRequest{Resource: events.Deployments, Namespace: "default"}})
+	c.apply(serviceJSON("web"))
+	runtime.GC()
+	began, busy, made := time.Now(), spentCPU(), heap().TotalAlloc
+	c.apply(deploymentJSON("web", pods, ""))
+	c.ready("web", int32(pods))
+	took := time.Since(began)
+	b.ReportMetric(float64(pods)/took.Seconds(), "pods/s")
+	b.ReportMetric((spentCPU()-busy).Seconds()*1000/float64(pods), "cpu-ms/pod")
+	b.ReportMetric(float64(heap().TotalAlloc-made)/1000/float64(pods), "alloc-kB/pod")
+	b.ReportMetric(residentMB(), "rss-MB")
+	runtime.GC()
+	b.ReportMetric(float64(heap().HeapAlloc)/(1<<20), "live-MB")
+	b.ReportMetric(float64(heap().StackInuse)/(1<<20), "stack-MB")
+	debug.FreeOSMemory() // as the pace does after a while of calm
+	b.ReportMetric(residentMB(), "rest-MB")
+	stop()
+}
+
+// apart has `stave node hollow` pretend so many nodes in a process of its own; for none it does nothing.
+func (c *scaled) apart(nodes int) (end func()) {
+	c.b.Helper()
+	if nodes == 0 {
+		return func() {}
+	}
+	file := filepath.Join(c.b.TempDir(), "kubeconfig")
+	if _, err := writeDoor(file, c.layout.name, kubeDoor{}, door{Address: c.server.Address(), Credential: jetstream.CredentialPath(c.layout.credentials(), personName)}); err != nil {
+		c.b.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		c.b.Fatal(err)
+	}
+	cmd := exec.Command(self, "node", "hollow", strconv.Itoa(nodes), "--kubeconfig", file, "--prefix=h-", "--capacity=cpu=64,memory=256Gi,pods=250", "--zones=10")
+	cmd.Args[0], cmd.Stderr = "stave", os.Stderr // by this name TestMain is the CLI
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		c.b.Fatal(err)
+	}
+	end = func() {
+		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
+		_ = cmd.Wait()                       // how it ends is nobody's concern
+	}
+	c.b.Cleanup(end) // also when it fails
+	if said, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		c.b.Fatalf("stave node hollow said %q: %v", said, err)
+	}
+	return end
 }
 
 // watch reads a watch to its end.
