@@ -19,6 +19,9 @@ type Piece struct {
 	Volume *events.VolumeSeen `json:"volume,omitempty"`
 }
 
+// usualFacts are how many facts of a pod one event mostly says: those of its start.
+const usualFacts = 4
+
 // Teller is who tells: part of every operation id.
 type Teller struct {
 	Cluster string
@@ -50,7 +53,7 @@ func (t Teller) Event(pieces []Piece, now time.Time) events.Envelope {
 		}
 		at[p.Pod.UID] = len(seen.Pods)
 		own := *p.Pod
-		own.Facts = append([]events.Fact(nil), p.Pod.Facts...)
+		own.Facts = append(make([]events.Fact, 0, max(usualFacts, len(p.Pod.Facts))), p.Pod.Facts...)
 		seen.Pods = append(seen.Pods, own)
 	}
 	actor := events.NodeActor(t.Node)
