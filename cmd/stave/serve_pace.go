@@ -22,13 +22,15 @@ const (
 	muchIs = 256
 	// paceFor is for how long it then counts as busy, at least, and how often the live heap is looked at.
 	paceFor = 3 * time.Second
+	// restAfter is how long it must then be calm until what it no longer needs is given back at once.
+	restAfter = 30 * time.Second
 	// mostGarbage is how many bytes of it may pile up, or a part in garbageShare of the memory there is; more when more is
 	// in use, as always.
 	mostGarbage  = 192 << 20
 	garbageShare = 16
 )
 
-// pace lets garbage pile up while much happens. Who sets GOGC decides alone.
+// pace lets garbage pile up while much happens, and gives memory back after it. Who sets GOGC decides alone.
 func (c *cluster) pace() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -60,19 +62,24 @@ func (p *pacer) heard(projections.State, events.Envelope, []projections.Change) 
 
 func (p *pacer) run(ctx context.Context) error {
 	defer debug.SetGCPercent(usualGC)
-	now := usualGC
+	now, busy := usualGC, true // a start needs much for a moment
+	calm := time.NewTimer(paceFor)
+	defer calm.Stop()
 	for {
-		var quiet <-chan time.Time
-		if now != usualGC {
-			quiet = time.After(paceFor)
-		}
 		next := usualGC
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-quiet:
+		case <-calm.C:
+			if !busy {
+				debug.FreeOSMemory()
+				continue // until much happens again
+			}
+			busy = false
+			calm.Reset(restAfter)
 		case <-p.much:
-			next = percent(liveHeap(), p.room)
+			next, busy = percent(liveHeap(), p.room), true
+			calm.Reset(paceFor)
 		}
 		if next != now {
 			debug.SetGCPercent(next)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/metrics"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,9 @@ func TestRoomForGarbage(t *testing.T) {
 
 // Garbage may pile up once much has happened, and no longer when all is quiet again.
 func TestGarbagePilesUpWhileMuchHappens(t *testing.T) {
+	for runtime.GC(); gcPercent() != usualGC; time.Sleep(time.Millisecond) { // the start's pause ends with the first cycle
+		runtime.GC()
+	}
 	synctest.Test(t, func(t *testing.T) {
 		p := &pacer{much: make(chan struct{}, 1), room: 1 << 40}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -63,6 +67,20 @@ func TestGarbagePilesUpWhileMuchHappens(t *testing.T) {
 		if synctest.Wait(); gcPercent() != usualGC {
 			t.Errorf("long after: %d", gcPercent())
 		}
+		before := forcedGCs()
+		time.Sleep(restAfter - time.Second)
+		if synctest.Wait(); forcedGCs() != before {
+			t.Error("memory is given back while it may be needed soon")
+		}
+		time.Sleep(time.Second)
+		if synctest.Wait(); forcedGCs() == before {
+			t.Error("memory is not given back after a long calm")
+		}
+		before = forcedGCs()
+		time.Sleep(time.Hour)
+		if synctest.Wait(); forcedGCs() != before {
+			t.Error("memory is given back though nothing happened")
+		}
 		happen(muchIs)
 		cancel()
 		<-done
@@ -72,8 +90,13 @@ func TestGarbagePilesUpWhileMuchHappens(t *testing.T) {
 	})
 }
 
-func gcPercent() int {
-	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+func gcPercent() int { return int(metric("/gc/gogc:percent")) }
+
+// forcedGCs are the collections that somebody asked for, as giving memory back does.
+func forcedGCs() uint64 { return metric("/gc/cycles/forced:gc-cycles") }
+
+func metric(name string) uint64 {
+	s := []metrics.Sample{{Name: name}}
 	metrics.Read(s)
-	return int(s[0].Value.Uint64())
+	return s[0].Value.Uint64()
 }
