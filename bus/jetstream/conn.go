@@ -21,7 +21,7 @@ type DialOptions struct {
 	URL        string // nats://127.0.0.1:port
 	Credential Credential
 	// Thin asks for a connection that costs a few kilobytes, for those who have a thousand. What it hears is told in the
-	// goroutine that reads it: whoever subscribes must not wait there.
+	// goroutine that reads it: whoever subscribes must not wait there. It knows one server, and no TLS.
 	Thin bool
 }
 
