@@ -1,6 +1,8 @@
 package birth
 
 import (
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -18,9 +20,30 @@ func Refuse(d *reconcilers.Decision, v reconcilers.View, o *projections.Object, 
 	why := Refused(about, said)
 	d.Because = append(d.Because, why...)
 	d.Wake(now.Add(Again))
-	if Barred(v, o) != said {
+	if News(v, o, said) {
 		d.Emit(reconcilers.Conclude(o, why))
 	}
+}
+
+// News tells whether a refusal, "" when there is none, is another one than the log has. That only numbers moved is no news, as for
+// Kubernetes' conditions: the object would write each time that others in its namespace come and go.
+func News(v reconcilers.View, o *projections.Object, said string) bool {
+	was := Barred(v, o)
+	return (was == "") != (said == "") || gist(was) != gist(said)
+}
+
+var (
+	used   = regexp.MustCompile(`, used: .*?, limited: `)
+	number = regexp.MustCompile(`\b[0-9]\S*`)
+)
+
+// gist is a refusal without what may be another each time: of a quota what is used of it, of anybody else's words the numbers
+// and times.
+func gist(said string) string {
+	if strings.Contains(said, "exceeded quota: ") {
+		return used.ReplaceAllString(said, ", limited: ")
+	}
+	return number.ReplaceAllString(said, "#")
 }
 
 // Clear takes back what was written down of a refusal; false when the decision is full.

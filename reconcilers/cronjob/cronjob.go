@@ -176,7 +176,7 @@ func (p *pass) conclude() {
 	if p.refused != nil {
 		said = p.refused[0].Said
 	}
-	if birth.Barred(p.v, p.o) != said {
+	if birth.News(p.v, p.o, said) {
 		p.d.Events = append(p.d.Events, reconcilers.Conclude(p.o, p.refused))
 	}
 }

@@ -90,6 +90,16 @@ func TestQuota(t *testing.T) {
 	if n := run(); n != 10 || !strings.Contains(said(), "requested: requests.cpu=1, used: requests.cpu=10, limited: requests.cpu=10") {
 		t.Errorf("%d pods: %s", n, said())
 	}
+	w.Apply(q, `{"metadata":{"name":"q"},"spec":{"hard":{"pods":"70","requests.cpu":"10500m"}}}`)
+	if n := run(); n != 10 || !strings.HasSuffix(said(), "limited: requests.cpu=10500m") {
+		t.Errorf("another limit: %d pods: %s", n, said())
+	}
+	w.Apply(stage.In(events.Pods, "other"), `{"metadata":{"name":"other","namespace":"default"},"spec":{"containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"300m"}}}]}}`)
+	before = w.State.Seq
+	if n := run(); n != 11 || w.State.Seq != before || !strings.Contains(said(), "used: requests.cpu=10,") {
+		t.Errorf("only the numbers moved: %d pods, %d events more: %s", n, w.State.Seq-before, said())
+	}
+	w.Do(reconcilers.Remove(w.Get(stage.In(events.Pods, "other"))))
 	full := w.Get(q)
 	w.Delete(pod.Key)
 	w.Stopped(pod)
