@@ -142,6 +142,11 @@ func (x *toys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			{Name: "toys/status", Namespaced: true, Kind: "Toy", Verbs: metav1.Verbs{"get"}}}})
 	case r.URL.Path == "/openapi/v3":
 		answerJSON(w, map[string]any{"paths": map[string]any{"apis/toys.example.com/v1": map[string]string{"serverRelativeURL": "/openapi/v3/apis/toys.example.com/v1?hash=ABC"}}})
+	case r.URL.Path == "/openapi/v2":
+		answerJSON(w, map[string]any{"swagger": "2.0", "info": map[string]string{"title": "toys", "version": "1"}, "paths": map[string]any{
+			toysPath + "/namespaces/{namespace}/toys": map[string]any{"get": map[string]any{"responses": map[string]any{"200": map[string]any{"description": "OK", "schema": map[string]string{"$ref": "#/definitions/com.example.Toy"}}}}},
+			"/apis/apps/v1/deployments":               map[string]any{"get": map[string]any{"responses": map[string]any{"200": map[string]any{"description": "OK", "schema": map[string]string{"$ref": "#/definitions/com.example.Trap"}}}}},
+		}, "definitions": map[string]any{"com.example.Toy": map[string]any{"type": "object", "description": "A toy."}, "com.example.Trap": map[string]any{"type": "object"}}})
 	case r.URL.Path == "/openapi/v3/apis/toys.example.com/v1":
 		answerJSON(w, map[string]any{"openapi": "3.0.0", "info": map[string]string{"title": "toys " + r.URL.RawQuery}})
 	case answers != nil:
@@ -291,6 +296,10 @@ func TestExtensionsAreServed(t *testing.T) {
 	at := documents.Paths["apis/toys.example.com/v1"].ServerRelativeURL
 	if code, body, _ := x.asks(x.config, "GET", at, ""); code != 200 || !strings.Contains(body, `"title":"toys "`) {
 		t.Errorf("%s: %d %s", at, code, body)
+	}
+	_, second, _ := x.asks(x.config, "GET", "/openapi/v2", "")
+	if !strings.Contains(second, `"com.example.Toy"`) || !strings.Contains(second, toysPath+"/namespaces/{namespace}/toys") || !strings.Contains(second, `"io.k8s.api.apps.v1.Deployment"`) || strings.Contains(second, "com.example.Trap") {
+		t.Errorf("%.2000s", second)
 	}
 	var table metav1.Table
 	body, err := x.client().RESTClient().Get().RequestURI(servicesPath).SetHeader("Accept", "application/json;as=Table;g=meta.k8s.io;v=v1").DoRaw(t.Context())

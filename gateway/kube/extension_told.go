@@ -100,6 +100,17 @@ func (s *Server) ranks(v projections.State, kinds []events.Kind) []ranked {
 	return out
 }
 
+// extensionsOf are the extensions among group versions.
+func extensionsOf(all []ranked) []*extension {
+	var out []*extension
+	for _, r := range all {
+		if r.by != nil {
+			out = append(out, r.by)
+		}
+	}
+	return out
+}
+
 // offeredBy is what an extension serves, in the form of aggregated discovery.
 func (s *Server) offeredBy(x *extension) apidiscoveryv2.APIVersionDiscovery {
 	told := s.beyond.offerOf(x.Name)

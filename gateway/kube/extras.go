@@ -27,7 +27,11 @@ func (s *Server) newExtras() http.Handler {
 	view := s.listed.view // its documents are made by the first request for one
 	ranks := s.ranks(view, s.everyKind())
 	s.addDiscovery(mux, ranks)
-	mux.Handle("/openapi/", s.withDocuments(ranks, schema.New(s.scheme, s.everyKind(), s.converter, func(k events.Kind) *schema.Shape { return s.shapeOf(view, k) })))
+	documents := schema.New(s.scheme, s.everyKind(), s.converter, func(k events.Kind) *schema.Shape { return s.shapeOf(view, k) })
+	mux.Handle("/openapi/", s.withDocuments(ranks, documents))
+	if by := extensionsOf(ranks); len(by) > 0 {
+		mux.Handle(secondPath, &second{Server: s, own: documents, by: by})
+	}
 	mux.HandleFunc("/version", s.version)
 	mux.HandleFunc("/version/", s.version)
 	for _, p := range []string{"/healthz", "/livez", "/readyz"} {

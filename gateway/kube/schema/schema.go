@@ -57,9 +57,7 @@ func (d *Documents) make() http.Handler {
 		})
 	}
 	mux := http.NewServeMux()
-	second := d.document(d.kinds, lists)
-	d.loosen(second)
-	handler.NewOpenAPIService(second).RegisterOpenAPIVersionedService("/openapi/v2", paths{mux})
+	handler.NewOpenAPIService(d.second(lists)).RegisterOpenAPIVersionedService("/openapi/v2", Paths{mux})
 	v3 := handler3.NewOpenAPIService()
 	for _, gv := range versions(d.kinds) {
 		var of []events.Kind
@@ -70,18 +68,33 @@ func (d *Documents) make() http.Handler {
 		}
 		v3.UpdateGroupVersion(strings.TrimPrefix(root(gv), "/"), openapiconv.ConvertV2ToV3(d.document(of, lists)))
 	}
-	v3.RegisterOpenAPIV3VersionedService("/openapi/v3", paths{mux})
+	v3.RegisterOpenAPIV3VersionedService("/openapi/v3", Paths{mux})
 	return mux
 }
 
-// paths is a mux as the services want one.
-type paths struct{ *http.ServeMux }
+// Second is the whole document of version 2, made anew: whoever asks may add to it.
+func (d *Documents) Second() (*spec.Swagger, error) {
+	lists, err := d.lists()
+	if err != nil {
+		return nil, err
+	}
+	return d.second(lists), nil
+}
+
+func (d *Documents) second(lists *smd.Schema) *spec.Swagger {
+	doc := d.document(d.kinds, lists)
+	d.loosen(doc)
+	return doc
+}
+
+// Paths is a mux as the services want one.
+type Paths struct{ *http.ServeMux }
 
 // Handle implements common.PathHandler.
-func (p paths) Handle(path string, h http.Handler) { p.ServeMux.Handle(path, h) }
+func (p Paths) Handle(path string, h http.Handler) { p.ServeMux.Handle(path, h) }
 
 // HandlePrefix implements common.PathHandlerByGroupVersion.
-func (p paths) HandlePrefix(path string, h http.Handler) { p.ServeMux.Handle(path, h) }
+func (p Paths) HandlePrefix(path string, h http.Handler) { p.ServeMux.Handle(path, h) }
 
 func versions(kinds []events.Kind) []schema.GroupVersion {
 	var out []schema.GroupVersion
