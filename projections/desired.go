@@ -140,6 +140,7 @@ type NetService struct {
 	Balancers       []string        `json:"balancers,omitempty"`  // its load balancers' IPv4 addresses, which nodes answer for
 	HealthPort      int32           `json:"healthPort,omitempty"` // where each node tells load balancers whether it has endpoints
 	Kept            Kept            `json:"kept,omitzero"`
+	Others          bool            `json:"others,omitempty"` // another proxy carries its traffic; names stay
 	Ports           []NetPort       `json:"ports"`
 	Hosts           []NetHost       `json:"hosts,omitempty"` // every ready endpoint of a headless service, for its names
 }

@@ -15,6 +15,7 @@ import (
 // reach fills in how far a service's traffic goes, and where else than on its own address it comes in.
 func (n *NetService) reach(o *Object, spec *corev1.ServiceSpec) {
 	n.Kept = Keeps(spec)
+	n.Others = othersCarry(As[*corev1.Service](o).Labels)
 	if spec.Type != corev1.ServiceTypeLoadBalancer {
 		return
 	}
@@ -29,6 +30,16 @@ func (n *NetService) reach(o *Object, spec *corev1.ServiceSpec) {
 			n.Balancers = append(n.Balancers, a.String())
 		}
 	}
+}
+
+// proxyName names the proxy that is to carry a service's traffic, in the place of those of the nodes.
+const proxyName = "service.kubernetes.io/service-proxy-name"
+
+// othersCarry tells of a service that the nodes' own proxies leave alone, as kube-proxy does: by its label.
+func othersCarry(labels map[string]string) bool {
+	_, named := labels[proxyName]
+	_, headless := labels[corev1.IsHeadlessService]
+	return named || headless
 }
 
 // Keeps is which of a service's traffic is kept on the node where it is. A headless one carries none.

@@ -143,6 +143,21 @@ func TestBalancersOfServices(t *testing.T) {
 	}
 }
 
+// TestOthersCarry: a label takes a service from the nodes' own proxies, and its end gives it back; nodes hear of both.
+func TestOthersCarry(t *testing.T) {
+	l, k := town(`"type":"ClusterIP"`), foldtest.Key(events.Services, "web")
+	for _, c := range []struct {
+		labels string
+		others bool
+	}{{`"service.kubernetes.io/service-proxy-name":"mine"`, true}, {`"app":"web"`, false}, {`"service.kubernetes.io/headless":""`, true}, {``, false}} {
+		l.Change(k, foldtest.Person, `{"metadata":{"labels":{`+c.labels+`}},"spec":{"clusterIP":"10.96.0.7","selector":{"app":"web"},"ports":[{"port":80,"protocol":"TCP"}]}}`)
+		row := webRow(l)
+		if changed, _ := projections.NetChanges(l.Changes); row.Others != c.others || row.ClusterIP != "10.96.0.7" || len(changed) != 1 {
+			t.Errorf("labels %s: %+v, nodes hear of %v", c.labels, row, changed)
+		}
+	}
+}
+
 // TestLocalIsPartOfAll: whatever becomes of the pods, what is local to nodes is made of what there is, once, and each
 // node has all of its own that are ready.
 func TestLocalIsPartOfAll(t *testing.T) {

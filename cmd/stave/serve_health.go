@@ -33,7 +33,7 @@ func newHealthPorts(log *slog.Logger) *healthPorts {
 // note keeps what a service's balancer is to be told by this node.
 func (h *healthPorts) note(s projections.NetService, node string) {
 	key := serviceName(s.Key)
-	if s.HealthPort == 0 {
+	if s.HealthPort == 0 || s.Others {
 		delete(h.wanted, key)
 		return
 	}

@@ -289,8 +289,11 @@ func (n *network) serviceRows(all []projections.NetService) ([]plan.Service, []d
 // balanced are the protocols that the tables know.
 var balanced = map[string]plan.Proto{"TCP": plan.TCP, "UDP": plan.UDP}
 
-// tableRow is a service as the tables of a node know it.
+// tableRow is a service as the tables of a node know it. One that another proxy serves leads nowhere here.
 func tableRow(s projections.NetService, node string) (plan.Service, error) {
+	if s.Others {
+		return plan.Service{Key: serviceName(s.Key)}, nil
+	}
 	p := plan.Service{Key: serviceName(s.Key), AffinitySeconds: uint32(s.AffinitySeconds), InternalLocal: s.Kept.Internal, ExternalLocal: s.Kept.External}
 	var err error
 	if s.ClusterIP != "" {

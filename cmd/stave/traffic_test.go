@@ -34,6 +34,11 @@ func TestRowsOfNodes(t *testing.T) {
 			t.Errorf("%+v on %s: %s %v, want %s", c.kept, c.node, got, row.Outer, c.want)
 		}
 	}
+	others := s
+	others.Others = true
+	if row, err := tableRow(others, "n1"); err != nil || row.Key != "default/web" || row.ClusterIP.IsValid() || len(row.Outer)+len(row.Ports) > 0 {
+		t.Errorf("what another proxy carries leads to %+v, %v", row, err)
+	}
 	s.Balancers = []string{"no address"}
 	if _, err := tableRow(s, "n1"); err == nil {
 		t.Error("an address that is none is taken")
