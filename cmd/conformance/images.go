@@ -108,9 +108,12 @@ func newShelf(t *tools) *shelf {
 	s.shell = &imagetest.Layer{Files: []imagetest.File{{Name: "usr/bin/sh", Mode: 0o755, Body: passing}}, Packages: []string{"bash"}}
 	// Busybox's shell runs tools of its own before those that lie on the path: these images have bash.
 	s.tools = &imagetest.Layer{
-		Files: []imagetest.File{{Name: "usr/bin/sh", Link: "bash"}, {Name: "usr/bin/nc", Link: "nc.openbsd"}},
+		Files: []imagetest.File{
+			{Name: "usr/bin/sh", Link: "bash"}, {Name: "usr/bin/nc", Link: "nc.openbsd"},
+			{Name: "etc/wgetrc", Body: "tries = 1\n"}, // as that of Busybox, which falls over its -T in Debian 12
+		},
 		Packages: []string{"bash", "bind9-dnsutils", "bind9-host", "coreutils", "curl", "iperf", "iproute2", "libc-bin", "netcat-openbsd", "socat",
-			"stress", "util-linux"},
+			"stress", "util-linux", "wget"},
 	}
 	porter := filepath.Join(t.sources, "test/images/agnhost/porter")
 	s.agnhost = &imagetest.Layer{Files: []imagetest.File{
