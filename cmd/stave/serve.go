@@ -45,8 +45,8 @@ import (
 
 // controllers are the reconcilers of a cluster.
 var controllers = []reconcilers.Reconciler{
-	deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
-	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{}, schedule.Reconciler{},
+	deployment.Reconciler{Guards: guards}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
+	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{Guards: guards}, schedule.Reconciler{},
 	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, certificate.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
 	resize.Reconciler{}, quota.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{},
 }

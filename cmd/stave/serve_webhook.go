@@ -41,11 +41,11 @@ func (c *cluster) openChain(ctx context.Context, _ *upCmd, _ func(string, ...any
 	return nil
 }
 
-// born has the writer decide what webhooks said of a pod that a controller wants to make.
+// born has the writer decide what webhooks said of what a controller wants to make.
 func (c *cluster) born(ctx context.Context, by reconcilers.Reconciler, of events.Key, a birth.Answer) error {
 	message := ""
-	if a.Pod != nil {
-		message = "changed by admission" // which is what people look for who did not write what they find in a pod
+	if a.Object != nil {
+		message = "changed by admission" // which is what people look for who did not write what they find
 	}
 	_, err := c.loop.Submit(ctx, run.Request{Actor: events.Controller(by.Name()), ID: "answer/" + rand.Text(), Key: of, Message: message,
 		Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
@@ -79,7 +79,7 @@ func (c *cluster) dialPod(ctx context.Context, k events.Key, port uint16) (net.C
 // policies are asked at both doors and about what reconcilers make: each is compiled once.
 var policies policy.Engine
 
-// guards are the policies and webhooks of a state that stand before the pods of a kind's objects.
+// guards are the policies and webhooks of a state that stand before what a kind's controller makes.
 func guards(v projections.State, of events.Resource) birth.Guard {
 	return birth.Guard{Bars: policies.Guard(v, of), Asks: webhook.Outside(v, of)}
 }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/gateway/admit"
 	"github.com/stave-run/stave/gateway/api"
@@ -24,7 +25,9 @@ import (
 func (c *cluster) fork(ctx context.Context, v projections.State, now time.Time, ask bool) (api.Fork, error) {
 	f, err := fork.New(v, now, controllers)
 	if err == nil && ask {
-		f.Ask(func(v projections.State, w reconcilers.Wish) birth.Answer { return c.asked.Foretell(ctx, v, w) })
+		f.Ask(func(v projections.State, of events.Resource, w reconcilers.Wish) birth.Answer {
+			return c.asked.Foretell(ctx, v, of, w)
+		})
 	}
 	return f, err
 }

@@ -10,6 +10,7 @@ import (
 	registrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
@@ -154,5 +155,59 @@ func TestWebhooksRefuseWhatControllersMake(t *testing.T) {
 	deploy(t, c, "free", 1)
 	h.eventually("what may be absent does not bar", func() bool {
 		return len(podsOf(t, c, "free")) == 1 && strings.Contains(failureOf(t, c, "held"), `failed calling webhook "gone.example.com"`)
+	})
+}
+
+// TestWebhooksSeeSetsAndClaims: what is made for a Deployment and a StatefulSet beside pods is shown, changed and refused too.
+func TestWebhooksSeeSetsAndClaims(t *testing.T) {
+	h := open(t)
+	c := h.client()
+	label := answering(t, func(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		out, kind := allow(r), admissionv1.PatchTypeJSONPatch
+		if out.Allowed = !strings.Contains(r.Name, "bad"); !out.Allowed {
+			out.Result = &metav1.Status{Message: "not these"}
+			return out
+		}
+		out.PatchType, out.Patch = &kind, []byte(`[{"op":"add","path":"/metadata/labels/seen","value":"yes"}]`)
+		return out
+	})
+	w := label.mutating("label.example.com", registrationv1.NeverReinvocationPolicy)
+	w.Rules = []registrationv1.RuleWithOperations{{Operations: []registrationv1.OperationType{registrationv1.Create},
+		Rule: registrationv1.Rule{APIGroups: []string{"", "apps"}, APIVersions: []string{"v1"}, Resources: []string{"replicasets", "persistentvolumeclaims"}}}}
+	if _, err := c.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), &registrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "label"}, Webhooks: []registrationv1.MutatingWebhook{w}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	deploy(t, c, "web", 2)
+	deploy(t, c, "bad", 2)
+	one := int32(1)
+	if _, err := c.AppsV1().StatefulSets("default").Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "db"}, Spec: appsv1.StatefulSetSpec{
+		Replicas: &one, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}}, Template: templateFor("db"),
+		VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{
+			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}}}}}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("pods of both", func() bool { return len(podsOf(t, c, "web")) == 2 && len(podsOf(t, c, "db")) == 1 })
+	sets, err := c.AppsV1().ReplicaSets("default").List(t.Context(), metav1.ListOptions{LabelSelector: "seen=yes"})
+	if err != nil || len(sets.Items) != 1 || sets.Items[0].Labels["app"] != "web" || len(sets.Items[0].OwnerReferences) != 1 {
+		t.Fatalf("%+v %v", sets, err)
+	}
+	claim, err := c.CoreV1().PersistentVolumeClaims("default").Get(t.Context(), "data-db-0", metav1.GetOptions{})
+	if err != nil || claim.Labels["seen"] != "yes" {
+		t.Fatalf("%+v %v", claim, err)
+	}
+	asked := map[string]bool{}
+	for _, r := range label.calls() {
+		asked[strings.TrimPrefix(r.UserInfo.Username, "system:serviceaccount:kube-system:")+" "+r.Resource.Resource+" "+r.Name] = true
+	}
+	for _, want := range []string{"deployment-controller replicasets " + sets.Items[0].Name, "statefulset-controller persistentvolumeclaims data-db-0"} {
+		if !asked[want] {
+			t.Errorf("%q is not among %v", want, asked)
+		}
+	}
+	h.eventually("why the bad one has no set", func() bool {
+		d, err := c.AppsV1().Deployments("default").Get(t.Context(), "bad", metav1.GetOptions{})
+		return err == nil && strings.Contains(fmt.Sprint(d.Status.Conditions), `admission webhook "label.example.com" denied the request: not these`)
 	})
 }

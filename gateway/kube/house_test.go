@@ -106,7 +106,7 @@ func open(t testing.TB) *house {
 		return birth.Guard{Bars: policies.Guard(v, of), Asks: webhook.Outside(v, of)}
 	}
 	h.loop, err = run.NewLoop(run.Config{Cluster: "test", Holder: "me", Log: h.log, Source: h.view, Clock: run.Wall{}, Logger: slog.New(slog.DiscardHandler), Wished: births.Wished,
-		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{}}})
+		Reconcilers: []reconcilers.Reconciler{deployment.Reconciler{Guards: guards}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards}, daemonset.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, account.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

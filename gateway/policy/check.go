@@ -119,17 +119,17 @@ func checkWebhook(ctx context.Context, i int, rules []registrationv1.RuleWithOpe
 	return k.errs
 }
 
-// children are the resources, beside pods, whose objects reconcilers make too.
-var children = []string{"replicasets", "jobs", "persistentvolumeclaims", "persistentvolumes", "controllerrevisions", "endpoints", "endpointslices", "serviceaccounts", "*", "*/*"}
+// children are the resources whose objects reconcilers make without asking.
+var children = []string{"persistentvolumes", "controllerrevisions", "endpoints", "endpointslices", "serviceaccounts", "*", "*/*"}
 
-// warnOfChildren says what a rule of those who change objects will not do, and of webhooks: about what controllers make
-// they are asked only when it is a pod.
+// warnOfChildren says what a rule of those who change objects will not do, and of webhooks: about some of what controllers make
+// nobody is asked.
 func warnOfChildren(ctx context.Context, at *field.Path, r registrationv1.RuleWithOperations) {
 	made := slices.ContainsFunc(r.Operations, func(op registrationv1.OperationType) bool {
 		return op == registrationv1.OperationAll || op == registrationv1.Create
 	})
 	if made && slices.ContainsFunc(r.Resources, func(res string) bool { return slices.Contains(children, res) }) {
-		warning.AddWarning(ctx, "", at.String()+": of what controllers make this holds for pods, not for the ReplicaSets, Jobs, claims and the like that are made for others")
+		warning.AddWarning(ctx, "", at.String()+": of what controllers make this holds for pods, ReplicaSets, Jobs and the claims of StatefulSets, not for revisions, volumes, endpoints and accounts")
 	}
 }
 

@@ -3,8 +3,8 @@ package policy
 import (
 	"context"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/serviceaccount"
 	"k8s.io/apiserver/pkg/authentication/user"
@@ -13,9 +13,12 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// controllers is in whose name policies are asked about the pods of a kind's objects, as
+// controllers is in whose name policies are asked about what is made for a kind's objects, as
 // in Kubernetes.
 var controllers = map[events.Resource]string{
+	events.Deployments:  "deployment-controller",
+	events.CronJobs:     "cronjob-controller",
+	events.Pods:         "ephemeral-volume-controller",
 	events.ReplicaSets:  "replicaset-controller",
 	events.Controllers:  "replication-controller",
 	events.StatefulSets: "statefulset-controller",
@@ -23,20 +26,21 @@ var controllers = map[events.Resource]string{
 	events.Jobs:         "job-controller",
 }
 
-// Birth is a pod that the controller of a kind wants to make, as a request in the controller's name.
-func Birth(pod *corev1.Pod, of events.Resource, dryRun bool) admission.Attributes {
+// Birth is an object that the controller of a kind wants to make, as a request in the controller's name.
+func Birth(o events.Object, of events.Resource, dryRun bool) admission.Attributes {
 	who := &user.DefaultInfo{Name: serviceaccount.MakeUsername("kube-system", controllers[of]),
 		Groups: append(serviceaccount.MakeGroupNames("kube-system"), user.AllAuthenticated)}
-	return admission.NewAttributesRecord(pod, nil, corev1.SchemeGroupVersion.WithKind("Pod"), pod.Namespace, pod.Name,
-		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, dryRun, who)
+	kind, _ := events.KindFor(o.GetObjectKind().GroupVersionKind().ToAPIVersionAndKind())
+	return admission.NewAttributesRecord(o, nil, kind.GVK(), o.GetNamespace(), o.GetName(),
+		schema.GroupVersionResource{Group: kind.Group, Version: kind.Version, Resource: kind.Plural()}, "", admission.Create, &metav1.CreateOptions{}, dryRun, who)
 }
 
-// Guard says why the controller of a kind must not make a pod, "" when it may; it is nil
+// Guard says why the controller of a kind must not make an object, "" when it may; it is nil
 // in a state without policies. It is a pure function of the state: a policy asks
 // nobody outside.
-func (e *Engine) Guard(v projections.State, of events.Resource) func(*corev1.Pod) string {
+func (e *Engine) Guard(v projections.State, of events.Resource) func(events.Object) string {
 	for range v.List(events.PolicyBindings, "") {
-		return func(pod *corev1.Pod) string { return e.barred(v, Birth(pod, of, false)) }
+		return func(o events.Object) string { return e.barred(v, Birth(o, of, false)) }
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/policy"
 	"github.com/stave-run/stave/projections"
@@ -15,10 +13,10 @@ import (
 	"github.com/stave-run/stave/reconcilers/birth"
 )
 
-// maxBirths is about how many pods that controllers wish for are asked at a time.
+// maxBirths is about how many objects that controllers wish for are asked at a time.
 const maxBirths = 256
 
-// Births asks about the pods that controllers wish for, as is asked about those that clients make. What is not
+// Births asks about what controllers wish for, as is asked about those that clients make. What is not
 // answered, because this process ends or the writer is another one, is wished for again.
 type Births struct {
 	chain  *Chain
@@ -32,18 +30,17 @@ type Births struct {
 	all map[question]*asking
 }
 
-// question is what is the same for all pods of an owner that look alike.
+// question is what is the same for all objects that look alike and are wished for in one's name.
 type question struct {
-	owner events.UID
+	of    events.Key
 	about events.Hash
 }
 
 // asking is how far a question is.
 type asking struct {
 	by     reconcilers.Reconciler
-	of     events.Key
-	object *corev1.Pod
-	wanted int // so many pods, by the newest decision
+	object events.Object
+	wanted int // so many of it, by the newest decision
 	asked  int // so many are asked about, or were refused a moment ago
 }
 
@@ -67,9 +64,9 @@ func (b *Births) Wished(by reconcilers.Reconciler, of events.Key, wishes []recon
 	defer b.mu.Unlock()
 	wanted := map[question]int{}
 	for _, w := range wishes {
-		q := question{w.Body.Owner.UID, birth.SumOf(w)}
+		q := question{of, birth.SumOf(w)}
 		if wanted[q]++; b.all[q] == nil {
-			b.all[q] = &asking{by: by, of: of, object: w.Object.(*corev1.Pod)}
+			b.all[q] = &asking{by: by, object: w.Object}
 		}
 	}
 	for q, n := range wanted {
@@ -78,7 +75,7 @@ func (b *Births) Wished(by reconcilers.Reconciler, of events.Key, wishes []recon
 	}
 }
 
-// fill asks about as many pods as are wanted. The lock is held.
+// fill asks about as many as are wanted. The lock is held.
 func (b *Births) fill(q question) {
 	a := b.all[q]
 	for ; a.asked < a.wanted && b.ctx.Err() == nil; a.asked++ {
@@ -89,14 +86,14 @@ func (b *Births) fill(q question) {
 	}
 }
 
-// ask asks about one pod and brings the answer to the writer.
+// ask asks about one object and brings the answer to the writer.
 func (b *Births) ask(q question, a *asking) {
 	select {
 	case b.slots <- struct{}{}:
 	case <-b.ctx.Done():
 		return
 	}
-	answer := b.chain.bear(b.ctx, a.object, a.of.Resource, q.about, false)
+	answer := b.chain.bear(b.ctx, a.object, q.of.Resource, q.about, false)
 	<-b.slots
 	if b.ctx.Err() != nil {
 		return // nobody refused it
@@ -104,8 +101,8 @@ func (b *Births) ask(q question, a *asking) {
 	b.mu.Lock()
 	a.wanted-- // until the next decision, which follows from the answer, says it better
 	b.mu.Unlock()
-	if err := b.answer(b.ctx, a.by, a.of, answer); err != nil && b.ctx.Err() == nil {
-		b.chain.Logger.Warn("what webhooks say of a pod is not decided", "of", a.of.String(), "error", err)
+	if err := b.answer(b.ctx, a.by, q.of, answer); err != nil && b.ctx.Err() == nil {
+		b.chain.Logger.Warn("what webhooks say is not decided", "of", q.of.String(), "error", err)
 	}
 	if answer.Said != "" {
 		b.rest()
@@ -124,16 +121,17 @@ func (b *Births) rest() {
 	}
 }
 
-// Foretell is what all who are asked would say of a pod that a controller wishes for in a state. Webhooks hear that it is a dry run.
-func (c *Chain) Foretell(ctx context.Context, v projections.State, w reconcilers.Wish) birth.Answer {
-	return c.on(v).bear(ctx, w.Object.(*corev1.Pod), w.Body.Owner.Resource, birth.SumOf(w), true)
+// Foretell is what all who are asked would say in a state of what the controller of a kind wishes for. Webhooks hear that it is
+// a dry run.
+func (c *Chain) Foretell(ctx context.Context, v projections.State, of events.Resource, w reconcilers.Wish) birth.Answer {
+	return c.on(v).bear(ctx, w.Object, of, birth.SumOf(w), true)
 }
 
-// bear is what all who are asked say of a pod that the controller of a kind wants to make.
-func (c *Chain) bear(ctx context.Context, wished *corev1.Pod, of events.Resource, about events.Hash, dryRun bool) birth.Answer {
+// bear is what all who are asked say of an object that the controller of a kind wants to make.
+func (c *Chain) bear(ctx context.Context, wished events.Object, of events.Resource, about events.Hash, dryRun bool) birth.Answer {
 	out := birth.Answer{About: about}
-	pod := wished.DeepCopy()
-	request := policy.Birth(pod, of, dryRun)
+	o := wished.DeepCopyObject().(events.Object)
+	request := policy.Birth(o, of, dryRun)
 	err := c.Admit(ctx, request, nil)
 	if err == nil {
 		err = c.Validate(ctx, request, nil)
@@ -142,8 +140,8 @@ func (c *Chain) bear(ctx context.Context, wished *corev1.Pod, of events.Resource
 		out.Said = err.Error()
 		return out
 	}
-	if !bytes.Equal(events.MustBody(pod), events.MustBody(wished)) {
-		out.Pod = pod
+	if !bytes.Equal(events.MustBody(o), events.MustBody(wished)) {
+		out.Object = o
 	}
 	return out
 }

@@ -1,6 +1,6 @@
-// Package birth is what stands between a controller and the pods that it makes:
+// Package birth is what stands between a controller and what it makes, above all pods:
 // priority and runtime classes and limit ranges fill in what a pod leaves open, limits, quotas
-// and policies may forbid it. What people make meets the same at the door (gateway/admit).
+// and policies may forbid it, and webhooks are asked first. What people make meets the same at the door (gateway/admit).
 package birth
 
 import (
@@ -18,20 +18,20 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// Guard is who has a say about pods beside what is in the package. Its functions have to
-// be pure, for decisions are.
+// Guard is who has a say about what a controller makes beside what is in the package. Its functions
+// have to be pure, for decisions are.
 type Guard struct {
-	// Bars says why a pod must not be made, "" when it may; nil lets all pass.
-	Bars func(pod *corev1.Pod) string
-	// Asks tells whether somebody outside of the log is asked about a pod first, who may
-	// change or refuse it; nil: nobody is. What Bars says of such a pod is for them to ask.
-	Asks func(pod *corev1.Pod) bool
+	// Bars says why an object must not be made, "" when it may; nil lets all pass.
+	Bars func(events.Object) string
+	// Asks tells whether somebody outside of the log is asked about an object first, who may
+	// change or refuse it; nil: nobody is. What Bars says of such an object is for them to ask.
+	Asks func(events.Object) bool
 }
 
-// Guards say who guards the pods of a kind's objects in a state; nil ones ask nobody.
+// Guards say who guards what the controller of a kind makes in a state; nil ones ask nobody.
 type Guards func(v projections.State, of events.Resource) Guard
 
-// Before is the desk before the pods of a controller.
+// Before is the desk before what a controller makes for one of its objects.
 func Before(v projections.State, o *projections.Object, guards Guards) *Desk {
 	d := In(v, o.Key.Namespace)
 	if guards != nil {
@@ -56,15 +56,40 @@ func In(v projections.State, namespace string) *Desk {
 	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace)}
 }
 
-// Claim says why a claim must not be made, "" when it may; then it is counted.
+// Claim says why a claim must not be made, in Kubernetes' words, "" when it may; then it is counted. One that others are
+// asked about first is looked at as they leave it.
 func (d *Desk) Claim(c *corev1.PersistentVolumeClaim) string {
-	if said := ration.ClaimBreach(c.Spec.Resources.Requests, d.ranges); said != "" {
-		return said
+	return d.object(events.Key{Resource: events.Claims, Name: c.Name}, func() events.Object { return c }, func() string {
+		if said := ration.ClaimBreach(c.Spec.Resources.Requests, d.ranges); said != "" {
+			return said
+		}
+		size := c.Spec.Resources.Requests[corev1.ResourceStorage]
+		t := ration.Thing{Resource: events.Claims, Storage: &size}
+		t.Class, _ = projections.ClaimClass(c)
+		return take(d.quotas, t)
+	})
+}
+
+// Object says the same of an object that is neither a pod nor a claim. whole is only called when somebody has a say about it.
+func (d *Desk) Object(k events.Key, whole func() events.Object) string {
+	return d.object(k, whole, func() string { return take(d.quotas, ration.Thing{Resource: k.Resource}) })
+}
+
+// object asks the guard, and then who counts.
+func (d *Desk) object(k events.Key, whole func() events.Object, count func() string) string {
+	if d.guard.Asks != nil && d.asks(whole()) {
+		return ""
 	}
-	size := c.Spec.Resources.Requests[corev1.ResourceStorage]
-	t := ration.Thing{Resource: events.Claims, Storage: &size}
-	t.Class, _ = projections.ClaimClass(c)
-	return take(d.quotas, t)
+	if d.guard.Bars != nil {
+		if refused := d.guard.Bars(whole()); refused != "" {
+			return refused
+		}
+	}
+	said := count()
+	if said == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s %q is forbidden: %s", k.Resource, k.Name, said)
 }
 
 // Open tells whether every pod of the template that was shown may be made: nobody
@@ -102,15 +127,6 @@ func (d *Desk) Template(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 // classed tells whether pods that name no class get one.
 func (d *Desk) classed() bool {
 	return slices.ContainsFunc(d.classes, func(c *schedulingv1.PriorityClass) bool { return c.GlobalDefault })
-}
-
-// Object says why an object other than a pod or a claim must not be made, in Kubernetes' words; empty when it may.
-func (d *Desk) Object(k events.Key) string {
-	said := take(d.quotas, ration.Thing{Resource: k.Resource})
-	if said == "" {
-		return ""
-	}
-	return fmt.Sprintf("%s %q is forbidden: %s", k.Resource, k.Name, said)
 }
 
 // Bars says why a pod must not be made, in Kubernetes' words, "" when it may: then

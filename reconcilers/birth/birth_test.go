@@ -46,7 +46,7 @@ func TestTemplates(t *testing.T) {
 	w := stage.New()
 	w.Apply(stage.In(events.LimitRanges, "l"), `{"spec":{"limits":[{"type":"Container","default":{"cpu":"1"},"max":{"memory":"1Gi"}}]}}`)
 	d := In(w.State, "default")
-	d.guard.Bars = func(p *corev1.Pod) string { return "policy says no to " + p.Name }
+	d.guard.Bars = func(o events.Object) string { return "policy says no to " + o.GetName() }
 	own := &corev1.PodTemplateSpec{Spec: pod("p").Spec}
 	shaped := d.Template(own)
 	if shaped == own || shaped.Spec.Containers[0].Resources.Limits.Cpu().String() != "1" || own.Spec.Containers[0].Resources.Limits != nil ||

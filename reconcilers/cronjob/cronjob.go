@@ -24,17 +24,20 @@ import (
 )
 
 // Reconciler implements reconcilers.Reconciler.
-type Reconciler struct{}
+type Reconciler struct {
+	// Guards are asked about Jobs beside quotas.
+	Guards birth.Guards
+}
 
 // Name implements reconcilers.Reconciler.
 func (Reconciler) Name() string { return "cronjob" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.CronJobs, events.Jobs, events.Quotas}
+	return append(birth.Reads(), events.CronJobs, events.Jobs)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -45,8 +48,8 @@ func (Reconciler) Writes() []events.Type {
 
 // Keys implements reconcilers.Reconciler.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
-	if projections.Eased(c) {
-		return birth.Held(v, events.CronJobs, c.Key.Namespace)
+	if namespace, eases := birth.Eases(c); eases {
+		return birth.Held(v, events.CronJobs, namespace)
 	}
 	if c.Key.Resource == events.CronJobs && c.After != nil {
 		return []events.Key{c.Key}
@@ -68,6 +71,7 @@ type pass struct {
 	o      *projections.Object
 	cron   *batchv1.CronJob
 	now    time.Time
+	guards birth.Guards
 	active []*projections.Object
 	over   map[batchv1.JobConditionType][]*projections.Object
 	// refused is why the Job that is due must not be made; nil when nothing bars it.
@@ -76,12 +80,12 @@ type pass struct {
 }
 
 // Decide implements reconcilers.Reconciler.
-func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	if !ok || o.Deletion != nil {
 		return reconcilers.Decision{}
 	}
-	p := &pass{v: v, o: o, cron: projections.As[*batchv1.CronJob](o), now: now, over: map[batchv1.JobConditionType][]*projections.Object{}}
+	p := &pass{v: v, o: o, cron: projections.As[*batchv1.CronJob](o), now: now, guards: r.Guards, over: map[batchv1.JobConditionType][]*projections.Object{}}
 	for job := range v.Children(o.UID) {
 		if job.Key.Resource != events.Jobs || job.Job == nil {
 			continue
@@ -153,25 +157,30 @@ func (p *pass) schedule() {
 			}
 		}
 	}
-	if !p.barred(k) {
-		p.d.Events = append(p.d.Events, reconcilers.Create(k, p.job(k, due)))
-	}
+	p.begin(k, due)
 }
 
-// barred tells whether a quota bars a Job, and has it tried again.
-func (p *pass) barred(k events.Key) bool {
-	said := birth.In(p.v, k.Namespace).Object(k)
+// begin makes a Job, or has it tried again where something bars it.
+func (p *pass) begin(k events.Key, due time.Time) {
+	j, body := p.job(k, due)
+	whole := func() events.Object { return j.DeepCopy() }
+	desk := birth.Before(p.v, p.o, p.guards)
+	said := desk.Object(k, whole)
 	if said == "" {
-		return false
+		desk.Bear(&p.d, k, body, whole, p.now)
+		return
 	}
 	p.refused = birth.Refused(k, said)
 	p.d.Because = append(p.d.Because, p.refused...)
 	p.d.Wake(p.now.Add(birth.Again))
-	return true
 }
 
-// conclude writes down why no Job is made, or that nothing bars one any more, when that is news.
+// conclude writes down why no Job is made, or that nothing bars one any more, when that is news. What those said who are asked
+// first stands until they say otherwise.
 func (p *pass) conclude() {
+	if len(p.d.Wishes) > 0 {
+		return
+	}
 	said := ""
 	if p.refused != nil {
 		said = p.refused[0].Said
@@ -215,7 +224,7 @@ func (p *pass) since(at *time.Location) time.Time {
 }
 
 // job is the Job of one time.
-func (p *pass) job(k events.Key, due time.Time) events.Created {
+func (p *pass) job(k events.Key, due time.Time) (*batchv1.Job, events.Created) {
 	t := p.cron.Spec.JobTemplate.DeepCopy()
 	j := &batchv1.Job{TypeMeta: metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}, Spec: t.Spec,
 		ObjectMeta: metav1.ObjectMeta{Name: k.Name, Namespace: k.Namespace, Labels: t.Labels, Annotations: maps.Clone(t.Annotations)}}
@@ -228,5 +237,7 @@ func (p *pass) job(k events.Key, due time.Time) events.Created {
 	if err != nil {
 		panic(fmt.Sprintf("encode %s: %v", k, err)) // it was decoded from the log
 	}
-	return events.Created{Object: raw, Owner: &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}}
+	owner := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
+	j.OwnerReferences = []metav1.OwnerReference{owner.Reference()}
+	return j, events.Created{Object: raw, Owner: owner}
 }

@@ -42,7 +42,7 @@ func (p *pass) create(at *place, failures int) bool {
 		Owner:    &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID},
 		Template: p.hash, Object: p.child(k, at.name, failures),
 	}
-	if p.desk.Bear(&p.d, k, body, func() *corev1.Pod { return p.pod(k, at.name) }, p.now) {
+	if p.desk.Bear(&p.d, k, body, func() events.Object { return p.pod(k, at.name) }, p.now) {
 		return true
 	}
 	p.shut = !p.d.More // others are asked about enough of them

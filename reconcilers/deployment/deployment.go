@@ -28,17 +28,20 @@ const (
 )
 
 // Reconciler implements reconcilers.Reconciler.
-type Reconciler struct{}
+type Reconciler struct {
+	// Guards are asked about ReplicaSets beside quotas.
+	Guards birth.Guards
+}
 
 // Name implements reconcilers.Reconciler.
 func (Reconciler) Name() string { return "deployment" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 5 }
+func (Reconciler) Version() int { return 6 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
-	return []events.Resource{events.Deployments, events.ReplicaSets, events.Pods, events.Quotas}
+	return append(birth.Reads(), events.Deployments, events.ReplicaSets, events.Pods)
 }
 
 // Writes implements reconcilers.Reconciler.
@@ -54,11 +57,12 @@ func (Reconciler) Writes() []events.Type {
 }
 
 // Keys implements reconcilers.Reconciler. The fold touches a Deployment's row
-// with every change below it; a ReplicaSet without an owner may be adopted, and one that a quota barred may be made.
+// with every change below it; a ReplicaSet without an owner may be adopted, and one that was barred may be made.
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
+	namespace, eases := birth.Eases(c)
 	switch {
-	case projections.Eased(c):
-		return birth.Held(v, events.Deployments, c.Key.Namespace)
+	case eases:
+		return birth.Held(v, events.Deployments, namespace)
 	case c.After == nil:
 		return nil
 	case c.Key.Resource == events.Deployments:
@@ -91,7 +95,7 @@ func above(v reconcilers.View, pod *projections.Object) []events.Key {
 }
 
 // Decide implements reconcilers.Reconciler.
-func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	o, ok := v.Get(k)
 	if !ok || o.Deletion != nil {
 		return reconcilers.Decision{} // its children are the garbage collector's
@@ -100,7 +104,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reconc
 	if !ok {
 		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
 	}
-	p := &pass{v: v, o: o, d: projections.As[*appsv1.Deployment](o), now: now}
+	p := &pass{v: v, o: o, d: projections.As[*appsv1.Deployment](o), now: now, guards: r.Guards}
 	p.wish()
 	if p.adopt(selector) {
 		return p.out // which template is whose is seen with the adopted ones in place
@@ -130,6 +134,8 @@ type pass struct {
 	o   *projections.Object
 	d   *appsv1.Deployment
 	now time.Time
+
+	guards birth.Guards
 
 	want, surge, away int // wished pods, and how many more or less there may be meanwhile
 

@@ -2,6 +2,8 @@ package deployment
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"maps"
 	"slices"
@@ -9,8 +11,10 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/events/manifest"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
@@ -100,25 +104,30 @@ func (p *pass) begin() {
 		return
 	}
 	k := events.Key{Resource: events.ReplicaSets, Namespace: p.o.Key.Namespace, Name: p.o.Key.Name + "-" + hash}
-	if p.barred(k) {
+	t := labelled(&p.d.Spec.Template, hash)
+	raw := events.MustBody(t)
+	body := events.Created{Owner: p.owner(), Template: events.HashOf(raw), Object: p.object(k, hash, size)}
+	whole := func() events.Object { return p.whole(t, body.Object) }
+	desk := birth.Before(p.v, p.o, p.guards)
+	if said := desk.Object(k, whole); said != "" {
+		birth.Refuse(&p.out, p.v, p.o, k, said, p.now)
 		return
 	}
-	raw := events.MustBody(labelled(&p.d.Spec.Template, hash))
-	h := events.HashOf(raw)
-	if _, known := p.v.Template(h); !known {
+	if _, known := p.v.Template(body.Template); !known {
 		p.out.Emit(reconcilers.StoreTemplate(raw))
 	}
-	p.out.Emit(reconcilers.Create(k, events.Created{Owner: p.owner(), Template: h, Object: p.object(k, hash, size)}))
+	desk.Bear(&p.out, k, body, whole, p.now)
 }
 
-// barred tells whether a quota bars a ReplicaSet, and writes down why when that is news.
-func (p *pass) barred(k events.Key) bool {
-	said := birth.In(p.v, k.Namespace).Object(k)
-	if said == "" {
-		return false
+// whole is a set as others are asked about it.
+func (p *pass) whole(t *corev1.PodTemplateSpec, raw []byte) *appsv1.ReplicaSet {
+	rs := &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Template: *t.DeepCopy()}}
+	if err := json.Unmarshal(raw, rs); err != nil {
+		panic(fmt.Sprintf("a set of %s: %v", p.o.Key, err)) // these are its own bytes
 	}
-	birth.Refuse(&p.out, p.v, p.o, k, said, p.now)
-	return true
+	manifest.Default(rs)
+	rs.OwnerReferences = []metav1.OwnerReference{p.owner().Reference()}
+	return rs
 }
 
 // hashTries bounds the search for a name; two templates of one deployment with

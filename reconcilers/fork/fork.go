@@ -41,11 +41,11 @@ type Fork struct {
 	most  int          // how many it may have
 
 	ask   Asker
-	asked map[events.Hash]birth.Answer // by owner and wish
+	asked map[events.Hash]birth.Answer // by whose wish it is, and the wish
 }
 
-// Asker is what those say about whom a controller's wish has to ask first, in a state of the fork.
-type Asker func(v projections.State, w reconcilers.Wish) birth.Answer
+// Asker is what those say who are asked first about what a kind's controller wishes for, in a state of the fork.
+type Asker func(v projections.State, of events.Resource, w reconcilers.Wish) birth.Answer
 
 // New begins a fork at a state and a time.
 func New(v projections.State, now time.Time, rs []reconcilers.Reconciler) (*Fork, error) {
@@ -178,10 +178,10 @@ func (f *Fork) decide() error {
 func (f *Fork) answer(by reconcilers.Reconciler, w run.Work) {
 	refused := map[events.Hash]bool{}
 	for i, wish := range w.Decision.Wishes {
-		id := events.HashOf([]byte(string(wish.Body.Owner.UID) + string(birth.SumOf(wish))))
+		id := events.HashOf([]byte(w.Key.String() + " " + string(birth.SumOf(wish))))
 		a, known := f.asked[id]
 		if !known {
-			a = f.ask(f.state, wish)
+			a = f.ask(f.state, w.Key.Resource, wish)
 			f.asked[id] = a
 		}
 		if refused[id] {

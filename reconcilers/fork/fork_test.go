@@ -156,7 +156,7 @@ func TestPodsWithInitContainersStart(t *testing.T) {
 // guarded is everyone in a cluster where somebody outside is asked about each pod of a ReplicaSet first.
 func guarded() []reconcilers.Reconciler {
 	guard := func(projections.State, events.Resource) birth.Guard {
-		return birth.Guard{Asks: func(*corev1.Pod) bool { return true }}
+		return birth.Guard{Asks: func(events.Object) bool { return true }}
 	}
 	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guard}, schedule.Reconciler{}, gc.Reconciler{}}
 }
@@ -178,13 +178,13 @@ func TestForkAsks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.Ask(func(_ projections.State, wish reconcilers.Wish) birth.Answer {
+			f.Ask(func(_ projections.State, _ events.Resource, wish reconcilers.Wish) birth.Answer {
 				asked++
 				pod := wish.Object.(*corev1.Pod).DeepCopy()
 				sidecar := *pod.Spec.Containers[0].DeepCopy()
 				sidecar.Name = "proxy"
 				pod.Spec.Containers = append(pod.Spec.Containers, sidecar)
-				return birth.Answer{About: birth.SumOf(wish), Pod: pod, Said: tt.said}
+				return birth.Answer{About: birth.SumOf(wish), Object: pod, Said: tt.said}
 			})
 			create(10)(f)
 			if err := f.Settle(); err != nil {

@@ -326,6 +326,6 @@ func relabelled(o *projections.Object) reconcilers.Draft {
 
 func guarding(said string) birth.Guards {
 	return func(reconcilers.View, events.Resource) birth.Guard {
-		return birth.Guard{Bars: func(*corev1.Pod) string { return said }}
+		return birth.Guard{Bars: func(events.Object) string { return said }}
 	}
 }

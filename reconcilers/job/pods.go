@@ -99,7 +99,7 @@ func (p *pass) create(missing int) {
 	counter := p.o.Born
 	for _, index := range indexes {
 		k := p.free(&counter, index)
-		if p.barred(k, index) || !p.desk.Bear(&p.d, k, p.child(k, index, hash), func() *corev1.Pod { return p.pod(k, index) }, p.now) {
+		if p.barred(k, index) || !p.desk.Bear(&p.d, k, p.child(k, index, hash), func() events.Object { return p.pod(k, index) }, p.now) {
 			return
 		}
 	}

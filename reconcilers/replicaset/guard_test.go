@@ -22,7 +22,8 @@ func TestGuard(t *testing.T) {
 		"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
 	said := "no"
 	r := Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
-		return birth.Guard{Bars: func(pod *corev1.Pod) string {
+		return birth.Guard{Bars: func(o events.Object) string {
+			pod := o.(*corev1.Pod)
 			if pod.Labels["app"] != "web" || pod.Spec.RestartPolicy != corev1.RestartPolicyAlways || pod.OwnerReferences[0].Name != "web" || pod.GenerateName != "web-" {
 				t.Errorf("asked about %+v", pod)
 			}

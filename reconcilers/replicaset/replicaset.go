@@ -260,7 +260,7 @@ func (p *pass) create(missing int) {
 		if p.barred(k) {
 			return
 		}
-		if !p.desk.Bear(&p.d, k, p.child(k, hash), func() *corev1.Pod { return p.pod(k) }, p.now) {
+		if !p.desk.Bear(&p.d, k, p.child(k, hash), func() events.Object { return p.pod(k) }, p.now) {
 			return
 		}
 		missing--

@@ -19,7 +19,10 @@ const guarded = "three:1"
 
 // guards are admission webhooks.
 func guards(projections.State, events.Resource) birth.Guard {
-	return birth.Guard{Asks: func(p *corev1.Pod) bool { return p.Namespace == rationed && p.Spec.Containers[0].Image == guarded }}
+	return birth.Guard{Asks: func(o events.Object) bool {
+		p, ok := o.(*corev1.Pod)
+		return ok && p.Namespace == rationed && p.Spec.Containers[0].Image == guarded
+	}}
 }
 
 // outside are those who are asked about controllers' pods: they answer late, twice, never, or refuse.
@@ -69,7 +72,7 @@ func (w *World) wished(r *replica, work run.Work) {
 		if fate := w.outside.rng.IntN(2); fate == 0 {
 			pod := wish.Object.(*corev1.Pod).DeepCopy()
 			pod.Annotations = map[string]string{"outside": "was here"}
-			q.answer.Pod = pod
+			q.answer.Object = pod
 		}
 	}
 }

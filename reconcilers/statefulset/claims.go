@@ -62,7 +62,7 @@ func (p *pass) volumes(n int, of *corev1.PodTemplateSpec) []corev1.Volume {
 	return out
 }
 
-// furnish makes the claims of a pod that are missing. It is false while one of before is
+// furnish makes the claims of a pod that are missing. It is false while others are asked about one, or one of before is
 // on its way out: the pod would begin with what shall go.
 func (p *pass) furnish(n int) bool {
 	for i := range p.set.Spec.VolumeClaimTemplates {
@@ -71,8 +71,8 @@ func (p *pass) furnish(n int) bool {
 		o, there := p.v.Get(k)
 		switch {
 		case !there:
-			c := p.newClaim(t, k)
-			if p.withheld(c) || !p.d.Emit(p.draftOf(c, n)) {
+			c, wished := p.newClaim(t, k), len(p.d.Wishes)
+			if p.withheld(c) || !p.stores.Bear(&p.d, k, p.bodyOf(c, n), func() events.Object { return c.DeepCopy() }, p.now) || len(p.d.Wishes) > wished {
 				return false
 			}
 		case o.Deletion != nil || p.stale(o, n):
@@ -83,15 +83,14 @@ func (p *pass) furnish(n int) bool {
 	return true
 }
 
-// withheld tells whether limits or quotas bar a claim, and writes down why when that is news.
+// withheld tells whether limits, quotas or policies bar a claim, and writes down why when that is news.
 func (p *pass) withheld(c *corev1.PersistentVolumeClaim) bool {
 	if p.stores == nil {
-		p.stores = birth.In(p.v, p.o.Key.Namespace)
+		p.stores = birth.Before(p.v, p.o, p.guards)
 	}
 	said := p.stores.Claim(c)
 	if said != "" {
-		k := events.Key{Resource: events.Claims, Namespace: c.Namespace, Name: c.Name}
-		p.refuse(k, fmt.Sprintf("%s %q is forbidden: %s", k.Resource, k.Name, said))
+		p.refuse(events.Key{Resource: events.Claims, Namespace: c.Namespace, Name: c.Name}, said)
 	}
 	return said != ""
 }
@@ -115,11 +114,11 @@ func (p *pass) newClaim(t *corev1.PersistentVolumeClaim, k events.Key) *corev1.P
 	return c
 }
 
-func (p *pass) draftOf(c *corev1.PersistentVolumeClaim, n int) reconcilers.Draft {
-	k := events.Key{Resource: events.Claims, Namespace: c.Namespace, Name: c.Name}
+// bodyOf is what is appended of a claim.
+func (p *pass) bodyOf(c *corev1.PersistentVolumeClaim, n int) events.Created {
 	body := events.Created{Object: reconcilers.Edit(events.MustBody(c), func(object map[string]any) { delete(object, "status") })}
 	body.Owner, body.Owners = events.Owned(p.keepers(nil, n, nil))
-	return reconcilers.Create(k, body)
+	return body
 }
 
 // keepers are the owners that a claim shall have beside those of others: the set where

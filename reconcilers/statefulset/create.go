@@ -37,7 +37,7 @@ func (p *pass) create(n int) bool {
 	}
 	w := &events.Owner{Resource: p.o.Key.Resource, Name: p.o.Key.Name, UID: p.o.UID}
 	body := events.Created{Owner: w, Template: m.hash, Object: events.MustBody(p.difference(k, n, rev, m))}
-	return p.desk.Bear(&p.d, k, body, func() *corev1.Pod { return p.pod(k, n, rev, m) }, p.now)
+	return p.desk.Bear(&p.d, k, body, func() events.Object { return p.pod(k, n, rev, m) }, p.now)
 }
 
 // revisionFor is the revision of a pod that is not there: the old one below the

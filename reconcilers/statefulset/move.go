@@ -38,13 +38,19 @@ func (p *pass) serve() bool {
 			held = p.tend(m)
 		}
 		if held && p.ordered {
+			p.clear()
 			return true
 		}
 	}
-	if !p.refused && (p.desk == nil || p.desk.Open()) {
+	p.clear()
+	return false
+}
+
+// clear takes back what was written down of a refusal when nothing that is missing is refused any more.
+func (p *pass) clear() {
+	if !p.refused && len(p.d.Wishes) == 0 && (p.desk == nil || p.desk.Open()) {
 		birth.Clear(&p.d, p.v, p.o)
 	}
-	return false
 }
 
 // tend looks at a pod that shall be there, and tells whether those behind it wait for it.

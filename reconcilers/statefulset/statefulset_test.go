@@ -419,7 +419,8 @@ func TestBarred(t *testing.T) {
 	b := begin(t, func(s *appsv1.StatefulSetSpec) { s.Replicas = n(1) })
 	said := "no"
 	r := statefulset.Reconciler{Guards: func(reconcilers.View, events.Resource) birth.Guard {
-		return birth.Guard{Bars: func(p *corev1.Pod) string {
+		return birth.Guard{Bars: func(o events.Object) string {
+			p := o.(*corev1.Pod)
 			if p.Name != "web-0" || p.Labels[appsv1.PodIndexLabel] != "0" || p.Spec.Hostname != "web-0" || len(p.OwnerReferences) != 1 {
 				t.Errorf("asked about %+v", p)
 			}
