@@ -230,6 +230,12 @@ peers+=($!)
 peers+=($!)
 "$work/peer/kubeapi" -kubeconfig "$work/peer/kubeconfig" -pids "${peers[1]},${peers[0]}" >"$work/api.peer"
 stop_peers
+mkdir "$work/peer/echo"
+"$work/peer/kubeapi" -echo "$work/peer/echo" -address 127.0.0.1:16444 &
+peers+=($!)
+until [ -s "$work/peer/echo/echo.key" ]; do sleep 0.1; done
+"$work/peer/kubeapi" -kubeconfig "$work/peer/echo/kubeconfig" -pids "${peers[-1]}" -bound >"$work/api.echo"
+stop_peers
 # api prints a figure of the one and of the other.
 api() { awk -v what="$1" -v unit="$2" '$1 == what && $3 == unit { printf "| %s ", $2 }' "$work/api.stave" "$work/api.peer"; }
 
@@ -289,6 +295,7 @@ Kubernetes API and $with MB with it, 10 s after its start.
 | one client creates a ConfigMap, ms (p50) $(api create ms-p50)|
 | the same, p99 $(api create ms-p99)|
 | a hundred clients at once, creates/s $(api together creates/s)|
+| the same clients and a server that does nothing but answer (\`echo.go\`): more is not to be had here | $(awk '$1 == "together" { print $2 }' "$work/api.echo") | |
 | list 10,000 pods as JSON, CPU-ms of the server $(api list-application/json CPU-ms)|
 | the first time $(api list-first-application/json CPU-ms)|
 | list them as protobuf $(api list-application/vnd.kubernetes.protobuf CPU-ms)|

@@ -31,22 +31,26 @@ func main() {
 	pods := flag.Int("pods", 10000, "how many pods are listed")
 	watches := flag.Int("watches", 1000, "how many watches there are at once")
 	dir := flag.String("prepare", "", "write there what a kube-apiserver on -address needs, and measure nothing")
-	address := flag.String("address", "127.0.0.1:16443", "of that kube-apiserver")
+	address := flag.String("address", "127.0.0.1:16443", "of that kube-apiserver, or of -echo")
+	empty := flag.String("echo", "", "be a server on -address that only answers, with a kubeconfig for it in this directory")
+	bound := flag.Bool("bound", false, "measure nothing but the hundred clients")
 	flag.Parse()
-	if *dir != "" {
-		if err := prepare(*dir, *address); err != nil {
-			fmt.Fprintln(os.Stderr, "kubeapi:", err)
-			os.Exit(1)
-		}
-		return
+	var err error
+	switch {
+	case *dir != "":
+		err = prepare(*dir, *address)
+	case *empty != "":
+		err = echo(*empty, *address)
+	default:
+		err = run(*kubeconfig, *pids, *pods, *watches, *bound)
 	}
-	if err := run(*kubeconfig, *pids, *pods, *watches); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kubeapi:", err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig, pids string, pods, watches int) error {
+func run(kubeconfig, pids string, pods, watches int, bound bool) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read kubeconfig: %w", err)
@@ -63,6 +67,9 @@ func run(kubeconfig, pids string, pods, watches int) error {
 	ctx := context.Background()
 	if err := s.ready(ctx); err != nil {
 		return err
+	}
+	if bound {
+		return s.together(ctx)
 	}
 	// Watches come first: what they cost shows in a process that has needed little memory so far.
 	for _, measure := range []func(context.Context) error{func(ctx context.Context) error { return s.watch(ctx, watches) }, s.create, s.together,
