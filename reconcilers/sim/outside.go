@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
@@ -14,18 +16,23 @@ import (
 	"github.com/stave-run/stave/reconcilers/run"
 )
 
-// guarded is the image about whose pods somebody outside is asked first, in the namespace that has a quota.
+// guarded is the image about whose pods and sets somebody outside is asked first, in the namespace that has a quota.
 const guarded = "three:1"
 
 // guards are admission webhooks.
 func guards(projections.State, events.Resource) birth.Guard {
 	return birth.Guard{Asks: func(o events.Object) bool {
-		p, ok := o.(*corev1.Pod)
-		return ok && p.Namespace == rationed && p.Spec.Containers[0].Image == guarded
+		switch o := o.(type) {
+		case *corev1.Pod:
+			return o.Namespace == rationed && o.Spec.Containers[0].Image == guarded
+		case *appsv1.ReplicaSet:
+			return o.Namespace == rationed && o.Spec.Template.Spec.Containers[0].Image == guarded
+		}
+		return false
 	}}
 }
 
-// outside are those who are asked about controllers' pods: they answer late, twice, never, or refuse.
+// outside are those who are asked about controllers' pods and sets: they answer late, twice, never, or refuse.
 type outside struct {
 	rng   *rand.Rand // of its own: the seeds of old findings must go on meaning the same
 	asked []*question
@@ -70,9 +77,10 @@ func (w *World) wished(r *replica, work run.Work) {
 			w.outside.asked = append(w.outside.asked, &again)
 		}
 		if fate := w.outside.rng.IntN(2); fate == 0 {
-			pod := wish.Object.(*corev1.Pod).DeepCopy()
-			pod.Annotations = map[string]string{"outside": "was here"}
-			q.answer.Object = pod
+			q.answer.Object = wish.Object.DeepCopyObject().(events.Object)
+			said := map[string]string{"outside": "was here"}
+			maps.Copy(said, q.answer.Object.GetAnnotations())
+			q.answer.Object.SetAnnotations(said)
 		}
 	}
 }
@@ -102,7 +110,7 @@ func (w *World) reply() {
 	w.outside.asked = later
 	for _, q := range due {
 		w.outside.told++
-		w.note("somebody outside says of a pod of %s: %q", q.of, q.answer.Said)
+		w.note("somebody outside says of what %s wishes for: %q", q.of, q.answer.Said)
 		w.submit(run.Request{Actor: events.Controller(q.by.Name()), ID: "answer-" + itoa(w.outside.told), Key: q.of,
 			Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 				if w.plant.rash && q.answer.Said == "" {

@@ -67,7 +67,7 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge, f.What, f.Seq) }
 
 func everyone() []reconcilers.Reconciler {
-	return []reconcilers.Reconciler{deployment.Reconciler{}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
+	return []reconcilers.Reconciler{deployment.Reconciler{Guards: guards}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
 		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 		resize.Reconciler{}, volume.Reconciler{}, quota.Reconciler{}, autoscale.Reconciler{}}
 }
