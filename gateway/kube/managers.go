@@ -6,7 +6,10 @@ import (
 	"hash/maphash"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/utils/lru"
+
+	"github.com/stave-run/stave/events"
 )
 
 // keptManagers bounds what is kept read of managers. What a client makes within a
@@ -17,7 +20,15 @@ const keptManagers = 4096
 // of the cost of a list this would be a third.
 type managers struct {
 	kept *lru.Cache // *managed by the hash of its text
+	told *lru.Cache // []metav1.ManagedFieldsEntry by writtenAs: of what no client wrote
 	seed maphash.Seed
+}
+
+// writtenAs is an object as somebody wrote it, in one version of its kind: who manages it follows from that.
+type writtenAs struct {
+	uid     events.UID
+	changed events.Seq
+	by      *managedfields.FieldManager // another one when a definition changes
 }
 
 type managed struct {
@@ -25,7 +36,9 @@ type managed struct {
 	entries []metav1.ManagedFieldsEntry
 }
 
-func newManagers() *managers { return &managers{lru.New(keptManagers), maphash.MakeSeed()} }
+func newManagers() *managers {
+	return &managers{lru.New(keptManagers), lru.New(keptManagers), maphash.MakeSeed()}
+}
 
 // of is what a row's text says. It is shared: never change it.
 func (m *managers) of(raw json.RawMessage) []metav1.ManagedFieldsEntry {

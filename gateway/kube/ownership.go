@@ -27,12 +27,19 @@ func (o *objects) managing(ctx context.Context, v projections.State, k events.Ke
 	if !ok || o.fields == nil || len(shown.GetManagedFields()) > 0 || row.UID != events.UID(shown.GetUID()) || metav1.GetControllerOf(shown) != nil {
 		return
 	}
+	as := writtenAs{row.UID, row.Changed.Seq, o.fields}
+	if known, ok := o.Server.managers.told.Get(as); ok {
+		entries, _ := known.([]metav1.ManagedFieldsEntry)
+		shown.SetManagedFields(owned(entries))
+		return
+	}
 	if entries, ok := o.managersOf(ctx, shown); ok {
 		at := metav1.NewTime(row.Changed.Time.UTC()).Rfc3339Copy()
 		for i := range entries {
 			entries[i].Time = &at
 		}
-		shown.SetManagedFields(entries)
+		o.Server.managers.told.Add(as, entries)
+		shown.SetManagedFields(owned(entries))
 	}
 }
 
