@@ -20,17 +20,13 @@ import (
 type DialOptions struct {
 	URL        string // nats://127.0.0.1:port
 	Credential Credential
-	// Thin asks for a connection that costs a few kilobytes, for those who have a thousand. What it hears is told in the
-	// goroutine that reads it: whoever subscribes must not wait there. It knows one server, and no TLS.
-	Thin bool
 }
 
 // Client is one connection: the wires of its user, and as much of the log as
 // that user may append.
 type Client struct {
 	user  string
-	link  link
-	nats  *nats.Conn       // behind link, of a client that is not thin
+	nats  *nats.Conn
 	wrote func(events.Seq) // told of every acknowledged append
 	hears func(subject string) bool
 
@@ -40,17 +36,6 @@ type Client struct {
 	next    uint64
 	waiting map[string]*waiter // by the last token of the reply subject
 	closed  bool
-}
-
-// link is the connection below a Client.
-type link interface {
-	PublishMsg(m *nats.Msg) error
-	// subscribe has f called for each message, in order and not at the same time; group may be empty. most bounds the bytes
-	// that wait for f: 0 is the usual bound, -1 none.
-	subscribe(subject, group string, most int, f nats.MsgHandler) (stop func(), err error)
-	// FlushTimeout waits until the server has read what was sent.
-	FlushTimeout(time.Duration) error
-	Close()
 }
 
 // waiter waits for what arrives on a reply subject of its own.
@@ -82,23 +67,15 @@ func Dial(ctx context.Context, o DialOptions) (*Client, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	connect := func() (*Client, error) { return dial(o.URL, o.Credential, nats.Timeout(dialTimeout)) }
-	if o.Thin {
-		connect = func() (*Client, error) { return dialThin(o.URL, o.Credential) }
-	}
-	c, err := connect()
+	c, err := dial(o.URL, o.Credential, nats.Timeout(dialTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o.URL, err)
 	}
 	return c, nil
 }
 
-func newClient(user string) *Client {
-	return &Client{user: user, waiting: map[string]*waiter{}, wrote: func(events.Seq) {}, hears: func(string) bool { return true }}
-}
-
 func dial(url string, cred Credential, more ...nats.Option) (*Client, error) {
-	c := newClient(cred.User)
+	c := &Client{user: cred.User, waiting: map[string]*waiter{}, wrote: func(events.Seq) {}, hears: func(string) bool { return true }}
 	options := append([]nats.Option{
 		nats.Name("stave " + cred.User), nats.UserInfo(cred.User, cred.Password),
 		nats.CustomInboxPrefix(inboxPrefix(cred.User)),
@@ -113,33 +90,17 @@ func dial(url string, cred Credential, more ...nats.Option) (*Client, error) {
 	if c.nats, err = nats.Connect(url, options...); err != nil {
 		return nil, connectError(err)
 	}
-	return c.over(full{c.nats})
-}
-
-// over has a client speak through a link.
-func (c *Client) over(l link) (*Client, error) {
-	c.link = l
 	c.prefix = nats.NewInbox()
-	c.prefix = inboxPrefix(c.user) + c.prefix[strings.LastIndexByte(c.prefix, '.'):] + "."
-	if _, err := l.subscribe(c.prefix+"*", "", -1, c.dispatch); err != nil { // replies are bounded by what was asked
-		l.Close()
+	c.prefix = inboxPrefix(cred.User) + c.prefix[strings.LastIndexByte(c.prefix, '.'):] + "."
+	sub, err := c.nats.Subscribe(c.prefix+"*", c.dispatch)
+	if err == nil {
+		err = sub.SetPendingLimits(-1, -1) // replies are bounded by what was asked
+	}
+	if err != nil {
+		c.nats.Close()
 		return nil, fmt.Errorf("subscribe to replies: %w", err)
 	}
 	return c, nil
-}
-
-// full is NATS' own client as a link.
-type full struct{ *nats.Conn }
-
-func (f full) subscribe(subject, group string, most int, told nats.MsgHandler) (stop func(), err error) {
-	sub, err := f.QueueSubscribe(subject, group, told)
-	if err == nil && most != 0 {
-		err = sub.SetPendingLimits(-1, most)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return func() { _ = sub.Unsubscribe() }, nil // fails only when the connection is closed
 }
 
 func connectError(err error) error {
@@ -157,7 +118,7 @@ func (c *Client) Close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.link.Close()
+	c.nats.Close()
 	c.fail(bus.ErrUnreachable)
 }
 
@@ -223,7 +184,7 @@ func (c *Client) refused(err error) {
 
 // send publishes, or says that there is no connection.
 func (c *Client) send(m *nats.Msg) error {
-	err := c.link.PublishMsg(m)
+	err := c.nats.PublishMsg(m)
 	switch {
 	case err == nil:
 		return nil

@@ -44,7 +44,7 @@ func (c *Client) Publish(m bus.Message) error {
 
 // Subscribe implements bus.Wires.
 func (c *Client) Subscribe(subject string, f func(bus.Message)) (stop func(), err error) {
-	return c.subscribed(subject, "", 0, func(m *nats.Msg) {
+	sub, err := c.nats.Subscribe(subject, func(m *nats.Msg) {
 		out := bus.Message{Subject: m.Subject, Body: m.Data}
 		if len(m.Header) > 0 {
 			out.Header = make(map[string]string, len(m.Header))
@@ -54,19 +54,19 @@ func (c *Client) Subscribe(subject string, f func(bus.Message)) (stop func(), er
 		}
 		f(out)
 	})
+	return c.subscribed(subject, sub, err)
 }
 
-// subscribed subscribes and waits until the server knows of it: what is published
+// subscribed waits until the server knows of a subscription: what is published
 // after it must arrive.
-func (c *Client) subscribed(subject, group string, most int, f nats.MsgHandler) (stop func(), err error) {
-	stop, err = c.link.subscribe(subject, group, most, f)
+func (c *Client) subscribed(subject string, sub *nats.Subscription, err error) (stop func(), _ error) {
 	if err == nil {
-		err = c.link.FlushTimeout(dialTimeout)
+		err = c.nats.FlushTimeout(dialTimeout)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w: %w", subject, bus.ErrUnreachable, err)
 	}
-	return stop, nil
+	return func() { _ = sub.Unsubscribe() }, nil // fails only when the connection is closed
 }
 
 // Request implements bus.Wires.
@@ -195,13 +195,14 @@ func (c *Client) serve(subject string, most int, answer func(ctx context.Context
 func (c *Client) serving(subject string, busy *sync.WaitGroup, take func(*nats.Msg)) (stop func(), err error) {
 	var mu sync.Mutex // held while a request is being taken, so that stop misses none
 	stopped := false
-	end, err := c.subscribed(subject, group, 0, func(m *nats.Msg) {
+	sub, err := c.nats.QueueSubscribe(subject, group, func(m *nats.Msg) {
 		mu.Lock()
 		defer mu.Unlock()
 		if !stopped && trusted(m) {
 			take(m)
 		}
 	})
+	end, err := c.subscribed(subject, sub, err)
 	if err != nil {
 		return nil, err
 	}
@@ -265,5 +266,9 @@ func (c *Client) listen(subject, id string, put func(*nats.Msg, error)) (stop fu
 	if id == "" || strings.ContainsAny(id, ".*> \t\r\n") {
 		return nil, fmt.Errorf("%q is no token", id)
 	}
-	return c.subscribed(subject+"."+id, "", bus.MaxRequest+bus.MaxPayload, func(m *nats.Msg) { put(m, nil) })
+	sub, err := c.nats.Subscribe(subject+"."+id, func(m *nats.Msg) { put(m, nil) })
+	if err == nil {
+		err = sub.SetPendingLimits(-1, bus.MaxRequest+bus.MaxPayload)
+	}
+	return c.subscribed(subject, sub, err)
 }

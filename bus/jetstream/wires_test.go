@@ -23,14 +23,10 @@ func dialTest(t *testing.T, s *Server, cred Credential) *Client {
 func TestWires(t *testing.T) {
 	creds := testCredentials(t)
 	s := openTest(t, t.TempDir(), creds)
-	for name, dialed := range map[string]func(*testing.T, *Server, Credential) *Client{"full": dialTest, "thin": dialThinTest} {
-		t.Run(name, func(t *testing.T) {
-			bustest.Wires(t, func(t *testing.T) bustest.WiresUnderTest {
-				c := dialed(t, s, creds[0])
-				return bustest.WiresUnderTest{Server: s.Wires(), Client: c, User: "admin", Sever: c.Close}
-			})
-		})
-	}
+	bustest.Wires(t, func(t *testing.T) bustest.WiresUnderTest {
+		c := dialTest(t, s, creds[0])
+		return bustest.WiresUnderTest{Server: s.Wires(), Client: c, User: "admin", Sever: c.Close}
+	})
 }
 
 // TestNodeServes answers with a node's rights, which are to publish replies only.

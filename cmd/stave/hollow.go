@@ -120,7 +120,7 @@ func (h *herd) dial(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	h.clients[i], err = jetstream.Dial(ctx, jetstream.DialOptions{URL: t.Server, Credential: t.Credential, Thin: true})
+	h.clients[i], err = jetstream.Dial(ctx, jetstream.DialOptions{URL: t.Server, Credential: t.Credential})
 	if err != nil {
 		return err
 	}
