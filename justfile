@@ -92,9 +92,10 @@ bench: _root build
     @bash docs/benchmarks.sh {{ benched }}
 
 # Kubernetes' own end-to-end suite on a cluster of its own; minutes to build at first (--help has examples)
+[positional-arguments]
 conformance *flags: _root build
     @go build -o bin/conformance ./cmd/conformance
-    @exec bin/conformance {{ flags }}
+    @exec bin/conformance "$@"
 
 # go vet, staticcheck, and the house's own rules (cmd/house)
 lint: _setup _shim
