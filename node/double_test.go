@@ -24,6 +24,8 @@ type double struct {
 	// faults is asked before each call, by its name.
 	faults func(call string) error
 	calls  map[string]int
+	// ending holds up who stops a container, until it is closed; nil: nobody.
+	ending chan struct{}
 }
 
 func newDouble() *double {
@@ -204,6 +206,9 @@ func (d *double) Start(_ context.Context, id string) (int, error) {
 }
 
 func (d *double) Stop(_ context.Context, id string, _ time.Duration, _ syscall.Signal) error {
+	if d.ending != nil {
+		<-d.ending
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.called("stop"); err != nil {

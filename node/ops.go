@@ -278,7 +278,9 @@ func (w *worker) stop(ctx context.Context, row *projections.DesiredPod, op plan.
 	for i, c := range op.Runs {
 		stopping.Go(func() { errs[i] = w.end(ctx, row, c, op.Grace, withdrawn) })
 	}
-	stopping.Wait()
+	over := make(chan struct{})
+	go func() { stopping.Wait(); close(over) }()
+	w.tellMeanwhile(ctx, row, over)
 	for _, c := range op.Runs {
 		w.hooked[c.ID] = true // one that was cut short is not begun again
 	}
@@ -295,6 +297,29 @@ func (w *worker) stop(ctx context.Context, row *projections.DesiredPod, op plan.
 		wait(ctx, changed, time.Time{}, time.Time{})
 	}
 	return ctx.Err()
+}
+
+// tellMeanwhile tells what comes to be known of a pod while it is being stopped, which may take as long as its grace: its probes
+// go on, and services shall hear of it.
+func (w *worker) tellMeanwhile(ctx context.Context, row *projections.DesiredPod, over <-chan struct{}) {
+	for {
+		_, obs, changed := w.state()
+		n, _, _ := w.a.describe()
+		for _, op := range plan.Decide(row, obs, n, w.a.now()).Ops {
+			news, ok := op.(plan.Report)
+			if !ok {
+				break
+			}
+			if err := w.do(ctx, row, news); err != nil && ctx.Err() == nil {
+				w.log().Warn("operation failed", "op", fmt.Sprint(op), "error", err)
+			}
+		}
+		select {
+		case <-over:
+			return
+		case <-changed:
+		}
+	}
 }
 
 func runs(o plan.Observed, of []plan.Container) bool {

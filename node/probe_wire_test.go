@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +19,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/node/plan"
+	"github.com/stave-run/stave/projections"
 )
 
 // said checks an outcome; want is "" for a success, or what its words match.
@@ -132,4 +136,41 @@ func TestProbeGRPC(t *testing.T) {
 		said(t, tt.name, probeGRPC(ctx, &tt.grpc, "127.0.0.1", 10*time.Second), tt.want)
 		cancel()
 	}
+}
+
+// A pod that was told to stop, and takes its time, is ready for as long as its probe says so.
+func TestAPodThatStopsIsAsReadyAsItsProbeSays(t *testing.T) {
+	var gone atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if gone.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	host, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, m, d := small(t)
+	d.ending = make(chan struct{})
+	end := sync.OnceFunc(func() { close(d.ending) })
+	t.Cleanup(end) // whatever else fails: an agent waits for it
+	m.start()
+	c.run(shell("web", "true", func(s *corev1.PodSpec) {
+		s.Containers[0].ReadinessProbe = &corev1.Probe{PeriodSeconds: 1, TimeoutSeconds: 1, SuccessThreshold: 1, FailureThreshold: 1,
+			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Host: host, Port: intstr.Parse(port), Path: "/", Scheme: corev1.URISchemeHTTP}}}
+	}))
+	c.untilReady("web")
+	c.delete("web", 600)
+	eventually(t, "it was told that it stops", func() bool { return len(c.facts("web", events.FactStopping)) == 1 })
+	time.Sleep(1500 * time.Millisecond) // what must not happen has no sign
+	if p, _ := c.fold.Durable().Pod("default", "web"); !p.Containers[0].Ready {
+		t.Fatal("it is not ready any more, and its probe passes")
+	}
+	gone.Store(true)
+	c.until("web", "running and not ready", func(_ *projections.Pod, x projections.Container) bool {
+		return x.Phase == projections.Running && !x.Ready
+	})
+	end()
+	c.untilStopped("web")
 }

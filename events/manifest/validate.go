@@ -132,13 +132,10 @@ type rule func(string) []string
 
 func nameRule(o events.Object) rule {
 	switch o := o.(type) {
-	case *corev1.Namespace:
+	case *corev1.Namespace, *corev1.Service: // of services since Kubernetes 1.36, where they began with a letter
 		return validation.IsDNS1123Label
 	case *appsv1.StatefulSet:
 		return statefulSetName
-	case *corev1.Service:
-		// Names of services become environment variables, so they begin with a letter.
-		return validation.IsDNS1035Label
 	case *rbacv1.Role, *rbacv1.RoleBinding, *rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding, *certificatesv1.CertificateSigningRequest:
 		return pathSegment // "system:basic-user"
 	case *networkingv1.IPAddress:
