@@ -295,7 +295,7 @@ Kubernetes API and $with MB with it, 10 s after its start.
 | one client creates a ConfigMap, ms (p50) $(api create ms-p50)|
 | the same, p99 $(api create ms-p99)|
 | a hundred clients at once, creates/s $(api together creates/s)|
-| the same clients and a server that does nothing but answer (\`echo.go\`): more is not to be had here | $(awk '$1 == "together" { print $2 }' "$work/api.echo") | |
+| the same clients and a server that does nothing but answer (\`echo.go\`): more is not to be had here | $(awk '$1 == "together" { printf "%.0f", $2 }' "$work/api.echo") | |
 | list 10,000 pods as JSON, CPU-ms of the server $(api list-application/json CPU-ms)|
 | the first time $(api list-first-application/json CPU-ms)|
 | list them as protobuf $(api list-application/vnd.kubernetes.protobuf CPU-ms)|
