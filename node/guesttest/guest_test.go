@@ -14,7 +14,7 @@ func TestBoot(t *testing.T) {
 	if lacks := Missing(); os.Getenv("STAVE_SOAK") == "" || lacks != "" {
 		t.Skip("guests are for the soak, on a machine that has what they need: " + lacks)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first time it fetches a kernel, and another guest may come up beside it
 	defer cancel()
 	home, err := os.UserCacheDir()
 	if err != nil {
