@@ -335,12 +335,10 @@ row of 10,000 pods; 50 ms (p99) until a thousand watchers have a change. CPU and
 Where the time goes at 50,000 pods, by profile: a quarter to collecting garbage, which is as dear as there are rows; a quarter to the server's and the nodes'
 ends of a thousand connections; a tenth each to the pretended nodes themselves, the controllers, and the fold (docs/adr/0078). What is allocated for a pod, and what lives in the end, depend less on what else the machine does.
 
-Memory at 50,000 on 1,000 is not what is wanted. By heap profile of the control plane alone, of 213 MB in use 103 are the fold's rows (2.1 kB a pod), 23 the
-server's ends of the connections, 8 to 24 the log's newest blocks and 10 the stream's index of subjects; pretended nodes in the same process add their pods, and their
-own ends, each with 32 kB to read with. Not of the heap are 45 to 50 MB of stacks (each connection's
-writer in the server has 32 kB, for a list of 24 kB that it flushes by, each second for the beacon) and 65 MB of the binary's own pages. The rest is garbage that is
-not collected yet, and holes that it left: as much again as lives. Who has less memory than time sets \`GOGC=50\`: a sixth less, for a fifth more CPU
-(docs/adr/0047). After half a minute of calm what is free is given back, but for the holes: \`rest-MB\`. The rows \`apart\` have the pretended nodes in a process of their own,
+Memory at 50,000 on 1,000 is not what is wanted. Of what is in use (\`live-MB\`) the fold's rows are the most; then come the server's ends of the connections, the log's newest
+blocks and the stream's index of subjects, and of pretended nodes in the same process their pods and their own ends. Stacks (\`stack-MB\`) and the binary's own
+pages are not of the heap. The rest is garbage that is not collected yet, and holes that it left. Who has less memory than time sets \`GOGC=50\` (docs/adr/0047 has figures).
+After half a minute of calm what is free is given back, but for the holes: \`rest-MB\`. The rows \`apart\` have the pretended nodes in a process of their own,
 \`stave node hollow\`: CPU and memory are then the control plane's alone.
 One pod's time lies in five appends, each decided on the one before (0.3 to 1 ms a hop); beside a rollout, in the turns of the writer that it waits for,
 the scheduler's among them, and in the processor, of which the rollout takes all (docs/adr/0039).
