@@ -82,7 +82,7 @@ func (s State) replicaSetStatus(o *Object, v *appsv1.ReplicaSet, now time.Time) 
 		AvailableReplicas:    int32(n),
 		ObservedGeneration:   o.generation(),
 	}
-	if at, said, fails := s.failsToCreate(o); fails {
+	if at, said, fails := s.FailsToCreate(o); fails {
 		st.Conditions = []appsv1.ReplicaSetCondition{{Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: at,
 			Reason: string(events.FailedCreate), Message: said}}
 	}
@@ -102,15 +102,15 @@ func (s State) controllerStatus(o *Object, v *corev1.ReplicationController, now 
 		AvailableReplicas:    int32(n),
 		ObservedGeneration:   o.generation(),
 	}
-	if at, said, fails := s.failsToCreate(o); fails {
+	if at, said, fails := s.FailsToCreate(o); fails {
 		st.Conditions = []corev1.ReplicationControllerCondition{{Type: corev1.ReplicationControllerReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: at,
 			Reason: string(events.FailedCreate), Message: said}}
 	}
 	return st
 }
 
-// failsToCreate says that pods of an object could not be made, since when and why.
-func (s State) failsToCreate(o *Object) (since metav1.Time, said string, fails bool) {
+// FailsToCreate says that what an object is there to make, mostly pods, could not be made, since when and why.
+func (s State) FailsToCreate(o *Object) (since metav1.Time, said string, fails bool) {
 	v, ok := s.Verdict(o.Key)
 	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
 		return metav1.Time{}, "", false
@@ -188,7 +188,7 @@ func (s State) progressing(o *Object, v *appsv1.Deployment, rs *Object, now time
 		return c, true
 	}
 	if rs == nil { // nobody has begun
-		at, said, fails := s.failsToCreate(o)
+		at, said, fails := s.FailsToCreate(o)
 		c.Status, c.Reason, c.Message = corev1.ConditionFalse, "ReplicaSetCreateError", said
 		c.LastTransitionTime, c.LastUpdateTime = at, at
 		return c, fails && v.Spec.ProgressDeadlineSeconds != nil

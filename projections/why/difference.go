@@ -86,22 +86,18 @@ func barred(before, after projections.State) []Barred {
 	var out []Barred
 	for _, r := range append(slices.Sorted(maps.Keys(makers)), events.Deployments) {
 		for o := range after.List(r, "") {
-			if said := refusal(after, o); said != "" && o.Deletion == nil {
-				was, there := before.Get(o.Key)
-				out = append(out, Barred{Maker: o.Key, Owner: top(after, o), Said: said, Before: there && refusal(before, was) != ""})
+			_, said, fails := after.FailsToCreate(o)
+			if !fails || o.Deletion != nil {
+				continue
 			}
+			x := Barred{Maker: o.Key, Owner: top(after, o), Said: said}
+			if was, there := before.Get(o.Key); there {
+				_, _, x.Before = before.FailsToCreate(was)
+			}
+			out = append(out, x)
 		}
 	}
 	return out
-}
-
-// refusal is what keeps an object from making pods, "" when nothing does.
-func refusal(s projections.State, o *projections.Object) string {
-	v, ok := s.Verdict(o.Key)
-	if !ok || v.UID != o.UID || len(v.Reasons) == 0 || v.Reasons[0].Code != events.FailedCreate {
-		return ""
-	}
-	return v.Reasons[0].Said
 }
 
 func top(s projections.State, o *projections.Object) events.Key {

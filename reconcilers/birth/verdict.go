@@ -53,11 +53,8 @@ func Clear(d *reconcilers.Decision, v reconcilers.View, o *projections.Object) b
 
 // Barred is what the log says keeps a controller from making pods, "" when nothing does.
 func Barred(v reconcilers.View, o *projections.Object) string {
-	x, ok := v.Verdict(o.Key)
-	if !ok || x.UID != o.UID || len(x.Reasons) == 0 || x.Reasons[0].Code != events.FailedCreate {
-		return ""
-	}
-	return x.Reasons[0].Said
+	_, said, _ := v.FailsToCreate(o)
+	return said
 }
 
 // Held are the objects of a resource in a namespace that must not make what they are there to make.
