@@ -88,9 +88,8 @@ func (s *Server) foreseen(ctx context.Context, r bus.Request, req wire.ForeseeRe
 	before := f.View()
 	im := imagined{Fork: f, rules: rules, actor: events.User(r.From)}
 	if asks {
-		im.reviewed = func(v projections.State, ask admit.Request) admit.Request {
-			ask, _ = s.reviewed(ctx, im.actor, v, ask, f.Now())
-			return ask
+		im.reviewed = func(v projections.State, ask admit.Request) (admit.Request, admit.Outcome) {
+			return s.reviewed(ctx, im.actor, v, ask, f.Now())
 		}
 	}
 	if err := im.all(req); err != nil {
@@ -152,13 +151,12 @@ func sensible(v projections.State, req wire.ForeseeRequest) error {
 // imagined makes changes on a fork.
 type imagined struct {
 	Fork
-	rules   admit.Rules
-	actor   events.Actor
-	results []wire.Result
-	pruned  []wire.Result
-	held    []why.Held // pods that a drain would wait for
-	// reviewed is a request with what webhooks and policies say of it in a state; nil: they are not asked.
-	reviewed func(projections.State, admit.Request) admit.Request
+	rules    admit.Rules
+	actor    events.Actor
+	results  []wire.Result
+	pruned   []wire.Result
+	held     []why.Held // pods that a drain would wait for
+	reviewed reviewing  // nil: nobody is asked
 }
 
 // ask is what admission is asked about an item. Webhooks hear that it is a dry run.
@@ -218,11 +216,7 @@ func (f *imagined) together(asks []admit.Request) admit.Whole {
 	if f.reviewed == nil || w.Refused > 0 {
 		return w
 	}
-	v := f.View()
-	for _, i := range w.Order {
-		asks[i] = f.reviewed(v, asks[i])
-		v = admit.Imagine(v, asks[i].Op, admit.Admit(v, asks[i], f.Now()).Drafts, f.Now())
-	}
+	f.reviewed.each(f.View(), asks, w.Order, f.Now())
 	return admit.Together(f.View(), asks, f.Now())
 }
 
@@ -239,11 +233,12 @@ func (f *imagined) unusedName(i int) string {
 
 // change is admitted by the code that admits a real one.
 func (f *imagined) change(id string, req wire.ChangeRequest, item wire.Item) wire.Result {
-	ask := f.ask(req, item, id+"/0")
+	ask, out := f.ask(req, item, id+"/0"), admit.Outcome{}
 	if f.reviewed != nil {
-		ask = f.reviewed(f.View(), ask)
+		_, out = f.reviewed(f.View(), ask)
+	} else {
+		out = admit.Admit(f.View(), ask, f.Now())
 	}
-	out := admit.Admit(f.View(), ask, f.Now())
 	f.Do(f.actor, events.OpID(id), out.Drafts)
 	return out.Result
 }

@@ -60,6 +60,18 @@ func (s *Server) reviewed(ctx context.Context, actor events.Actor, v projections
 	return ask, admit.Outcome{Result: wire.Result{Key: admit.KeyOf(v, ask.Item), Error: statusOf(errStillMoving)}}
 }
 
+// reviewing is a request with what webhooks and policies say of it in a state, and what would follow from it there.
+type reviewing func(projections.State, admit.Request) (admit.Request, admit.Outcome)
+
+// each asks about requests in their order, each as after those before it.
+func (r reviewing) each(v projections.State, asks []admit.Request, order []int, now time.Time) {
+	for _, i := range order {
+		var out admit.Outcome
+		asks[i], out = r(v, asks[i])
+		v = admit.Imagine(v, asks[i].Op, out.Drafts, now)
+	}
+}
+
 // reviewedAs is reviewed with the conversions that are known. What admission refuses, or
 // what changes nothing, nobody is asked about.
 func (s *Server) reviewedAs(ctx context.Context, actor events.Actor, v projections.State, ask admit.Request, now time.Time) (admit.Request, admit.Outcome) {
@@ -153,14 +165,11 @@ func (w *whole) review(ctx context.Context) error {
 	if w.out.Refused > 0 {
 		return nil // the writer will say so
 	}
-	before := v
-	for _, i := range w.out.Order {
-		var out admit.Outcome
-		w.asks[i], out = w.s.reviewed(ctx, w.actor, v, w.asks[i], now)
-		v = admit.Imagine(v, w.asks[i].Op, out.Drafts, now)
-	}
+	reviewing(func(v projections.State, ask admit.Request) (admit.Request, admit.Outcome) {
+		return w.s.reviewed(ctx, w.actor, v, ask, now)
+	}).each(v, w.asks, w.out.Order, now)
 	if w.req.Prune {
-		return w.reviewPruned(ctx, before, now)
+		return w.reviewPruned(ctx, v, now)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"sync"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -134,8 +133,8 @@ func (m *mutation) apply(h hook, q showing, patch []byte) error {
 	if err != nil {
 		return apierrors.NewInternalError(fmt.Errorf("apply the patch of admission webhook %q: %w", h.Name, err))
 	}
-	if _, kept := old.(*autoscalingv2.HorizontalPodAutoscaler); kept {
-		next = manifest.InVersion(next, autoscalingv2.SchemeGroupVersion.Version)
+	if all := editionsOf(q.in); len(all) > 0 {
+		next = manifest.InVersion(next, all[0]) // the one that is kept
 	}
 	if o, ok := next.(events.Object); ok {
 		manifest.Default(o)

@@ -40,7 +40,7 @@ func (h hook) about(v projections.State, seen *admission.VersionedAttributes) (s
 	return q, false, nil
 }
 
-// editionsOf are the versions in which a resource of ours is served, when they are several.
+// editionsOf are the versions in which a resource of ours is served, when they are several: the one that is kept first.
 func editionsOf(r schema.GroupVersionResource) []string {
 	for _, older := range events.OlderKinds {
 		if kept, ok := events.KindOf(older.Resource); ok && older.Group == r.Group && older.Plural() == r.Resource {

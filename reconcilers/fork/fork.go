@@ -41,7 +41,13 @@ type Fork struct {
 	most  int          // how many it may have
 
 	ask   Asker
-	asked map[events.Hash]birth.Answer // by whose wish it is, and the wish
+	asked map[question]birth.Answer
+}
+
+// question is what is the same for all wishes of one that look alike.
+type question struct {
+	of    events.Key
+	about events.Hash
 }
 
 // Asker is what those say who are asked first about what a kind's controller wishes for, in a state of the fork.
@@ -69,7 +75,7 @@ func New(v projections.State, now time.Time, rs []reconcilers.Reconciler) (*Fork
 
 // Ask has controllers' wishes asked about; without it each is granted. What was answered once holds for all that look the same.
 func (f *Fork) Ask(a Asker) {
-	f.ask, f.asked = a, map[events.Hash]birth.Answer{}
+	f.ask, f.asked = a, map[question]birth.Answer{}
 	f.step.Grant(false)
 }
 
@@ -176,9 +182,9 @@ func (f *Fork) decide() error {
 
 // answer makes of a decision's wishes what they who are asked make of them.
 func (f *Fork) answer(by reconcilers.Reconciler, w run.Work) {
-	refused := map[events.Hash]bool{}
+	refused := map[question]bool{}
 	for i, wish := range w.Decision.Wishes {
-		id := events.HashOf([]byte(w.Key.String() + " " + string(birth.SumOf(wish))))
+		id := question{w.Key, birth.SumOf(wish)}
 		a, known := f.asked[id]
 		if !known {
 			a = f.ask(f.state, w.Key.Resource, wish)
