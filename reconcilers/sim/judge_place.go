@@ -44,14 +44,14 @@ func (r ruleBody) plain() bool {
 
 // place is the same in the ledger, with what others see of the pod.
 type place struct {
-	template string
+	template string // empty: the pod has a spec or labels of its own
 	labels   map[string]string
 	apart    []ruleBody // required anti-affinity
 	spread   []ruleBody // DoNotSchedule
 }
 
-func placeOf(b *podBody, template string) place {
-	p := place{template: template, labels: b.Metadata.Labels}
+func placeOf(b *podBody, w wish) place {
+	p := place{template: w.plain(), labels: b.Metadata.Labels}
 	for _, r := range b.Spec.Affinity.Anti.Required {
 		if r.plain() {
 			p.apart = append(p.apart, r)
@@ -64,6 +64,18 @@ func placeOf(b *podBody, template string) place {
 		}
 	}
 	return p
+}
+
+// plain is the template of a pod that adds nothing to its spec and labels.
+func (w wish) plain() string {
+	var own struct {
+		Metadata struct{ Labels json.RawMessage }
+		Spec     json.RawMessage
+	}
+	if read(w.Object, &own); own.Spec != nil || own.Metadata.Labels != nil {
+		return ""
+	}
+	return w.Template
 }
 
 // ends notes when a pod came to its end.

@@ -322,7 +322,7 @@ func (l *ledger) body(p *life, b wish) {
 		body.Metadata.Labels, body.Metadata.Annotations = maps.Clone(t.Metadata.Labels), maps.Clone(t.Metadata.Annotations)
 	}
 	read(b.Object, &body)
-	p.place, p.index = placeOf(&body, b.Template), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
+	p.place, p.index = placeOf(&body, b), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
 	p.pinned = pinned(body.Spec.Affinity.Node)
 	p.image = body.image()
 	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
