@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -72,6 +73,7 @@ func (p *pacer) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-calm.C:
 			if !busy {
+				runtime.GC() // what lies in pools outlives one collection
 				debug.FreeOSMemory()
 				continue // until much happens again
 			}
