@@ -48,6 +48,9 @@ func (t *Teller) Take(e events.Envelope) {
 		if _, known := of.replicas[k]; !known && k.Resource == events.ReplicaSets && e.Type.Verb() == events.VerbChanged {
 			of.replicas[k] = sizeIn(e) // what it was before lies before the first event that was read
 		}
+		if _, known := of.jobs[k]; !known && owner.Resource == events.CronJobs && e.Subject.Class() == "status" {
+			of.goesOn(k) // it was made before the first event that was read
+		}
 		of.event(e)
 	}
 }
@@ -70,9 +73,10 @@ func sizeIn(e events.Envelope) int {
 	return o.Spec.Replicas
 }
 
-// owner is whose an event's object is: the event says so, or an earlier one, or the state.
+// owner is whose an event's object is: the event says so, or an earlier one, or the state. What is told of an object's status
+// concerns its owner for Jobs alone.
 func (t *Teller) owner(k events.Key, e events.Envelope) (events.Key, bool) {
-	if e.Subject.Class() != "spec" {
+	if c := e.Subject.Class(); c != "spec" && (c != "status" || k.Resource != events.Jobs) {
 		return events.Key{}, false
 	}
 	if b, err := events.Decode[events.Created](e); err == nil && b.Owner != nil {

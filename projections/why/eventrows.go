@@ -40,16 +40,17 @@ func EventsOf(log []events.Envelope, k events.Key) []table.EventRow {
 type telling struct {
 	key      events.Key
 	rows     []table.EventRow
-	at       map[string]int     // what makes rows the same → where the row stands
-	replicas map[events.Key]int // of replica sets, as last seen
-	running  []string           // containers that were started
-	image    map[string]string  // container → the image that it wants
-	met      map[strain]bool    // limits that were told of
-	wish     wish               // what the pod's containers are to have by its spec
-	granted  wish               // what they were granted last
-	ill      map[string]string  // condition that is true → what it said
-	seq      events.Seq         // of the event that is being told
-	place    int                // among what was told of it
+	at       map[string]int      // what makes rows the same → where the row stands
+	replicas map[events.Key]int  // of replica sets, as last seen
+	running  []string            // containers that were started
+	image    map[string]string   // container → the image that it wants
+	met      map[strain]bool     // limits that were told of
+	wish     wish                // what the pod's containers are to have by its spec
+	granted  wish                // what they were granted last
+	ill      map[string]string   // condition that is true → what it said
+	jobs     map[events.Key]bool // of a CronJob → whether it goes on
+	seq      events.Seq          // of the event that is being told
+	place    int                 // among what was told of it
 }
 
 func (t *telling) add(at time.Time, kind, reason, from, format string, args ...any) {
@@ -136,6 +137,9 @@ func (t *telling) status(e events.Envelope) {
 	if err == nil && k == t.key && k.Resource == events.Jobs {
 		t.jobStatus(e)
 	}
+	if err == nil && t.jobs[k] {
+		t.jobEnded(k, e)
+	}
 	if err == nil && k == t.key && k.Resource == events.Autoscalers {
 		t.autoscaled(e)
 	}
@@ -176,7 +180,16 @@ func (t *telling) spec(e events.Envelope) {
 		if err == nil && b.Owner != nil {
 			t.child(k, b.Owner.Key(k), b.Object, e)
 		}
+	case events.VerbRemoved:
+		t.jobGone(k, e)
 	case events.VerbDeletionRequested:
+		if k == t.key {
+			t.jobs = nil // they go with it
+		}
+		if k.Resource == events.Jobs && e.Actor == events.Controller("cronjob") && t.key.Resource == events.CronJobs {
+			t.add(e.Time, normal, "SuccessfulDelete", fromCron, "Deleted job %s", k.Name)
+			delete(t.jobs, k)
+		}
 		if from := makers[t.key.Resource]; from != "" && k.Resource == events.Pods && e.Actor == decides(t.key.Resource, from) {
 			t.add(e.Time, normal, "SuccessfulDelete", from, "%s", t.done("delete", "Deleted", k))
 		}
@@ -207,7 +220,7 @@ func (t *telling) child(k, owner events.Key, object json.RawMessage, e events.En
 	case k.Resource == events.Pods && e.Type.Verb() == events.VerbCreated:
 		t.add(e.Time, normal, "SuccessfulCreate", makers[t.key.Resource], "%s", t.done("create", "Created", k))
 	case k.Resource == events.Jobs && e.Type.Verb() == events.VerbCreated:
-		t.add(e.Time, normal, "SuccessfulCreate", fromCron, "Created job %s", k.Name)
+		t.jobMade(k, e)
 	case k.Resource == events.ReplicaSets:
 		t.scaled(k, object, e.Time)
 	}

@@ -108,6 +108,41 @@ func (t *telling) jobStatus(e events.Envelope) {
 	}
 }
 
+// jobMade tells of a Job that a CronJob made.
+func (t *telling) jobMade(k events.Key, e events.Envelope) {
+	t.add(e.Time, normal, "SuccessfulCreate", fromCron, "Created job %s", k.Name)
+	t.goesOn(k)
+}
+
+func (t *telling) goesOn(job events.Key) {
+	if t.jobs == nil {
+		t.jobs = map[events.Key]bool{}
+	}
+	t.jobs[job] = true
+}
+
+// jobEnded tells the CronJob of a Job that is over.
+func (t *telling) jobEnded(k events.Key, e events.Envelope) {
+	r, err := events.Decode[events.JobReported](e)
+	if err != nil {
+		return
+	}
+	for _, c := range r.Conditions {
+		if end := batchv1.JobConditionType(c.Type); !c.False && (end == batchv1.JobComplete || end == batchv1.JobFailed) {
+			t.add(e.Time, normal, "SawCompletedJob", fromCron, "Saw completed job: %s, condition: %s", k.Name, c.Type)
+			t.jobs[k] = false
+		}
+	}
+}
+
+// jobGone tells of a Job that went before its end, and whose CronJob has nothing to do with that.
+func (t *telling) jobGone(k events.Key, e events.Envelope) {
+	if t.jobs[k] {
+		t.add(e.Time, normal, "MissingJob", fromCron, "Active job went missing: %s", k.Name)
+		delete(t.jobs, k)
+	}
+}
+
 // cron says when a CronJob was due and will be, as its schedule has it.
 func (q Question) cron(a *Answer, o *projections.Object) {
 	s := &projections.As[*batchv1.CronJob](o).Spec
