@@ -32,7 +32,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hurry(w, r, info, bodyTime, answerTime)
-	ctx, by := request.WithRequestInfo(r.Context(), info), s.extensionFor(info)
+	asked, cancel, err := inTime(r, info)
+	if err != nil {
+		s.fail(err, w, r)
+		return
+	}
+	defer cancel()
+	ctx, by := request.WithRequestInfo(asked, info), s.extensionFor(info)
 	if !isPublic(info.Path) { // who asks whether all is well does not queue behind what is not
 		u, sender, err := s.comesIn(r, info)
 		if err != nil {

@@ -84,6 +84,23 @@ func TestBrokenBodiesAreToldInWords(t *testing.T) {
 	}
 }
 
+// A client may say how long it waits: what cannot be read is refused in Kubernetes' words, and an answer that comes too late is
+// none.
+func TestTimeOfRequests(t *testing.T) {
+	h := open(t)
+	for timeout, code := range map[string]int{"": 200, "3m": 200, "0s": 200, "-1s": 200, "30s": 200, "invalid": 400, "5": 400} {
+		for _, path := range []string{"/version", configMapsPath} {
+			if got, st := rough(t, h.config, "GET", path+"?timeout="+timeout, "", nil); got != code || code == 400 && !strings.HasPrefix(st.Message, "invalid timeout specified in the request URL - ") {
+				t.Errorf("%s in %q: %d, %s", path, timeout, got, st.Message)
+			}
+		}
+	}
+	body := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"late"}}`)
+	if got, st := rough(t, h.config, "POST", configMapsPath+"?timeout=1ns", "application/json", body); got != 504 {
+		t.Errorf("a nanosecond: %d, %s", got, st.Message)
+	}
+}
+
 func TestPathTricks(t *testing.T) {
 	h := open(t)
 	for path, codes := range map[string][]int{

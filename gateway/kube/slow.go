@@ -1,10 +1,12 @@
 package kube
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/endpoints/request"
 )
 
@@ -34,6 +36,23 @@ func hurry(w http.ResponseWriter, r *http.Request, i *request.RequestInfo, bodyT
 	if c.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
 		r.Body = &timedBody{r.Body, c}
 	}
+}
+
+// inTime is a request's context with the time that its client gives it; watches and streams take theirs by themselves.
+func inTime(r *http.Request, i *request.RequestInfo) (context.Context, context.CancelFunc, error) {
+	text := r.URL.Query().Get("timeout")
+	if text == "" || isLong(i, r) {
+		return r.Context(), func() {}, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest("invalid timeout specified in the request URL - " + err.Error())
+	}
+	if d <= 0 || d > answerTime {
+		return r.Context(), func() {}, nil // as in Kubernetes: none, or more than anybody gets
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	return ctx, cancel, nil
 }
 
 // timedBody is a request's body in its time. What is read behind it has no deadline: the
