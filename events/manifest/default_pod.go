@@ -14,6 +14,9 @@ func defaultPod(s *corev1.PodSpec) {
 	setTo(&s.SchedulerName, corev1.DefaultSchedulerName)
 	pointTo(&s.SecurityContext, corev1.PodSecurityContext{})
 	pointTo(&s.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds)
+	if *s.TerminationGracePeriodSeconds < 0 {
+		*s.TerminationGracePeriodSeconds = 1 // as Kubernetes takes it
+	}
 	if s.ServiceAccountName == "" {
 		s.ServiceAccountName = s.DeprecatedServiceAccount
 	}

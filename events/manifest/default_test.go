@@ -58,6 +58,7 @@ func TestPodDefaults(t *testing.T) {
 		{container, "spec.terminationGracePeriodSeconds", `30`},
 		{container, "spec.enableServiceLinks", `true`},
 		{container + "  terminationGracePeriodSeconds: 0\n", "spec.terminationGracePeriodSeconds", `0`},
+		{container + "  terminationGracePeriodSeconds: -1\n", "spec.terminationGracePeriodSeconds", `1`},
 		{container + "  enableServiceLinks: false\n", "spec.enableServiceLinks", `false`},
 		{container + "  restartPolicy: Never\n", "spec.restartPolicy", `"Never"`},
 		{container, "spec.containers[0].terminationMessagePath", `"/dev/termination-log"`},

@@ -25,9 +25,6 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = oneOf(errs, at.Child("dnsPolicy"), s.DNSPolicy, corev1.DNSClusterFirstWithHostNet, corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSNone)
 	errs = append(errs, validateDNS(s, at)...)
 	errs = append(errs, validatePodSecurity(s, at.Child("securityContext"))...)
-	if g := s.TerminationGracePeriodSeconds; g != nil {
-		errs = notNegative(errs, at.Child("terminationGracePeriodSeconds"), *g)
-	}
 	if d := s.ActiveDeadlineSeconds; d != nil && *d < 1 {
 		errs = append(errs, field.Invalid(at.Child("activeDeadlineSeconds"), *d, "must be between 1 and 2147483647, inclusive"))
 	}
