@@ -144,7 +144,7 @@ func TestNetworkPolicyWarnings(t *testing.T) {
 		if errs := Validate(o); len(errs) > 0 {
 			t.Errorf("%s: %v", spec, errs)
 		}
-		if got := NetworkPolicyWarnings(o); !slices.Equal(got, want) {
+		if got := Warnings(nil, o); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", spec, got, want)
 		}
 	}

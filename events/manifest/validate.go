@@ -18,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -169,6 +170,9 @@ func validateMeta(o events.Object, name rule) field.ErrorList {
 	errs = append(errs, validateLabels(o.GetLabels(), at.Child("labels"))...)
 	errs = append(errs, validateAnnotations(o.GetAnnotations(), at.Child("annotations"))...)
 	errs = append(errs, validateOwners(o.GetOwnerReferences(), at.Child("ownerReferences"))...)
+	if _, custom := o.(*unstructured.Unstructured); !custom {
+		errs = append(errs, domainsOf(o.GetFinalizers(), at.Child("finalizers"))...)
+	}
 	return append(errs, validateFinalizers(o.GetFinalizers(), at.Child("finalizers"))...)
 }
 

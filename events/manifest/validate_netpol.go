@@ -126,9 +126,9 @@ func validatePolicyCIDR(cidr string, at *field.Path) field.ErrorList {
 	return validation.IsValidCIDRForLegacyField(at, cidr, true, nil)
 }
 
-// NetworkPolicyWarnings are what to know of a policy that is valid: which of its blocks
+// networkPolicyWarnings are what to know of a policy that is valid: which of its blocks
 // Kubernetes would spell otherwise, and what of it has no effect.
-func NetworkPolicyWarnings(p *networkingv1.NetworkPolicy) []string {
+func networkPolicyWarnings(p *networkingv1.NetworkPolicy) []string {
 	var out []string
 	at := field.NewPath("spec")
 	for _, r := range policyRulesOf(&p.Spec, at) {

@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -284,9 +283,7 @@ func (w *writing) check(before events.Object) *refusal {
 	if len(errs) > 0 {
 		return invalid(w.key, errs)
 	}
-	if p, ok := w.next.(*networkingv1.NetworkPolicy); ok {
-		w.warnings = append(w.warnings, manifest.NetworkPolicyWarnings(p)...)
-	}
+	w.warnings = append(w.warnings, manifest.Warnings(before, w.next)...)
 	return w.oneDefault()
 }
 

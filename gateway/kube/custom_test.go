@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"github.com/stave-run/stave/events"
@@ -177,6 +178,40 @@ func TestObjectsOfDefinitionsAreApplied(t *testing.T) {
 	}
 	if _, err = c.Apply(t.Context(), "a", widget(t, "a", "{parts: [{name: bob, n: 2}]}"), metav1.ApplyOptions{FieldManager: "ann"}); !apierrors.IsConflict(err) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Finalizers of objects of definitions need no domain: it is wished for, once.
+func TestFinalizersOfDefinitionsNeedNoDomain(t *testing.T) {
+	h := open(t)
+	dynamics(h)
+	var warned said
+	config := rest.CopyConfig(h.config)
+	config.WarningHandler = &warned
+	all, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := all.Resource(widgetsV1).Namespace("default")
+	w := widget(t, "a", "{parts: []}")
+	w.SetFinalizers([]string{"mine", "mine.org", "mine.org/a"})
+	made, err := c.Create(t.Context(), w, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`metadata.finalizers: "mine": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers`,
+		`metadata.finalizers: "mine.org": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers`}
+	if !slices.Equal(warned, want) {
+		t.Errorf("warned of %q", warned)
+	}
+	warned = nil
+	made.SetLabels(map[string]string{"a": "b"})
+	if made, err = c.Update(t.Context(), made, metav1.UpdateOptions{}); err != nil || len(warned) > 0 {
+		t.Errorf("warned again: %q, %v", warned, err)
+	}
+	made.SetFinalizers([]string{"no name"})
+	if _, err = c.Update(t.Context(), made, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) {
+		t.Errorf("a name that is none: %v", err)
 	}
 }
 
