@@ -47,6 +47,7 @@ type store struct {
 	sealed  events.Seq // everything up to it is in segments too
 	sound   bool       // no segment was refused
 	gaps    []gap
+	holes   []events.Seq // what the stream has lost of what is sealed
 	conn    *nats.Conn
 	context nats.JetStreamContext
 	say     func(string)
@@ -101,6 +102,10 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 // anew makes the stream again behind the segments, which hold all that was durable.
 func (s *store) anew(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
 	s.say(fmt.Sprintf("the stream is damaged: it ends at %d. All that was durable is sealed, up to %d: it is made anew behind that", b.Last, s.sealed))
+	return s.again(ctx, b)
+}
+
+func (s *store) again(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
 	if err := s.context.DeleteStream(streamName, nats.Context(ctx)); err != nil {
 		return b, fmt.Errorf("remove damaged stream: %w", err)
 	}
@@ -109,15 +114,41 @@ func (s *store) anew(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
 
 func (s *store) create(ctx context.Context) (bus.Bounds, error) {
 	js, err := jetstream.New(s.conn)
+	from := after(s.gaps, s.sealed+1)
 	if err == nil {
 		c := config(1)
-		c.FirstSeq = uint64(s.sealed + 1) // of a log that was restored from its segments
+		c.FirstSeq = uint64(from) // of a log that was restored from its segments
 		_, err = js.CreateStream(ctx, c)
 	}
 	if err != nil {
 		return bus.Bounds{}, fmt.Errorf("create stream: %w", err)
 	}
-	return bus.Bounds{First: s.sealed + 1, Last: s.sealed}, syncFileSystem(s.dir)
+	return bus.Bounds{First: from, Last: from - 1}, syncFileSystem(s.dir)
+}
+
+// withoutHoles takes from the stream what lies up to its last hole. All of it is
+// sealed, so nothing is lost; left in, a hole that was the newest event of its
+// subject would contradict for ever whoever knows that event and writes to it.
+func (s *store) withoutHoles(ctx context.Context, b bus.Bounds, sealed events.Seq) (bus.Bounds, error) {
+	last := events.Seq(0)
+	for _, hole := range s.holes {
+		if hole <= sealed {
+			last = hole
+		}
+	}
+	if last == 0 {
+		return b, nil
+	}
+	s.say(fmt.Sprintf("the stream has holes, the last at %d: what it has up to there is left to the segments", last))
+	s.sealed = sealed
+	if after(s.gaps, last+1) > b.Last { // an empty stream does not know where it goes on
+		return s.again(ctx, b)
+	}
+	if err := s.context.PurgeStream(streamName, &nats.StreamPurgeRequest{Sequence: uint64(last + 1)}, nats.Context(ctx)); err != nil {
+		return b, fmt.Errorf("cut the stream behind its holes: %w", err)
+	}
+	b.First = last + 1
+	return b, syncFileSystem(s.dir)
 }
 
 func boundsOf(info *nats.StreamInfo) bus.Bounds {
@@ -132,8 +163,12 @@ func boundsOf(info *nats.StreamInfo) bus.Bounds {
 func (s *store) end(ctx context.Context, b bus.Bounds, deleted []uint64) (events.Seq, error) {
 	for _, d := range deleted {
 		hole := events.Seq(d)
-		if hole < b.First || hole <= s.sealed || within(s.gaps, hole) {
-			continue // what is sealed may have been cut in part when the power went
+		if hole < b.First || within(s.gaps, hole) {
+			continue
+		}
+		if hole <= s.sealed { // damaged, or cut in part when the power went
+			s.holes = append(s.holes, hole)
+			continue
 		}
 		if hole <= s.mark {
 			return 0, &DamageError{Dir: s.dir, Mark: s.mark, Bounds: b, Hole: hole}

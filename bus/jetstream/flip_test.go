@@ -169,7 +169,8 @@ func TestSpoiledStreamBehindSegments(t *testing.T) {
 	})
 }
 
-// goesOn wants a log of 100 events that takes more, also after another start.
+// goesOn wants a log of 100 events that takes more, also after another start,
+// and from a writer who knows the last sequence of what it writes to.
 func goesOn(t *testing.T, dir string) {
 	t.Helper()
 	var said []string
@@ -178,7 +179,11 @@ func goesOn(t *testing.T, dir string) {
 		if got := seqs(t, s.Log(), 1); !slices.Equal(got, upTo(1, 100+turn)) {
 			t.Errorf("start %d: %d events are read; said %q", turn, len(got), said)
 		}
-		grow(t, s.Log(), 1)
+		known := events.SpecSubject(events.Key{Resource: events.Pods, Namespace: "default", Name: fmt.Sprint("p", 5+turn)}) // see grow
+		seq, err := s.Log().Append(t.Context(), []bus.Record{bus.Expecting(events.Envelope{Subject: known, Type: "pods.changed", Version: 1, Body: []byte(`{}`)}, 96+turn)})
+		if err != nil || seq != 101+turn {
+			t.Errorf("start %d: a writer who knows %s: %d, %v; said %q", turn, known, seq, err, said)
+		}
 		if b, err := s.Log().Bounds(t.Context()); err != nil || b.Last != 101+turn {
 			t.Errorf("start %d: it ends at %d, %v; said %q", turn, b.Last, err, said)
 		}

@@ -87,6 +87,11 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	if err := l.join(b); err != nil {
 		return nil, err
 	}
+	_, sealed := l.archive.Bounds() // which may be more than before
+	if b, err = s.withoutHoles(ctx, b, sealed); err != nil {
+		return nil, err
+	}
+	l.floor = b.First
 	l.written, l.durable = b.Last, b.Last
 	if err := l.mark.put(b.Last); err != nil {
 		return nil, err
