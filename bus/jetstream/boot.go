@@ -68,7 +68,7 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 	info, err := s.context.StreamInfo(streamName, &nats.StreamInfoRequest{DeletedDetails: true}, nats.Context(ctx))
 	if errors.Is(err, nats.ErrStreamNotFound) {
 		if s.mark > s.sealed {
-			return bus.Bounds{}, &DamageError{Dir: s.dir, Mark: s.mark}
+			return s.adopt(ctx)
 		}
 		return s.create(ctx)
 	}
@@ -97,6 +97,24 @@ func (s *store) recover(ctx context.Context) (bus.Bounds, error) {
 		}
 	}
 	return b, syncFileSystem(s.dir) // a kill -9 leaves what was written, but unsynced
+}
+
+// adopt describes the stream anew whose blocks are there and whose description
+// is not, or is damaged: it is a constant. What the blocks hold is judged then.
+func (s *store) adopt(ctx context.Context) (bus.Bounds, error) {
+	blocks, err := filepath.Glob(filepath.Join(storeDir(s.dir), "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		return bus.Bounds{}, errors.Join(&DamageError{Dir: s.dir, Mark: s.mark}, err)
+	}
+	s.say("the description of the stream is damaged, its blocks are there: it is described anew")
+	js, err := jetstream.New(s.conn)
+	if err == nil {
+		_, err = js.CreateStream(ctx, config(1))
+	}
+	if err != nil {
+		return bus.Bounds{}, errors.Join(&DamageError{Dir: s.dir, Mark: s.mark}, err)
+	}
+	return s.recover(ctx)
 }
 
 // anew makes the stream again behind the segments, which hold all that was durable.

@@ -82,6 +82,70 @@ func TestSpoiledStream(t *testing.T) {
 	}
 }
 
+// TestSpoiledDescription spoils or removes what says that there is a stream: its
+// blocks have all.
+func TestSpoiledDescription(t *testing.T) {
+	whole := t.TempDir()
+	s := openTest(t, whole, nil)
+	grow(t, s.Log(), 100)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"meta.inf", "meta.sum"} {
+		for what, spoil := range map[string]func(string) error{
+			"flipped": func(at string) error {
+				b, err := os.ReadFile(at)
+				b[len(b)/2] ^= 4
+				return errors.Join(err, os.WriteFile(at, b, 0o600))
+			},
+			"truncated": func(at string) error { return os.Truncate(at, 5) },
+			"empty":     func(at string) error { return os.Truncate(at, 0) },
+			"missing":   os.Remove,
+		} {
+			t.Run(file+" "+what, func(t *testing.T) {
+				dir := t.TempDir()
+				if err := errors.Join(os.CopyFS(dir, os.DirFS(whole)), spoil(filepath.Join(storeDir(dir), file))); err != nil {
+					t.Fatal(err)
+				}
+				for turn := range events.Seq(2) {
+					s := openTest(t, dir, nil)
+					if got := seqs(t, s.Log(), 1); !slices.Equal(got, upTo(1, 100+turn)) {
+						t.Errorf("start %d: %d events are read", turn, len(got))
+					}
+					grow(t, s.Log(), 1)
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A log whose watermark is gone cannot be judged by it, and says so.
+func TestSpoiledWatermark(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir, nil)
+	grow(t, s.Log(), 10)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for turn, spoil := range []func(string) error{os.Remove, func(at string) error { return os.Truncate(at, 0) }, func(string) error { return nil }} {
+		if err := spoil(markPath(dir)); err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		s := sealing(t, dir, &said)
+		named := slices.ContainsFunc(said, func(l string) bool { return strings.Contains(l, markPath(dir)) })
+		if got := seqs(t, s.Log(), 1); !slices.Equal(got, upTo(1, 10)) || named != (turn < 2) {
+			t.Errorf("start %d: %d events are read; said %q", turn, len(got), said)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // one is the only file that fits.
 func one(t *testing.T, pattern string) string {
 	t.Helper()

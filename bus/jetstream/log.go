@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -79,9 +80,13 @@ func openLog(ctx context.Context, o Options, c *Client) (*Log, error) {
 	}
 	_, s.sealed = l.archive.Bounds()
 	s.sound = l.archive.Sound()
+	recorded := s.mark
 	b, err := s.recover(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if recorded == 0 && b.Last > s.sealed {
+		l.say(fmt.Sprintf("%s is missing or damaged, which tells what was durable: nobody can say whether the log has ended at %d", markPath(o.Dir), b.Last))
 	}
 	l.gaps = s.gaps
 	if err := l.join(b); err != nil {
@@ -124,15 +129,18 @@ func Segments(dir string) string { return filepath.Join(dir, segmentDir) }
 
 // join lets the tail begin where the segments end.
 func (l *Log) join(hot bus.Bounds) error {
-	healed, err := l.archive.Heal(after(l.gaps, hot.First))
+	mended, err := l.archive.Mend(after(l.gaps, hot.First), l.stretch)
 	if err != nil {
 		return err
 	}
-	if healed {
-		l.say("the stream still has the events of the damaged segments: they are sealed anew")
+	if mended {
+		l.say("the stream still has the events of damaged or missing segments: they are sealed anew")
 	}
 	l.floor, l.tail.next = hot.First, hot.First
 	_, sealed := l.archive.Bounds()
+	if first, _ := l.archive.Bounds(); !l.archive.Sound() {
+		l.say(fmt.Sprintf("nothing of the log before %d can be read", max(first, hot.First)))
+	}
 	switch {
 	case sealed == 0:
 	case after(l.gaps, sealed+1) >= hot.First:
@@ -143,6 +151,29 @@ func (l *Log) join(hot bus.Bounds) error {
 	}
 	return nil
 }
+
+// stretch reads events from the stream.
+func (l *Log) stretch(from, to events.Seq) (log []events.Envelope, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stretchTimeout)
+	defer cancel()
+	if from, to = after(l.gaps, from), before(l.gaps, to); from > to {
+		return nil, nil
+	}
+	err = l.follow(ctx, from, func(e events.Envelope) error {
+		if log = append(log, e); e.Seq >= to {
+			return errEnd
+		}
+		return nil
+	})
+	if errors.Is(err, errEnd) {
+		err = nil
+	}
+	return log, err
+}
+
+// stretchTimeout bounds the reading of what a damaged segment held: a stream that
+// is damaged too may never give it.
+const stretchTimeout = 30 * time.Second
 
 // ringFull wakes the sealer.
 func (l *Log) ringFull() {
@@ -244,7 +275,7 @@ func (l *Log) Bounds(ctx context.Context) (bus.Bounds, error) {
 	}
 	b, err := l.hot(ctx)
 	if first, sealed := l.archive.Bounds(); err == nil && sealed != 0 {
-		b.First = min(b.First, first)
+		b.First = first // also when the stream has more: what is sealed is never read from it
 	}
 	return b, err
 }

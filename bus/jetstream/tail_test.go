@@ -14,6 +14,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/bustest"
+	"github.com/stave-run/stave/bus/segment"
 	"github.com/stave-run/stave/events"
 )
 
@@ -224,5 +225,59 @@ func TestDamagedSegments(t *testing.T) {
 				t.Errorf("%d events are served", len(got))
 			}
 		})
+	}
+}
+
+// What is damaged or missing of the segments comes back from the stream, as long
+// as that has it: most clusters' whole log.
+func TestSegmentsAreMendedFromTheStream(t *testing.T) {
+	whole := t.TempDir()
+	s := openTest(t, whole, nil)
+	for range 3 {
+		grow(t, s.Log(), 30)
+		if _, err := s.Log().Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for which := range 3 {
+		for what, spoil := range map[string]func(string) error{"truncated": func(at string) error { return os.Truncate(at, 100) }, "missing": os.Remove} {
+			t.Run(fmt.Sprint(which, " ", what), func(t *testing.T) {
+				dir := t.TempDir()
+				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
+					t.Fatal(err)
+				}
+				files, err := filepath.Glob(filepath.Join(dir, segmentDir, "*.segment"))
+				if err != nil || len(files) != 3 {
+					t.Fatalf("%d segments, %v", len(files), err)
+				}
+				if err := spoil(files[which]); err != nil {
+					t.Fatal(err)
+				}
+				s := openTest(t, dir, nil)
+				if b, err := s.Log().Bounds(t.Context()); err != nil || b != (bus.Bounds{First: 1, Last: 90}) {
+					t.Errorf("bounds %+v, %v", b, err)
+				}
+				if got := seqs(t, s.Log(), 1); !slices.Equal(got, upTo(1, 90)) {
+					t.Errorf("%d events are served", len(got))
+				}
+				grow(t, s.Log(), 1)
+				if last, err := s.Log().Seal(t.Context()); err != nil || last != 91 {
+					t.Errorf("sealed up to %d, %v", last, err)
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				a, err := segment.Open(Segments(dir), func(line string) { t.Error(line) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first, last := a.Bounds(); first != 1 || last != 91 {
+					t.Errorf("the segments are from %d to %d", first, last)
+				}
+			})
+		}
 	}
 }

@@ -22,9 +22,9 @@ type Archive struct {
 	mu  sync.Mutex
 	all []*segment // replaced, never changed
 
-	// What Open found: the files that it refused, and the sound run before them.
+	// What Open found: the files that it refused, and the sound runs before the one that is in service.
 	refused []string
-	before  []*segment
+	earlier [][]*segment
 }
 
 // checkedAtOpen is how many of the newest segments are read whole when an archive
@@ -46,12 +46,12 @@ func Open(dir string, say func(string)) (*Archive, error) {
 	for i, name := range names {
 		s, err := a.check(name, len(names)-i <= checkedAtOpen)
 		if err != nil {
-			say(fmt.Sprintf("%v: nothing of the log up to there can be read", err))
+			say(err.Error())
 			if s == nil {
 				a.refused = append(a.refused, name)
 			}
 			if len(a.all) > 0 {
-				a.before = a.all
+				a.earlier = append(a.earlier, a.all)
 			}
 			a.all = nil
 		}
@@ -66,29 +66,7 @@ func Open(dir string, say func(string)) (*Archive, error) {
 func (a *Archive) Sound() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.refused) == 0 && a.before == nil
-}
-
-// Heal puts the sound segments before the refused ones into service again, when
-// the events of the refused ones can be sealed anew: when no others come after
-// them, and another copy of the log still begins no later than they did.
-func (a *Archive) Heal(copyFrom events.Seq) (bool, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	sound := events.Seq(0)
-	if n := len(a.before); n > 0 {
-		sound = a.before[n-1].Last
-	}
-	if len(a.refused) == 0 || len(a.all) > 0 || sound+1 < copyFrom {
-		return false, nil
-	}
-	for _, name := range a.refused {
-		if err := os.Rename(name, name+".refused"); err != nil {
-			return false, fmt.Errorf("set aside damaged segment: %w", err)
-		}
-	}
-	a.all, a.refused, a.before = a.before, nil, nil
-	return true, sealed.SyncDir(a.dir)
+	return len(a.refused) == 0 && len(a.earlier) == 0
 }
 
 // Leave takes all segments out of service.
@@ -114,6 +92,9 @@ func (a *Archive) check(name string, whole bool) (*segment, error) {
 		}
 	}
 	if last := len(a.all) - 1; last >= 0 && s.Prev != a.all[last].Chain {
+		if before := a.all[last].Last; s.First > before+1 {
+			return s, s.damaged(fmt.Sprintf("the events %d to %d before it are missing", before+1, s.First-1))
+		}
 		return s, s.damaged(fmt.Sprintf("it does not follow on %s", filepath.Base(a.all[last].path)))
 	}
 	return s, nil

@@ -54,8 +54,18 @@ func path(dir string, first, last events.Seq) string {
 // write seals events, which are in order and not none, behind the segment whose
 // chain is prev.
 func write(dir, prev string, log []events.Envelope) (Head, error) {
-	h := Head{First: log[0].Seq, Last: log[len(log)-1].Seq, Count: len(log), From: log[0].Time.UTC(), To: log[len(log)-1].Time.UTC(), Prev: prev}
-	var body []byte
+	h, body := build(prev, log)
+	return h, h.write(dir, body)
+}
+
+// write stores a segment that was built.
+func (h Head) write(dir string, body []byte) error {
+	return sealed.Write(path(dir, h.First, h.Last), kind, version, h, body)
+}
+
+// build is the segment that events come to.
+func build(prev string, log []events.Envelope) (h Head, body []byte) {
+	h = Head{First: log[0].Seq, Last: log[len(log)-1].Seq, Count: len(log), From: log[0].Time.UTC(), To: log[len(log)-1].Time.UTC(), Prev: prev}
 	var index Index
 	part := func(first events.Seq, b []byte) Part {
 		p := Part{First: first, Offset: int64(len(body)), Size: len(b), Sum: crc32.ChecksumIEEE(b)}
@@ -76,7 +86,7 @@ func write(dir, prev string, log []events.Envelope) (Head, error) {
 	}
 	h.Chain = hex.EncodeToString(sum.Sum(nil))
 	h.Index = part(0, squeeze.EncodeAll(index.encode(), nil))
-	return h, sealed.Write(path(dir, h.First, h.Last), kind, version, h, body)
+	return h, body
 }
 
 // segment is one file that is read from.

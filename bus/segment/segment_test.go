@@ -219,33 +219,72 @@ func opened(t *testing.T, dir string) (*Archive, []string) {
 	return a, said
 }
 
-// When the newest are damaged and the events are still elsewhere, the sound ones
-// before them go on.
-func TestHealing(t *testing.T) {
-	all := many(1, 900)
-	for _, c := range []struct {
-		copyFrom events.Seq
-		healed   bool
-	}{{1, true}, {601, true}, {602, false}} {
-		dir := t.TempDir()
-		archive(t, dir, all[:300], all[300:600], all[600:])
-		if err := os.Truncate(path(dir, 601, 900), 100); err != nil {
+// Whatever is damaged or missing goes on where another copy of the log has the
+// events: verified by the chain in between, sealed anew at the end.
+func TestMending(t *testing.T) {
+	all := many(1, 1200)
+	parts := [][]events.Envelope{all[:300], all[300:600], all[600:900], all[900:]}
+	spoil := func(t *testing.T, dir string, i int) {
+		if err := os.Truncate(path(dir, parts[i][0].Seq, parts[i][len(parts[i])-1].Seq), 100); err != nil {
 			t.Fatal(err)
 		}
-		a, _ := opened(t, dir)
-		healed, err := a.Heal(c.copyFrom)
-		if err != nil || healed != c.healed {
-			t.Fatalf("copy from %d: healed %v, %v", c.copyFrom, healed, err)
-		}
-		if !healed {
-			continue
-		}
-		if err := a.Seal(all[600:]); err != nil {
+	}
+	remove := func(t *testing.T, dir string, i int) {
+		if err := os.Remove(path(dir, parts[i][0].Seq, parts[i][len(parts[i])-1].Seq)); err != nil {
 			t.Fatal(err)
 		}
-		if got := read(t, archive(t, dir), 1, 900); !reflect.DeepEqual(got, all) {
-			t.Errorf("%d events after healing", len(got))
-		}
+	}
+	type how = func(*testing.T, string, int)
+	for name, c := range map[string]struct {
+		what  map[int]how
+		from  events.Seq // the copy begins
+		other bool       // and is of another log
+		first events.Seq // what is in service then
+	}{
+		"the newest":                    {map[int]how{3: spoil}, 1, false, 1},
+		"the newest, just in the copy":  {map[int]how{3: spoil}, 901, false, 1},
+		"the newest, not in the copy":   {map[int]how{3: spoil}, 902, false, 0},
+		"one between":                   {map[int]how{1: spoil}, 301, false, 1},
+		"one between, not in the copy":  {map[int]how{1: spoil}, 302, false, 601},
+		"one between, of another log":   {map[int]how{1: spoil}, 1, true, 601},
+		"one missing":                   {map[int]how{2: remove}, 1, false, 1},
+		"the oldest":                    {map[int]how{0: spoil}, 1, false, 1},
+		"the oldest missing":            {map[int]how{0: remove}, 1, false, 1},
+		"the oldest missing everywhere": {map[int]how{0: remove}, 301, false, 301},
+		"two side by side":              {map[int]how{1: spoil, 2: spoil}, 1, false, 1},
+		"two apart":                     {map[int]how{0: spoil, 2: spoil}, 1, false, 1},
+		"two apart, one in the copy":    {map[int]how{0: spoil, 2: spoil}, 301, false, 301},
+		"one between and the newest":    {map[int]how{1: spoil, 3: spoil}, 1, false, 1},
+		"all":                           {map[int]how{0: spoil, 1: spoil, 2: spoil, 3: spoil}, 1, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			archive(t, dir, parts...)
+			for i, do := range c.what {
+				do(t, dir, i)
+			}
+			a, _ := opened(t, dir)
+			_, err := a.Mend(c.from, func(from, to events.Seq) ([]events.Envelope, error) {
+				log := slices.Clone(all[from-1 : to])
+				if c.other {
+					log[0].Actor = "user:mallory"
+				}
+				return log, nil
+			})
+			first, last := a.Bounds()
+			if err != nil || first != c.first {
+				t.Fatalf("it begins at %d, %v", first, err)
+			}
+			if c.first != 1 && (c.first != 0 || c.from > 1) {
+				return
+			}
+			if err := a.Seal(all[last:]); err != nil && last < 1200 {
+				t.Fatal(err)
+			}
+			if got := read(t, archive(t, dir), 1, 1200); !reflect.DeepEqual(got, all) {
+				t.Errorf("%d events after mending", len(got))
+			}
+		})
 	}
 }
 
@@ -258,7 +297,7 @@ func TestTheChainHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, said := opened(t, dir)
-	if first, _ := a.Bounds(); len(said) != 1 || !strings.Contains(said[0], "does not follow") || first != 601 {
+	if first, _ := a.Bounds(); len(said) != 1 || !strings.Contains(said[0], "the events 301 to 600 before it are missing") || first != 601 {
 		t.Errorf("one is missing: %q, from %d", said, first)
 	}
 	other := slices.Clone(all)

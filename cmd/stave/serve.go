@@ -192,6 +192,14 @@ func (c *cluster) fold(ctx context.Context, _ *upCmd, say func(string, ...any)) 
 	}
 	c.view = f
 	c.onClose(func() error { f.Close(); return c.sealed() })
+	b, err := c.server.Log().Bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("fold log: %w", err)
+	}
+	if bad := kept.CheckOrigins(b.First); bad != nil {
+		say("%v", bad)
+		say("'stave log verify%s' tells what is damaged", nameFlag(c.layout.name))
+	}
 	return nil
 }
 

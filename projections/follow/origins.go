@@ -114,6 +114,9 @@ func (c *Checkpoints) Origin(first events.Seq, k events.Key) (*why.Origin, error
 // CheckOrigins says what is wrong with those of the log that begins at a sequence.
 func (c *Checkpoints) CheckOrigins(first events.Seq) error {
 	_, err := c.Origins(first)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the log begins at %d and was not cut there: what lies before it is missing", first)
+	}
 	return err
 }
 
