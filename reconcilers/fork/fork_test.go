@@ -13,9 +13,11 @@ import (
 	"github.com/stave-run/stave/projections/why"
 	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/birth"
+	"github.com/stave-run/stave/reconcilers/cronjob"
 	"github.com/stave-run/stave/reconcilers/deployment"
 	"github.com/stave-run/stave/reconcilers/fork"
 	"github.com/stave-run/stave/reconcilers/gc"
+	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
 	"github.com/stave-run/stave/reconcilers/replicaset"
@@ -113,6 +115,57 @@ func TestNodesComeAndGo(t *testing.T) {
 	}
 	if waited := f.Now().Sub(began); waited < time.Minute || waited > fork.Horizon {
 		t.Errorf("a lost node is given up after %s", waited)
+	}
+}
+
+// ticking looks at each deployment every minute, as some controllers do.
+type ticking struct{ deployment.Reconciler }
+
+func (t ticking) Decide(v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	d := t.Reconciler.Decide(v, k, now)
+	d.Wake(now.Add(time.Minute))
+	return d
+}
+
+// What is under way for ever leaves time for what is asked about.
+func TestTheHorizonBeginsAnew(t *testing.T) {
+	w := world()
+	rs := everyone()
+	rs[0] = ticking{}
+	f, err := fork.New(w.State, w.Now, rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(4)(f)
+	for _, node := range []string{"", "n1"} {
+		f.Lose(node)
+		if err := f.Settle(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have := on(f.View()); have["n2"] != 4 || have["n1"] != 0 {
+		t.Errorf("after n1 was lost: %v", have)
+	}
+}
+
+// An hour of a schedule's Jobs, none of which ends on pretend nodes, would leave no room for what is asked about.
+func TestSchedulesWait(t *testing.T) {
+	w := world()
+	w.Apply(stage.In(events.CronJobs, "tick"), `{"metadata":{"name":"tick","namespace":"default"},"spec":{"schedule":"* * * * *","jobTemplate":{"spec":{"parallelism":1,"completions":1,
+		"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"1"}}}]}}}}}}`)
+	f, err := fork.New(w.State, w.Now, append(everyone(), cronjob.Reconciler{}, job.Reconciler{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	create(8)(f)
+	if err := f.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if have := on(f.View()); have["n1"] != 4 || have["n2"] != 4 || have[""] != 0 {
+		t.Errorf("the pods landed on %v", have)
 	}
 }
 
