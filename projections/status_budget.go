@@ -21,7 +21,7 @@ type Budget struct {
 func (s State) BudgetsOf(pod *Object) []*Object {
 	var out []*Object
 	for b := range s.List(events.Budgets, pod.Key.Namespace) {
-		if picks(b, pod) {
+		if Picks(b, pod) {
 			out = append(out, b)
 		}
 	}
@@ -155,7 +155,7 @@ func (f *folding) budgets(c Change) {
 	}
 	var touched []events.Key
 	for b := range f.s.List(events.Budgets, c.Key.Namespace) {
-		if !pod || picks(b, c.Before) || picks(b, c.After) {
+		if !pod || Picks(b, c.Before) || Picks(b, c.After) {
 			touched = append(touched, b.Key)
 		}
 	}
@@ -164,7 +164,8 @@ func (f *folding) budgets(c Change) {
 	}
 }
 
-func picks(budget, pod *Object) bool {
+// Picks tells whether a disruption budget is about a pod.
+func Picks(budget, pod *Object) bool {
 	return pod != nil && budgetSelector(budget).Matches(labels.Set(pod.PodLabels()))
 }
 

@@ -3,6 +3,7 @@ package projections
 //lint:file-ignore SA1019 people still type "get endpoints"
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,17 @@ func (b Backend) targetPort(p corev1.ServicePort) (int32, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Serves tells whether the pod has one of a service's ports: those that have none of them are no endpoints.
+func (b Backend) Serves(ports []corev1.ServicePort) bool {
+	return len(ports) == 0 || slices.ContainsFunc(ports, b.Has)
+}
+
+// Has tells whether the pod has the port that a service's port leads to.
+func (b Backend) Has(p corev1.ServicePort) bool {
+	_, ok := b.targetPort(p)
+	return ok
 }
 
 // named is the number that a container gives to the port that a service names.

@@ -3,12 +3,56 @@ package why
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
 )
 
 // fromAutoscaler is who tells of autoscalers in Kubernetes.
 const fromAutoscaler = "horizontal-pod-autoscaler"
+
+// scaler says how an autoscaler's target stands, or what keeps it from being scaled.
+func (q Question) scaler(a *Answer, o *projections.Object) {
+	h, ok := q.State.ObjectOf(o, q.Now).(*autoscalingv2.HorizontalPodAutoscaler)
+	if !ok {
+		return
+	}
+	ref := h.Spec.ScaleTargetRef
+	target, least := strings.ToLower(ref.Kind)+"/"+ref.Name, int32(1)
+	if h.Spec.MinReplicas != nil {
+		least = *h.Spec.MinReplicas
+	}
+	a.Verdict = fmt.Sprintf("gives %s from %d to %d replicas: it has %d, and shall have %d", target, least, h.Spec.MaxReplicas, h.Status.CurrentReplicas, h.Status.DesiredReplicas)
+	for _, c := range h.Status.Conditions {
+		switch {
+		case c.Type == autoscalingv2.ScalingLimited && c.Status == corev1.ConditionTrue:
+			a.Details = append(a.Details, c.Message)
+		case c.Type != autoscalingv2.ScalingLimited && c.Status == corev1.ConditionFalse:
+			a.Verdict = fmt.Sprintf("does not scale %s: %s", target, c.Message)
+			a.WaitsFor, a.Fix = q.scalable(o, c, target)
+		}
+	}
+	if o.Scaler == nil && a.WaitsFor == "" {
+		a.WaitsFor = "the first figures of its pods"
+	}
+}
+
+// scalable is what an autoscaler waits for that cannot scale, and what would help.
+func (q Question) scalable(o *projections.Object, c autoscalingv2.HorizontalPodAutoscalerCondition, target string) (waits, fix string) {
+	switch {
+	case c.Reason == "FailedGetScale":
+		return target, fmt.Sprintf("make %s, or name another target: %s", target, q.command("edit", o.Key))
+	case c.Reason == "ScalingDisabled":
+		return "somebody to start " + target, fmt.Sprintf("stave scale %s%s --replicas=1", target, q.dashN())
+	case strings.Contains(c.Message, "missing request for"):
+		return "requests of its containers", fmt.Sprintf("stave set resources %s%s --requests=cpu=100m, or what it needs", target, q.dashN())
+	}
+	return "figures of its pods", "stave top pods" + q.dashN()
+}
 
 // scaled is what was reported of an autoscaler in a few words.
 func (q Question) scaled(k events.Key, e events.Envelope) string {

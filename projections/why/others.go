@@ -2,6 +2,7 @@ package why
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -138,11 +139,14 @@ func (q Question) written(o *projections.Object) string {
 
 func (q Question) service(a *Answer, o *projections.Object) {
 	spec := &projections.As[*corev1.Service](o).Spec
-	ready, all := 0, 0
+	ready, nameless, all := 0, 0, 0
 	for _, b := range q.State.Backends(o) {
 		all++
-		if b.Ready {
+		switch {
+		case b.Ready && b.Serves(spec.Ports):
 			ready++
+		case b.Ready:
+			nameless++
 		}
 	}
 	matching := 0
@@ -151,7 +155,9 @@ func (q Question) service(a *Answer, o *projections.Object) {
 			matching++
 		}
 	}
-	defer func() { a.Details = append(a.Details, append(q.keptLocal(o.Key), q.unprogrammed(o.Key)...)...) }()
+	defer func() {
+		a.Details = append(a.Details, slices.Concat(q.unnamed(o, spec), q.keptLocal(o.Key), q.unprogrammed(o.Key), q.unbalanced(o))...)
+	}()
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
 		a.Verdict = "stands for " + spec.ExternalName
@@ -161,6 +167,9 @@ func (q Question) service(a *Answer, o *projections.Object) {
 		a.Verdict = "has no pods behind it: none has the labels " + labelText(spec.Selector)
 		a.Fix = "stave get pods" + q.dashN() + " --show-labels, and compare"
 		a.WaitsFor = "a pod with these labels"
+	case ready == 0 && nameless > 0:
+		a.Verdict = fmt.Sprintf("has no endpoints: none of its %d pods has the port that it leads to; connections are refused", matching)
+		a.Fix = fmt.Sprintf("give targetPort a number: %s, or the port of the containers that name", q.command("edit", o.Key))
 	case ready == 0:
 		a.Verdict = fmt.Sprintf("has no endpoints: none of its %d pods is ready; connections are refused", matching)
 		a.WaitsFor = "one of its pods to be ready"
@@ -168,6 +177,27 @@ func (q Question) service(a *Answer, o *projections.Object) {
 	default:
 		a.Verdict = fmt.Sprintf("sends connections to %d of its %d pods", ready, max(all, matching))
 	}
+}
+
+// unnamed tells of the ports that lead to a name which no pod gives to a port of its own.
+func (q Question) unnamed(o *projections.Object, spec *corev1.ServiceSpec) []string {
+	var out []string
+	backends := q.State.Backends(o)
+	for _, p := range spec.Ports {
+		if len(backends) > 0 && !slices.ContainsFunc(backends, func(b projections.Backend) bool { return b.Has(p) }) {
+			out = append(out, fmt.Sprintf("port %d leads to the port named %q, and no container of its pods has one", p.Port, p.TargetPort.StrVal))
+		}
+	}
+	return out
+}
+
+// unbalanced tells of a service that waits for a load balancer.
+func (q Question) unbalanced(o *projections.Object) []string {
+	s, ok := q.State.ObjectOf(o, q.Now).(*corev1.Service)
+	if !ok || s.Spec.Type != corev1.ServiceTypeLoadBalancer || len(s.Status.LoadBalancer.Ingress) > 0 || len(s.Spec.Ports) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("no load balancer has taken it up: from outside, port %d of each node leads to it", s.Spec.Ports[0].NodePort)}
 }
 
 func (q Question) unready(a *Answer, selector map[string]string, namespace string) {

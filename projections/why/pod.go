@@ -145,6 +145,7 @@ func (q Question) containers(a *Answer, o *projections.Object, p *projections.Po
 			if c.Exit.Code != 0 && a.fault.level == 0 {
 				a.Verdict = fmt.Sprintf("Failed: container %s ended with code %d", c.Name, c.Exit.Code)
 				a.fault = fault{level: levelFailing, cause: q.exitCause(o, c.Name), since: c.Exit.FinishedAt, next: q.logs(o, c.Name, "")}
+				a.Fix = a.fault.next
 			}
 		}
 		return
@@ -206,7 +207,7 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 			a.Details = append(a.Details, failed.Message)
 		}
 		a.WaitsFor = "the next try" + q.until(c)
-		a.Fix = fmt.Sprintf("correct the image of %s, or push %s to its registry", q.owner(o), image)
+		a.Fix = q.imageFix(o, p, reason, failed.Message, image)
 		a.fault.cause = "image " + q.owner(o) + " " + c.Name + " " + image
 		a.fault.since, a.fault.next = q.firstOf(o.Key, c.Name, events.FactPullFailed, c.Since.Time), q.mend(o)
 	case c.Phase == projections.Waiting && strings.HasPrefix(c.Message, events.PostStartRuns):
@@ -234,6 +235,22 @@ func (q Question) container(a *Answer, o *projections.Object, p *projections.Pod
 			a.WaitsFor, a.Fix = waits, fix
 		}
 	}
+}
+
+// imageFix is what would let a node have an image.
+func (q Question) imageFix(o *projections.Object, p *projections.Pod, reason, said, image string) string {
+	correct := "correct the image of " + q.owner(o)
+	switch {
+	case reason == "InvalidImageName":
+		return correct
+	case reason == "ErrImageNeverPull":
+		return fmt.Sprintf("bring it to %s (stave image import FILE), or let imagePullPolicy of %s pull it", p.Node, q.owner(o))
+	case strings.Contains(said, ": unreachable: "):
+		return fmt.Sprintf("see that %s reaches the registry, or %s", p.Node, correct)
+	case strings.Contains(said, ": unauthorized: "):
+		return fmt.Sprintf("name a Secret with a login in imagePullSecrets of %s (stave create secret docker-registry), or %s", q.owner(o), correct)
+	}
+	return correct + ", or push " + image + " to its registry"
 }
 
 // failedPull is the last pull that failed: the state has the words of the

@@ -184,10 +184,12 @@ func (l *look) service(o *projections.Object) {
 	if len(spec.Selector) == 0 || spec.Type == corev1.ServiceTypeExternalName {
 		return
 	}
+	nameless := false // pods that are ready and lack the port
 	for _, b := range l.State.Backends(o) {
-		if b.Ready {
+		if b.Ready && b.Serves(spec.Ports) {
 			return
 		}
+		nameless = nameless || b.Ready
 	}
 	any := false
 	for pod := range l.State.List(events.Pods, o.Key.Namespace) {
@@ -200,13 +202,17 @@ func (l *look) service(o *projections.Object) {
 			return
 		}
 	}
-	if any {
+	if any && !nameless {
 		return // they are on their way
 	}
 	var a Answer
 	q := l.question(o.Key)
 	q.judge(&a, o)
-	l.add(o, a, fault{level: levelWaiting, cause: "service " + o.Key.String(), since: o.Changed.Time, next: "stave get pods" + q.dashN() + " --show-labels"})
+	next := "stave get pods" + q.dashN() + " --show-labels"
+	if nameless {
+		next = q.command("edit", o.Key)
+	}
+	l.add(o, a, fault{level: levelWaiting, cause: "service " + o.Key.String(), since: o.Changed.Time, next: next})
 }
 
 // add joins an object to those of the same cause.

@@ -105,6 +105,12 @@ func (q Question) judge(a *Answer, o *projections.Object) {
 		q.claim(a, o)
 	case events.Volumes:
 		q.volume(a, o)
+	case events.Autoscalers:
+		q.scaler(a, o)
+	case events.Budgets:
+		q.budget(a, o)
+	case events.Ingresses:
+		q.ingress(a, o)
 	default:
 		a.Verdict = "exists"
 	}

@@ -57,10 +57,10 @@ func TestFirstFilterThatSaysNo(t *testing.T) {
 		{"selector", `{}`, "100m", "1Mi", `"nodeSelector":{"disk":"hdd"}`,
 			events.Reason{Code: CodeSelector, What: "disk", Need: "hdd", Have: "ssd", Fix: "label node n1 disk=hdd"}, "1 node(s) didn't match Pod's node affinity/selector"},
 		{"cpu", `{}`, "3", "1Mi", ``, events.Reason{Code: CodeInsufficient, What: "cpu", Need: "3", Have: "2",
-			Fix: "ask for at most 2 cpu, or free 1 on n1"}, "1 Insufficient cpu"},
+			Fix: "ask for at most 2 cpu, or add a node with 3 cpu"}, "1 Insufficient cpu"},
 		{"memory", `{}`, "1", "5Gi", ``, events.Reason{Code: CodeInsufficient, What: "memory", Need: "5Gi", Have: "4Gi",
-			Fix: "ask for at most 4Gi memory, or free 1Gi on n1"}, "1 Insufficient memory"},
-		{"named elsewhere", `{}`, "1", "1Mi", `"nodeName":"n9"`, events.Reason{Code: CodeNodeName, Need: "n9", Have: "n1"},
+			Fix: "ask for at most 4Gi memory, or add a node with 5Gi memory"}, "1 Insufficient memory"},
+		{"named elsewhere", `{}`, "1", "1Mi", `"nodeName":"n9"`, events.Reason{Code: CodeNodeName, Need: "n9", Have: "n1", Fix: "name n1 in spec.nodeName, or none"},
 			"1 node(s) didn't match the requested node name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestExtendedResourcesAreCounted(t *testing.T) {
 	}
 	v, _ := w.State.Verdict(stage.PodKey("b"))
 	want := events.Reason{Code: CodeInsufficient, About: stage.NodeKey("n1"), What: "example.com/gpu", Need: "2", Have: "1",
-		Fix: "ask for at most 1 example.com/gpu, or free 1 on n1"}
+		Fix: "ask for at most 1 example.com/gpu, or free 1 example.com/gpu on n1"}
 	if v == nil || len(v.Reasons) != 2 || v.Reasons[0].Said != "0/2 nodes are available: 2 Insufficient example.com/gpu." || v.Reasons[1] != want {
 		t.Errorf("verdict %+v", v)
 	}

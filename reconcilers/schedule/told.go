@@ -55,7 +55,7 @@ func (w *wants) refused(n *node, c *claims) (events.Reason, bool) {
 	case "":
 		return events.Reason{}, false
 	case CodeNodeName:
-		out.Need, out.Have = w.node, n.name
+		out.Need, out.Have, out.Fix = w.node, n.name, "name "+n.name+" in spec.nodeName, or none"
 	case CodeCordoned:
 		out.Fix = "uncordon " + n.name
 	case CodeNotReady:
@@ -98,15 +98,21 @@ func (w *wants) mismatch(n *node, out events.Reason) events.Reason {
 }
 
 // fix is the nearest change that would help: to ask for what there is, when
-// there is some; else room has to come from elsewhere.
+// there is some; else room has to come from elsewhere. Nothing can be freed of what a node never had.
 func fix(what string, need, have int64, n *node) string {
+	elsewhere := "add a node with " + amount(what, need) + " " + what
+	if need <= n.gives(what) {
+		elsewhere = fmt.Sprintf("free %s %s on %s", amount(what, need-have), what, n.name)
+	}
 	switch {
 	case what == "pods":
 		return "add a node"
-	case have <= 0:
-		return fmt.Sprintf("free %s %s on %s, or add a node", amount(what, need-have), what, n.name)
+	case have > 0:
+		return fmt.Sprintf("ask for at most %s %s, or %s", amount(what, have), what, elsewhere)
+	case need <= n.gives(what):
+		return elsewhere + ", or add a node"
 	}
-	return fmt.Sprintf("ask for at most %s %s, or free %s on %s", amount(what, have), what, amount(what, need-have), n.name)
+	return elsewhere
 }
 
 func amount(what string, n int64) string {
