@@ -148,7 +148,23 @@ var elsewhere = map[string]string{
 	"proxy":              "stave port-forward leads a port to a pod",
 	"config set-cluster": "'stave up' writes clusters and users", "config set-credentials": "'stave up' writes clusters and users",
 	"config set": "stave config set-context, use-context", "config unset": "stave config delete-context, delete-cluster, delete-user",
-	"plugin": "stave knows no plugins",
+	"plugin":       "stave knows no plugins",
+	"set selector": `stave patch service NAME -p '{"spec":{"selector":{"app":"web"}}}'`, "set subject": "stave edit rolebinding NAME",
+}
+
+// instead is what to do in place of flags of kubectl's that are not there.
+var instead = map[string]string{
+	"-k": "kustomize build DIR | stave apply -f -", "--kustomize": "kustomize build DIR | stave apply -f -",
+	"--server-side":     "leave it out: every apply is merged on the server, whatever its size",
+	"--force-conflicts": "leave it out: what is applied last holds, and 'stave blame' tells who set a field",
+	"--field-manager":   "leave it out: changes are known by their user, and by -m TEXT",
+	"--validate":        "manifests are always read strictly; --dry-run=server tells all that is wrong with them",
+	"--record":          "-m TEXT keeps the reason with the change; without it that is the command line",
+	"--save-config":     "leave it out: the log knows what was applied last",
+	"--force":           "stave replace --force -f FILE",
+	"--expose":          "stave expose pod NAME --port=80",
+	"--template":        "-o go-template=TEMPLATE",
+	"--as":              "kubectl --as=USER; stave knows you by the credential of your context",
 }
 
 // didYouMean names the candidate that is typed almost the same, if there is one.

@@ -190,6 +190,8 @@ func TestMistypedLinesGetAHint(t *testing.T) {
 		"get pods -o foo":        "custom-columns",
 		"get pods -o jsonpath":   "no template given",
 		"apply argv.go":          "did you mean -f argv.go?",
+		"apply -k .":             "help: kustomize build DIR | stave apply -f -",
+		"apply --server-side":    "help: leave it out: every apply is merged on the server",
 		"apply":                  "stave apply -f FILE",
 		"get pods":               "stave up",
 		"get pods --context x":   "context \"x\" does not exist",

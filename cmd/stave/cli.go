@@ -148,6 +148,9 @@ func usageError(term *terminal, line []string, err error) int {
 	if first, hint, ok := strings.Cut(said, ", did you mean "); ok {
 		said = first + "\nhelp: did you mean " + strings.TrimSuffix(hint, "?") + "?"
 	}
+	if flag, ok := strings.CutPrefix(strings.SplitN(said, "\n", 2)[0], "unknown flag "); ok && instead[flag] != "" {
+		said = "unknown flag " + flag + "\nhelp: " + instead[flag]
+	}
 	if word, ok := strings.CutPrefix(said, "unexpected argument "); ok {
 		if _, err := os.Stat(word); err == nil {
 			said += "\nhelp: did you mean -f " + word + "?"

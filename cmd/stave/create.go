@@ -31,12 +31,13 @@ type createCmd struct {
 	EnvFile  []string `name:"from-env-file" sep:"none" help:"configmap, secret generic: file of KEY=VALUE lines, repeatable." placeholder:"FILE"`
 	serviceFlags
 	secretFlags
+	accessFlags
 	Schedule string   `help:"cronjob: when, in five fields." placeholder:"CRON"`
 	From     string   `help:"job: the cronjob of which one is made now." placeholder:"cronjob/NAME"`
 	Image    []string `sep:"none" help:"deployment, job, cronjob: image of a container; for a deployment repeatable." placeholder:"IMAGE"`
 	Replicas int32    `help:"deployment: how many pods." default:"1" placeholder:"N"`
 	Port     int32    `help:"deployment: port that the container listens on." placeholder:"PORT"`
-	What     []string `arg:"" optional:"" passthrough:"partial" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], job NAME [-- COMMAND], cronjob NAME [-- COMMAND], service TYPE NAME, or secret TYPE NAME."`
+	What     []string `arg:"" optional:"" passthrough:"partial" help:"Without -f: namespace NAME, configmap NAME, deployment NAME [-- COMMAND], job NAME [-- COMMAND], cronjob NAME [-- COMMAND], service TYPE NAME, secret TYPE NAME, or serviceaccount, role, clusterrole, rolebinding, clusterrolebinding, quota or priorityclass NAME."`
 }
 
 // Help implements kong's detailed help.
@@ -52,6 +53,10 @@ func (createCmd) Help() string {
   stave create cronjob tidy --image=busybox --schedule='0 3 * * *' -- sh -c 'echo tidy'
   stave create job tidy-now --from=cronjob/tidy
   stave create service nodeport web --tcp=80:8080
+  stave create serviceaccount builder
+  stave create role looker --verb=get,list --resource=pods,deployments.apps
+  stave create rolebinding ann-looks --role=looker --user=ann
+  stave create quota small --hard=pods=10,requests.cpu=4
   stave create namespace orange --dry-run=client -o yaml > orange.yaml`
 }
 
@@ -119,6 +124,9 @@ func (c *createCmd) named(typed, name string) (events.Object, error) {
 		return c.job(meta)
 	case events.CronJobs:
 		return c.cronJob(meta)
+	}
+	if o, err := c.object(kind, meta); o != nil || err != nil {
+		return o, err
 	}
 	return nil, fmt.Errorf("a %s is created from a manifest\nhelp: stave create -f FILE", kind.Singular)
 }

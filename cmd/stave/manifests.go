@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -133,12 +134,12 @@ func (f files) expand(name string) ([]string, error) {
 	st, err := os.Stat(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("the path %q does not exist", name)
+			return f.pattern(name)
 		}
 		return nil, fmt.Errorf("look at %s: %w", name, err)
 	}
 	if !st.IsDir() {
-		return []string{name}, nil
+		return []string{name}, forKustomize(name)
 	}
 	var out []string
 	err = filepath.WalkDir(name, func(p string, d fs.DirEntry, err error) error {
@@ -158,5 +159,40 @@ func (f files) expand(name string) ([]string, error) {
 	if len(out) == 0 {
 		return nil, fmt.Errorf("no manifests (%s) in directory %s", strings.Join(manifestSuffixes, ", "), name)
 	}
+	for _, p := range out {
+		if err := forKustomize(p); err != nil {
+			return nil, err
+		}
+	}
 	return out, nil
+}
+
+// pattern names the files behind a -f that is no file itself: several with commas between them, or a pattern that no shell has
+// seen, as kubectl takes them.
+func (f files) pattern(name string) ([]string, error) {
+	names := strings.Split(name, ",")
+	if len(names) == 1 {
+		var err error
+		if names, err = filepath.Glob(name); err != nil || len(names) == 0 {
+			return nil, fmt.Errorf("the path %q does not exist", name)
+		}
+	}
+	var out []string
+	for _, n := range names {
+		paths, err := f.expand(n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, paths...)
+	}
+	return out, nil
+}
+
+// forKustomize refuses a file that is no manifest, but says how to make some.
+func forKustomize(path string) error {
+	switch dir, base := filepath.Split(path); base {
+	case "kustomization.yaml", "kustomization.yml":
+		return fmt.Errorf("%s says how to make manifests, and is none\nhelp: kustomize build %s | stave apply -f -", path, cmp.Or(dir, "."))
+	}
+	return nil
 }

@@ -31,12 +31,13 @@ const (
 // rolling are the workloads that a rollout verb names.
 type rolling struct {
 	files
-	What []string `arg:"" optional:"" help:"TYPE/NAME…, or TYPE NAME…: deployments, daemonsets or statefulsets."`
+	Selector string   `short:"l" help:"Label selector: what matches of the type." placeholder:"SELECTOR"`
+	What     []string `arg:"" optional:"" help:"TYPE/NAME…, TYPE NAME…, or TYPE with -l: deployments, daemonsets or statefulsets."`
 }
 
 // workloads are the keys; another kind does not roll out.
 func (c *rolling) workloads(ctx context.Context, s *session) ([]wire.Item, error) {
-	items, err := s.items(ctx, c.files, c.What)
+	items, err := s.chosen(ctx, c.files, c.Selector, false, c.What)
 	for _, it := range items {
 		if _, ok := rollouts[it.Key.Resource]; !ok {
 			return nil, fmt.Errorf("%s cannot be rolled out: deployments, daemonsets and statefulsets are", printedName(it.Key))
@@ -47,7 +48,7 @@ func (c *rolling) workloads(ctx context.Context, s *session) ([]wire.Item, error
 
 // deployments are the keys of what can be stopped on its way.
 func (c *rolling) deployments(ctx context.Context, s *session) ([]wire.Item, error) {
-	items, err := s.items(ctx, c.files, c.What)
+	items, err := s.chosen(ctx, c.files, c.Selector, false, c.What)
 	for _, it := range items {
 		if it.Key.Resource != events.Deployments {
 			return nil, fmt.Errorf("%s cannot be paused or resumed: only deployments can", printedName(it.Key))

@@ -15,6 +15,8 @@ type scaleCmd struct {
 	files
 	Replicas        int32    `required:"" help:"How many there shall be." placeholder:"N"`
 	CurrentReplicas *int32   `help:"Only when there are this many wanted now." placeholder:"N"`
+	Selector        string   `short:"l" help:"Label selector: scale what matches of the type." placeholder:"SELECTOR"`
+	All             bool     `help:"All objects of the type in the namespace."`
 	Message         string   `short:"m" help:"Why; kept with the events." placeholder:"TEXT"`
 	DryRun          dryRun   `name:"dry-run" help:"Only say what would happen: client or server." placeholder:"MODE"`
 	Output          format   `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
@@ -37,8 +39,8 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 	if c.Output == formatWide {
 		return errors.New("cannot print as \"wide\": yaml, json, name or a template")
 	}
-	items, err := s.items(ctx, c.files, c.What)
-	if err != nil {
+	items, err := s.chosen(ctx, c.files, c.Selector, c.All, c.What)
+	if err != nil || len(items) == 0 {
 		return err
 	}
 	dry := c.DryRun.settled(s)
@@ -63,6 +65,19 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 		errs = append(errs, s.printObjects(c.Output, objects, len(items) == 1))
 	}
 	return errors.Join(errs...)
+}
+
+// chosen are the objects that arguments name or, with a selector or all, what there is of their types. That this is nothing is
+// told, and no error.
+func (s *session) chosen(ctx context.Context, f files, selector string, all bool, args []string) ([]wire.Item, error) {
+	if selector == "" && !all {
+		return s.items(ctx, f, args)
+	}
+	items, err := (&deleteCmd{Selector: selector, All: all, What: args}).matching(ctx, s)
+	if err == nil && len(items) == 0 {
+		fmt.Fprintf(s.err, "No resources found in %s namespace.\n", s.inNamespace())
+	}
+	return items, err
 }
 
 var errNoName = errors.New("resource(s) were provided, but no name was specified")

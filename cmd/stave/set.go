@@ -20,6 +20,7 @@ type setCmd struct {
 	Image     setImageCmd     `cmd:"" help:"Change the images of containers."`
 	Env       setEnvCmd       `cmd:"" help:"Set and unset environment variables."`
 	Resources setResourcesCmd `cmd:"" help:"Set requests and limits of containers."`
+	Account   setAccountCmd   `cmd:"" name:"serviceaccount" aliases:"sa" help:"Set the ServiceAccount of the pods."`
 }
 
 // setting is what the verbs below set share: objects that hold a pod template.

@@ -18,12 +18,13 @@ import (
 // waitCmd is `stave wait`.
 type waitCmd struct {
 	files
-	For      []string      `required:"" sep:"none" help:"delete, create, condition=NAME[=VALUE], or jsonpath=EXPR=VALUE; again for what has to be met after it." placeholder:"WHAT"`
-	Timeout  time.Duration `help:"How long to wait; 0 looks once, less than 0 waits a week." default:"30s"`
-	Selector string        `short:"l" help:"Label selector." placeholder:"SELECTOR"`
-	All      bool          `help:"All objects of the type in the namespace."`
-	Output   format        `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
-	What     []string      `arg:"" optional:"" help:"TYPE/NAME…, TYPE NAME…, or TYPE with -l or --all."`
+	For        []string      `required:"" sep:"none" help:"delete, create, condition=NAME[=VALUE], or jsonpath=EXPR=VALUE; again for what has to be met after it." placeholder:"WHAT"`
+	Timeout    time.Duration `help:"How long to wait; 0 looks once, less than 0 waits a week." default:"30s"`
+	Selector   string        `short:"l" help:"Label selector." placeholder:"SELECTOR"`
+	All        bool          `help:"All objects of the type in the namespace."`
+	Everywhere bool          `name:"all-namespaces" short:"A" help:"With -l or --all: in all namespaces."`
+	Output     format        `short:"o" help:"Print the objects instead: yaml, json, name, jsonpath=…" placeholder:"FORMAT"`
+	What       []string      `arg:"" optional:"" help:"TYPE/NAME…, TYPE NAME…, or TYPE with -l or --all."`
 }
 
 // Help implements kong's detailed help.
@@ -118,7 +119,7 @@ func (c *waitCmd) keys(ctx context.Context, s *session, g goal) ([]events.Key, e
 // matching is what the selector finds; what shall be created is waited for until there is some of it.
 func (c *waitCmd) matching(ctx context.Context, s *session, g goal) ([]wire.Item, error) {
 	for {
-		items, err := (&deleteCmd{Selector: c.Selector, All: c.All, What: c.What}).matching(ctx, s)
+		items, err := (&deleteCmd{Selector: c.Selector, All: c.All, AllNamespaces: c.Everywhere, What: c.What}).matching(ctx, s)
 		if err != nil || len(items) > 0 || g.kind != goalCreate || g.once {
 			return items, err
 		}
