@@ -66,6 +66,21 @@ func Read(path, kind string) (File, error) {
 	return f, nil
 }
 
+// Copy copies a file that is what was written; *DamageError when it is not.
+func Copy(from, to, kind string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", kind, err)
+	}
+	if _, why := parse(b, kind); why != "" {
+		return &DamageError{from, why}
+	}
+	if err := Replace(to, b); err != nil {
+		return fmt.Errorf("copy %s: %w", kind, err)
+	}
+	return nil
+}
+
 // headBytes is how far Look looks.
 const headBytes = 64 << 10
 

@@ -45,6 +45,9 @@ func Open(dir string, say func(string)) (*Archive, error) {
 	a := &Archive{dir: dir}
 	for i, name := range names {
 		s, err := a.check(name, len(names)-i <= checkedAtOpen)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // cut off since it was listed: whoever runs the log lets others look
+		}
 		if err != nil {
 			say(err.Error())
 			if s == nil {
@@ -106,7 +109,7 @@ func (a *Archive) Verify(ctx context.Context, found func(error)) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := s.verify(); err != nil {
+		if err := s.verify(); err != nil && !errors.Is(err, fs.ErrNotExist) { // cut off meanwhile
 			found(err)
 		}
 	}

@@ -288,6 +288,49 @@ func TestMending(t *testing.T) {
 	}
 }
 
+// A copy takes what it has not, and nothing of another log or behind a hole.
+func TestCopying(t *testing.T) {
+	all := many(1, 900)
+	other := slices.Clone(all)
+	other[10].Actor = "user:mallory"
+	cut := t.TempDir()
+	if err := archive(t, cut, all[:300], all[300:600], all[600:]).Cut(601); err != nil {
+		t.Fatal(err)
+	}
+	whole := t.TempDir()
+	archive(t, whole, all[:300], all[300:600], all[600:])
+	for name, c := range map[string]struct {
+		from    string
+		there   [][]events.Envelope
+		copied  int
+		refused string
+	}{
+		"into nothing":               {whole, nil, 3, ""},
+		"what was added":             {whole, [][]events.Envelope{all[:300]}, 2, ""},
+		"nothing is new":             {whole, [][]events.Envelope{all[:300], all[300:600], all[600:]}, 0, ""},
+		"parted otherwise":           {whole, [][]events.Envelope{all[:300], all[300:500]}, 0, "other events from 301 to 500"},
+		"another log":                {whole, [][]events.Envelope{other[:300]}, 0, "another log"},
+		"another log, further":       {whole, [][]events.Envelope{other}, 0, "another log"},
+		"behind the cut":             {cut, [][]events.Envelope{all[:300], all[300:600]}, 1, ""},
+		"behind the cut of another":  {cut, [][]events.Envelope{other[:300], other[300:600]}, 0, "another one"},
+		"there is a hole before it":  {cut, [][]events.Envelope{all[:300]}, 0, "cut off before it was archived"},
+		"a log that was cut, afresh": {cut, nil, 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			from, _ := opened(t, c.from)
+			copied, err := from.CopyTo(archive(t, dir, c.there...))
+			var foreign *ForeignError
+			if errors.As(err, &foreign) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) || copied != c.copied {
+				t.Errorf("%d copied, %v", copied, err)
+			}
+			if _, said := opened(t, dir); len(said) > 0 {
+				t.Errorf("then %q", said)
+			}
+		})
+	}
+}
+
 // A segment that is missing, or was put in another's place, breaks the chain.
 func TestTheChainHolds(t *testing.T) {
 	all := many(1, 900)

@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"text/tabwriter"
 	"time"
 
 	"github.com/stave-run/stave/bus/jetstream"
-	"github.com/stave-run/stave/bus/sealed"
 	"github.com/stave-run/stave/bus/segment"
 	"github.com/stave-run/stave/events"
-	"github.com/stave-run/stave/gateway/wire"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/follow"
 )
@@ -46,13 +43,28 @@ type parts struct {
 	damaged     []string
 }
 
+// partsOf looks at the log of a cluster.
+func partsOf(l layout) (parts, error) {
+	there, err := exists(l.log())
+	if err == nil && !there {
+		err = helped{fmt.Errorf("cluster %s has no log in %s", l.name, l.log()), "--name and --data-dir say which cluster is meant"}
+	}
+	if err != nil {
+		return parts{}, err
+	}
+	return openParts(l.log())
+}
+
 // openParts looks at a log's directory, of a cluster or of an archive.
 func openParts(dir string) (parts, error) {
 	p := parts{dir: dir}
-	if _, err := os.Stat(dir); err != nil {
-		return p, fmt.Errorf("look at the log: %w", err)
+	there, err := exists(jetstream.Segments(dir))
+	if err == nil && !there {
+		err = fmt.Errorf("%s holds no log: it has no directory segments", dir)
 	}
-	var err error
+	if err != nil {
+		return p, err
+	}
 	if p.segments, err = segment.Open(jetstream.Segments(dir), func(line string) { p.damaged = append(p.damaged, line) }); err != nil {
 		return p, err
 	}
@@ -78,7 +90,7 @@ func (c *logStatusCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	p, err := openParts(l.log())
+	p, err := partsOf(l)
 	if err != nil {
 		return err
 	}
@@ -139,58 +151,96 @@ Examples:
 
 // Run reads everything.
 func (c *logVerifyCmd) Run(ctx context.Context, s *session) error {
-	dir := c.Dir
-	if dir == "" {
-		l, err := c.layout()
-		if err != nil {
-			return err
-		}
-		dir = l.log()
-	}
-	p, err := openParts(dir)
+	p, err := c.parts()
 	if err != nil {
 		return err
 	}
 	found, err := p.verify(ctx, s.out, c.Fold)
-	if err == nil && found > 0 {
-		err = fmt.Errorf("%d damaged files\nhelp: 'stave log restore' makes the log anew from an archive; what is named above is never served", found)
+	if err == nil && c.Dir != "" {
+		found.segments += p.beyond(s.out)
+	}
+	if err == nil && found.any() {
+		err = found.error(c.Dir != "")
 	}
 	return err
 }
 
-// verify prints what it finds and returns how many files are damaged.
-func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (damaged int, err error) {
-	report := func(err error) {
-		damaged++
-		fmt.Fprintf(out, "damaged: %v\n", err)
+func (c *logVerifyCmd) parts() (parts, error) {
+	if c.Dir != "" {
+		return openParts(c.Dir)
+	}
+	l, err := c.layout()
+	if err != nil {
+		return parts{}, err
+	}
+	return partsOf(l)
+}
+
+// damage counts files that are not what was written.
+type damage struct {
+	segments int
+	others   int // checkpoints, which others can be made of, and who set what before a cut
+}
+
+func (d damage) any() bool { return d.segments+d.others > 0 }
+
+func (d damage) error(archive bool) error {
+	help := "what is damaged is never used, and of checkpoints others are made: the files that are named above may be removed"
+	switch {
+	case d.segments > 0 && archive:
+		help = "'stave log archive' copies anew what the cluster still has"
+	case d.segments > 0:
+		help = "a start mends what the stream still has. For the rest, copy the files of the missing events from the directory segments of an archive into that of the log, and start again"
+	}
+	return helped{fmt.Errorf("%d damaged or missing files", d.segments+d.others), help}
+}
+
+// beyond names a checkpoint of what an archive has no events of: there were more.
+func (p parts) beyond(out io.Writer) int {
+	_, last := p.segments.Bounds()
+	all := p.checkpoints.All()
+	if len(all) == 0 || all[len(all)-1].Seq <= last {
+		return 0
+	}
+	fmt.Fprintf(out, "incomplete: it ends at %d, and there is a checkpoint of %d: the segments in between are missing\n", last, all[len(all)-1].Seq)
+	return 1
+}
+
+// verify prints what it finds and counts what is damaged.
+func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (found damage, err error) {
+	report := func(n *int) func(error) {
+		return func(err error) {
+			*n++
+			fmt.Fprintf(out, "damaged: %v\n", err)
+		}
 	}
 	for _, line := range p.damaged {
-		report(errors.New(line))
+		report(&found.segments)(errors.New(line))
 	}
-	if err := p.segments.Verify(ctx, report); err != nil {
-		return damaged, err
+	if err := p.segments.Verify(ctx, report(&found.segments)); err != nil {
+		return found, err
 	}
 	for _, one := range p.checkpoints.All() {
-		if err := p.checkpoints.Check(one); err != nil {
-			report(err)
+		if err := p.checkpoints.Check(one); err != nil && !errors.Is(err, fs.ErrNotExist) { // thinned out meanwhile
+			report(&found.others)(err)
 		}
 	}
 	first, last := p.segments.Bounds()
-	if first > 1 {
+	if first > 1 && found.segments == 0 {
 		if err := p.checkpoints.CheckOrigins(first); err != nil {
-			report(err)
+			report(&found.others)(err)
 		}
 	}
 	fmt.Fprintf(out, "%d segments, %d to %d, and %d checkpoints read\n", len(p.segments.All()), first, last, len(p.checkpoints.All()))
-	if damaged > 0 || last == 0 {
-		return damaged, nil
+	if found.segments > 0 || last == 0 {
+		return found, nil
 	}
-	s, err := p.state(ctx, fold, report)
+	s, err := p.state(ctx, fold, report(&found.others))
 	if err != nil {
-		return damaged, err
+		return found, err
 	}
 	fmt.Fprintf(out, "state at %d is sha256:%s\n", s.Seq, events.HashOf(s.Dump()))
-	return damaged, nil
+	return found, nil
 }
 
 // state is what the segments come to: folded from the newest checkpoint, or from
@@ -218,142 +268,4 @@ func (p parts) state(ctx context.Context, fold bool, report func(error)) (projec
 		return nil
 	})
 	return bulk.State(), err
-}
-
-// logArchiveCmd is `stave log archive`.
-type logArchiveCmd struct {
-	clusterFlags
-	Dir string `arg:"" help:"Where to; what lies there from before is added to." placeholder:"DIR"`
-}
-
-// Help implements kong's detailed help.
-func (logArchiveCmd) Help() string {
-	return `Has the running cluster seal what it has, and copies segments and checkpoints into a directory. What is there
-already is not copied again, so a second archive into the same directory costs what was added since.
-The log tells everything of the cluster; who may read an archive may read that, but for the values of Secrets: their keys
-are in the cluster's directory keys, and belong into another place than the archive, with another lock.
-
-Examples:
-  sudo stave log archive /backup/stave
-  sudo stave log archive /backup/stave --name test`
-}
-
-// Run seals and copies.
-func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
-	l, err := c.layout()
-	if err != nil {
-		return err
-	}
-	reply, err := ask[wire.SealReply](ctx, s, wire.VerbSeal, wire.SealRequest{})
-	if err != nil {
-		if there, bad := exists(l.log()); bad != nil || !there {
-			return errors.Join(err, bad)
-		}
-		fmt.Fprintf(s.err, "warning: the cluster does not answer, so what it has sealed is copied: %v\n", err)
-	}
-	copied, err := copyParts(l.log(), c.Dir)
-	if err != nil {
-		return err
-	}
-	p, err := openParts(c.Dir)
-	if err != nil {
-		return err
-	}
-	damaged, err := p.verify(ctx, s.out, false)
-	if err == nil && damaged > 0 {
-		err = fmt.Errorf("%d damaged files in %s", damaged, c.Dir)
-	}
-	if _, last := p.segments.Bounds(); err == nil && last < reply.Seq {
-		err = fmt.Errorf("the archive ends at %d, the cluster has sealed up to %d: is %s its directory?\nhelp: --name or --data-dir say which", last, reply.Seq, l.log())
-	}
-	if err == nil {
-		fmt.Fprintf(s.out, "%d files copied to %s\n", copied, c.Dir)
-	}
-	return err
-}
-
-// logRestoreCmd is `stave log restore`.
-type logRestoreCmd struct {
-	clusterFlags
-	Dir string `arg:"" help:"An archive." placeholder:"DIR"`
-}
-
-// Help implements kong's detailed help.
-func (logRestoreCmd) Help() string {
-	return `Makes the log of a cluster that is not there yet; 'stave up' with the same name takes it up. The machine may have
-another name and address than the one that the archive was made on. To have the values of Secrets, put the directory of
-keys beside the log before the cluster comes up.
-
-Examples:
-  sudo stave log restore /backup/stave
-  sudo stave log restore /backup/stave --name copy`
-}
-
-// Run verifies and copies.
-func (c *logRestoreCmd) Run(ctx context.Context, s *session) error {
-	l, err := c.layout()
-	if err != nil {
-		return err
-	}
-	if there, err := exists(l.log()); err != nil || there {
-		return errors.Join(err, fmt.Errorf("cluster %s has a log in %s\nhelp: choose another --name or --data-dir, or remove it first: stave down --purge%s", l.name, l.log(), nameFlag(l.name)))
-	}
-	p, err := openParts(c.Dir)
-	if err != nil {
-		return err
-	}
-	damaged, err := p.verify(ctx, s.out, false)
-	if err != nil {
-		return err
-	}
-	if _, last := p.segments.Bounds(); damaged > 0 || last == 0 {
-		return fmt.Errorf("%s is no sound archive: %d damaged files, %d events", c.Dir, damaged, last)
-	}
-	if err := os.MkdirAll(l.log(), 0o700); err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-	copied, err := copyParts(c.Dir, l.log())
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(l.log()))
-	}
-	fmt.Fprintf(s.out, "%d files restored to %s\n", copied, l.log())
-	if s.hints() {
-		fmt.Fprintf(s.err, "help: take it up with: stave up%s\n", nameFlag(l.name))
-	}
-	return nil
-}
-
-// copyParts copies the segments and checkpoints that are not there yet.
-func copyParts(from, to string) (copied int, err error) {
-	for _, part := range []string{jetstream.Segments(""), checkpointsIn("")} {
-		names, err := filepath.Glob(filepath.Join(from, part, "*[0-9].*"))
-		if err != nil {
-			return copied, fmt.Errorf("list the log's files: %w", err)
-		}
-		if err := os.MkdirAll(filepath.Join(to, part), 0o700); err != nil {
-			return copied, fmt.Errorf("make directory: %w", err)
-		}
-		for _, name := range names {
-			end := filepath.Join(to, part, filepath.Base(name))
-			there, err := exists(end)
-			if err != nil {
-				return copied, err
-			}
-			if there || filepath.Ext(name) == ".refused" {
-				continue
-			}
-			b, err := os.ReadFile(name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // a checkpoint that was thinned out meanwhile
-			}
-			if err == nil {
-				err = sealed.Replace(end, b)
-			}
-			if err != nil {
-				return copied, fmt.Errorf("copy %s: %w", name, err)
-			}
-			copied++
-		}
-	}
-	return copied, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -142,7 +143,19 @@ func damaged(err error, l layout) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	return helped{err, "nothing is written to it. 'stave log restore DIR --name NEW' makes a log of an archive, or, with " + l.log() + " as DIR, of all that is sealed there"}
+	p, bad := openParts(l.log())
+	if bad != nil {
+		return errors.Join(err, bad)
+	}
+	_, last := p.segments.Bounds()
+	flags := nameFlag(l.name)
+	if l.data != filepath.Join(dataDir, l.name) {
+		flags += " --data-dir " + l.data
+	}
+	return helped{err, fmt.Sprintf(`nothing is written to it. What is sealed there reaches to %d; this makes a log of that, and keys, volumes and containers stay as they are:
+  mv %s %[2]s.damaged
+  stave log restore %[2]s.damaged%s
+  or, if it reaches further, the directory of an archive instead of %[2]s.damaged`, last, l.log(), flags)}
 }
 
 // credentials are those of everybody whom the cluster knows: the person, and

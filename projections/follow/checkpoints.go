@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -282,6 +283,40 @@ func (c *Checkpoints) setAside(seq events.Seq) {
 	defer c.mu.Unlock()
 	_ = os.Rename(c.path(seq), c.path(seq)+refusedEnd) // else the next start says the same again
 	c.all = slices.DeleteFunc(c.all, func(x Checkpoint) bool { return x.Seq == seq })
+}
+
+// CopyTo copies what is sound into another directory that does not have it: the
+// checkpoints up to a sequence, and who set what before the log was cut.
+func (c *Checkpoints) CopyTo(dir string, upTo events.Seq) (copied int, err error) {
+	kinds := map[string]string{}
+	for _, one := range c.All() {
+		if one.Seq <= upTo {
+			kinds[c.path(one.Seq)] = checkpointKind
+		}
+	}
+	origins, err := filepath.Glob(filepath.Join(c.dir, "*"+originsEnd))
+	if err != nil {
+		return 0, fmt.Errorf("list origins: %w", err)
+	}
+	for _, name := range origins {
+		kinds[name] = originsKind
+	}
+	for _, name := range slices.Sorted(maps.Keys(kinds)) {
+		to := filepath.Join(dir, filepath.Base(name))
+		if _, err := sealed.Read(to, kinds[name]); err == nil {
+			continue
+		}
+		err := sealed.Copy(name, to, kinds[name])
+		var damaged *sealed.DamageError
+		if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damaged) {
+			continue // thinned out meanwhile, or nothing to keep
+		}
+		if err != nil {
+			return copied, err
+		}
+		copied++
+	}
+	return copied, nil
 }
 
 // Check reads a checkpoint whole and says what is wrong with it.
