@@ -38,6 +38,18 @@ type DamageError struct {
 // Error implements error.
 func (e *DamageError) Error() string { return fmt.Sprintf("%s is damaged: %s", e.Path, e.Why) }
 
+// VersionError says that a sound file is of a version that this program does not
+// know. It is no damage: nothing may be done to the file.
+type VersionError struct {
+	Path           string
+	Version, Knows int
+}
+
+// Error implements error.
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s was written by another version of stave: its form is %d, this one knows %d; use the newer one", e.Path, e.Version, e.Knows)
+}
+
 const firstLine = "stave %s v%d sha256:%s\n"
 
 // Write stores a file whole or not at all; it is durable when Write returns.

@@ -48,6 +48,9 @@ func Open(dir string, say func(string)) (*Archive, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // cut off since it was listed: whoever runs the log lets others look
 		}
+		if newer := (*sealed.VersionError)(nil); errors.As(err, &newer) {
+			return nil, fmt.Errorf("open segments: %w", err)
+		}
 		if err != nil {
 			say(err.Error())
 			if s == nil {
@@ -90,7 +93,11 @@ func (a *Archive) check(name string, whole bool) (*segment, error) {
 		return nil, s.damaged(fmt.Sprintf("it holds %d to %d", s.First, s.Last))
 	}
 	if whole {
-		if _, err := sealed.Read(name, kind); err != nil {
+		f, err := sealed.Read(name, kind)
+		if err == nil && f.Version != version {
+			err = &sealed.VersionError{Path: name, Version: f.Version, Knows: version}
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

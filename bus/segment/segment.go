@@ -119,7 +119,7 @@ func (s *segment) verify() error {
 		return err
 	}
 	if f.Version != version {
-		return fmt.Errorf("%s has version %d, this program knows %d", s.path, f.Version, version)
+		return &sealed.VersionError{Path: s.path, Version: f.Version, Knows: version}
 	}
 	sum := sha256.New()
 	sum.Write([]byte(s.Prev))

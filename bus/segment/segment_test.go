@@ -331,6 +331,24 @@ func TestCopying(t *testing.T) {
 	}
 }
 
+// A segment of a later version is not taken for a damaged one, and left alone.
+func TestALaterVersion(t *testing.T) {
+	all := many(1, 600)
+	dir := t.TempDir()
+	archive(t, dir, all[:300])
+	h, body := build("", all[300:])
+	if err := sealed.Write(path(dir, 301, 600), kind, version+1, h, body); err != nil {
+		t.Fatal(err)
+	}
+	var newer *sealed.VersionError
+	if _, err := Open(dir, func(line string) { t.Error(line) }); !errors.As(err, &newer) || newer.Path != path(dir, 301, 600) {
+		t.Errorf("opened with %v", err)
+	}
+	if left, _ := filepath.Glob(dir + "/*"); len(left) != 2 || strings.Contains(strings.Join(left, " "), "refused") {
+		t.Errorf("left %v", left)
+	}
+}
+
 // A segment that is missing, or was put in another's place, breaks the chain.
 func TestTheChainHolds(t *testing.T) {
 	all := many(1, 900)

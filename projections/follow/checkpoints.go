@@ -218,7 +218,9 @@ func (c *Checkpoints) Newest(ctx context.Context, log bus.Log, say func(string))
 			return projections.Empty(), ctx.Err()
 		}
 		say(fmt.Sprintf("checkpoint %d is not used: %v", one.Seq, why))
-		c.setAside(one.Seq)
+		if newer := (*sealed.VersionError)(nil); !errors.As(why, &newer) {
+			c.setAside(one.Seq) // else the newer version needs it again
+		}
 	}
 	return projections.Empty(), nil
 }
@@ -234,6 +236,9 @@ func (c *Checkpoints) load(one Checkpoint) (loaded, error) {
 	f, err := sealed.Read(path, checkpointKind)
 	if err != nil {
 		return loaded{}, err
+	}
+	if f.Version > projections.KeptVersion {
+		return loaded{}, &sealed.VersionError{Path: path, Version: f.Version, Knows: projections.KeptVersion}
 	}
 	head, err := headOf(path, f.Head, int64(len(f.Body)))
 	if err != nil {

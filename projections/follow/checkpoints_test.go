@@ -12,6 +12,7 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/memory"
+	"github.com/stave-run/stave/bus/sealed"
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/projections/foldtest"
@@ -153,6 +154,29 @@ func rewrite(t *testing.T, path, old, now string) {
 	}
 	if err := os.WriteFile(path, bytes.Replace(b, []byte(old), []byte(now), 1), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A checkpoint of a later version is passed over and stays where it is: that
+// version is needed again, and then it needs the checkpoint.
+func TestALaterVersionsCheckpointStays(t *testing.T) {
+	log, story := history(t, 25)
+	dir := t.TempDir()
+	saveAt(t, kept(t, dir), story, 10, 20)
+	at := filepath.Join(dir, fmt.Sprintf("%020d.checkpoint", 20))
+	f, err := sealed.Read(at, "checkpoint")
+	if err == nil {
+		err = sealed.Write(at, f.Kind, projections.KeptVersion+1, f.Head, f.Body)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, said := starting(t, dir, log)
+	if !bytes.Equal(s.Dump(), story.State.Dump()) || len(said) != 2 || !strings.Contains(said[0], "another version of stave") || said[1] != "folding from checkpoint 10" {
+		t.Errorf("said %q", said)
+	}
+	if again, err := sealed.Read(at, "checkpoint"); err != nil || again.Version != projections.KeptVersion+1 {
+		t.Errorf("then it is %v, %v", again.Version, err)
 	}
 }
 

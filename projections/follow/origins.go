@@ -72,7 +72,7 @@ func (c *Checkpoints) Origins(first events.Seq) (iter.Seq[why.Origin], error) {
 		return none, err
 	}
 	if f.Version != originsVersion {
-		return none, fmt.Errorf("%s has version %d, this program knows %d", path, f.Version, originsVersion)
+		return none, &sealed.VersionError{Path: path, Version: f.Version, Knows: originsVersion}
 	}
 	z, err := zstd.NewReader(bytes.NewReader(f.Body), zstd.WithDecoderConcurrency(1))
 	if err != nil {
