@@ -59,7 +59,7 @@ func join(ctx context.Context, o JoinOptions, c *Client) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.joined, l.hotTail = true, math.MaxInt // other processes may read what this one has sealed
+	l.joined, l.bounds.hot, l.bounds.hotBytes = true, math.MaxInt, math.MaxInt // other processes may read what this one has sealed
 	if err := made(ctx, o, c); err != nil {
 		return nil, err
 	}

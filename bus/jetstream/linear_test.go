@@ -33,7 +33,7 @@ func serveForever(where string) error {
 	dir, listen, _ := strings.Cut(where, " ")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	_, err := Open(ctx, Options{Dir: dir, Name: "server", Listen: listen, Credentials: contended, Reserve: 1 << 20,
-		bounds: &bounds{200, 100}, OnFatal: func(err error) { cancel(err) }})
+		bounds: &bounds{200, 100, sealBytes, hotBytes}, OnFatal: func(err error) { cancel(err) }})
 	if err != nil {
 		return err
 	}

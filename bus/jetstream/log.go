@@ -29,15 +29,15 @@ type Log struct {
 	fatal   func(error)
 	say     func(string)
 
-	reserve            *reserve
-	archive            *segment.Archive
-	tail               tail
-	sealing            sync.Mutex // held by whoever seals
-	sealEvery, hotTail int
-	full               chan struct{} // holds one: a segment may be full
-	stopSealing        func()
-	caught             chan struct{} // closed when the sealer has read what was there at the start
-	sealed             chan struct{} // closed when the sealer has ended
+	reserve     *reserve
+	archive     *segment.Archive
+	tail        tail
+	sealing     sync.Mutex // held by whoever seals
+	bounds      bounds
+	full        chan struct{} // holds one: a segment may be full
+	stopSealing func()
+	caught      chan struct{} // closed when the sealer has read what was there at the start
+	sealed      chan struct{} // closed when the sealer has ended
 
 	mu      sync.Mutex
 	written events.Seq    // known to be in the server's files
@@ -52,9 +52,9 @@ type Log struct {
 // newLog is a log before its stream was looked at.
 func newLog(o Options, c *Client) (*Log, error) {
 	l := &Log{dir: o.Dir, client: c, fatal: o.OnFatal, say: o.Progress, changed: make(chan struct{}), ended: make(chan struct{}), ring: make(chan struct{}, 1),
-		full: make(chan struct{}, 1), caught: make(chan struct{}), sealed: make(chan struct{}), sealEvery: sealEvery, hotTail: hotTail}
+		full: make(chan struct{}, 1), caught: make(chan struct{}), sealed: make(chan struct{}), bounds: bounds{sealEvery, hotTail, sealBytes, hotBytes}}
 	if o.bounds != nil {
-		l.sealEvery, l.hotTail = o.bounds.seal, o.bounds.hot
+		l.bounds = *o.bounds
 	}
 	var err error
 	if l.archive, err = segment.Open(filepath.Join(o.Dir, segmentDir), o.Progress); err != nil {
@@ -229,7 +229,7 @@ func (l *Log) group() error {
 	defer l.mu.Unlock()
 	l.durable = upTo
 	l.tell()
-	if !l.tail.room(l.sealEvery) {
+	if !l.tail.room(l.bounds) {
 		l.ringFull() // what was full before it was durable
 	}
 	return nil

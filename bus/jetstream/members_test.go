@@ -100,7 +100,7 @@ func (m *members) join() *Log {
 	ctx, cancel := context.WithTimeout(m.t.Context(), time.Minute)
 	defer cancel()
 	for {
-		l, err := Join(ctx, JoinOptions{URL: strings.Join(m.urls, ","), Replicas: 3, Dir: m.t.TempDir(), Warn: func(s string) { m.t.Log(s) }, bounds: &bounds{200, 0}})
+		l, err := Join(ctx, JoinOptions{URL: strings.Join(m.urls, ","), Replicas: 3, Dir: m.t.TempDir(), Warn: func(s string) { m.t.Log(s) }, bounds: &bounds{200, 0, sealBytes, hotBytes}})
 		if err == nil {
 			m.t.Cleanup(func() {
 				if err := l.Close(); err != nil {

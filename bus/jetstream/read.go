@@ -135,7 +135,7 @@ func (l *Log) follow(ctx context.Context, from events.Seq, f func(events.Envelop
 		if l.joined {
 			l.wrote(e.Seq) // by whomever: a majority has what is delivered
 		}
-		if l.tail.put(l.gaps, e, l.sealEvery) {
+		if l.tail.put(l.gaps, e, l.bounds) {
 			l.ringFull()
 		}
 		if err := f(e); err != nil {

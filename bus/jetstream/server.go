@@ -42,8 +42,8 @@ type Options struct {
 	bounds *bounds // of tests; nil are the log's own
 }
 
-// bounds are how much of the log lies where, in events.
-type bounds struct{ seal, hot int }
+// bounds are how much of the log lies where, in events and in bytes.
+type bounds struct{ seal, hot, bytes, hotBytes int }
 
 // Server is the embedded server with its log.
 type Server struct {

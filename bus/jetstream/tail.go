@@ -19,13 +19,17 @@ import (
 // What lies where. The stream holds the hot tail only: opening it again takes 6
 // to 9 seconds a million events, and each subject costs memory.
 const (
-	// sealEvery is how many events a segment holds.
+	// sealEvery is how many events a segment holds, and sealBytes how many bytes of
+	// bodies at most, but for its last event: what is not sealed is in memory.
 	sealEvery = 16_384
+	sealBytes = 32 << 20
 	// hotTail is how many sealed events the stream keeps besides those that are
 	// not sealed, at most; it is cut by purgeStep at a time, as the stream stands
 	// still meanwhile.
 	hotTail   = 65_536
 	purgeStep = 8_192
+	// hotBytes is how much the stream may hold before it keeps the newest segment alone.
+	hotBytes = 1 << 30
 	// roomPause is how long a reader waits for the sealer to make room in the tail.
 	roomPause = 5 * time.Millisecond
 )
@@ -34,9 +38,10 @@ const (
 // from the stream fills it, so that it costs no reading of its own while
 // somebody follows.
 type tail struct {
-	mu   sync.Mutex
-	next events.Seq        // wanted next
-	log  []events.Envelope // in order; may hold events that are not durable
+	mu    sync.Mutex
+	next  events.Seq        // wanted next
+	log   []events.Envelope // in order; may hold events that are not durable
+	bytes int               // of their bodies
 
 	finding sync.Mutex // held by whoever looks in the index
 	index   segment.Index
@@ -45,15 +50,16 @@ type tail struct {
 }
 
 // put takes an event when it is the next one. It tells whether a segment is full.
-func (t *tail) put(gaps []gap, e events.Envelope, full int) bool {
+func (t *tail) put(gaps []gap, e events.Envelope, full bounds) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e.Seq != after(gaps, t.next) {
 		return false
 	}
 	t.log = append(t.log, e)
+	t.bytes += len(e.Body)
 	t.next = e.Seq + 1
-	return len(t.log) >= full
+	return len(t.log) >= full.seal || t.bytes >= full.bytes
 }
 
 // upTo is where the tail ends.
@@ -63,14 +69,20 @@ func (t *tail) upTo() events.Seq {
 	return t.next
 }
 
-// head is the first n events of the tail, when all of them are durable.
-func (t *tail) head(n int, durable events.Seq) []events.Envelope {
+// head is what fills a segment at the beginning of the tail, when all of it is durable.
+func (t *tail) head(full bounds, durable events.Seq) []events.Envelope {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.log) < n || n == 0 || t.log[n-1].Seq > durable {
-		return nil
+	bytes := 0
+	for i, e := range t.log {
+		if e.Seq > durable {
+			return nil
+		}
+		if bytes += len(e.Body); i+1 >= full.seal || bytes >= full.bytes {
+			return slices.Clone(t.log[:i+1])
+		}
 	}
-	return slices.Clone(t.log[:n])
+	return nil
 }
 
 // drop forgets what was sealed or cut off, everything before first.
@@ -79,6 +91,9 @@ func (t *tail) drop(first events.Seq) {
 	defer t.mu.Unlock()
 	t.next = max(t.next, first)
 	n, _ := slices.BinarySearchFunc(t.log, first, bySeq)
+	for _, e := range t.log[:n] {
+		t.bytes -= len(e.Body)
+	}
 	if n > 0 {
 		t.log = slices.Clone(t.log[n:])
 	}
@@ -113,10 +128,10 @@ func (t *tail) find(k events.Key) []events.Seq {
 }
 
 // room tells whether the tail may take more before it is sealed.
-func (t *tail) room(most int) bool {
+func (t *tail) room(most bounds) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.log) < most
+	return len(t.log) < most.seal && t.bytes < most.bytes
 }
 
 // sealer seals what is full and cuts the stream, until the log is closed.
@@ -147,7 +162,8 @@ func (l *Log) sealer(ctx context.Context) {
 // catchUp reads into the tail what is durable, as far as there is room; more
 // tells that there was not enough.
 func (l *Log) catchUp(ctx context.Context) (more bool, err error) {
-	most := 2 * l.sealEvery
+	most := l.bounds
+	most.seal, most.bytes = 2*most.seal, 2*most.bytes
 	for l.tail.room(most) {
 		from, durable := after(l.gaps, l.tail.upTo()), before(l.gaps, l.Durable())
 		if from > durable {
@@ -214,7 +230,7 @@ func (l *Log) seal(ctx context.Context) error {
 	l.sealing.Lock()
 	defer l.sealing.Unlock()
 	for {
-		some := l.tail.head(l.sealEvery, l.Durable())
+		some := l.tail.head(l.bounds, l.Durable())
 		if some == nil {
 			return nil
 		}
@@ -232,10 +248,15 @@ func (l *Log) seal(ctx context.Context) error {
 // event at least stays: where a stream without any goes on is not in its blocks.
 func (l *Log) cut(ctx context.Context) error {
 	_, sealed := l.archive.Bounds()
-	if sealed <= events.Seq(l.hotTail) {
-		return nil
+	target := max(sealed+1, events.Seq(l.bounds.hot)) - events.Seq(l.bounds.hot)
+	info, err := l.context.StreamInfo(streamName, nats.Context(ctx))
+	if err != nil {
+		return l.readable("look at the stream", err)
 	}
-	return l.cutStream(ctx, sealed+1-events.Seq(l.hotTail))
+	if all := l.archive.All(); info.State.Bytes > uint64(l.bounds.hotBytes) && len(all) > 0 {
+		target = max(target, all[len(all)-1].First)
+	}
+	return l.cutStream(ctx, target)
 }
 
 // cutStream takes what lies before target from the stream.

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ import (
 func sealing(t testing.TB, dir string, said *[]string) *Server {
 	t.Helper()
 	var mu sync.Mutex
-	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Reserve: 1 << 20, bounds: &bounds{50, 40}, Warn: func(l string) { t.Log(l) }, Progress: func(l string) {
+	s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Reserve: 1 << 20, bounds: &bounds{50, 40, sealBytes, hotBytes}, Warn: func(l string) { t.Log(l) }, Progress: func(l string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if said != nil {
@@ -92,7 +93,7 @@ func upTo(from, to events.Seq) []events.Seq {
 // TestSealedLog is the conformance suite on a log of which most is sealed.
 func TestSealedLog(t *testing.T) {
 	bustest.Log(t, func(t *testing.T) bustest.LogUnderTest {
-		s, err := Open(t.Context(), Options{Dir: t.TempDir(), Name: "test", Reserve: 1 << 20, bounds: &bounds{3, 2}, Warn: func(l string) { t.Log(l) }})
+		s, err := Open(t.Context(), Options{Dir: t.TempDir(), Name: "test", Reserve: 1 << 20, bounds: &bounds{3, 2, sealBytes, hotBytes}, Warn: func(l string) { t.Log(l) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,6 +104,56 @@ func TestSealedLog(t *testing.T) {
 		})
 		return bustest.LogUnderTest{Log: s.Log(), Cut: nil}
 	})
+}
+
+// What is large is sealed, and cut from the stream, before there is much of it.
+func TestLargeBodies(t *testing.T) {
+	dir := t.TempDir()
+	open := func() *Server {
+		s, err := Open(t.Context(), Options{Dir: dir, Name: "test", Reserve: 1 << 20, bounds: &bounds{1000, 900, 4 << 20, 16 << 20}, Warn: func(l string) { t.Log(l) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	l := s.Log()
+	go func() { _ = l.Follow(t.Context(), 1, func(events.Envelope) error { return nil }) }() // as a cluster does
+	body := bytes.Repeat([]byte("x"), 1<<20)
+	most := 0
+	for i := range 50 {
+		k := events.Key{Resource: events.ConfigMaps, Namespace: "default", Name: fmt.Sprint("c", i%3)}
+		seq, err := l.Append(t.Context(), []bus.Record{{Envelope: events.Envelope{Subject: events.SpecSubject(k), Type: "configmaps.changed", Version: 1, Body: fmt.Appendf(nil, `{"n":%d,"x":%q}`, i, body)}}})
+		if err == nil {
+			err = l.WaitDurable(t.Context(), seq)
+		}
+		if err == nil {
+			err = l.caughtUp(t.Context()) // a reader is ahead of the sealer by no more than this
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.tail.mu.Lock()
+		most = max(most, l.tail.bytes)
+		l.tail.mu.Unlock()
+	}
+	if most > 9<<20 {
+		t.Errorf("%d bytes were in memory", most)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open()
+	defer s.Close()
+	if got := seqs(t, s.Log(), 1); !slices.Equal(got, upTo(1, 50)) {
+		t.Errorf("%d events are read", len(got))
+	}
+	if all := s.Log().archive.All(); len(all) < 10 {
+		t.Errorf("%d segments", len(all))
+	}
+	if hot, err := s.Log().hot(t.Context()); err != nil || hot.First < 25 {
+		t.Errorf("the stream begins at %d, %v", hot.First, err)
+	}
 }
 
 // Segments and stream are read as one log, in order, while both move, and by
@@ -183,7 +234,7 @@ func TestDamagedSegments(t *testing.T) {
 			grow(t, s.Log(), 1000)
 			sealedTo(t, s.Log(), 1000)
 			if c.which == 19 { // the stream keeps 40: let it be as if the last cut had not come
-				s.Log().hotTail = 1000
+				s.Log().bounds.hot = 1000
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)

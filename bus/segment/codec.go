@@ -12,9 +12,12 @@ import (
 	"github.com/stave-run/stave/events"
 )
 
-// blockEvents is how many events are compressed together: a single event costs
-// the reading of one block.
-const blockEvents = 256
+// blockEvents is how many events are compressed together, and blockBytes how many
+// bytes, but for the last event: a single event costs the reading of one block.
+const (
+	blockEvents = 256
+	blockBytes  = 1 << 20
+)
 
 // maxBlock bounds a block's size when it is taken apart.
 const maxBlock = 4 << 30

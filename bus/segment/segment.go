@@ -9,7 +9,6 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/stave-run/stave/bus/sealed"
@@ -75,14 +74,15 @@ func build(prev string, log []events.Envelope) (h Head, body []byte) {
 	sum := sha256.New()
 	sum.Write([]byte(prev))
 	var plain []byte
-	for some := range slices.Chunk(log, blockEvents) {
-		plain = plain[:0]
-		for _, e := range some {
-			plain = encode(plain, e)
-			index.Note(e)
+	for len(log) > 0 {
+		n := 0
+		for plain = plain[:0]; n < len(log) && n < blockEvents && len(plain) < blockBytes; n++ {
+			plain = encode(plain, log[n])
+			index.Note(log[n])
 		}
 		sum.Write(plain)
-		h.Blocks = append(h.Blocks, part(some[0].Seq, squeeze.EncodeAll(plain, nil)))
+		h.Blocks = append(h.Blocks, part(log[0].Seq, squeeze.EncodeAll(plain, nil)))
+		log = log[n:]
 	}
 	h.Chain = hex.EncodeToString(sum.Sum(nil))
 	h.Index = part(0, squeeze.EncodeAll(index.encode(), nil))

@@ -7,9 +7,13 @@ import (
 	"github.com/stave-run/stave/projections"
 )
 
-// ringSize is how many of the newest events watches find in memory. One that
-// is further behind reads the log.
-const ringSize = 1024
+// ringSize is how many of the newest events watches find in memory, and ringBytes
+// how many bytes of bodies, but for the newest: each holds the rows that it
+// changed. One that is further behind reads the log.
+const (
+	ringSize  = 1024
+	ringBytes = 16 << 20
+)
 
 // batchSize is how many events a watch takes at a time.
 const batchSize = 64
@@ -17,6 +21,7 @@ const batchSize = 64
 // tick is one durable event with the states around it.
 type tick struct {
 	seq           events.Seq
+	bytes         int // of its body
 	before, after projections.State
 	changes       []projections.Change
 }
@@ -27,6 +32,8 @@ type feed struct {
 	mu    sync.Mutex
 	ring  [ringSize]tick
 	taken int               // ticks so far; the newest is ring[(taken-1)%ringSize]
+	first int               // the oldest that is kept is ring[first%ringSize]
+	bytes int               // of the bodies of those
 	last  projections.State // after the newest
 	more  chan struct{}     // closed when a tick comes
 	stop  func()
@@ -51,7 +58,14 @@ func (f *feed) take(v projections.State, e events.Envelope, changes []projection
 	if e.Seq <= f.last.Seq {
 		return
 	}
-	f.ring[f.taken%ringSize] = tick{e.Seq, f.last, v, changes}
+	for f.first < f.taken && (f.taken-f.first == ringSize || f.bytes+len(e.Body) > ringBytes) {
+		oldest := &f.ring[f.first%ringSize]
+		f.bytes -= oldest.bytes
+		*oldest = tick{}
+		f.first++
+	}
+	f.ring[f.taken%ringSize] = tick{e.Seq, len(e.Body), f.last, v, changes}
+	f.bytes += len(e.Body)
 	f.taken++
 	f.last = v
 	close(f.more)
@@ -64,23 +78,22 @@ func (f *feed) take(v projections.State, e events.Envelope, changes []projection
 func (f *feed) since(p events.Position) (ticks []tick, more <-chan struct{}, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	oldest := max(0, f.taken-ringSize)
 	floor := f.last.Seq
-	if oldest < f.taken {
-		floor = f.ring[oldest%ringSize].before.Seq
+	if f.first < f.taken {
+		floor = f.ring[f.first%ringSize].before.Seq
 	}
 	if p < events.At(floor, events.MaxRows-1) {
 		return nil, nil, false
 	}
-	for i := f.firstAfter(p, oldest); i < f.taken && len(ticks) < batchSize; i++ {
+	for i := f.firstAfter(p); i < f.taken && len(ticks) < batchSize; i++ {
 		ticks = append(ticks, f.ring[i%ringSize])
 	}
 	return ticks, f.more, true
 }
 
-// firstAfter is the first tick from oldest on that has rows after a position.
-func (f *feed) firstAfter(p events.Position, oldest int) int {
-	low, high := oldest, f.taken
+// firstAfter is the first tick that has rows after a position.
+func (f *feed) firstAfter(p events.Position) int {
+	low, high := f.first, f.taken
 	for low < high {
 		middle := low + (high-low)/2
 		if events.At(f.ring[middle%ringSize].seq, events.MaxRows-1) <= p {

@@ -203,7 +203,7 @@ func (w *watching) replay(ctx context.Context) error {
 		before := v
 		var changes []projections.Change
 		v, changes = projections.Apply(v, e)
-		return w.tell(ctx, tick{e.Seq, before, v, changes})
+		return w.tell(ctx, tick{e.Seq, len(e.Body), before, v, changes})
 	})
 	var horizon *bus.HorizonError
 	if errors.As(err, &horizon) {
