@@ -51,7 +51,7 @@ func (c *historyCmd) Run(ctx context.Context, s *session) error {
 	}
 	var errs []error
 	for _, it := range items {
-		reply, err := ask[wire.HistoryReply](ctx, s, wire.VerbHistory, wire.HistoryRequest{Key: it.Key, At: c.At.Moment, Diff: c.Diff})
+		reply, err := ask[wire.HistoryReply](ctx, s, wire.VerbHistory, wire.HistoryRequest{Key: it.Key, At: c.At.Moment, Diff: c.Diff, Plain: c.Output == formatTable})
 		if err == nil {
 			err = refused(reply.Error)
 		}

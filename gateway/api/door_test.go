@@ -126,6 +126,20 @@ func TestActorIsReadFromTheSubject(t *testing.T) {
 	}
 }
 
+// The history of a large object is told without its bodies: of all its changes
+// they are more than an answer holds.
+func TestHistoryWithoutBodies(t *testing.T) {
+	h := open(t)
+	key := h.change("1", wire.Apply, false, configMap("colours", "blue"))[0].Key
+	for _, plain := range []bool{false, true} {
+		var history wire.HistoryReply
+		h.ask("bob", wire.VerbHistory, wire.HistoryRequest{Key: key, Plain: plain, Diff: true}, &history)
+		if len(history.Rows) != 1 || history.Rows[0].Message != "because" || len(history.Rows[0].Diff) == 0 || (len(history.Rows[0].Body) == 0) != plain {
+			t.Errorf("plain %v: %+v", plain, history)
+		}
+	}
+}
+
 // A retry of a wish is the same wish: the wires may have lost the answer.
 func TestRetryIsNotASecondWish(t *testing.T) {
 	h := open(t)

@@ -158,7 +158,11 @@ func (s *Server) history(ctx context.Context, r bus.Request) (any, error) {
 	}
 	var reply wire.HistoryReply
 	for _, e := range why.History(log, req.Key) {
-		reply.Rows = append(reply.Rows, told(e, req.Key))
+		row := told(e, req.Key)
+		if req.Plain {
+			row.Body = nil
+		}
+		reply.Rows = append(reply.Rows, row)
 	}
 	if req.Diff {
 		from, _, err := s.origin(ctx, req.Key) // without it the first change shows all fields

@@ -194,6 +194,9 @@ type HistoryRequest struct {
 	At  Moment     `json:"at,omitzero"` // up to then
 	// Diff asks what each change did to which field.
 	Diff bool `json:"diff,omitempty"`
+	// Plain leaves out the bodies: of a large object that changed often they are
+	// more than one answer holds.
+	Plain bool `json:"plain,omitempty"`
 }
 
 // HistoryReply has one row a change, oldest first.
