@@ -79,9 +79,40 @@ func openJournal(path string, log *slog.Logger) (*journal, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	if err := j.rewrite(); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+		if bad := j.resume(b); bad != nil {
+			return nil, fmt.Errorf("open journal: %w", errors.Join(err, bad))
+		}
+		log.Warn("the journal cannot be written anew, and is gone on with", "error", err)
 	}
 	return j, nil
+}
+
+// resume goes on with the journal as it is, which may have ended in the middle of
+// a line: on a full disk there is no room for another.
+func (j *journal) resume(b []byte) error {
+	if !bytes.Contains(b, []byte(j.id)) {
+		return errors.New("there is none to go on with")
+	}
+	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	whole := int64(bytes.LastIndexByte(b, '\n') + 1)
+	if err := f.Truncate(whole); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	j.file, j.size = f, whole
+	return nil
+}
+
+// put writes lines whole or not at all: what a full disk took in part would spoil
+// the next line.
+func (j *journal) put(b []byte) error {
+	if _, err := j.file.Write(b); err != nil {
+		return errors.Join(err, j.file.Truncate(j.size))
+	}
+	j.size += int64(len(b))
+	return nil
 }
 
 func (j *journal) load(line []byte) {
@@ -213,13 +244,13 @@ func (j *journal) append(group []*adding) error {
 		a.Num = num
 		writeLine(&b, a.piece)
 	}
-	if _, err := j.file.Write(b.Bytes()); err != nil {
+	if err := j.put(b.Bytes()); err != nil {
 		return err
 	}
 	if err := j.file.Sync(); err != nil {
 		return err
 	}
-	j.next, j.size = num, j.size+int64(b.Len())
+	j.next = num
 	for _, a := range group {
 		j.kept = append(j.kept, a.piece)
 	}
@@ -245,8 +276,7 @@ func (j *journal) durable(num uint64) events.Seq {
 	told := j.told
 	var b bytes.Buffer
 	writeLine(&b, piece{Done: num})
-	_, err := j.file.Write(b.Bytes())
-	j.size += int64(b.Len())
+	err := j.put(b.Bytes())
 	if err == nil && j.size > maxJournal && len(j.kept) < ledger.MaxFlush {
 		err = j.rewrite()
 	}
@@ -265,10 +295,9 @@ func (j *journal) landed(mark piece) {
 	var b bytes.Buffer
 	writeLine(&b, mark)
 	j.sent = append(j.sent, mark)
-	if _, err := j.file.Write(b.Bytes()); err != nil {
+	if err := j.put(b.Bytes()); err != nil {
 		j.log.Error("write journal", "error", err)
 	}
-	j.size += int64(b.Len())
 }
 
 // unsettled is what an earlier agent appended under its last lease; the feed will tell whether it is durable.

@@ -195,6 +195,9 @@ func keptPort(host, dir string) int {
 
 func keepPort(dir string, a net.Addr) error {
 	_, port, err := net.SplitHostPort(a.String())
+	if b, bad := os.ReadFile(portPath(dir)); err == nil && bad == nil && string(b) == port+"\n" {
+		return nil // also on a full disk
+	}
 	if err == nil {
 		err = sealed.Replace(portPath(dir), []byte(port+"\n"))
 	}

@@ -44,6 +44,9 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 		}
 		fmt.Fprintf(s.err, "warning: the cluster does not answer, so what it has sealed is copied: %v\n", err)
 	}
+	if err := refused(reply.Error); err != nil {
+		return fmt.Errorf("the cluster cannot seal what is new, and nothing was copied: %w", err)
+	}
 	from, err := partsOf(l)
 	if err != nil {
 		return err

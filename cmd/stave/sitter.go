@@ -142,5 +142,5 @@ func (s sitter) await(ctx context.Context, at layout, progress *os.File, ended <
 	if err := errors.Join(lines.Err(), ctx.Err()); err != nil {
 		return fmt.Errorf("wait for node %s: %w", s.node.Name, err)
 	}
-	return fmt.Errorf("node %s did not start: %w\n%s\nhelp: the whole story is in %s", s.node.Name, orEnded(<-ended), lastLines(at.output(), 5), at.output())
+	return fmt.Errorf("node %s did not start: %w\n%s\nhelp: the whole story is in %s", s.node.Name, orEnded(<-ended), lastLines(at.output(), 0, 5), at.output())
 }

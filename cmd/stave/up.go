@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // upCmd is `stave up`.
@@ -139,6 +141,10 @@ func (c *upCmd) detach(ctx context.Context, s *session, l layout) error {
 	if err := notRunning(l); err != nil {
 		return err
 	}
+	before, err := os.Stat(l.output())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("look at log file: %w", err)
+	}
 	child, pipe, err := c.spawn(s, l)
 	if err != nil {
 		return err
@@ -158,8 +164,25 @@ func (c *upCmd) detach(ctx context.Context, s *session, l layout) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("the cluster did not start: %w\n%s\nhelp: the whole story is in %s", orEnded(err), lastLines(l.output(), 5), l.output())
+	said := int64(0)
+	if before != nil {
+		said = before.Size()
+	}
+	help := "the whole story is in " + l.output()
+	if fullDisk(l.data) {
+		help = "the disk of " + l.data + " is full, also for what the cluster would say: make room there, and start it again"
+	}
+	return helped{fmt.Errorf("the cluster did not start: %w\n%s", orEnded(err), lastLines(l.output(), said, 5)), help}
 }
+
+// fullDisk tells whether a disk takes no file any more.
+func fullDisk(dir string) bool {
+	var s unix.Statfs_t
+	return unix.Statfs(dir, &s) == nil && int64(s.Bavail)*s.Bsize < fullBelow
+}
+
+// fullBelow is less than a start writes, in bytes.
+const fullBelow = 1 << 20
 
 // notRunning looks before a process is started whose whole story would have to
 // be searched for the reason.
@@ -224,11 +247,13 @@ func (c *upCmd) args(s *session) []string {
 	return append(append(args, c.Pretend.args()...), c.boundFlags.args()...)
 }
 
-func lastLines(path string, n int) string {
+// lastLines are the last lines of a file behind what it had before.
+func lastLines(path string, before int64, n int) string {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
+	b = b[min(before, int64(len(b))):]
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
