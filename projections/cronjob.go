@@ -18,6 +18,15 @@ type Cron struct {
 	Succeeded time.Time // when the last of its Jobs that is complete was that
 }
 
+// CountsFrom is from when on the times of a CronJob's schedule count: after the last one
+// that had its Job, and after the CronJob was made.
+func CountsFrom(o *Object) time.Time {
+	if o.Cron != nil && o.Cron.Scheduled.After(o.Created.Time) {
+		return o.Cron.Scheduled
+	}
+	return o.Created.Time
+}
+
 // scheduled notes for which time a Job was made: what was once is not made again.
 func (f *folding) scheduled(o *Object) {
 	if o.Key.Resource != events.Jobs || o.Owner == nil || o.Owner.Resource != events.CronJobs {

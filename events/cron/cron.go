@@ -146,6 +146,18 @@ func (s Schedule) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
+// Following is the first time after now at which the schedule is due, in now's time
+// zone, when it began at from: a duration counts from there; zero when there is none.
+func (s Schedule) Following(from, now time.Time) time.Time {
+	if s.every == 0 {
+		return s.Next(now)
+	}
+	if last := s.Last(from, now); !last.IsZero() {
+		from = last
+	}
+	return s.Next(from).In(now.Location())
+}
+
 // later is the beginning of a day or month; where a clock set forward has none, what
 // comes first in it.
 func later(t, next time.Time) time.Time {

@@ -51,6 +51,25 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// A schedule of a duration counts from where it began, whenever somebody asks.
+func TestFollowing(t *testing.T) {
+	for _, c := range []struct{ schedule, from, now, want string }{
+		{"@every 1h", "2026-01-02 03:04:05", "2026-01-02 03:04:05", "2026-01-02 04:04:05"},
+		{"@every 1h", "2026-01-02 03:04:05", "2026-01-02 03:50:00", "2026-01-02 04:04:05"},
+		{"@every 1h", "2026-01-02 03:04:05", "2026-01-02 04:04:05", "2026-01-02 05:04:05"},
+		{"@every 1h", "2026-01-02 03:04:05", "2026-01-02 09:30:00", "2026-01-02 10:04:05"},
+		{"0 * * * *", "2026-01-02 03:04:05", "2026-01-02 09:30:00", "2026-01-02 10:00:00"},
+	} {
+		s, err := Parse(c.schedule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := s.Following(at(t, "", c.from), at(t, "", c.now)).Format("2006-01-02 15:04:05"); have != c.want {
+			t.Errorf("%s from %s, after %s: %s, want %s", c.schedule, c.from, c.now, have, c.want)
+		}
+	}
+}
+
 func TestWrongSchedules(t *testing.T) {
 	for text, word := range map[string]string{"": "5 fields", "* * * *": "5 fields", "60 * * * *": "minute", "* 24 * * *": "hour", "* * 0 * *": "day of month",
 		"* * * 13 *": "month", "* * * * 7": "day of week", "5-1 * * * *": "beyond", "*/0 * * * *": "step", "@sometimes": "5 fields", "@every x": "duration", "TZ=UTC * * * * *": "5 fields"} {

@@ -164,7 +164,7 @@ func (q Question) cron(a *Answer, o *projections.Object) {
 		a.Verdict = "its schedule cannot be read"
 		return
 	}
-	a.Verdict = fmt.Sprintf("is due at %s; %s", when.Next(q.Now.In(at)).Format(time.RFC3339), last)
+	a.Verdict = fmt.Sprintf("is due at %s; %s", when.Following(projections.CountsFrom(o), q.Now.In(at)).Format(time.RFC3339), last)
 	for job := range q.State.Children(o.UID) {
 		if job.Job == nil {
 			continue

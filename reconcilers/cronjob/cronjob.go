@@ -33,7 +33,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "cronjob" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -116,11 +116,22 @@ func (p *pass) forget(end batchv1.JobConditionType, limit *int32) {
 		}
 		return strings.Compare(a.Key.Name, b.Key.Name)
 	})
-	for _, job := range list[:len(list)-int(*limit)] {
-		if job.Deletion == nil {
+	p.remove(list[:len(list)-int(*limit)])
+}
+
+// remove asks Jobs to go, as many as the decision may hold beside the Job that is due and a verdict; false when that is not all.
+func (p *pass) remove(list []*projections.Object) bool {
+	for _, job := range list {
+		switch {
+		case job.Deletion != nil:
+		case len(p.d.Events) >= reconcilers.MaxSteps-2:
+			p.d.More = true
+			return false
+		default:
 			p.d.Events = append(p.d.Events, reconcilers.RequestDeletion(job, events.DeletionRequested{}))
 		}
 	}
+	return true
 }
 
 // schedule makes the Job of the newest time that is due, and says when the next one is.
@@ -135,10 +146,11 @@ func (p *pass) schedule() {
 		p.because("InvalidSchedule", err.Error())
 		return
 	}
-	p.d.WakeAt = when.Next(p.now.In(at))
-	due := when.Last(p.since(at), p.now.In(at))
+	from := projections.CountsFrom(p.o).In(at)
+	p.d.WakeAt = when.Following(from, p.now.In(at))
+	due := when.Last(from, p.now.In(at))
 	switch {
-	case due.IsZero():
+	case due.IsZero() || p.late(due):
 		p.because("NotDue", "next at "+p.d.WakeAt.Format(time.RFC3339))
 		return
 	case s.ConcurrencyPolicy == batchv1.ForbidConcurrent && len(p.active) > 0:
@@ -150,12 +162,8 @@ func (p *pass) schedule() {
 		p.because("NameTaken", other.Key.Name+" is there already")
 		return
 	}
-	if s.ConcurrencyPolicy == batchv1.ReplaceConcurrent {
-		for _, job := range p.active {
-			if job.Deletion == nil {
-				p.d.Events = append(p.d.Events, reconcilers.RequestDeletion(job, events.DeletionRequested{}))
-			}
-		}
+	if s.ConcurrencyPolicy == batchv1.ReplaceConcurrent && !p.remove(p.active) {
+		return
 	}
 	p.begin(k, due)
 }
@@ -208,19 +216,10 @@ func (p *pass) times() (cron.Schedule, *time.Location, error) {
 	return when, at, err
 }
 
-// since is from when on a time counts: after the last one that had its Job, after
-// the CronJob was made, and not longer ago than it may begin late.
-func (p *pass) since(at *time.Location) time.Time {
-	from := p.o.Created.Time
-	if c := p.o.Cron; c != nil && c.Scheduled.After(from) {
-		from = c.Scheduled
-	}
-	if late := p.cron.Spec.StartingDeadlineSeconds; late != nil {
-		if limit := p.now.Add(-time.Duration(*late) * time.Second); limit.After(from) {
-			from = limit
-		}
-	}
-	return from.In(at)
+// late tells whether a time is longer ago than its Job may begin late.
+func (p *pass) late(due time.Time) bool {
+	most := p.cron.Spec.StartingDeadlineSeconds
+	return most != nil && !due.After(p.now.Add(-time.Duration(*most)*time.Second))
 }
 
 // job is the Job of one time.

@@ -114,6 +114,65 @@ func TestMissedTimes(t *testing.T) {
 	}
 }
 
+// The times of a duration lie apart by it: that somebody looked in between moves none of them.
+func TestEveryHourIsEveryHour(t *testing.T) {
+	w := begin(func(s *batchv1.CronJobSpec) { s.Schedule = "@every 1h" }) // at 03:04:05
+	if d := run(t, w, 20*time.Minute); d.WakeAt.UTC().Format("15:04:05") != "04:04:05" {
+		t.Errorf("first asked after 20 minutes, it wakes at %s", d.WakeAt)
+	}
+	run(t, w, 40*time.Minute)
+	have := jobs(w)
+	if len(have) != 1 {
+		t.Fatalf("after an hour %v", have)
+	}
+	end(w, have[0], batchv1.JobComplete)
+	if d := run(t, w, 20*time.Minute); d.WakeAt.UTC().Format("15:04:05") != "05:04:05" {
+		t.Errorf("20 minutes after the first one it wakes at %s", d.WakeAt)
+	}
+}
+
+// How late a time may begin says nothing of when it is due: a duration that is longer has its times too.
+func TestEveryHourWithinADeadline(t *testing.T) {
+	w := begin(func(s *batchv1.CronJobSpec) {
+		s.Schedule, s.StartingDeadlineSeconds = "@every 1h", new(int64(200))
+	})
+	if run(t, w, time.Hour); len(jobs(w)) != 1 {
+		t.Errorf("after an hour %v", jobs(w))
+	}
+	if run(t, w, time.Hour+4*time.Minute); len(jobs(w)) != 1 {
+		t.Errorf("made 4 minutes late: %v", jobs(w))
+	}
+	if run(t, w, 57*time.Minute); len(jobs(w)) != 2 {
+		t.Errorf("not made a minute late: %v", jobs(w))
+	}
+}
+
+// A history that is to be shorter by more than a decision may hold goes in several, and Jobs are made beside that.
+func TestLongHistoriesGoInPasses(t *testing.T) {
+	w := begin(func(s *batchv1.CronJobSpec) { s.SuccessfulJobsHistoryLimit = new(int32(1000)) })
+	for range 130 {
+		run(t, w, 10*time.Minute)
+		have := jobs(w)
+		end(w, have[len(have)-1], batchv1.JobComplete)
+	}
+	w.Apply(key, cronJob(func(s *batchv1.CronJobSpec) { s.SuccessfulJobsHistoryLimit = new(int32(1)) }))
+	if run(t, w, 10*time.Minute); len(jobs(w)) != 2 {
+		t.Errorf("kept %d", len(jobs(w)))
+	}
+}
+
+// All that one Job shall replace are asked to go before it comes, however many they are.
+func TestManyAreReplaced(t *testing.T) {
+	w := begin(func(*batchv1.CronJobSpec) {})
+	for range 130 {
+		run(t, w, 10*time.Minute)
+	}
+	w.Apply(key, cronJob(func(s *batchv1.CronJobSpec) { s.ConcurrencyPolicy = batchv1.ReplaceConcurrent }))
+	if run(t, w, 10*time.Minute); len(jobs(w)) != 1 {
+		t.Errorf("beside the new one %d", len(jobs(w))-1)
+	}
+}
+
 func TestConcurrency(t *testing.T) {
 	for policy, want := range map[batchv1.ConcurrencyPolicy]int{batchv1.AllowConcurrent: 2, batchv1.ForbidConcurrent: 1, batchv1.ReplaceConcurrent: 1} {
 		w := begin(func(s *batchv1.CronJobSpec) { s.ConcurrencyPolicy = policy })
