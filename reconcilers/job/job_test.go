@@ -2,6 +2,7 @@ package job
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -327,5 +328,22 @@ func relabelled(o *projections.Object) reconcilers.Draft {
 func guarding(said string) birth.Guards {
 	return func(reconcilers.View, events.Resource) birth.Guard {
 		return birth.Guard{Bars: func(events.Object) string { return said }}
+	}
+}
+
+// However many pods somebody asks for, a decision makes as many as it may hold, and costs no more.
+func TestHugeJobsAreMadeInSteps(t *testing.T) {
+	w := stage.New()
+	b := &bench{w, t, stage.In(events.Jobs, "pi")}
+	b.write(job(func(s *batchv1.JobSpec) { s.Parallelism, s.Completions = n(50_000_000), n(50_000_000) }))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d := Reconciler{}.Decide(b.State, b.k, b.Now)
+	runtime.ReadMemStats(&after)
+	if len(d.Events) != reconcilers.MaxSteps || !d.More {
+		t.Errorf("%d events, more %v", len(d.Events), d.More)
+	}
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > 10<<20 {
+		t.Errorf("it takes %d bytes", cost)
 	}
 }

@@ -75,7 +75,7 @@ func (p *pass) surplus(want int) []member {
 
 // create makes pods, unless they fail again and again: then the next ones wait.
 func (p *pass) create(missing int) {
-	indexes := slices.Repeat([]int{-1}, missing)
+	indexes := slices.Repeat([]int{-1}, min(missing, reconcilers.MaxSteps+1)) // one more than fits: then there is more
 	if p.job.Spec.BackoffLimitPerIndex == nil {
 		if until := p.backoff(p.mem.Streak, p.mem.LastFail); !until.IsZero() {
 			p.waits(until, p.mem.Streak)
