@@ -183,7 +183,7 @@ func (p *pass) mostAway() int {
 	if r == nil || r.MaxUnavailable == nil {
 		return 1
 	}
-	n, err := intstr.GetScaledValueFromIntOrPercent(r.MaxUnavailable, len(p.replicas), false)
+	n, err := intstr.GetScaledValueFromIntOrPercent(r.MaxUnavailable, p.size, false)
 	if err != nil {
 		return 1 // admission refuses what cannot be read
 	}

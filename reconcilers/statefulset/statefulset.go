@@ -137,7 +137,8 @@ type pass struct {
 	history         revision.History
 	current, update string                   // the revisions between which the set is
 	first           int                      // the lowest ordinal
-	replicas        []*projections.SetMember // by ordinal, nil where there is none
+	size            int                      // how many pods there shall be
+	replicas        []*projections.SetMember // by ordinal, nil where there is none; of those that are missing at the end some
 	condemned       []*projections.SetMember // beyond the ordinals, the highest first
 
 	desk    *birth.Desk          // before the pods that it makes; nil while it makes none

@@ -2,6 +2,7 @@ package statefulset_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -456,5 +457,34 @@ func TestHistoryIsKeptShort(t *testing.T) {
 	}
 	if count != 3 {
 		t.Errorf("%d revisions, want the present and two", count)
+	}
+}
+
+// However many pods somebody asks for, a decision makes as many as it may hold, and costs no more.
+func TestHugeSetsAreMadeInSteps(t *testing.T) {
+	b := begin(t, func(s *appsv1.StatefulSetSpec) {
+		s.Replicas, s.PodManagementPolicy = n(50_000_000), appsv1.ParallelPodManagement
+	})
+	made := 0
+	b.OnFold = func(e events.Envelope, _ []projections.Change) {
+		if e.Type == events.TypeOf(events.Pods, events.VerbCreated) {
+			made++
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d := statefulset.Reconciler{}.Decide(b.State, b.k, b.Now)
+	runtime.ReadMemStats(&after)
+	if len(d.Events) != reconcilers.MaxSteps || !d.More {
+		t.Errorf("%d events, more %v", len(d.Events), d.More)
+	}
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > 10<<20 {
+		t.Errorf("it takes %d bytes", cost)
+	}
+	for range 3 {
+		b.Do(statefulset.Reconciler{}.Decide(b.State, b.k, b.Now).Events...)
+	}
+	if _, ok := b.State.Get(stage.PodKey(fmt.Sprintf("web-%d", made-1))); made < 2*reconcilers.MaxSteps || !ok {
+		t.Errorf("after three decisions %d pods, web-%d among them: %v", made, made-1, ok)
 	}
 }

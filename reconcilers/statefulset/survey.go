@@ -35,11 +35,18 @@ func (p *pass) claim(selector labels.Selector) bool {
 	return len(p.d.Events) > 0
 }
 
-// survey puts the pods where their ordinals are.
+// survey puts the pods where their ordinals are. Beyond the last one that is there it looks at no more than it may make.
 func (p *pass) survey() {
+	members := p.v.SetMembers(p.o, p.now)
 	first, end := projections.Ordinals(p.set)
-	p.first, p.replicas = first, make([]*projections.SetMember, end-first)
-	for _, m := range p.v.SetMembers(p.o, p.now) {
+	beyond := first
+	for _, m := range members {
+		if m.Ordinal < end {
+			beyond = max(beyond, m.Ordinal+1)
+		}
+	}
+	p.first, p.size, p.replicas = first, end-first, make([]*projections.SetMember, min(end, beyond+reconcilers.MaxSteps)-first)
+	for _, m := range members {
 		p.d.Wake(m.Ripe)
 		switch {
 		case m.Ordinal < 0:
