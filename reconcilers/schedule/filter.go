@@ -47,6 +47,7 @@ type wants struct {
 	affinity    affinity
 	ports       []port // of the node
 	disks       *disks // nil when it uses no claims
+	looks       bool   // it has its turn to look for others that make room
 }
 
 func wantsOf(v reconcilers.View, o *projections.Object) *wants {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -24,8 +25,10 @@ const (
 	// maxTried is how many are looked at closely for a pod that minds where others
 	// are: each look counts pods anew.
 	maxTried = 16
-	// maxSearches is for how many pods one pass looks.
+	// maxSearches is for how many pods one pass looks, and for how many classes of them: the others have their turn later.
 	maxSearches = 50
+	// turn is how long some have the turn to look, where there are so many that wait.
+	turn = time.Second
 )
 
 // room is what a pass knows of pods that may have to go.
@@ -35,6 +38,7 @@ type room struct {
 	below    bool                 // a class of pods has a priority below 0
 	budgets  bool                 // there are any
 	searches int                  // for so many pods
+	found    bool                 // somebody has to go for one of them
 }
 
 // tenant is a pod on a node.
@@ -76,9 +80,14 @@ func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons
 		}
 	}
 	for i, o := range rest {
-		if p.room.searches++; p.room.searches > maxSearches {
+		switch spent := p.room.searches >= maxSearches; {
+		case spent && p.room.found:
 			return false
+		case spent || !w.looks:
+			p.d.Wake(p.now.Add(turn))
+			return p.refuse(rest[i:], reasons)
 		}
+		p.room.searches++
 		best, ok := p.search(o, w, c)
 		if !ok {
 			return p.refuse(rest[i:], reasons) // the others are no different
@@ -338,10 +347,20 @@ func better(a, b offer) int {
 		cmp.Compare(len(a.victims), len(b.victims)), cmp.Compare(born(b), born(a)), cmp.Compare(a.n.name, b.n.name))
 }
 
+// looks tells whether the i-th of so many classes has its turn to look for room: all have where they are few.
+func looks(i, classes int, now time.Time) bool {
+	if classes <= maxSearches {
+		return true
+	}
+	first := int(now.UnixNano()/int64(turn)%int64(classes)) * maxSearches % classes
+	return (i-first+classes)%classes < maxSearches
+}
+
 // preempt asks the victims to go.
 func (p *pass) preempt(o *projections.Object, x offer) {
 	for _, t := range x.victims {
 		p.steps++
+		p.room.found = true
 		t.going = true
 		for _, b := range t.budgets {
 			p.room.allowed[b.Key]--

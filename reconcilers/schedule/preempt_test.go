@@ -196,3 +196,47 @@ func TestPreemptionIsFair(t *testing.T) {
 		t.Fatal("it does not come to rest")
 	})
 }
+
+// However many pods look for others to take the place of in vain, those behind them have their turn, and the pass comes to rest.
+func TestManyThatFindNoRoomHoldNobodyUp(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "2", "8Gi")
+	for i := range maxSearches + 10 {
+		ranked(w, fmt.Sprintf("h%d", i), "", "4", 10, "")
+	}
+	ranked(w, "small", "", "1", 0, "")
+	schedule(t, w)
+	if n := nodeOf(w, "small"); n != "n1" {
+		t.Fatalf("the one that has room is on %q", n)
+	}
+	for i := range maxSearches + 10 {
+		if _, ok := w.State.Verdict(stage.PodKey(fmt.Sprintf("h%d", i))); !ok {
+			t.Errorf("h%d was told nothing", i)
+		}
+	}
+	if d := (Reconciler{}).Decide(w.State, Pass, w.Now); d.More || len(d.Events) > 0 {
+		t.Errorf("it goes on: %d events, more %v", len(d.Events), d.More)
+	}
+}
+
+// Each of many that wait gets to look: the one that would find room is not behind those that do not for ever.
+func TestEachGetsToLookForRoom(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "2", "8Gi")
+	ranked(w, "l1", "n1", "2", 1, "")
+	for i := range 2*maxSearches + 10 {
+		ranked(w, fmt.Sprintf("h%d", i), "", "4", 10, "")
+	}
+	ranked(w, "fits", "", "1", 5, "")
+	for range 10 {
+		d := schedule(t, w)
+		if len(victims(w, "fits")) > 0 {
+			return
+		}
+		if d.WakeAt.IsZero() {
+			t.Fatal("nobody looks again")
+		}
+		w.Now = d.WakeAt
+	}
+	t.Error("it never got to look")
+}

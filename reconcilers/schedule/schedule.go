@@ -98,8 +98,9 @@ func (Reconciler) Decide(v reconcilers.View, _ events.Key, now time.Time) reconc
 	if len(classes) == 0 {
 		return reconcilers.Decision{WakeAt: wake}
 	}
-	p := &pass{v: v, atlas: atlasOf(nodesOf(v)), d: reconcilers.Decision{WakeAt: wake}}
+	p := &pass{v: v, now: now, atlas: atlasOf(nodesOf(v)), d: reconcilers.Decision{WakeAt: wake}}
 	for i, c := range classes {
+		c.want.looks = looks(i, len(classes), now)
 		if !p.place(c, i == len(classes)-1) {
 			p.d.More = true
 			break
@@ -155,6 +156,7 @@ func classID(o *projections.Object) string {
 // pass is one decision under way.
 type pass struct {
 	v      reconcilers.View // with the pods of the classes that are done on their nodes
+	now    time.Time
 	atlas  *atlas
 	order  []*node // in the order in which they first got a pod
 	placed int
