@@ -50,7 +50,7 @@ func (Reconciler) Writes() []events.Type {
 func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	switch c.Key.Resource {
 	case events.Claims:
-		return claimKeys(v, c)
+		return claimKeys(c)
 	case events.Volumes:
 		return volumeKeys(v, c)
 	case events.StorageClasses:
@@ -66,14 +66,16 @@ func (Reconciler) Keys(v reconcilers.View, c projections.Change) []events.Key {
 	return nil
 }
 
-func claimKeys(v reconcilers.View, c projections.Change) []events.Key {
+// claimKeys are a claim, also one that is gone: a pod may want one of that name for itself; and then the volume that it had.
+func claimKeys(c projections.Change) []events.Key {
+	out := []events.Key{c.Key}
 	if c.After != nil {
-		return []events.Key{c.Key}
+		return out
 	}
 	if name := projections.As[*corev1.PersistentVolumeClaim](c.Before).Spec.VolumeName; name != "" {
-		return []events.Key{projections.VolumeKey(name)}
+		out = append(out, projections.VolumeKey(name))
 	}
-	return nil
+	return out
 }
 
 func volumeKeys(v reconcilers.View, c projections.Change) []events.Key {

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -301,4 +302,56 @@ func TestBoundIsForEver(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A pod that comes under the name of one before gets its own claim when that one's is gone, and so does a pod whose claim somebody took away.
+func TestAPodsOwnClaimComesAgain(t *testing.T) {
+	w := cluster()
+	type turn struct {
+		who reconcilers.Reconciler
+		key events.Key
+	}
+	var waiting []turn // each once, as in the writer's queue
+	w.OnFold = func(_ events.Envelope, changes []projections.Change) {
+		for _, who := range []reconcilers.Reconciler{Reconciler{}, gc.Reconciler{}} {
+			for _, c := range changes {
+				for _, k := range who.Keys(w.State, c) {
+					if x := (turn{who, k}); !slices.Contains(waiting, x) {
+						waiting = append(waiting, x)
+					}
+				}
+			}
+		}
+	}
+	live := func() {
+		for len(waiting) > 0 { // all of one turn is decided on one view
+			var all []reconcilers.Draft
+			for _, x := range waiting {
+				all = append(all, x.who.Decide(w.State, x.key, w.Now).Events...)
+			}
+			waiting = nil
+			w.Do(all...)
+		}
+	}
+	const pod = `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c"}],"volumes":[{"name":"v","ephemeral":{"volumeClaimTemplate":{"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}}}]}}`
+	owner := func() events.UID {
+		live()
+		if o := w.Get(claimKey("p-v")); o != nil && o.Owner != nil {
+			return o.Owner.UID
+		}
+		return ""
+	}
+	first := w.Apply(stage.PodKey("p"), pod)
+	if owner() != first.UID {
+		t.Fatal("no claim for the first")
+	}
+	w.Do(reconcilers.Remove(first))
+	second := w.Apply(stage.PodKey("p"), pod)
+	if owner() != second.UID {
+		t.Fatalf("of the second it is %+v", w.Get(claimKey("p-v")))
+	}
+	w.Delete(claimKey("p-v"))
+	if owner() != second.UID {
+		t.Fatal("it does not come again")
+	}
 }
