@@ -152,6 +152,25 @@ func TestHostPortsAreTakenOnce(t *testing.T) {
 	}
 }
 
+// A sidecar holds its port as long as the others; what only comes before them holds none.
+func TestSidecarsHoldPorts(t *testing.T) {
+	for _, c := range []struct {
+		policy string
+		clash  bool
+	}{{`"restartPolicy":"Always",`, true}, {"", false}} {
+		w := stage.New()
+		w.Node("n1", "2", "4Gi")
+		for _, name := range []string{"first", "second"} {
+			w.Apply(stage.PodKey(name), fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"containers":[{"name":"c"}],
+				"initContainers":[{"name":"i",%s"ports":[{"containerPort":80,"hostPort":8080}]}]}}`, name, c.policy))
+		}
+		schedule(t, w)
+		if nodeOf(w, "first") != "n1" || (nodeOf(w, "second") == "") != c.clash {
+			t.Errorf("%q: %q %q", c.policy, nodeOf(w, "first"), nodeOf(w, "second"))
+		}
+	}
+}
+
 func TestATakenPortIsTold(t *testing.T) {
 	w := stage.New()
 	w.Node("n1", "2", "4Gi")

@@ -21,8 +21,8 @@ type port struct {
 // portsOf are the ports of its node that a pod of this spec takes.
 func portsOf(spec *corev1.PodSpec, holder string) []port {
 	var out []port
-	for i := range spec.Containers {
-		for _, p := range spec.Containers[i].Ports {
+	add := func(c *corev1.Container) {
+		for _, p := range c.Ports {
 			if p.HostPort == 0 {
 				continue
 			}
@@ -35,6 +35,14 @@ func portsOf(spec *corev1.PodSpec, holder string) []port {
 			}
 			out = append(out, own)
 		}
+	}
+	for i := range spec.InitContainers {
+		if c := &spec.InitContainers[i]; projections.Sidecar(c) { // the others are done when the pod runs
+			add(c)
+		}
+	}
+	for i := range spec.Containers {
+		add(&spec.Containers[i])
 	}
 	return out
 }

@@ -76,12 +76,14 @@ func asks(v reconcilers.View, c projections.Change) bool {
 
 // counts tells whether a pod on a node counts otherwise for those that look at
 // where others are: it leaves, or its labels may have changed. One that is given a
-// node lets others in too, but then the pass that gave it looks at them again.
+// node lets others in too, but then the pass that gave it looks at them again; unless
+// it was none of ours.
 func counts(c projections.Change) bool {
 	if c.Before == nil || c.After == nil || c.PodAfter == nil {
 		return false
 	}
-	other := c.Before.Deletion == nil && c.After.Deletion != nil || c.Before.Changed != c.After.Changed
+	other := c.Before.Deletion == nil && c.After.Deletion != nil || c.Before.Changed != c.After.Changed ||
+		c.PodBefore != nil && c.PodBefore.Node != c.PodAfter.Node && !projections.Ours(c.After.PodSpec())
 	return other && c.PodAfter.Holds(c.After)
 }
 

@@ -286,6 +286,10 @@ func TestKeysAskOnlyWhenItMatters(t *testing.T) {
 	expect("room", true)
 	w.Report("n1", true)
 	expect("a node while q waits", true)
+	w.Apply(stage.PodKey("theirs"), asking("theirs", "1", "1Gi", `"schedulerName":"other"`))
+	expect("a pod for another scheduler", false)
+	w.Assign(w.Get(stage.PodKey("theirs")), "n1")
+	expect("a pod that another scheduler gave a node: q may have to be beside it", true)
 }
 
 // No node is ever over what it has, what is placed fits its node, what waits
