@@ -158,4 +158,4 @@ func (p *Pod) Restarts() int {
 }
 
 // Deadline is when the grace of a deletion ends.
-func (d *Deletion) Deadline() time.Time { return d.Time.Add(time.Duration(d.Grace) * time.Second) }
+func (d *Deletion) Deadline() time.Time { return d.Time.Add(events.Seconds(d.Grace)) }

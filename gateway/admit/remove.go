@@ -137,7 +137,7 @@ func podRemoval(v projections.State, o *projections.Object, r Request, body even
 	if r.Grace != nil && *r.Grace >= 0 {
 		body.Grace = *r.Grace
 	}
-	if d != nil && !now.Add(time.Duration(body.Grace)*time.Second).Before(d.Deadline()) {
+	if d != nil && !now.Add(events.Seconds(body.Grace)).Before(d.Deadline()) {
 		return nil
 	}
 	return []reconcilers.Draft{reconcilers.RequestDeletion(o, body)}

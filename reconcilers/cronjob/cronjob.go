@@ -219,7 +219,7 @@ func (p *pass) times() (cron.Schedule, *time.Location, error) {
 // late tells whether a time is longer ago than its Job may begin late.
 func (p *pass) late(due time.Time) bool {
 	most := p.cron.Spec.StartingDeadlineSeconds
-	return most != nil && !due.After(p.now.Add(-time.Duration(*most)*time.Second))
+	return most != nil && !due.After(p.now.Add(-events.Seconds(*most)))
 }
 
 // job is the Job of one time.

@@ -112,6 +112,10 @@ func TestMissedTimes(t *testing.T) {
 	if run(t, w, 6*time.Minute); len(jobs(w)) != 1 {
 		t.Error("not made 5 seconds late")
 	}
+	w = begin(func(s *batchv1.CronJobSpec) { s.StartingDeadlineSeconds = new(int64(9_999_999_999)) })
+	if run(t, w, 10*time.Minute); len(jobs(w)) != 1 {
+		t.Error("not made 4 minutes late, where 317 years would do")
+	}
 }
 
 // The times of a duration lie apart by it: that somebody looked in between moves none of them.

@@ -347,3 +347,12 @@ func TestHugeJobsAreMadeInSteps(t *testing.T) {
 		t.Errorf("it takes %d bytes", cost)
 	}
 }
+
+// A deadline of more seconds than time can say is none that is over.
+func TestVeryLongDeadlines(t *testing.T) {
+	long := int64(9_999_999_999)
+	b := begin(t, func(s *batchv1.JobSpec) { s.ActiveDeadlineSeconds = &long })
+	if b.pass(time.Hour); len(b.live()) != 1 {
+		t.Errorf("after an hour: %s", b.told())
+	}
+}

@@ -59,7 +59,7 @@ func (p *pass) deadline() time.Time {
 	if p.mem.Started.IsZero() {
 		from = p.now
 	}
-	return from.Add(time.Duration(*p.job.Spec.ActiveDeadlineSeconds) * time.Second)
+	return from.Add(events.Seconds(*p.job.Spec.ActiveDeadlineSeconds))
 }
 
 // success is why a Job has done its work, empty when it has not.

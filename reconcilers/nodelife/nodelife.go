@@ -30,7 +30,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "nodelife" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource { return []events.Resource{events.Nodes, events.Pods} }
@@ -231,27 +231,17 @@ func since(t corev1.Taint) time.Time {
 	return t.TimeAdded.Time
 }
 
-// tolerated is the shortest time that any matching toleration grants, as with
-// Kubernetes; forever when those that match set no time.
+// tolerated is the time that the first matching toleration grants, as with Kubernetes;
+// forever when that one sets none.
 func tolerated(tolerations []corev1.Toleration, t corev1.Taint) (wait time.Duration, forever bool) {
-	matched := false
-	for _, o := range tolerations {
-		if !projections.Tolerates(&o, &t) {
-			continue
-		}
-		if o.TolerationSeconds == nil {
-			forever = forever || !matched
-			matched = true
-			continue
-		}
-		s := time.Duration(max(*o.TolerationSeconds, 0)) * time.Second
-		if !matched || forever || s < wait {
-			wait = s
-		}
-		matched, forever = true, false
-	}
-	if !matched && own(t) {
+	i := slices.IndexFunc(tolerations, func(o corev1.Toleration) bool { return projections.Tolerates(&o, &t) })
+	switch {
+	case i < 0 && own(t):
 		return DefaultToleration, false
+	case i < 0:
+		return 0, false
+	case tolerations[i].TolerationSeconds == nil:
+		return 0, true
 	}
-	return wait, forever
+	return events.Seconds(max(*tolerations[i].TolerationSeconds, 0)), false
 }

@@ -102,9 +102,11 @@ func TestWhenPodsHaveToLeave(t *testing.T) {
 		{"tolerates another", exists("other", -1), DefaultToleration},
 		{"for a while", exists(gone, 10), 10 * time.Second},
 		{"not at all", exists(gone, 0), 0},
-		{"the shorter one", exists(gone, 60) + "," + exists(gone, 20), 20 * time.Second},
-		{"a time beats none", exists(gone, -1) + "," + exists(gone, 20), 20 * time.Second},
+		{"the first one counts", exists(gone, 60) + "," + exists(gone, 20), 60 * time.Second},
+		{"also for ever", exists(gone, -1) + "," + exists(gone, 20), -1},
+		{"of all that match", `{"operator":"Exists"},` + exists(gone, 20), -1},
 		{"for ever", exists(gone, -1), -1},
+		{"for longer than time can say", exists(gone, 1<<62), (1<<63 - 1) / time.Second * time.Second},
 		{"everything", `{"operator":"Exists"}`, -1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
