@@ -27,11 +27,12 @@ func foreground(v reconcilers.View, o *projections.Object) reconcilers.Decision 
 			}
 			continue
 		}
-		if len(d.Events) >= reconcilers.MaxSteps {
+		next := collect(v, child).Events // a service brings its Endpoints
+		if len(d.Events)+len(next) > reconcilers.MaxSteps {
 			d.More = true
 			return d
 		}
-		d.Events = append(d.Events, collect(v, child).Events...)
+		d.Events = append(d.Events, next...)
 	}
 	if left == 0 && len(d.Events) == 0 {
 		return remove(v, o)

@@ -355,3 +355,23 @@ func TestAKeptPodWaitsForBoth(t *testing.T) {
 		t.Error("nobody was to wait for its node")
 	}
 }
+
+// Services take the Endpoints of their name with them: however many go at once, a decision holds no more than it may.
+func TestManyServicesInPasses(t *testing.T) {
+	k := newKeeper()
+	owner := k.child(events.ConfigMaps, "owner", nil)
+	k.child(events.ConfigMaps, "first", owner)
+	for i := range 120 {
+		name := fmt.Sprintf("s%d", i)
+		k.child(events.Services, name, owner)
+		k.Apply(stage.In(events.Endpoints, name), `{"metadata":{"name":"`+name+`"}}`)
+	}
+	k.DeleteWith(owner.Key, events.DeletionRequested{Foreground: true})
+	if d := (Reconciler{}).Decide(k.State, owner.Key, k.Now); len(d.Events) > reconcilers.MaxSteps || !d.More {
+		t.Fatalf("%d events, more %v", len(d.Events), d.More)
+	}
+	k.settle(t)
+	if left := k.left(); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
