@@ -79,7 +79,7 @@ func extendedIn(list corev1.ResourceList) Extended {
 		if numbers == nil {
 			numbers = map[string]int64{}
 		}
-		numbers[string(name)] = q.Value()
+		numbers[string(name)] = whole(q)
 	}
 	return extendedOf(numbers)
 }

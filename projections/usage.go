@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/stave-run/stave/events"
 )
@@ -38,7 +39,7 @@ func has(f events.NodeFacts) Usage {
 		u.Pods = int(n.Value())
 	}
 	cpu, memory := quantity(f.Allocatable["cpu"]), quantity(f.Allocatable["memory"])
-	u.CPU, u.Memory = cpu.MilliValue(), memory.Value()
+	u.CPU, u.Memory = thousandths(cpu), whole(memory)
 	u.Extended = extendedIn(quantities(f.Allocatable))
 	return u
 }
@@ -109,7 +110,7 @@ func Asks(spec *corev1.PodSpec) Usage {
 	u := sum.max(most)
 	u.Pods = 1
 	cpu, memory := spec.Overhead[corev1.ResourceCPU], spec.Overhead[corev1.ResourceMemory]
-	return u.Add(Usage{CPU: cpu.MilliValue(), Memory: memory.Value(), ScoreCPU: cpu.MilliValue(), ScoreMemory: memory.Value(),
+	return u.Add(Usage{CPU: thousandths(cpu), Memory: whole(memory), ScoreCPU: thousandths(cpu), ScoreMemory: whole(memory),
 		Extended: extendedIn(spec.Overhead)}, +1)
 }
 
@@ -122,12 +123,26 @@ func (u Usage) max(v Usage) Usage {
 func asksOf(c *corev1.Container) Usage {
 	u := Usage{ScoreCPU: guessCPU, ScoreMemory: guessMemory, Extended: extendedIn(c.Resources.Requests)}
 	if q, ok := c.Resources.Requests[corev1.ResourceCPU]; ok {
-		u.CPU, u.ScoreCPU = q.MilliValue(), q.MilliValue()
+		u.CPU, u.ScoreCPU = thousandths(q), thousandths(q)
 	}
 	if q, ok := c.Resources.Requests[corev1.ResourceMemory]; ok {
-		u.Memory, u.ScoreMemory = q.Value(), q.Value()
+		u.Memory, u.ScoreMemory = whole(q), whole(q)
 	}
 	return u
+}
+
+// maxAmount is the most of a resource that is counted of one container: more than any node has, and so little that the sums
+// of a node's pods stay numbers.
+const maxAmount = 1 << 50
+
+// whole is how much that is, and thousandths of it, at most maxAmount.
+func whole(q resource.Quantity) int64 { return min(q.Value(), maxAmount) }
+
+func thousandths(q resource.Quantity) int64 {
+	if q.Value() > maxAmount/1000 {
+		return maxAmount
+	}
+	return q.MilliValue()
 }
 
 // Add is the sum of two usages; sign −1 takes the second away.

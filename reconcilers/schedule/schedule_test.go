@@ -345,3 +345,18 @@ func TestPodsOfOtherSchedulersAreLeft(t *testing.T) {
 		t.Errorf("explained as %v", why)
 	}
 }
+
+// What is more than any node could have stays that: it is no less than nothing, whatever numbers it takes.
+func TestNobodyHasRoomForTheImpossible(t *testing.T) {
+	for _, requests := range []string{`"cpu":"10000000000000000"`, `"memory":"5Ei"`, `"memory":"9223372036854775807"`, `"cpu":"9Ei"`, `"example.com/gpu":"9223372036854775807"`} {
+		w := stage.New()
+		w.Node("n1", "2", "4Gi")
+		c := `{"name":%q,"resources":{"requests":{` + requests + `}}}`
+		w.Apply(stage.PodKey("p"), fmt.Sprintf(`{"metadata":{"name":"p"},"spec":{"containers":[`+c+`,`+c+`,`+c+`],"overhead":{"cpu":"9Ei"}}}`, "a", "b", "d"))
+		w.Apply(stage.PodKey("q"), asking("q", "3", "1Gi", ""))
+		schedule(t, w)
+		if p, q := nodeOf(w, "p"), nodeOf(w, "q"); p != "" || q != "" {
+			t.Errorf("%s: on %q, and beside it one of three cores on %q", requests, p, q)
+		}
+	}
+}
