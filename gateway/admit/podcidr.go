@@ -34,10 +34,15 @@ func podCIDR(v projections.State, pods string) (string, *refusal) {
 	nodes := 0
 	for o := range v.List(events.Nodes, "") {
 		nodes++
-		if p, err := netip.ParsePrefix(projections.As[*corev1.Node](o).Spec.PodCIDR); err == nil {
-			for a := range units(p, unit) {
-				have[a] = true
-			}
+		p, err := netip.ParsePrefix(projections.As[*corev1.Node](o).Spec.PodCIDR)
+		if err != nil || !p.Overlaps(all) {
+			continue // a person wrote it, of another family or elsewhere
+		}
+		if p.Bits() < all.Bits() {
+			p = all
+		}
+		for a := range units(p, unit) {
+			have[a] = true
 		}
 	}
 	first := number(all.Masked().Addr())

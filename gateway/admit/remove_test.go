@@ -175,3 +175,14 @@ func TestJoinUntilTheCIDRIsFull(t *testing.T) {
 		t.Error("a node too many joined")
 	}
 }
+
+// People may write nodes, as those who run a kubelet elsewhere: whatever ranges stand in them, others join.
+func TestJoinBesideNodesOfPeople(t *testing.T) {
+	w := newTown(t)
+	for name, cidr := range map[string]string{"six": "fd00:10::/64", "mapped": "::ffff:10.244.2.0/120", "wide": "192.0.0.0/2", "tiny": "10.244.0.7/32"} {
+		w.must(wire.Create, "apiVersion: v1\nkind: Node\nmetadata: {name: "+name+"}\nspec: {podCIDR: '"+cidr+"'}\n", Created)
+	}
+	if p := w.join("n1"); p.Error != nil || p.PodCIDR != "10.244.1.0/24" {
+		t.Errorf("%+v", p)
+	}
+}
