@@ -94,7 +94,7 @@ func (s *stream) take(b []byte) {
 			s.out -= int(binary.BigEndian.Uint32(data))
 		}
 	case kindData, kindEnd:
-		if s.received++; number != s.received {
+		if s.received++; number != s.received || s.eof { // nothing comes after the end
 			s.loseLocked(bus.ErrStreamLost)
 			return
 		}
