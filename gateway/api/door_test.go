@@ -258,8 +258,39 @@ func TestWatchGoesOnAfterARead(t *testing.T) {
 	got = append(got, next())
 	h.remove("5", "a")
 	got = append(got, next())
-	if want := "DELETED b, MODIFIED a, ADDED c, DELETED a"; strings.Join(got, ", ") != want {
+	if want := "MODIFIED a, DELETED b, ADDED c, DELETED a"; strings.Join(got, ", ") != want {
 		t.Errorf("watched %s, want %s", strings.Join(got, ", "), want)
+	}
+}
+
+// What a watch missed comes in the order in which it happened: its client goes on from the last that it saw when it is cut
+// off in the middle.
+func TestAWatchCatchesUpInOrder(t *testing.T) {
+	h := open(t)
+	h.change("1", wire.Apply, false, configMap("a", "1"), configMap("b", "1"), configMap("c", "1"), configMap("d", "1"))
+	read := wire.ReadRequest{Resource: events.ConfigMaps, Namespace: "default"}
+	var reply wire.ReadReply
+	h.ask("ann", wire.VerbRead, read, &reply)
+	h.change("2", wire.Apply, false, configMap("d", "2"))
+	h.change("3", wire.Apply, false, configMap("a", "2"))
+	h.remove("4", "c")
+	h.change("5", wire.Apply, false, configMap("b", "2"))
+	stream, err := h.wires.Dial(h.Context(), wire.Subject("ann", wire.VerbWatch), events.MustBody(wire.WatchRequest{ReadRequest: read, From: reply.Position}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	last := reply.Position
+	for range 4 {
+		f, err := stream.Recv(t.Context())
+		var e wire.WatchEvent
+		if err != nil || json.Unmarshal(f.Data, &e) != nil {
+			t.Fatalf("%v %s", err, f.Data)
+		}
+		if e.Position <= last {
+			t.Errorf("after %s comes %s of %s", last, e.Type, e.Position)
+		}
+		last = e.Position
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -126,32 +127,50 @@ func (s *Server) again(ctx context.Context, w *watcher, v projections.State, aft
 	return nil
 }
 
+// missed is one change that a watch has to catch up with.
+type missed struct {
+	at     events.Position
+	key    events.Key    // of what is gone
+	object events.Object // nil: it is gone
+}
+
 // catchUp sends what changed between a position and a snapshot: the objects
-// that are newer, and those that are gone by name.
+// that are newer, and those that are gone by name. They come in the order of their
+// positions: whoever is cut off in between goes on from the last that it has.
 func (w *watcher) catchUp(ctx context.Context, log bus.Log, v projections.State, from events.Position) error {
 	if from == 0 || from.Seq() >= v.Seq {
 		return nil
 	}
+	var all []missed
 	err := log.Read(ctx, from.Seq()+1, func(e events.Envelope) error {
 		k, err := e.Subject.Key()
-		if err != nil || e.Seq > v.Seq || k.Resource != w.kind.Resource || e.Type.Verb() != events.VerbRemoved {
-			return nil
+		if err == nil && e.Seq <= v.Seq && k.Resource == w.kind.Resource && e.Type.Verb() == events.VerbRemoved {
+			all = append(all, missed{at: events.At(e.Seq, 0), key: k})
 		}
-		return w.gone(ctx, k, events.At(e.Seq, 0))
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read what was removed: %w", err)
 	}
 	for o := range v.Objects(w.kind.Resource, w.namespace, w.now()) {
-		p := positionOf(o)
-		if p <= from {
-			continue
+		if p := positionOf(o); p > from {
+			all = append(all, missed{at: p, object: o})
 		}
-		if err := w.object(ctx, v, "MODIFIED", p, o); err != nil {
+	}
+	slices.SortStableFunc(all, func(a, b missed) int { return cmp.Compare(a.at, b.at) })
+	for _, m := range all {
+		if err := w.tell(ctx, v, m); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (w *watcher) tell(ctx context.Context, v projections.State, m missed) error {
+	if m.object == nil {
+		return w.gone(ctx, m.key, m.at)
+	}
+	return w.object(ctx, v, "MODIFIED", m.at, m.object)
 }
 
 func (w *watcher) change(ctx context.Context, t tick, c projections.Change, k events.Key) error {
