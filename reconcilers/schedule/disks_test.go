@@ -8,6 +8,7 @@ import (
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/reconcilers"
 	"github.com/stave-run/stave/reconcilers/stage"
 	"github.com/stave-run/stave/reconcilers/volume"
 )
@@ -115,5 +116,37 @@ func TestAnExclusiveClaimIsOnePods(t *testing.T) {
 	schedule(t, w)
 	if nodeOf(w, "b") != "n1" {
 		t.Errorf("b waits for nobody: %v", Explain(w.State, stage.PodKey("b")))
+	}
+}
+
+// Pods of one template have claims of their own: that one's volume is there says nothing of the others'.
+func TestOwnClaimsAreEachPods(t *testing.T) {
+	w := stage.New()
+	for _, n := range []string{"n1", "n2"} {
+		w.Node(n, "2", "4Gi")
+	}
+	local(w, "")
+	raw := []byte(`{"spec":{"containers":[{"name":"c"}],"volumes":[{"name":"v","ephemeral":{"volumeClaimTemplate":{"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":"local","resources":{"requests":{"storage":"1Gi"}}}}}}]}}`)
+	w.Do(reconcilers.StoreTemplate(raw))
+	for _, name := range []string{"a", "b"} {
+		w.Do(reconcilers.Create(stage.PodKey(name), events.Created{Template: events.HashOf(raw), Object: []byte(`{"metadata":{"name":"` + name + `"}}`)}))
+	}
+	for range 5 {
+		for _, name := range []string{"a", "b"} {
+			if _, err := w.Run(volume.Reconciler{}, stage.In(events.Claims, name+"-v")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		schedule(t, w)
+		for _, name := range []string{"a", "b"} {
+			node := nodeOf(w, name)
+			v, bound := w.State.VolumeOf(w.Get(stage.In(events.Claims, name+"-v")))
+			if node != "" && (!bound || projections.HomeOf(v) != node) {
+				t.Fatalf("%s is on %s, its volume is not: %+v", name, node, v)
+			}
+		}
+	}
+	if nodeOf(w, "a") == "" || nodeOf(w, "b") == "" {
+		t.Errorf("a on %q, b on %q", nodeOf(w, "a"), nodeOf(w, "b"))
 	}
 }

@@ -84,7 +84,7 @@ func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons
 		case spent && p.room.found:
 			return false
 		case spent || !w.looks:
-			p.d.Wake(p.now.Add(turn))
+			p.later()
 			return p.refuse(rest[i:], reasons)
 		}
 		p.room.searches++
@@ -354,6 +354,14 @@ func looks(i, classes int, now time.Time) bool {
 	}
 	first := int(now.UnixNano()/int64(turn)%int64(classes)) * maxSearches % classes
 	return (i-first+classes)%classes < maxSearches
+}
+
+// later has those look whose turn comes next, until all have looked at the cluster as it is.
+func (p *pass) later() {
+	round := 2 * turn * time.Duration(1+p.classes/maxSearches)
+	if p.now.Sub(p.v.Time) < round {
+		p.d.Wake(p.now.Truncate(turn).Add(turn))
+	}
 }
 
 // preempt asks the victims to go.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
@@ -100,7 +102,7 @@ func (Reconciler) Decide(v reconcilers.View, _ events.Key, now time.Time) reconc
 	if len(classes) == 0 {
 		return reconcilers.Decision{WakeAt: wake}
 	}
-	p := &pass{v: v, now: now, atlas: atlasOf(nodesOf(v)), d: reconcilers.Decision{WakeAt: wake}}
+	p := &pass{v: v, now: now, classes: len(classes), atlas: atlasOf(nodesOf(v)), d: reconcilers.Decision{WakeAt: wake}}
 	for i, c := range classes {
 		c.want.looks = looks(i, len(classes), now)
 		if !p.place(c, i == len(classes)-1) {
@@ -146,10 +148,10 @@ func classesOf(v reconcilers.View) []*class {
 	return out
 }
 
-// classID is the template in a namespace, or the pod itself when it has a spec or
-// labels of its own.
+// classID is the template in a namespace, or the pod itself when it has a spec,
+// labels or claims of its own.
 func classID(o *projections.Object) string {
-	if o.Bare() {
+	if o.Bare() && !slices.ContainsFunc(o.PodSpec().Volumes, func(v corev1.Volume) bool { return v.Ephemeral != nil }) {
 		return o.Key.Namespace + "\x00" + string(o.Template.Hash)
 	}
 	return string(o.UID)
@@ -157,19 +159,20 @@ func classID(o *projections.Object) string {
 
 // pass is one decision under way.
 type pass struct {
-	v      reconcilers.View // with the pods of the classes that are done on their nodes
-	now    time.Time
-	atlas  *atlas
-	order  []*node // in the order in which they first got a pod
-	placed int
-	steps  int // events that the pass will hold
-	clears []*projections.Object
-	no     []reconcilers.Draft // verdicts on pods that their node is given to fail: it has to know before it has them
-	left   []left
-	chosen map[events.Key]bool   // claims whose node this pass chose
-	held   map[events.Key]string // exclusive claims that pods of this pass got, and which pod
-	room   *room                 // what is known of pods that may have to go; nil until one is asked about
-	d      reconcilers.Decision
+	v       reconcilers.View // with the pods of the classes that are done on their nodes
+	now     time.Time
+	classes int // of pods that wait
+	atlas   *atlas
+	order   []*node // in the order in which they first got a pod
+	placed  int
+	steps   int // events that the pass will hold
+	clears  []*projections.Object
+	no      []reconcilers.Draft // verdicts on pods that their node is given to fail: it has to know before it has them
+	left    []left
+	chosen  map[events.Key]bool   // claims whose node this pass chose
+	held    map[events.Key]string // exclusive claims that pods of this pass got, and which pod
+	room    *room                 // what is known of pods that may have to go; nil until one is asked about
+	d       reconcilers.Decision
 }
 
 // left are pods that no node took because of where others are.
