@@ -150,3 +150,27 @@ func TestOwnClaimsAreEachPods(t *testing.T) {
 		t.Errorf("a on %q, b on %q", nodeOf(w, "a"), nodeOf(w, "b"))
 	}
 }
+
+// Where a pod's volume is does not make the emptier zones any fuller: a spread that must hold is measured against all of them.
+func TestSpreadsLookBeyondVolumes(t *testing.T) {
+	w := stage.New()
+	zoned(w, "n1 a", "n2 b")
+	running(w, "n1 foo=bar")
+	local(w, "")
+	w.Apply(projections.VolumeKey("v"), `{"metadata":{"name":"v"},"spec":{"accessModes":["ReadWriteOnce"],"storageClassName":"local","capacity":{"storage":"1Gi"},"hostPath":{"path":"/x"},
+		"claimRef":{"namespace":"default","name":"c"},"nodeAffinity":{"required":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"topology.kubernetes.io/zone","operator":"In","values":["a"]}]}]}}}}`)
+	claim(w, "ReadWriteOnce", "")
+	if _, err := w.Run(volume.Reconciler{}, stage.In(events.Claims, "c")); err != nil {
+		t.Fatal(err)
+	}
+	labelled(w, stage.PodKey("p"), "foo=bar", using+","+spreads(constraint(corev1.LabelTopologyZone, 1, hard, "")))
+	schedule(t, w)
+	if nodeOf(w, "p") != "" {
+		t.Errorf("two in zone a and none in b: it is on %q", nodeOf(w, "p"))
+	}
+	running(w, "n1 x=y", "n2 foo=bar")
+	schedule(t, w)
+	if nodeOf(w, "p") != "n1" {
+		t.Errorf("with one in each zone it is on %q: %v", nodeOf(w, "p"), Explain(w.State, stage.PodKey("p")))
+	}
+}

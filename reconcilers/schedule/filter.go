@@ -111,8 +111,16 @@ func (w *wants) repelled(n *node) refusal {
 	return refusal{}
 }
 
-// unsuited is why a node is not one that the pod's selector and affinity want.
+// unsuited is why a node is not one that the pod's selector and affinity want, or not where its volumes are.
 func (w *wants) unsuited(n *node) refusal {
+	if r := w.unmeant(n); r.code != "" {
+		return r
+	}
+	return w.disks.refuses(n)
+}
+
+// unmeant is why a node is not one that the pod's selector and affinity want.
+func (w *wants) unmeant(n *node) refusal {
 	for _, k := range w.labels {
 		if have, ok := n.labels[k]; !ok || have != w.selector[k] {
 			return refusal{code: CodeSelector, what: k}
@@ -121,7 +129,7 @@ func (w *wants) unsuited(n *node) refusal {
 	if !w.affinity.allows(n) {
 		return refusal{code: CodeAffinity}
 	}
-	return w.disks.refuses(n)
+	return refusal{}
 }
 
 func (w *wants) suits(n *node) bool { return w.unsuited(n).code == "" }

@@ -111,13 +111,13 @@ func (c *claims) skew(t *corev1.TopologySpreadConstraint, w *wants, labelled fun
 }
 
 // looked tells which nodes a constraint looks at: those that the pod's own node
-// affinity wants, and, when it asks for that, whose taints it tolerates.
+// affinity wants, wherever its volumes are, and, when it asks for that, whose taints it tolerates.
 func (c *claims) looked(t *corev1.TopologySpreadConstraint, w *wants, labelled func(int32) bool) func(place int32) bool {
 	wanted := t.NodeAffinityPolicy == nil || *t.NodeAffinityPolicy == corev1.NodeInclusionPolicyHonor
 	tolerated := t.NodeTaintsPolicy != nil && *t.NodeTaintsPolicy == corev1.NodeInclusionPolicyHonor
 	return func(place int32) bool {
 		n := c.atlas.nodes[place]
-		return labelled(place) && (!wanted || w.suits(n)) && (!tolerated || w.repelled(n).code == "")
+		return labelled(place) && (!wanted || w.unmeant(n).code == "") && (!tolerated || w.repelled(n).code == "")
 	}
 }
 
