@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/wire"
 )
 
@@ -53,29 +54,43 @@ func (c *between) run(ctx context.Context, s *session) (bool, error) {
 	return compare(ctx, s, dir, names[0], names[1])
 }
 
-// targets are what was named, else all that people and reconcilers write.
+// targets are what was named; nil when nothing was.
 func (c *between) targets(ctx context.Context, s *session) ([]target, error) {
 	if len(c.What) > 0 {
 		return s.targets(ctx, files{}, c.What)
 	}
+	return nil, s.connect(ctx)
+}
+
+// everything is all that people and reconcilers write.
+func (c *between) everything(kinds events.Catalogue) []target {
 	var out []target
-	kinds, err := known.all()
-	if err != nil {
-		return nil, err
-	}
 	for _, k := range kinds.All() {
 		if !k.Derived && (k.Namespaced || c.AllNamespaces) {
 			out = append(out, target{kind: k})
 		}
 	}
-	return out, s.connect(ctx)
+	return out
 }
 
-// gather reads the objects of one moment. Pods and replica sets follow from others:
+// gather reads the objects of one moment, of the kinds that there were then. Pods and replica sets follow from others:
 // they are compared when they are named.
 func (c *between) gather(ctx context.Context, s *session, targets []target, at wire.Moment) (side, error) {
-	out := side{}
+	reply, err := ask[wire.KindsReply](ctx, s, wire.VerbKinds, wire.KindsRequest{At: at})
+	if err == nil {
+		err = refused(reply.Error)
+	}
+	if err != nil {
+		return nil, err
+	}
+	kinds, out := reply.Catalogue(), side{}
+	if targets == nil {
+		targets = c.everything(kinds)
+	}
 	for _, t := range targets {
+		if _, there := kinds.Of(t.kind.Resource); !there {
+			continue
+		}
 		req := wire.ReadRequest{Resource: t.kind.Resource, Names: t.names, At: at, Namespace: s.key(t.kind, "").Namespace}
 		if c.AllNamespaces {
 			req.Namespace = ""
