@@ -71,6 +71,7 @@ func (c *editCmd) one(ctx context.Context, s *session, k events.Key) error {
 		return fmt.Errorf("print %s: %w", k, err)
 	}
 	text, said := clean, ""
+	var problem error
 	for {
 		saved, err := openEditor(ctx, s, []byte(editHead+said), text)
 		if err != nil {
@@ -81,10 +82,9 @@ func (c *editCmd) one(ctx context.Context, s *session, k events.Key) error {
 			fmt.Fprintln(s.err, "Edit cancelled, no changes made.")
 			return nil
 		case said != "" && bytes.Equal(saved, text), ctx.Err() != nil:
-			return c.keep(saved)
+			return c.keep(saved, problem)
 		}
-		problem, err := c.save(ctx, s, k, clean, saved)
-		if problem == nil || err != nil {
+		if problem, err = c.save(ctx, s, k, clean, saved); problem == nil || err != nil {
 			return err
 		}
 		text, said = saved, commented(printedName(k), problem)
@@ -150,7 +150,7 @@ func (c *editCmd) patch(ctx context.Context, s *session, k events.Key, patch []b
 }
 
 // keep leaves on disk what was refused and not changed again.
-func (c *editCmd) keep(saved []byte) error {
+func (c *editCmd) keep(saved []byte, problem error) error {
 	f, err := os.CreateTemp("", "stave-edit-*.yaml")
 	if err != nil {
 		return fmt.Errorf("keep the edited object: %w", err)
@@ -159,7 +159,8 @@ func (c *editCmd) keep(saved []byte) error {
 	if _, err := f.Write(saved); err != nil {
 		return fmt.Errorf("keep the edited object: %w", err)
 	}
-	return fmt.Errorf("edit cancelled, no changes were made\nhelp: a copy of your changes is in %s", f.Name())
+	said := fmt.Errorf("edit cancelled, no changes were made\nhelp: a copy of your changes is in %s", f.Name())
+	return errors.Join(problem, said)
 }
 
 func commented(name string, problem error) string {

@@ -90,10 +90,14 @@ func (c *nodeAddCmd) add(ctx context.Context, s *session, l layout, f *fleet, na
 	if err != nil {
 		return err
 	}
+	_, unknown := readOne[*corev1.Node](ctx, s, events.Key{Resource: events.Nodes, Name: name})
+	if unknown != nil && !isNotFound(unknown) {
+		return unknown
+	}
 	if err := l.keepFleet(*f); err != nil {
 		return err
 	}
-	at := sitter{layout: l, fleet: *f, node: n, token: raw, registries: c.RegistryHosts, containerd: c.ContainerdAddress, bounds: c.boundFlags}
+	at := sitter{layout: l, fleet: *f, node: n, token: raw, registries: c.RegistryHosts, containerd: c.ContainerdAddress, bounds: c.boundFlags, anew: unknown != nil}
 	if err := at.start(ctx); err != nil {
 		return err
 	}
@@ -114,10 +118,10 @@ func (s *session) nodeReady(ctx context.Context, name string) (*corev1.Node, err
 	defer cancel()
 	for {
 		o, err := readOne[*corev1.Node](ctx, s, events.Key{Resource: events.Nodes, Name: name})
-		if err != nil {
+		if err != nil && !isNotFound(err) { // one that was deleted joins while its process starts
 			return nil, fmt.Errorf("wait for node %s: %w", name, err)
 		}
-		if slices.ContainsFunc(o.Status.Conditions, func(c corev1.NodeCondition) bool {
+		if err == nil && slices.ContainsFunc(o.Status.Conditions, func(c corev1.NodeCondition) bool {
 			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 		}) {
 			return o, nil

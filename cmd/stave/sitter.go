@@ -26,6 +26,7 @@ type sitter struct {
 	registries string
 	bounds     boundFlags
 	containerd string
+	anew       bool // also when it runs: the cluster does not know it any more
 }
 
 // start makes what is missing of the node's seat, and starts its process unless
@@ -42,7 +43,7 @@ func (s sitter) start(ctx context.Context) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read token: %w", err)
 	}
-	if pid := at.running(); pid != 0 && bytes.Equal(have, s.token) && sameProgram(pid) {
+	if pid := at.running(); pid != 0 && !s.anew && bytes.Equal(have, s.token) && sameProgram(pid) {
 		return nil
 	}
 	lock, err := at.takeOver(ctx, func(string, ...any) {})

@@ -63,3 +63,19 @@ func TestAClaimComesBackWithItsData(t *testing.T) {
 		}
 	}
 }
+
+// What a node has to give is its agent's to tell: brought back by an undo alone it would be ready, and take nothing.
+func TestANodeJoinsByItself(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "4", "8Gi")
+	seq := w.State.Seq + 1
+	w.Do(reconcilers.Remove(w.Get(stage.NodeKey("n1"))))
+	if steps, err := undo.Undo(about(w, seq)); err == nil || !strings.Contains(err.Error(), "nodes/n1 joins again when its agent is started anew") {
+		t.Errorf("%v, %v", steps, err)
+	}
+	q := about(w, seq)
+	q.Force = true
+	if steps, err := undo.Undo(q); err != nil || len(steps) != 1 || steps[0].Outcome != undo.Created {
+		t.Errorf("by force: %v, %v", steps, err)
+	}
+}

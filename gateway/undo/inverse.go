@@ -192,6 +192,9 @@ func (u *undoing) again(was *projections.Object) error {
 		u.add(Step{Key: was.Key, UID: is.UID, Outcome: Restored, Draft: u.back(was, is), Was: was})
 		return nil
 	}
+	if was.Key.Resource == events.Nodes && !u.Force {
+		return u.conflict(was.Key, "%s joins again when its agent is started anew ('stave node add %s' on its machine), and only the agent can tell what it has; --force brings its labels and taints back before", was.Key, was.Key.Name)
+	}
 	if err := u.free(was); err != nil {
 		return err
 	}
