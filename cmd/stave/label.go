@@ -21,7 +21,7 @@ type labelling struct {
 	Overwrite bool     `help:"Change values that are there already."`
 	Selector  string   `short:"l" help:"Label selector: change what matches." placeholder:"SELECTOR"`
 	All       bool     `help:"All objects of the type in the namespace."`
-	List      bool     `help:"Print what is there afterwards."`
+	List      bool     `help:"Print what is there, or what would be; change nothing."`
 	What      []string `arg:"" help:"TYPE/NAME… or TYPE NAME…, then KEY=VALUE to set and KEY- to take away."`
 }
 
@@ -110,17 +110,17 @@ func (c *labelling) run(ctx context.Context, s *session, field, done string, val
 	if err != nil {
 		return err
 	}
+	change := func(_ events.Key, object tree) error {
+		return c.change(s, under(object, "metadata"), field, set, unset)
+	}
+	if c.List {
+		return c.list(ctx, s, items, field, change)
+	}
 	w := rewriting{changeFlags: c.changeFlags, done: done, same: "not " + done}
 	if len(set) == 0 && field == "labels" {
 		w.done = "unlabeled"
 	}
-	return w.each(ctx, s, items, func(k events.Key, object tree) error {
-		err := c.change(under(object, "metadata"), field, set, unset)
-		if err == nil && c.List {
-			c.list(s, k, under(object, "metadata", field))
-		}
-		return err
-	})
+	return w.each(ctx, s, items, change)
 }
 
 func (c *labelling) items(ctx context.Context, s *session, what []string) ([]wire.Item, error) {
@@ -131,7 +131,7 @@ func (c *labelling) items(ctx context.Context, s *session, what []string) ([]wir
 }
 
 // change writes the pairs; without --overwrite no value that is there is lost.
-func (c *labelling) change(meta tree, field string, set []pair, unset []string) error {
+func (c *labelling) change(s *session, meta tree, field string, set []pair, unset []string) error {
 	has, _ := meta[field].(tree)
 	next := tree{}
 	maps.Copy(next, has)
@@ -143,6 +143,9 @@ func (c *labelling) change(meta tree, field string, set []pair, unset []string) 
 		next[p.key] = p.value
 	}
 	for _, key := range unset {
+		if _, ok := next[key]; !ok {
+			fmt.Fprintf(s.out, "%s %q not found.\n", strings.TrimSuffix(field, "s"), key)
+		}
 		delete(next, key)
 	}
 	if meta[field] = next; len(next) == 0 {
@@ -151,9 +154,25 @@ func (c *labelling) change(meta tree, field string, set []pair, unset []string) 
 	return errors.Join(errs...)
 }
 
-func (c *labelling) list(s *session, k events.Key, values tree) {
-	fmt.Fprintf(s.out, "Listing for %s:\n", printedName(k))
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		fmt.Fprintf(s.out, "%s=%v\n", key, values[key])
+// list prints the pairs of each object as they would be: of one alone, of several below a line that names them.
+func (c *labelling) list(ctx context.Context, s *session, items []wire.Item, field string, change func(events.Key, tree) error) error {
+	for _, it := range items {
+		object, err := s.readTree(ctx, it.Key)
+		if err == nil {
+			err = change(it.Key, object)
+		}
+		if err != nil {
+			return err
+		}
+		indent := ""
+		if len(items) > 1 {
+			fmt.Fprintf(s.out, "Listing %s for %s:\n", field, printedName(it.Key))
+			indent = " "
+		}
+		values := under(object, "metadata", field)
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			fmt.Fprintf(s.out, "%s%s=%v\n", indent, key, values[key])
+		}
 	}
+	return nil
 }

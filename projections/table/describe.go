@@ -325,9 +325,14 @@ func (p page) servicePort(s projections.State, o *corev1.Service, port corev1.Se
 	}
 	row, _ := projections.NetRow(s, events.Key{Resource: events.Services, Namespace: o.Namespace, Name: o.Name})
 	for _, n := range row.Ports {
-		if n.Port == port.Port && n.Name == port.Name {
-			p.line(0, "Endpoints:\t%s", strings.TrimPrefix(shortList(n.Endpoints, " + %d more..."), none))
+		if n.Port != port.Port || n.Name != port.Name {
+			continue
 		}
+		text := strings.TrimPrefix(shortList(n.Endpoints, " + %d more..."), none)
+		if e, ok := s.Get(events.Key{Resource: events.Endpoints, Namespace: o.Namespace, Name: o.Name}); ok && text == "" && len(o.Spec.Ports) == 1 {
+			text = strings.TrimPrefix(endpoints(projections.As[*corev1.Endpoints](e)), none) // as that of the API, which every node answers for
+		}
+		p.line(0, "Endpoints:\t%s", text)
 	}
 }
 

@@ -2,6 +2,7 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,9 @@ func (p page) podHead(o *corev1.Pod) {
 		priority = *o.Spec.Priority
 	}
 	p.line(0, "Priority:\t%d", priority)
+	if o.Spec.PriorityClassName != "" {
+		p.line(0, "Priority Class Name:\t%s", o.Spec.PriorityClassName)
+	}
 	if o.Spec.ServiceAccountName != "" {
 		p.line(0, "Service Account:\t%s", o.Spec.ServiceAccountName)
 	}
@@ -221,13 +225,15 @@ func (p page) environment(c *corev1.Container) {
 	if len(c.EnvFrom) > 0 {
 		p.line(2, "Environment Variables from:")
 		for _, e := range c.EnvFrom {
+			prefix := ""
+			if e.Prefix != "" {
+				prefix = " with prefix '" + e.Prefix + "'"
+			}
 			switch {
 			case e.ConfigMapRef != nil:
-				optional := e.ConfigMapRef.Optional != nil && *e.ConfigMapRef.Optional
-				p.line(3, "%s\tConfigMap\tOptional: %t", e.ConfigMapRef.Name, optional)
+				p.line(3, "%s\tConfigMap%s\tOptional: %t", e.ConfigMapRef.Name, prefix, is(e.ConfigMapRef.Optional))
 			case e.SecretRef != nil:
-				optional := e.SecretRef.Optional != nil && *e.SecretRef.Optional
-				p.line(3, "%s\tSecret\tOptional: %t", e.SecretRef.Name, optional)
+				p.line(3, "%s\tSecret%s\tOptional: %t", e.SecretRef.Name, prefix, is(e.SecretRef.Optional))
 			}
 		}
 	}
@@ -265,6 +271,8 @@ func (p page) mounts(list []corev1.VolumeMount) {
 		return
 	}
 	p.line(2, "Mounts:")
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b corev1.VolumeMount) int { return strings.Compare(a.MountPath, b.MountPath) })
 	for _, m := range list {
 		flags := []string{"rw"}
 		if m.ReadOnly {

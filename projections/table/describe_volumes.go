@@ -49,11 +49,50 @@ func (p page) volumes(in string, list []corev1.Volume) {
 			p.line(2, "Capacity:\t%s", storage(t.Resources.Requests))
 			p.line(2, "Access Modes:\t%s", modes(t.AccessModes))
 			p.line(2, "VolumeMode:\t%s", volumeMode(t.VolumeMode))
+		case v.Projected != nil:
+			p.line(2, "Type:\tProjected (a volume that contains injected data from multiple sources)")
+			for i := range v.Projected.Sources {
+				p.projected(&v.Projected.Sources[i])
+			}
+		case v.DownwardAPI != nil:
+			p.line(2, "Type:\tDownwardAPI (a volume populated by information about the pod)")
+			p.line(2, "Items:")
+			for _, x := range v.DownwardAPI.Items {
+				p.line(3, "%s", downward(x))
+			}
 		default:
 			p.line(2, "<unknown>")
 		}
 	}
 }
+
+// projected is one source of a projected volume.
+func (p page) projected(x *corev1.VolumeProjection) {
+	switch {
+	case x.Secret != nil:
+		p.line(2, "SecretName:\t%s", x.Secret.Name)
+		p.line(2, "Optional:\t%t", is(x.Secret.Optional))
+	case x.ConfigMap != nil:
+		p.line(2, "ConfigMapName:\t%s", x.ConfigMap.Name)
+		p.line(2, "Optional:\t%t", is(x.ConfigMap.Optional))
+	case x.DownwardAPI != nil:
+		p.line(2, "DownwardAPI:\ttrue")
+	case x.ServiceAccountToken != nil && x.ServiceAccountToken.ExpirationSeconds != nil:
+		p.line(2, "TokenExpirationSeconds:\t%d", *x.ServiceAccountToken.ExpirationSeconds)
+	}
+}
+
+func downward(x corev1.DownwardAPIVolumeFile) string {
+	if x.FieldRef != nil {
+		return x.FieldRef.FieldPath + " -> " + x.Path
+	}
+	if x.ResourceFieldRef != nil {
+		return x.ResourceFieldRef.Resource + " -> " + x.Path
+	}
+	return x.Path
+}
+
+func is(b *bool) bool { return b != nil && *b }
 
 // hostPath is a directory or file of the node, of a pod's volume or a PersistentVolume.
 func (p page) hostPath(v *corev1.HostPathVolumeSource) {

@@ -2,10 +2,12 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
@@ -95,13 +97,16 @@ func (p page) template(t *corev1.PodTemplateSpec) {
 	if len(t.Annotations) > 0 {
 		p.nested("  Annotations:", t.Annotations, ": ")
 	}
-	p.line(0, "  Containers:")
-	for i := range t.Spec.Containers {
-		c := &t.Spec.Containers[i]
-		p.line(1, " %s:", c.Name)
-		p.templateContainer(c)
+	if t.Spec.ServiceAccountName != "" {
+		p.line(0, "  Service Account:\t%s", t.Spec.ServiceAccountName)
 	}
+	p.templateContainers("Init Containers", t.Spec.InitContainers)
+	p.templateContainers("Containers", t.Spec.Containers)
 	p.volumes("  ", t.Spec.Volumes)
+	p.spread("  ", t.Spec.TopologySpreadConstraints)
+	if t.Spec.PriorityClassName != "" {
+		p.line(0, "  Priority Class Name:\t%s", t.Spec.PriorityClassName)
+	}
 	p.pairs("  Node-Selectors:", t.Spec.NodeSelector)
 	title := "  Tolerations:"
 	if len(t.Spec.Tolerations) == 0 {
@@ -110,6 +115,31 @@ func (p page) template(t *corev1.PodTemplateSpec) {
 	for _, x := range t.Spec.Tolerations {
 		p.line(0, "%s\t%s", title, toleration(x))
 		title = "  "
+	}
+}
+
+func (p page) templateContainers(title string, list []corev1.Container) {
+	if len(list) > 0 {
+		p.line(0, "  %s:", title)
+	}
+	for i := range list {
+		p.line(1, " %s:", list[i].Name)
+		p.templateContainer(&list[i])
+	}
+}
+
+// spread are a pod's constraints, or, moved to the right by in, a template's; in order of what they spread over.
+func (p page) spread(in string, list []corev1.TopologySpreadConstraint) {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b corev1.TopologySpreadConstraint) int { return strings.Compare(a.TopologyKey, b.TopologyKey) })
+	title := in + "Topology Spread Constraints:"
+	for _, c := range list {
+		text := fmt.Sprintf("%s:%s when max skew %d is exceeded", c.TopologyKey, c.WhenUnsatisfiable, c.MaxSkew)
+		if c.LabelSelector != nil {
+			text += " for selector " + metav1.FormatLabelSelector(c.LabelSelector)
+		}
+		p.line(0, "%s\t%s", title, text)
+		title = in
 	}
 }
 
