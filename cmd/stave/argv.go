@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,6 +31,9 @@ func normalise(app *kong.Application, argv []string) ([]string, error) {
 			}
 		}
 	}
+	if l.bare != "" { // the parser would take an argument for its value
+		return nil, errors.New("flag needs an argument: " + l.bare)
+	}
 	return slices.Concat(l.verb, l.flags, l.args, l.rest), nil
 }
 
@@ -38,6 +42,7 @@ type commandLine struct {
 	node                    *kong.Node // the command so far
 	before                  []*kong.Flag
 	verb, flags, args, rest []string
+	bare                    string // a flag at the end of the line that lacks its value
 }
 
 // word takes what is no flag: part of the command as long as there are commands
@@ -61,8 +66,12 @@ func (l *commandLine) word(a string) error {
 func (l *commandLine) long(a string, next []string) int {
 	name, _, has := strings.Cut(a[2:], "=")
 	f := l.find(func(f *kong.Flag) bool { return f.Name == name || slices.Contains(f.Aliases, name) })
-	if f == nil || has || f.IsBool() || len(next) == 0 {
+	switch {
+	case f == nil || has || f.IsBool():
 		l.flags = append(l.flags, a)
+		return 0
+	case len(next) == 0:
+		l.bare = a
 		return 0
 	}
 	l.flags = append(l.flags, a+"="+next[0]) // so that "-1" is a value, not a flag
@@ -94,7 +103,7 @@ func (l *commandLine) short(a string, next []string) int {
 			l.flags = append(l.flags, "--"+f.Name+"="+next[0])
 			return 1
 		default:
-			l.flags = append(l.flags, "--"+f.Name)
+			l.bare = "-" + string(r)
 		}
 	}
 	return 0

@@ -48,7 +48,6 @@ func TestNormalise(t *testing.T) {
 		{"delete --cascade deploy x", "delete --cascade deploy x"},
 		{"image import --node n1 -", "image import --node=n1 -"},
 		{"get pods -q", "get -q pods"}, // the parser says that there is no -q
-		{"get pods -o", "get --output pods"},
 	} {
 		got, err := normalise(model, strings.Fields(c.line))
 		if err != nil || strings.Join(got, " ") != c.want {
@@ -189,6 +188,10 @@ func TestMistypedLinesGetAHint(t *testing.T) {
 		"get --outptu=yaml pods": "did you mean \"--output\"?",
 		"get pods -o foo":        "custom-columns",
 		"get pods -o jsonpath":   "no template given",
+		"get pods -n":            "flag needs an argument: -n",
+		"get pods -Ao":           "flag needs an argument: -o",
+		"delete pod x -n a -l":   "flag needs an argument: -l",
+		"get pods --namespace":   "flag needs an argument: --namespace",
 		"apply argv.go":          "did you mean -f argv.go?",
 		"apply -k .":             "help: kustomize build DIR | stave apply -f -",
 		"apply --server-side":    "help: leave it out: every apply is merged on the server",
