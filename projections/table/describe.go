@@ -329,8 +329,9 @@ func (p page) servicePort(s projections.State, o *corev1.Service, port corev1.Se
 			continue
 		}
 		text := strings.TrimPrefix(shortList(n.Endpoints, " + %d more..."), none)
-		if e, ok := s.Get(events.Key{Resource: events.Endpoints, Namespace: o.Namespace, Name: o.Name}); ok && text == "" && len(o.Spec.Ports) == 1 {
-			text = strings.TrimPrefix(endpoints(projections.As[*corev1.Endpoints](e)), none) // as that of the API, which every node answers for
+		if o.Namespace == projections.GatewayKey.Namespace && o.Name == projections.GatewayKey.Name { // no table has them: nodes answer themselves
+			e, _ := s.Object(events.Key{Resource: events.Endpoints, Namespace: o.Namespace, Name: o.Name}, p.now)
+			text = strings.TrimPrefix(endpoints(e.(*corev1.Endpoints)), none)
 		}
 		p.line(0, "Endpoints:\t%s", text)
 	}

@@ -37,9 +37,8 @@ func TestDescribedAPI(t *testing.T) {
 	l := foldtest.New()
 	k := foldtest.Key(events.Services, "kubernetes")
 	l.Create(k, `{"spec":{"type":"ClusterIP","clusterIP":"10.96.0.1","clusterIPs":["10.96.0.1"],"ports":[{"name":"https","protocol":"TCP","port":443,"targetPort":6443}]}}`)
-	ep := k
-	ep.Resource = events.Endpoints
-	l.Create(ep, `{"subsets":[{"addresses":[{"ip":"10.244.0.1"}],"ports":[{"name":"https","port":6443,"protocol":"TCP"}]}]}`)
+	l.Node("n1", foldtest.Facts)
+	l.Change(foldtest.Key(events.Nodes, "n1"), foldtest.Person, `{"spec":{"podCIDR":"10.244.0.0/24"}}`)
 	got, _ := table.Describe(l.State, k, l.Now, nil)
 	holds(t, got, "Endpoints:         10.244.0.1:6443\n")
 }

@@ -127,6 +127,9 @@ func replicas(o *projections.Object) int {
 
 // written tells of a service whose endpoints nobody chooses.
 func (q Question) written(o *projections.Object) string {
+	if o.Key == projections.GatewayKey {
+		return "leads to the Kubernetes API: every node answers for it"
+	}
 	n := 0
 	for _, w := range q.State.Written(o) {
 		n += w.Ready()

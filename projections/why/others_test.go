@@ -36,6 +36,16 @@ func TestServicesOfNamelessPorts(t *testing.T) {
 	}
 }
 
+// Nobody writes the endpoints of the API, and there are some.
+func TestTheAPIsService(t *testing.T) {
+	l := foldtest.Nginx(1)
+	k := foldtest.Key(events.Services, "kubernetes")
+	l.Create(k, `{"spec":{"clusterIP":"10.96.0.1","ports":[{"port":443}]}}`)
+	if got := ask(l, k).String(); !strings.Contains(got, "leads to the Kubernetes API: every node answers for it\n") {
+		t.Error(got)
+	}
+}
+
 // Autoscalers, budgets and ingresses say more than that they exist.
 func TestWhatStandsBesideThePods(t *testing.T) {
 	l := foldtest.Nginx(2)
