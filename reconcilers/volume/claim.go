@@ -76,7 +76,7 @@ func (p *pass) named() {
 	case volume.Deletion != nil:
 		p.because(lostOr(bound, name, "it is being deleted"))
 	case !bound:
-		if why := p.unfit(v, nil); why != "" {
+		if why := p.unfit(v, nil); why != "" && v.Spec.ClaimRef == nil { // who made it for this claim knows that
 			p.because(events.Reason{Code: CodeMismatch, About: volume.Key, What: name, Said: "Cannot bind to requested volume \"" + name + "\": " + why})
 			return
 		}

@@ -81,6 +81,18 @@ func hand(size, class, more string) string {
 		size, class, size, more)
 }
 
+// Who made a volume for a claim, and the claim for the volume, knows what they want: neither size nor class is in the way.
+func TestEachNamesTheOther(t *testing.T) {
+	w := cluster()
+	w.Apply(projections.VolumeKey("v"), hand("2Gi", "", `,"claimRef":{"namespace":"default","name":"c"}`))
+	w.Apply(claimKey("c"), spec("9Gi", "local", `,"volumeName":"v"`))
+	settle(t, w)
+	if got := claimOf(w, "c"); got.Status.Phase != corev1.ClaimBound {
+		v, _ := w.State.Verdict(claimKey("c"))
+		t.Errorf("%s: %+v", got.Status.Phase, v.Reasons)
+	}
+}
+
 func TestTheSmallestThatFitsIsBound(t *testing.T) {
 	for _, c := range []struct{ name, claim, want string }{
 		{"smallest", spec("1Gi", "hand", ""), "two"},
