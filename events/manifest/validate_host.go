@@ -18,6 +18,9 @@ func validateHost(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if s.HostPID && s.ShareProcessNamespace != nil && *s.ShareProcessNamespace {
 		errs = append(errs, field.Invalid(at.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
+	if name := s.HostnameOverride; name != nil {
+		errs = append(errs, validateOwnName(s, *name, at.Child("hostnameOverride"))...)
+	}
 	for i, a := range s.HostAliases {
 		here := at.Child("hostAliases").Index(i)
 		errs = append(errs, validation.IsValidIP(here.Child("ip"), a.IP)...)
@@ -26,6 +29,22 @@ func validateHost(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// validateOwnName holds the name that a pod has whatever else is said of its name.
+func validateOwnName(s *corev1.PodSpec, name string, at *field.Path) field.ErrorList {
+	const most = 64 // of the kernel
+	var errs field.ErrorList
+	if s.SetHostnameAsFQDN != nil && *s.SetHostnameAsFQDN {
+		errs = append(errs, field.Forbidden(at, "may not be specified when setHostnameAsFQDN is true"))
+	}
+	if s.HostNetwork {
+		errs = append(errs, field.Forbidden(at, "may not be specified when hostNetwork is true"))
+	}
+	if len(name) > most {
+		errs = append(errs, field.TooLong(at, "", most))
+	}
+	return invalid(errs, at, name, validation.IsDNS1123Subdomain(name))
 }
 
 // samePorts: on the node's network a container's port is the node's.

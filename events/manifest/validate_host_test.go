@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,9 @@ func TestValidateHost(t *testing.T) {
 		{"two ways to see processes", container + "  hostPID: true\n  shareProcessNamespace: true\n", []string{"spec.shareProcessNamespace: FieldValueInvalid"}},
 		{"aliases", container + "  hostAliases: [{ip: 192.0.2.1, hostnames: [a, b.example]}, {ip: x, hostnames: ['A b']}]\n",
 			[]string{"spec.hostAliases[1].ip: FieldValueInvalid", "spec.hostAliases[1].hostnames[0]: FieldValueInvalid"}},
+		{"a name that overrides", container + "  hostname: a\n  subdomain: b\n  hostnameOverride: own.example\n", nil},
+		{"one with another", container + "  setHostnameAsFQDN: true\n  hostNetwork: true\n  hostnameOverride: own\n", []string{"spec.hostnameOverride: FieldValueForbidden", "spec.hostnameOverride: FieldValueForbidden"}},
+		{"none", container + "  hostnameOverride: Not_A-Name" + strings.Repeat("x", 64) + "\n", []string{"spec.hostnameOverride: FieldValueTooLong", "spec.hostnameOverride: FieldValueInvalid"}},
 		{"terms", must("{matchExpressions: [{key: a, operator: In, values: [x]}, {key: b, operator: Gt, values: ['3']}, {key: c, operator: Exists}], matchFields: [{key: metadata.name, operator: In, values: [n1]}]}, {}"), nil},
 		{"no terms", must(""), []string{terms + ": FieldValueRequired"}},
 		{"operators", must("{matchExpressions: [{key: a, operator: In}, {key: b, operator: Lt, values: [x]}, {key: c, operator: Exists, values: [x]}, {key: d, operator: Like}, {key: e, operator: Gt}, {key: 'f f', operator: Exists}]}"),

@@ -104,7 +104,7 @@ func TestEnvSaysWhatIsMissing(t *testing.T) {
 }
 
 func TestHostname(t *testing.T) {
-	yes := true
+	yes, own := true, "own.example"
 	for _, c := range []struct {
 		name string
 		edit func(*corev1.Pod)
@@ -115,6 +115,7 @@ func TestHostname(t *testing.T) {
 		{"its own", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "h", "sub" }, "h"},
 		{"in full", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "h", "sub", &yes }, "h.sub.default.svc.cluster.local"},
 		{"in full, without a subdomain", func(p *corev1.Pod) { p.Spec.SetHostnameAsFQDN = &yes }, "web"},
+		{"whatever else is said", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.Subdomain, p.Spec.HostnameOverride = "h", "sub", &own }, "own.example"},
 		{"the node's", func(p *corev1.Pod) { p.Spec.Hostname, p.Spec.HostNetwork = "h", true }, "machine"},
 	} {
 		pod := rowOf("Always").Pod
@@ -139,6 +140,11 @@ func TestHostsFile(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
 		}
+	}
+	own := "own.example"
+	pod.Spec.HostnameOverride = &own
+	if got := HostsFile(&pod, testNode, "10.0.0.2", ""); !strings.Contains(got, "10.0.0.2\town.example\n") {
+		t.Errorf("a name that overrides: %s", got)
 	}
 	pod.Spec.HostNetwork = true
 	if got := HostsFile(&pod, testNode, "192.0.2.1", "192.0.2.1 host\n"); !strings.Contains(got, "192.0.2.1 host\n") || strings.Contains(got, "sub") {

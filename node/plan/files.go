@@ -20,7 +20,7 @@ func Hostname(pod *corev1.Pod, n Node) string {
 	switch set := pod.Spec.SetHostnameAsFQDN; {
 	case pod.Spec.HostNetwork:
 		return n.Hostname
-	case set != nil && *set && pod.Spec.Subdomain != "":
+	case set != nil && *set && hasDomain(pod):
 		return name + "." + domainOf(pod, n)
 	}
 	return name
@@ -40,10 +40,18 @@ func shortName(pod *corev1.Pod) string {
 	if name == "" {
 		name = pod.Name
 	}
+	if pod.Spec.HostnameOverride != nil {
+		name = *pod.Spec.HostnameOverride
+	}
 	if len(name) > maxHostname {
 		name = strings.TrimRight(name[:maxHostname], "-.")
 	}
 	return name
+}
+
+// hasDomain tells whether a pod's own name for itself has a domain; a name that overrides all stands by itself.
+func hasDomain(pod *corev1.Pod) bool {
+	return pod.Spec.Subdomain != "" && pod.Spec.HostnameOverride == nil
 }
 
 // domainOf is where a pod with a subdomain is known.
@@ -60,7 +68,7 @@ func HostsFile(pod *corev1.Pod, n Node, podIP, host string) string {
 		b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 			"fe00::\tip6-localnet\nfe00::\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
 		names := shortName(pod)
-		if pod.Spec.Subdomain != "" {
+		if hasDomain(pod) {
 			names = names + "." + domainOf(pod, n) + "\t" + names
 		}
 		b.WriteString(podIP + "\t" + names + "\n")
