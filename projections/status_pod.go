@@ -228,7 +228,13 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	}
 	all := append(p.Resize.conditions(), sandbox, initialized(p, v),
 		condition(corev1.PodReady, ready, turned, reason, message), containers, condition(corev1.PodScheduled, true, at, "", ""))
-	return append(all, disrupted(o, p)...)
+	all = append(all, disrupted(o, p)...)
+	for i := range all {
+		if all[i].ObservedGeneration == 0 {
+			all[i].ObservedGeneration = p.observed(o)
+		}
+	}
+	return all
 }
 
 func initialized(p *Pod, v *corev1.Pod) corev1.PodCondition {
@@ -283,7 +289,9 @@ func (s State) unscheduled(o *Object) []corev1.PodCondition {
 	if !ok || v.UID != o.UID || len(v.Reasons) == 0 {
 		return nil
 	}
-	return []corev1.PodCondition{condition(corev1.PodScheduled, false, v.Time, corev1.PodReasonUnschedulable, Refusal(v.Reasons))}
+	c := condition(corev1.PodScheduled, false, v.Time, corev1.PodReasonUnschedulable, Refusal(v.Reasons))
+	c.ObservedGeneration = o.generation()
+	return []corev1.PodCondition{c}
 }
 
 // Refusal is a scheduler's verdict in its own words, which are Kubernetes':

@@ -165,8 +165,17 @@ func TestPodObservedGeneration(t *testing.T) {
 		if v := pod(t, l, k); v.Generation != generation || v.Status.ObservedGeneration != observed {
 			t.Errorf("%s: generation %d, observed %d; want %d and %d", when, v.Generation, v.Status.ObservedGeneration, generation, observed)
 		}
+		for _, c := range pod(t, l, k).Status.Conditions {
+			if c.ObservedGeneration != observed {
+				t.Errorf("%s: %s observed %d, want %d", when, c.Type, c.ObservedGeneration, observed)
+			}
+		}
 	}
 	expect("new", 1, 0)
+	l.Conclude(k, events.Reason{Code: corev1.PodReasonUnschedulable, About: k, Said: "0/1 nodes are available"})
+	if c := pod(t, l, k).Status.Conditions; len(c) != 1 || c[0].ObservedGeneration != 1 {
+		t.Errorf("refused: %+v", c)
+	}
 	l.Assign("n1", k)
 	expect("assigned", 1, 0)
 	l.Saw(k, events.Fact{Kind: events.FactStarted, Container: "c", Run: 1})
