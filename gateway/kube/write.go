@@ -158,6 +158,9 @@ func (o *objects) updateOnce(ctx context.Context, view projections.State, name s
 	return o.replace(ctx, view, k, old, next, len(opts.DryRun) > 0)
 }
 
+// anyVersion is what clients of Kubernetes call an object that they write whatever it became meanwhile.
+const anyVersion = "0"
+
 // updated is the new object, if it may be one of the old.
 func (o *objects) updated(ctx context.Context, old events.Object, info rest.UpdatedObjectInfo, validate rest.ValidateObjectUpdateFunc) (events.Object, error) {
 	obj, err := info.UpdatedObject(ctx, old.DeepCopyObject())
@@ -167,6 +170,9 @@ func (o *objects) updated(ctx context.Context, old events.Object, info rest.Upda
 	next, ok := obj.(events.Object)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a %s object: %T", o.kind.Name, obj))
+	}
+	if next.GetResourceVersion() == anyVersion {
+		next.SetResourceVersion("")
 	}
 	if version := next.GetResourceVersion(); version != "" && version != old.GetResourceVersion() {
 		return nil, apierrors.NewConflict(o.resource(), old.GetName(), errMoved)

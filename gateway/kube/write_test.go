@@ -10,6 +10,7 @@ import (
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycore "k8s.io/client-go/applyconfigurations/core/v1"
@@ -190,6 +191,37 @@ func TestServerSideApply(t *testing.T) {
 }
 
 // Nobody's change is lost when many change one object at once.
+// Version "0" is any, as in Kubernetes: for objects and for their status.
+func TestVersionZeroIsAnyVersion(t *testing.T) {
+	h := open(t)
+	maps, nodes := h.client().CoreV1().ConfigMaps("default"), h.client().CoreV1().Nodes()
+	if _, err := maps.Create(t.Context(), configMap("a", map[string]string{"n": "1"}), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	next := configMap("a", map[string]string{"n": "2"})
+	next.ResourceVersion = "0"
+	if got, err := maps.Update(t.Context(), next, metav1.UpdateOptions{}); err != nil || got.Data["n"] != "2" || got.ResourceVersion == "0" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	next.ResourceVersion, next.Data["n"] = "1", "3"
+	if _, err := maps.Update(t.Context(), next, metav1.UpdateOptions{}); !apierrors.IsConflict(err) {
+		t.Errorf("version 1: %v", err)
+	}
+	n, err := nodes.Create(t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.ResourceVersion = "0"
+	n.Status.Capacity = corev1.ResourceList{"example.com/seconds": resource.MustParse("1000")}
+	got, err := nodes.UpdateStatus(t.Context(), n, metav1.UpdateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if has := got.Status.Capacity["example.com/seconds"]; has.String() != "1k" {
+		t.Errorf("capacity %v", got.Status.Capacity)
+	}
+}
+
 func TestManyWriters(t *testing.T) {
 	h := open(t)
 	c := h.client().CoreV1().ConfigMaps("default")
