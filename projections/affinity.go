@@ -36,6 +36,9 @@ func Ours(spec *corev1.PodSpec) bool {
 	return spec.SchedulerName == "" || spec.SchedulerName == corev1.DefaultSchedulerName
 }
 
+// HeldBack tells whether somebody holds a pod back: it has gates, and no scheduler may look at it until the last one is taken off.
+func HeldBack(spec *corev1.PodSpec) bool { return len(spec.SchedulingGates) > 0 }
+
 // TermMatches wants all of a term of a node; an empty term matches nothing, as in Kubernetes.
 func TermMatches(t *corev1.NodeSelectorTerm, node string, labels map[string]string) bool {
 	return len(t.MatchExpressions)+len(t.MatchFields) > 0 && len(Unmet(t, node, labels)) == 0

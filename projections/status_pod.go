@@ -282,9 +282,12 @@ func unready(p *Pod, v *corev1.Pod) (reason, message string) {
 	return "ContainersNotReady", fmt.Sprintf("containers with unready status: [%s]", strings.Join(names, " "))
 }
 
-// unscheduled is the condition of a pod that the scheduler refused; a pod that
+// unscheduled is the condition of a pod that the scheduler refused, or must not look at; a pod that
 // nobody has looked at yet has none.
 func (s State) unscheduled(o *Object) []corev1.PodCondition {
+	if HeldBack(o.PodSpec()) {
+		return []corev1.PodCondition{condition(corev1.PodScheduled, false, o.Created.Time, corev1.PodReasonSchedulingGated, "Scheduling is blocked due to non-empty scheduling gates")}
+	}
 	v, ok := s.Verdict(o.Key)
 	if !ok || v.UID != o.UID || len(v.Reasons) == 0 {
 		return nil

@@ -230,6 +230,7 @@ func updatePod(old, next *corev1.PodSpec, at *field.Path) field.ErrorList {
 	}
 	rest := next.DeepCopy()
 	rest.ActiveDeadlineSeconds, rest.Tolerations = old.ActiveDeadlineSeconds, old.Tolerations
+	errs = append(errs, updateGated(old, rest, at)...)
 	for i := range rest.Containers {
 		rest.Containers[i].Image = old.Containers[i].Image
 	}

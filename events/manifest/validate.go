@@ -47,7 +47,7 @@ func Validate(o events.Object) field.ErrorList {
 		*admissionv1.MutatingAdmissionPolicy, *admissionv1.MutatingAdmissionPolicyBinding:
 		errs = append(errs, validateAdmission(o)...)
 	case *corev1.Pod:
-		errs = append(errs, validatePod(&o.Spec, field.NewPath("spec"))...)
+		errs = slices.Concat(errs, validatePod(&o.Spec, field.NewPath("spec")), validateGatedPod(&o.Spec, field.NewPath("spec")))
 	case *corev1.PodTemplate:
 		errs = append(errs, validateTemplateOf(&o.Template, field.NewPath("template"))...)
 	case *corev1.Service:

@@ -33,6 +33,7 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs = append(errs, validateNodeAffinity(s.Affinity, at.Child("affinity", "nodeAffinity"))...)
 	errs = append(errs, validatePodAffinity(s.Affinity, at.Child("affinity"))...)
 	errs = append(errs, validateSpread(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
+	errs = append(errs, validateGates(s.SchedulingGates, at.Child("schedulingGates"))...)
 	errs = append(errs, validateTolerations(s.Tolerations, at.Child("tolerations"))...)
 	for i, g := range s.ReadinessGates {
 		errs = invalid(errs, at.Child("readinessGates").Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))

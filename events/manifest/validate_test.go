@@ -195,6 +195,10 @@ func TestValidateSize(t *testing.T) {
 func TestValidateUpdate(t *testing.T) {
 	cm := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\nimmutable: true\ndata: {a: b}\n"
 	fixed := service + "  clusterIP: 10.0.0.1\n"
+	const gates = "  schedulingGates: [{name: g}]\n"
+	need := func(terms string) string {
+		return "  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [" + terms + "]}}}\n"
+	}
 	node := "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDR: 10.0.0.0/24}\n"
 	for _, c := range []struct {
 		name, old, next string
@@ -215,6 +219,18 @@ func TestValidateUpdate(t *testing.T) {
 		{"deadline longer", container + "  activeDeadlineSeconds: 5\n", container + "  activeDeadlineSeconds: 6\n", []string{"spec.activeDeadlineSeconds: FieldValueInvalid"}},
 		{"toleration added", container, container + "  tolerations: [{operator: Exists}]\n", nil},
 		{"toleration removed", container + "  tolerations: [{operator: Exists}]\n", container, []string{"spec.tolerations[0]: FieldValueForbidden"}},
+		{"gates are taken off", container + "  schedulingGates: [{name: a}, {name: b.example/c}]\n", container + "  schedulingGates: [{name: b.example/c}]\n", nil},
+		{"gates are put up", container + "  schedulingGates: [{name: a}]\n", container + "  schedulingGates: [{name: b}, {name: a}]\n", []string{"spec.schedulingGates[0].name: FieldValueForbidden"}},
+		{"a first gate", container, container + "  schedulingGates: [{name: a}]\n", []string{"spec.schedulingGates[0].name: FieldValueForbidden"}},
+		{"fewer nodes for whom is held back", container + gates + "  nodeSelector: {a: b}\n" + need("{matchExpressions: [{key: a, operator: Exists}]}"),
+			container + gates + "  nodeSelector: {a: b, c: d}\n" + need("{matchExpressions: [{key: a, operator: Exists}, {key: c, operator: Exists}]}"), nil},
+		{"other nodes for whom is held back", container + gates + "  nodeSelector: {a: b}\n" + need("{matchExpressions: [{key: a, operator: Exists}]}"),
+			container + gates + "  nodeSelector: {a: c}\n" + need("{matchExpressions: [{key: c, operator: Exists}]}"),
+			[]string{"spec.nodeSelector: FieldValueInvalid", "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]: FieldValueInvalid"}},
+		{"one term more", container + gates + need("{matchExpressions: [{key: a, operator: Exists}]}"), container + gates + need("{matchExpressions: [{key: a, operator: Exists}]}, {}"),
+			[]string{"spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms: FieldValueInvalid"}},
+		{"a first affinity", container + gates, container + gates + need("{matchExpressions: [{key: a, operator: Exists}]}"), nil},
+		{"fewer nodes for others", container, container + "  nodeSelector: {a: b}\n", []string{"spec.nodeSelector: FieldValueForbidden"}},
 		{"selector", deployment, strings.ReplaceAll(deployment, "app: x", "app: y"), []string{"spec.selector: FieldValueInvalid"}},
 		{"template", deployment, strings.Replace(deployment, "image: b", "image: c", 1), nil},
 		{"cluster IP", fixed, service + "  clusterIP: 10.0.0.2\n", []string{"spec.clusterIPs[0]: FieldValueInvalid"}},

@@ -49,6 +49,8 @@ func bindable(v projections.State, o *projections.Object, r Request) *refusal {
 		return notBound(o.Key, "pod "+o.Key.Name+" is being deleted, cannot be assigned to a host")
 	case p != nil && p.Node != "":
 		return notBound(o.Key, fmt.Sprintf("pod %s is already assigned to node %q", o.Key.Name, p.Node))
+	case projections.HeldBack(o.PodSpec()):
+		return notBound(o.Key, "pod "+o.Key.Name+" has non-empty .spec.schedulingGates")
 	}
 	node := events.Key{Resource: events.Nodes, Name: r.Node}
 	if n, ok := v.Get(node); !ok || n.Deletion != nil {

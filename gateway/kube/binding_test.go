@@ -30,6 +30,27 @@ func bindingOf(pod, node string) *corev1.Binding {
 	return &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: "default"}, Target: corev1.ObjectReference{Kind: "Node", Name: node}}
 }
 
+// Nobody binds a pod that has gates; without them it is bound.
+func TestGatesHoldBindingsUp(t *testing.T) {
+	h := open(t)
+	h.nodeAndPod("other")
+	c := h.client().CoreV1().Pods("default")
+	held := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{SchedulingGates: []corev1.PodSchedulingGate{{Name: "a"}},
+		Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+	if _, err := c.Create(t.Context(), held, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Bind(t.Context(), bindingOf("p", "n1"), metav1.CreateOptions{}); !apierrors.IsConflict(err) {
+		t.Errorf("it is held back: %v", err)
+	}
+	if _, err := c.Patch(t.Context(), "p", types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Bind(t.Context(), bindingOf("p", "n1"), metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A scheduler outside gives its pod to a node, once, with what it says of it.
 func TestSchedulersOutsideBindPods(t *testing.T) {
 	h := open(t)

@@ -50,6 +50,9 @@ func PodStatus(o *corev1.Pod) string {
 	if o.Status.Reason != "" {
 		reason = o.Status.Reason
 	}
+	if projections.HeldBack(&o.Spec) && o.Spec.NodeName == "" {
+		reason = corev1.PodReasonSchedulingGated
+	}
 	if word, initializing := initWord(o); initializing {
 		reason = word
 	} else {

@@ -69,6 +69,14 @@ func (q Question) leaving(a *Answer, o *projections.Object, p *projections.Pod) 
 	}
 }
 
+func gateNames(gates []corev1.PodSchedulingGate) string {
+	names := make([]string, len(gates))
+	for i, g := range gates {
+		names[i] = g.Name
+	}
+	return strings.Join(names, ", ")
+}
+
 // pending tells what each node said, and the nearest fix.
 func (q Question) pending(a *Answer, o *projections.Object) {
 	reasons := q.Because
@@ -80,6 +88,9 @@ func (q Question) pending(a *Answer, o *projections.Object) {
 		a.Verdict, a.WaitsFor = "Pending: no node was chosen yet", "the scheduler"
 		if !projections.Ours(o.PodSpec()) {
 			a.WaitsFor = "the scheduler " + o.PodSpec().SchedulerName + " to bind it"
+		}
+		if gates := o.PodSpec().SchedulingGates; len(gates) > 0 {
+			a.Verdict, a.WaitsFor = "Pending: it is held back", "somebody to take its scheduling gates off: "+gateNames(gates)
 		}
 		a.fault = fault{level: levelMoving, cause: "pending " + q.owner(o), since: o.Created.Time, next: q.command("why", o.Key)}
 		return

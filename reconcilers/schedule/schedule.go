@@ -67,14 +67,17 @@ func asks(v reconcilers.View, c projections.Change) bool {
 		return anyWaiting(v)
 	case c.Key.Resource != events.Pods:
 		return false
-	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && !projections.Ours(c.After.PodSpec()):
-		return false // somebody else binds it
+	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && !seeks(c.After.PodSpec()):
+		return false
 	case c.After != nil && c.PodAfter != nil && c.PodAfter.Node == "" && c.After.Deletion == nil:
 		// A verdict of ours changes neither: no reason to look again.
 		return c.Before == nil || c.PodBefore != c.PodAfter || c.Before.Changed != c.After.Changed
 	}
 	return (reconcilers.Freed(c) || counts(c)) && anyWaiting(v)
 }
+
+// seeks tells whether a pod wants a node of us: no other scheduler shall bind it, and nobody holds it back.
+func seeks(spec *corev1.PodSpec) bool { return projections.Ours(spec) && !projections.HeldBack(spec) }
 
 // counts tells whether a pod on a node counts otherwise for those that look at
 // where others are: it leaves, or its labels may have changed. One that is given a
@@ -127,7 +130,7 @@ func classesOf(v reconcilers.View) []*class {
 	var out []*class
 	var waiting []*projections.Object
 	for row := range v.PodsOn("") {
-		if o, ok := v.Get(row.Key); ok && o.Deletion == nil && projections.Ours(o.PodSpec()) {
+		if o, ok := v.Get(row.Key); ok && o.Deletion == nil && seeks(o.PodSpec()) {
 			waiting = append(waiting, o)
 		}
 	}

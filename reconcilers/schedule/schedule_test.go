@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/stave-run/stave/events"
@@ -358,5 +359,29 @@ func TestNobodyHasRoomForTheImpossible(t *testing.T) {
 		if p, q := nodeOf(w, "p"), nodeOf(w, "q"); p != "" || q != "" {
 			t.Errorf("%s: on %q, and beside it one of three cores on %q", requests, p, q)
 		}
+	}
+}
+
+// A pod with gates is nobody's until the last one is taken off.
+func TestGatesHoldPodsBack(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "2", "4Gi")
+	gated := func(gates string) string {
+		return asking("p", "1", "1Mi", `"schedulerName":"default-scheduler","schedulingGates":[`+gates+`]`)
+	}
+	o := w.Apply(stage.PodKey("p"), gated(`{"name":"a"},{"name":"b"}`))
+	if d := schedule(t, w); len(d.Because) != 0 || nodeOf(w, "p") != "" || len(Explain(w.State, o.Key)) != 0 {
+		t.Errorf("because %v; it is on %q", d.Because, nodeOf(w, "p"))
+	}
+	if c := w.State.ObjectOf(o, w.Now).(*corev1.Pod).Status.Conditions; len(c) != 1 || c[0].Type != corev1.PodScheduled || c[0].Status != corev1.ConditionFalse || c[0].Reason != corev1.PodReasonSchedulingGated {
+		t.Errorf("conditions %+v", c)
+	}
+	w.Apply(o.Key, gated(`{"name":"b"}`))
+	if schedule(t, w); nodeOf(w, "p") != "" {
+		t.Errorf("one gate is left, and it is on %q", nodeOf(w, "p"))
+	}
+	w.Apply(o.Key, gated(""))
+	if schedule(t, w); nodeOf(w, "p") != "n1" {
+		t.Errorf("it is on %q", nodeOf(w, "p"))
 	}
 }

@@ -17,7 +17,7 @@ import (
 func Explain(v reconcilers.View, pod events.Key) []events.Reason {
 	o, ok := v.Get(pod)
 	row, known := v.PodOf(pod)
-	if !ok || !known || pod.Resource != events.Pods || row.Node != "" || !projections.Ours(o.PodSpec()) {
+	if !ok || !known || pod.Resource != events.Pods || row.Node != "" || !seeks(o.PodSpec()) {
 		return nil
 	}
 	w, a := wantsOf(v, o), atlasOf(nodesOf(v))
