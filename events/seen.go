@@ -77,7 +77,7 @@ const (
 	FactReady      FactKind = "ready"       // a container answers
 	FactUnready    FactKind = "unready"     // it no longer does: Message; Reason is Unhealthy when a probe said so
 	FactUp         FactKind = "up"          // a run's startup is over: what follows in the pod may begin
-	FactUnhealthy  FactKind = "unhealthy"   // a probe fails, and nothing follows from it yet: Message holds its words
+	FactUnhealthy  FactKind = "unhealthy"   // a probe fails, and nothing follows from it yet, or warns: Message holds its words
 	FactKilling    FactKind = "killing"     // the node ends a run and not the pod: Reason, Message holds the words of what failed
 	FactStarved    FactKind = "starved"     // the kernel killed processes of a run that goes on, for want of memory: Count, Limit, Victim, Message
 	FactCrowded    FactKind = "crowded"     // a run was refused to fork, having as many processes as it may: Count, Limit, Message
@@ -127,6 +127,7 @@ const (
 	ImageChanged    = "ImageChanged"      // the container has got another image
 	ResizeRestarts  = "ResizeRestarts"    // the container has got other resources, and its resizePolicy wants a new run for them
 	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
+	ProbeWarning    = "ProbeWarning"      // Reason of a FactUnhealthy: the probe passes, and something is odd about it
 )
 
 // PostStartRuns begins the Message of a FactBackoff whose container's process runs already: it counts as started when its

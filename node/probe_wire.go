@@ -43,7 +43,10 @@ func probeHTTP(ctx context.Context, c *corev1.Container, g *corev1.HTTPGetAction
 		return plan.Outcome{Words: err.Error()}
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxProbeBody)) // the status has been given
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxProbeBody)) // the status has been given
+	if res.StatusCode >= http.StatusMultipleChoices && res.StatusCode < http.StatusBadRequest {
+		return plan.Outcome{OK: true, Words: "Probe terminated redirects, Response body: " + bounded(string(body), maxWords)}
+	}
 	if res.StatusCode < http.StatusOK || res.StatusCode >= http.StatusBadRequest {
 		return plan.Outcome{Words: fmt.Sprintf("HTTP probe failed with statuscode: %d", res.StatusCode)}
 	}

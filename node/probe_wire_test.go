@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,7 +84,6 @@ func TestProbeHTTP(t *testing.T) {
 		{"headers, host and query", corev1.HTTPGetAction{Path: "/asked?q=1", Port: web, HTTPHeaders: []corev1.HTTPHeader{{Name: "host", Value: "shop.example"}, {Name: "X-A", Value: "b"}}}, ""},
 		{"another agent", corev1.HTTPGetAction{Path: "/asked?q=1", Port: web, HTTPHeaders: []corev1.HTTPHeader{{Name: "Host", Value: "shop.example"}, {Name: "X-A", Value: "b"}, {Name: "User-Agent", Value: "me"}}},
 			"HTTP probe failed with statuscode: 418"},
-		{"sent to another host", corev1.HTTPGetAction{Path: "/away", Port: web}, ""},
 		{"sent on", corev1.HTTPGetAction{Path: "/home", Port: web}, "HTTP probe failed with statuscode: 500"},
 		{"sent round", corev1.HTTPGetAction{Path: "/round", Port: web}, `Get "/round": stopped after 10 redirects`},
 		{"a certificate that nobody believes", corev1.HTTPGetAction{Path: "/ok", Port: intstr.FromInt(portIn(t, secret.URL)), Scheme: corev1.URISchemeHTTPS}, ""},
@@ -99,6 +99,10 @@ func TestProbeHTTP(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		said(t, tt.name, probeHTTP(ctx, c, &tt.get, "127.0.0.1", patience), tt.want)
 		cancel()
+	}
+	if o := probeHTTP(t.Context(), c, &corev1.HTTPGetAction{Path: "/away", Port: web}, "127.0.0.1", 10*time.Second); !o.OK ||
+		!strings.HasPrefix(o.Words, `Probe terminated redirects, Response body: <a href="http://elsewhere.invalid/">Found</a>`) {
+		t.Errorf("sent to another host: %+v", o)
 	}
 	u, _ := url.Parse(plain.URL)
 	said(t, "tcp", probeTCP(t.Context(), c, &corev1.TCPSocketAction{Port: web}, u.Hostname()), "")

@@ -110,12 +110,20 @@ func (p *planner) feelings(c Container, k Known) []events.Fact {
 	case !ready && k.Ready:
 		tell(events.FactUnready, events.Unhealthy, h.Words)
 	case h.Words != "" && h.Words != k.Words && h.Kill == nil:
-		tell(events.FactUnhealthy, events.Unhealthy, h.Words)
+		tell(events.FactUnhealthy, unwell(h.Words), h.Words)
 	}
 	if h.Kill != nil && k.Killed == nil {
 		tell(events.FactKilling, h.Kill.Reason, h.Kill.Message)
 	}
 	return facts
+}
+
+// unwell is the reason of a fact by a probe's words.
+func unwell(words string) string {
+	if strings.Contains(words, warned) {
+		return events.ProbeWarning
+	}
+	return events.Unhealthy
 }
 
 // mercy ends the runs that probes or hooks condemned.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"math/bits"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,7 +37,7 @@ func Probed(c *corev1.Container) bool {
 // Outcome is how one probe went.
 type Outcome struct {
 	OK bool
-	// Words are why not, as the container or the network said it.
+	// Words are why not, as the container or the network said it; of one that is OK, what is odd about it.
 	Words string
 	// Errored says that nothing was learned of the container: the probe itself could not be made.
 	Errored bool
@@ -125,7 +126,7 @@ func (t Track) Note(o Outcome, began time.Time) Track {
 	}
 	if o.OK {
 		if t.row >= int(max(1, t.Probe.SuccessThreshold)) {
-			t.Passed, t.Failed, t.Words, t.early = true, false, "", 0
+			t.Passed, t.Failed, t.Words, t.early = true, false, t.warning(o), 0
 		}
 		return t
 	}
@@ -138,6 +139,20 @@ func (t Track) Note(o Outcome, began time.Time) Track {
 		t.Words = string(t.Role) + " probe failed: " + o.Words
 	}
 	return t
+}
+
+// warned stands in the words of a probe that passes, and is odd.
+const warned = " probe warning: "
+
+// warning is what is odd about probes that pass: the first one's words stand as long as they are.
+func (t Track) warning(o Outcome) string {
+	switch {
+	case o.Words == "":
+		return ""
+	case strings.HasPrefix(t.Words, string(t.Role)+warned):
+		return t.Words
+	}
+	return string(t.Role) + warned + o.Words
 }
 
 // errored keeps what was known, as Kubernetes does, and says what is wrong with the probe.

@@ -27,13 +27,17 @@ func probed(r Role, p corev1.Probe) *corev1.Container {
 }
 
 // played is what a track does with outcomes, one a line: when it probes after the start, and what follows. In outcomes + is
-// a success, - a failure, ? a probe that could not be made; each takes no time.
+// a success, ! one that is odd, - a failure, ? a probe that could not be made; each takes no time.
 func played(r Role, p corev1.Probe, passed bool, outcomes string) string {
 	t := NewTrack(probed(r, p), r, t0, passed, t0)
 	var b strings.Builder
 	for i, o := range outcomes {
 		began, before := t.Due, t
-		t = t.Note(Outcome{OK: o == '+', Errored: o == '?', Words: fmt.Sprint("w", i)}, began)
+		out := Outcome{OK: o == '+' || o == '!', Errored: o == '?'}
+		if o != '+' {
+			out.Words = fmt.Sprint("w", i)
+		}
+		t = t.Note(out, began)
 		fmt.Fprintf(&b, "%s %c", began.Sub(t0), o)
 		if t.Passed != before.Passed {
 			fmt.Fprintf(&b, " passed=%v", t.Passed)
@@ -76,6 +80,7 @@ func TestTrack(t *testing.T) {
 		{"liveness begins a period after the start", Liveness, probe(0, 10, 1, 2), false, "-+--", "10s -\n20s +\n30s -\n40s - passed=false failed=true \"Liveness probe failed: w3\"\n"},
 		{"or after its delay", Liveness, probe(3, 10, 1, 1), false, "-", "3s - passed=false failed=true \"Liveness probe failed: w0\"\n"},
 		{"what could not be asked changes nothing", Liveness, probe(1, 1, 1, 1), false, "?+", "1s ? \"Liveness probe errored: w0\"\n2s + \"\"\n"},
+		{"the words of a warning stand", Liveness, probe(1, 1, 1, 3), false, "!!+!-", "1s ! \"Liveness probe warning: w0\"\n2s !\n3s + \"\"\n4s ! \"Liveness probe warning: w3\"\n5s -\n"},
 		{"a ready container stays ready", Readiness, probe(1, 1, 1, 1), true, "+?", "1s +\n2s ?\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,6 +142,9 @@ func TestHealthIsToldOnce(t *testing.T) {
 	say("report a unhealthy run 1 (Unhealthy)\n")
 	o = o.Heed("c", Track{Role: Readiness, Passed: true})
 	say("report a ready run 1\n")
+	say("")
+	o = o.Heed("c", Track{Role: Liveness, Passed: true, Words: "Liveness probe warning: odd"})
+	say("report a unhealthy run 1 (ProbeWarning)\n")
 	say("")
 	ending, late := stopping(row, time.Minute), o
 	late.Told.Stopping = true
