@@ -11,7 +11,7 @@ func podSpec() verdict {
 	const unsafe = "it cannot be honoured yet, and to ignore it would weaken security"
 	return verdict{fields: map[string]verdict{
 		"containers": {fields: containerFields()}, "restartPolicy": {}, "terminationGracePeriodSeconds": {}, "nodeName": {},
-		"nodeSelector": {}, "tolerations": {}, "schedulingGates": {}, "hostname": {}, "hostnameOverride": {}, "subdomain": {}, "setHostnameAsFQDN": {}, "dnsPolicy": {}, "dnsConfig": {}, "enableServiceLinks": {},
+		"nodeSelector": {}, "tolerations": {}, "schedulingGates": {}, "os": {}, "hostname": {}, "hostnameOverride": {}, "subdomain": {}, "setHostnameAsFQDN": {}, "dnsPolicy": {}, "dnsConfig": {}, "enableServiceLinks": {},
 		"schedulerName":       {},
 		"securityContext":     podSecurity(),
 		"volumes":             {fields: volumeFields()},

@@ -18,6 +18,9 @@ func validateHost(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if s.HostPID && s.ShareProcessNamespace != nil && *s.ShareProcessNamespace {
 		errs = append(errs, field.Invalid(at.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
+	if s.OS != nil {
+		errs = oneOf(errs, at.Child("os"), s.OS.Name, corev1.Linux, corev1.Windows)
+	}
 	if name := s.HostnameOverride; name != nil {
 		errs = append(errs, validateOwnName(s, *name, at.Child("hostnameOverride"))...)
 	}

@@ -26,6 +26,8 @@ func TestValidateHost(t *testing.T) {
 		{"a name that overrides", container + "  hostname: a\n  subdomain: b\n  hostnameOverride: own.example\n", nil},
 		{"one with another", container + "  setHostnameAsFQDN: true\n  hostNetwork: true\n  hostnameOverride: own\n", []string{"spec.hostnameOverride: FieldValueForbidden", "spec.hostnameOverride: FieldValueForbidden"}},
 		{"none", container + "  hostnameOverride: Not_A-Name" + strings.Repeat("x", 64) + "\n", []string{"spec.hostnameOverride: FieldValueTooLong", "spec.hostnameOverride: FieldValueInvalid"}},
+		{"systems", container + "  os: {name: windows}\n", nil},
+		{"another system", container + "  os: {name: plan9}\n", []string{"spec.os: FieldValueNotSupported"}},
 		{"gates", container + "  schedulingGates: [{name: a}, {name: b.example/c}, {name: a}, {name: 'a b'}]\n  nodeName: n1\n",
 			[]string{"spec.schedulingGates[2]: FieldValueDuplicate", "spec.schedulingGates[3]: FieldValueInvalid", "spec.nodeName: FieldValueForbidden"}},
 		{"terms", must("{matchExpressions: [{key: a, operator: In, values: [x]}, {key: b, operator: Gt, values: ['3']}, {key: c, operator: Exists}], matchFields: [{key: metadata.name, operator: In, values: [n1]}]}, {}"), nil},

@@ -25,6 +25,7 @@ const (
 	StartError                 = "StartError"
 	Evicted                    = "Evicted"
 	NodeAffinity               = "NodeAffinity"
+	OSNotSupported             = "PodOSNotSupported"
 	DeadlineExceeded           = "DeadlineExceeded"
 )
 
@@ -43,6 +44,8 @@ func Decide(row *projections.DesiredPod, o Observed, n Node, now time.Time) Deci
 		p.evict(Evicted, o.Outgrown, evictionGrace)
 	case row.Misfit && !o.begun() && len(row.Runs) == 0:
 		p.evict(NodeAffinity, misfit, evictionGrace)
+	case row.Pod.Spec.OS != nil && row.Pod.Spec.OS.Name != corev1.Linux && !o.begun() && len(row.Runs) == 0:
+		p.evict(OSNotSupported, "Failed to admit pod as the OS field doesn't match node OS", evictionGrace)
 	case row.Rejected != nil && !o.begun() && len(row.Runs) == 0:
 		p.evict(row.Rejected.Reason, row.Rejected.Message, evictionGrace)
 	default:

@@ -127,6 +127,17 @@ func TestDiskLimit(t *testing.T) {
 	}
 }
 
+// Only pods for Linux run here.
+func TestOtherSystemsAreRejected(t *testing.T) {
+	for name, want := range map[corev1.OSName]string{corev1.Windows: "report failed (PodOSNotSupported)\n", corev1.Linux: Decide(rowOf(corev1.RestartPolicyAlways, "a"), Observed{}, Node{}, t0).String()} {
+		row := rowOf(corev1.RestartPolicyAlways, "a")
+		row.Pod.Spec.OS = &corev1.PodOS{Name: name}
+		if got := Decide(row, Observed{}, Node{}, t0).String(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 // A pod that names a node which it does not want is told to have failed, and nothing is made for it. One that is there
 // already stays, whatever becomes of the node's labels.
 func TestMisfitIsRejected(t *testing.T) {
