@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -65,6 +66,39 @@ func TestTokenFiles(t *testing.T) {
 	files, err := Files(row, v, testNode)
 	if got, want := listed(files), "ca.crt=c 6;namespace=default 6;token=t 6;"; err != nil || got != want {
 		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+	one, other, group := int64(1000), int64(1001), int64(2000)
+	for _, c := range []struct {
+		name string
+		edit func(*corev1.PodSpec)
+		mode uint32
+		user *int64
+	}{
+		{"nobody is named", func(*corev1.PodSpec) {}, 0o644, nil},
+		{"one user", func(s *corev1.PodSpec) { s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &one} }, 0o600, &one},
+		{"a container's own", func(s *corev1.PodSpec) {
+			s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &one}
+			s.Containers[0].SecurityContext = &corev1.SecurityContext{RunAsUser: &other}
+		}, 0o600, &other},
+		{"two users", func(s *corev1.PodSpec) {
+			s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &one}
+			s.InitContainers = []corev1.Container{{Name: "i", SecurityContext: &corev1.SecurityContext{RunAsUser: &other}}}
+		}, 0o644, nil},
+		{"a group", func(s *corev1.PodSpec) { s.SecurityContext = &corev1.PodSecurityContext{FSGroup: &group} }, 0o600, nil},
+		{"both", func(s *corev1.PodSpec) {
+			s.SecurityContext = &corev1.PodSecurityContext{RunAsUser: &one, FSGroup: &group}
+		}, 0o600, &one},
+	} {
+		of := *row
+		of.Pod = *row.Pod.DeepCopy()
+		c.edit(&of.Pod.Spec)
+		files, err := Files(&of, v, testNode)
+		if err != nil || len(files) != 3 || files[2].Mode != c.mode || !reflect.DeepEqual(files[2].User, c.user) {
+			t.Errorf("%s: %+v, %v", c.name, files, err)
+		}
+		if files[0].Mode != 0o644 || files[0].User != nil {
+			t.Errorf("%s: what is no secret is everybody's: %+v", c.name, files[0])
+		}
 	}
 	if again := WithAccess(row); len(again.Pod.Spec.Volumes) != 1 || len(again.Pod.Spec.Containers[0].VolumeMounts) != 1 {
 		t.Errorf("twice: %+v", again.Pod.Spec)

@@ -136,6 +136,8 @@ type File struct {
 	Path string
 	Data []byte
 	Mode uint32
+	// User is whose the file is; nil for root's.
+	User *int64
 }
 
 // Files are those of a volume that is made of ConfigMaps, of Secrets, of trust anchors and of what the pod says of itself, by path.
@@ -163,11 +165,46 @@ func Files(row *projections.DesiredPod, v corev1.Volume, n Node) ([]File, error)
 		if err != nil {
 			return nil, err
 		}
+		if src.ServiceAccountToken != nil || src.ClusterTrustBundle != nil || src.PodCertificate != nil {
+			files = guarded(&row.Pod.Spec, files)
+		}
 		for _, f := range files {
 			all[f.Path] = f
 		}
 	}
 	return slices.SortedFunc(maps.Values(all), func(a, b File) int { return strings.Compare(a.Path, b.Path) }), nil
+}
+
+// guarded are files of a pod's identity: where all of its containers run as one user they are that user's alone, and its group may
+// read them, as in Kubernetes.
+func guarded(s *corev1.PodSpec, files []File) []File {
+	user, grouped := onlyUser(s), s.SecurityContext != nil && s.SecurityContext.FSGroup != nil
+	if user == nil && !grouped {
+		return files
+	}
+	for i := range files {
+		files[i].Mode, files[i].User = 0o600, user
+	}
+	return files
+}
+
+// onlyUser is the user as whom every container of a pod runs, by its manifest; nil when they differ or one says nothing.
+func onlyUser(s *corev1.PodSpec) *int64 {
+	var only *int64
+	for c := range Containers(s) {
+		var user *int64
+		if s.SecurityContext != nil {
+			user = s.SecurityContext.RunAsUser
+		}
+		if sc := c.SecurityContext; sc != nil && sc.RunAsUser != nil {
+			user = sc.RunAsUser
+		}
+		if user == nil || only != nil && *only != *user {
+			return nil
+		}
+		only = user
+	}
+	return only
 }
 
 func configFiles(row *projections.DesiredPod, src *corev1.ConfigMapProjection, mode uint32) ([]File, error) {

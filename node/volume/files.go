@@ -105,6 +105,11 @@ func fill(dir string, files []plan.File) error {
 		if err := os.Chmod(path, os.FileMode(f.Mode)); err != nil {
 			return err
 		}
+		if f.User != nil {
+			if err := os.Chown(path, int(*f.User), -1); err != nil {
+				return fmt.Errorf("give %s to user %d: %w", path, *f.User, err)
+			}
+		}
 	}
 	return nil
 }

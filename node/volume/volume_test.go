@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -88,6 +89,13 @@ func TestGroups(t *testing.T) {
 	if err := WriteFiles(dir, []plan.File{file("sub/a", "1", 0o400), file("b", "1", 0o644)}, &group); err != nil {
 		t.Fatal(err)
 	}
+	one, user := filepath.Join(t.TempDir(), "one"), int64(1000)
+	if err := WriteFiles(one, []plan.File{{Path: "token", Data: []byte("t"), Mode: 0o600, User: &user}}, &group); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(one + "/token"); err != nil || fi.Sys().(*syscall.Stat_t).Uid != 1000 {
+		t.Errorf("it is not its user's: %+v, %v", fi, err)
+	}
 	open := filepath.Join(t.TempDir(), "open")
 	if err := Directory(open, &group); err != nil {
 		t.Fatal(err)
@@ -96,7 +104,7 @@ func TestGroups(t *testing.T) {
 		path string
 		mode os.FileMode
 	}{
-		{dir + "/sub/a", 0o440}, {dir + "/b", 0o644}, {dir + "/..data/sub", os.ModeDir | os.ModeSetgid | 0o755}, {open, os.ModeDir | os.ModeSetgid | 0o777},
+		{one + "/token", 0o640}, {dir + "/sub/a", 0o440}, {dir + "/b", 0o644}, {dir + "/..data/sub", os.ModeDir | os.ModeSetgid | 0o755}, {open, os.ModeDir | os.ModeSetgid | 0o777},
 	} {
 		real, err := filepath.EvalSymlinks(c.path)
 		if err != nil {
