@@ -82,7 +82,7 @@ func TestUnhonoured(t *testing.T) {
 		{"other resources", container + "    resources: {limits: {ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, example.com/gpu: 1}, requests: {ephemeral-storage: 1Gi, example.com/gpu: 1}}\n",
 			[]string{"spec.containers[0].resources.limits.hugepages-2Mi", "spec.containers[0].resources.requests.ephemeral-storage"}, nil},
 		{"a template", strings.Replace(deployment, "containers:", "priority: 1\n      securityContext: {windowsOptions: {runAsUserName: x}}\n      containers:", 1),
-			nil, []string{"spec.template.spec.securityContext.windowsOptions"}},
+			[]string{"spec.template.spec.securityContext.windowsOptions"}, nil},
 		{"names of Jobs", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {metadata: {name: c}}}\n", nil, nil},
 		{"other names of Jobs", "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {jobTemplate: {metadata: {name: d}}}\n", []string{"spec.jobTemplate.metadata.name"}, nil},
 		{"metadata", strings.Replace(container, "name: p", "name: p\n  finalizers: [a/b]\n  deletionTimestamp: 2026-01-01T00:00:00Z", 1), nil, nil},

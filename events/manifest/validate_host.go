@@ -18,9 +18,7 @@ func validateHost(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	if s.HostPID && s.ShareProcessNamespace != nil && *s.ShareProcessNamespace {
 		errs = append(errs, field.Invalid(at.Child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled"))
 	}
-	if s.OS != nil {
-		errs = oneOf(errs, at.Child("os"), s.OS.Name, corev1.Linux, corev1.Windows)
-	}
+	errs = append(errs, validateOS(s, at)...)
 	if name := s.HostnameOverride; name != nil {
 		errs = append(errs, validateOwnName(s, *name, at.Child("hostnameOverride"))...)
 	}
@@ -32,6 +30,36 @@ func validateHost(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+func validateOS(s *corev1.PodSpec, at *field.Path) field.ErrorList {
+	if s.OS == nil {
+		return nil
+	}
+	errs := oneOf(nil, at.Child("os"), s.OS.Name, corev1.Linux, corev1.Windows)
+	if s.OS.Name != corev1.Linux {
+		return errs
+	}
+	if c := s.SecurityContext; c != nil && c.WindowsOptions != nil {
+		errs = append(errs, field.Forbidden(at.Child("securityContext", "windowsOptions"), alien))
+	}
+	for i := range s.InitContainers {
+		errs = append(errs, forLinux(&s.InitContainers[i], at.Child("initContainers").Index(i))...)
+	}
+	for i := range s.Containers {
+		errs = append(errs, forLinux(&s.Containers[i], at.Child("containers").Index(i))...)
+	}
+	return errs
+}
+
+// alien is what Kubernetes says of options for Windows in a pod that says it is for Linux.
+const alien = "windows options cannot be set for a linux pod"
+
+func forLinux(c *corev1.Container, at *field.Path) field.ErrorList {
+	if c.SecurityContext == nil || c.SecurityContext.WindowsOptions == nil {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(at.Child("securityContext", "windowsOptions"), alien)}
 }
 
 // validateOwnName holds the name that a pod has whatever else is said of its name.

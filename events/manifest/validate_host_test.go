@@ -27,6 +27,8 @@ func TestValidateHost(t *testing.T) {
 		{"one with another", container + "  setHostnameAsFQDN: true\n  hostNetwork: true\n  hostnameOverride: own\n", []string{"spec.hostnameOverride: FieldValueForbidden", "spec.hostnameOverride: FieldValueForbidden"}},
 		{"none", container + "  hostnameOverride: Not_A-Name" + strings.Repeat("x", 64) + "\n", []string{"spec.hostnameOverride: FieldValueTooLong", "spec.hostnameOverride: FieldValueInvalid"}},
 		{"systems", container + "  os: {name: windows}\n", nil},
+		{"options of another system", container + "    securityContext: {windowsOptions: {runAsUserName: x}}\n  securityContext: {windowsOptions: {runAsUserName: x}}\n  os: {name: linux}\n",
+			[]string{"spec.securityContext.windowsOptions: FieldValueForbidden", "spec.containers[0].securityContext.windowsOptions: FieldValueForbidden"}},
 		{"another system", container + "  os: {name: plan9}\n", []string{"spec.os: FieldValueNotSupported"}},
 		{"gates", container + "  schedulingGates: [{name: a}, {name: b.example/c}, {name: a}, {name: 'a b'}]\n  nodeName: n1\n",
 			[]string{"spec.schedulingGates[2]: FieldValueDuplicate", "spec.schedulingGates[3]: FieldValueInvalid", "spec.nodeName: FieldValueForbidden"}},
