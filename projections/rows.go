@@ -330,10 +330,14 @@ func (s State) netRow(o *Object) NetService {
 			n.Hosts = append(n.Hosts, NetHost{IP: b.Pod.IP, Hostname: hostnameOf(b.Spec, o.Key.Name), Node: b.Pod.Node})
 		}
 	}
+	if n.ClusterIP != "" {
+		return n
+	}
 	for _, w := range written {
-		if n.ClusterIP == "" {
-			n.Hosts = append(n.Hosts, w.hosts()...)
-		}
+		n.Hosts = append(n.Hosts, w.hosts()...)
+	}
+	for _, p := range portsBeside(spec.Ports, written) {
+		n.Ports = append(n.Ports, netPort(p, nil, written, false))
 	}
 	return n
 }

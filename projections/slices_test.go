@@ -186,3 +186,24 @@ func TestWhetherEndpointsFollowCostsTheSame(t *testing.T) {
 		t.Errorf("asking costs %v allocations with one pod, %v with a hundred", few, many)
 	}
 }
+
+// A name that stands for the endpoints themselves tells of the ports that their slices have, known to the service or not.
+func TestPortsOfSlicesBehindNames(t *testing.T) {
+	for ip, want := range map[string]string{`"None"`: "sql192.0.2.9:6000 web192.0.2.9:80,192.0.2.10:8080", `"10.96.0.9"`: "sql192.0.2.9:6000"} {
+		l := foldtest.New()
+		l.Lease("a")
+		l.Create(foldtest.Key(events.Services, "db"), `{"spec":{"clusterIP":`+ip+`,"ports":[{"name":"sql","port":6000,"protocol":"TCP"}]}}`)
+		const sql, web = `{"name":"sql","port":6000,"protocol":"TCP"}`, `{"name":"web","port":80,"protocol":"TCP"}`
+		l.Create(foldtest.Key(events.EndpointSlices, "db-1"), slice("db-1", "db", "IPv4", `{"addresses":["192.0.2.9"]}`, sql+","+web+`,{"port":7,"protocol":"TCP"}`))
+		l.Create(foldtest.Key(events.EndpointSlices, "db-2"), slice("db-2", "db", "IPv4", `{"addresses":["192.0.2.10"]}`, strings.Replace(web, "80", "8080", 1)))
+		row, _ := projections.NetRow(l.State, foldtest.Key(events.Services, "db"))
+		var got []string
+		for _, p := range row.Ports {
+			slices.SortFunc(p.Endpoints, func(a, b string) int { return len(a) - len(b) })
+			got = append(got, p.Name+strings.Join(p.Endpoints, ","))
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("with the address %s: %s, want %s", ip, text, want)
+		}
+	}
+}

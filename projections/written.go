@@ -4,6 +4,7 @@ package projections
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -70,6 +71,23 @@ func (w Written) behind(p corev1.ServicePort) []endpoint {
 		for i := range w.Endpoints {
 			if e := &w.Endpoints[i]; takes(e) || drains(e) {
 				out = append(out, endpoint{hostPort(e.Addresses[0], *own.Port), of(e.NodeName), !takes(e)})
+			}
+		}
+	}
+	return out
+}
+
+// portsBeside are the named ports that slices have and their service does not: where a name stands for the endpoints
+// themselves, these are what it tells of.
+func portsBeside(ports []corev1.ServicePort, written []Written) []corev1.ServicePort {
+	var out []corev1.ServicePort
+	for _, w := range written {
+		for _, own := range w.Ports {
+			same := func(p corev1.ServicePort) bool {
+				return p.Name == of(own.Name) && protocol(p.Protocol) == protocol(of(own.Protocol))
+			}
+			if own.Port != nil && of(own.Name) != "" && !slices.ContainsFunc(ports, same) && !slices.ContainsFunc(out, same) {
+				out = append(out, corev1.ServicePort{Name: *own.Name, Protocol: protocol(of(own.Protocol)), Port: *own.Port})
 			}
 		}
 	}
