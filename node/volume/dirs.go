@@ -29,7 +29,7 @@ func Memory(dir string, size int64, group *int64) error {
 	if isMemory(dir) {
 		return nil
 	}
-	data := "mode=0777"
+	data := "mode=1777" // as in Kubernetes: everybody's, and each file for its owner to remove
 	if size > 0 {
 		data += ",size=" + strconv.FormatInt(size, 10)
 	}

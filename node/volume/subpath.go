@@ -66,7 +66,7 @@ func makeBeneath(volume, sub string) error {
 		case err != nil:
 			return err
 		}
-		if err := root.Chmod(path, fi.Mode()&(os.ModePerm|os.ModeSetgid)); err != nil {
+		if err := root.Chmod(path, fi.Mode()&(os.ModePerm|os.ModeSetgid|os.ModeSticky)); err != nil {
 			return err
 		}
 	}

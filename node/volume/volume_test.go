@@ -160,7 +160,7 @@ func TestSubPathStaysInsideItsVolume(t *testing.T) {
 		t.Skip("needs root to mount")
 	}
 	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "c", "0")
-	if err := os.Chmod(dir, 0o777|os.ModeSetgid); err != nil {
+	if err := os.Chmod(dir, 0o777|os.ModeSetgid|os.ModeSticky); err != nil {
 		t.Fatal(err)
 	}
 	for link, to := range map[string]string{"out": "/etc", "up": "../../..", "in": "real", "loop": "loop"} {
@@ -186,7 +186,7 @@ func TestSubPathStaysInsideItsVolume(t *testing.T) {
 	if err := SubPath(dir, "new/dir", target, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, mode := owner(t, target); mode != os.ModeDir|os.ModeSetgid|0o777 {
+	if _, mode := owner(t, target); mode != os.ModeDir|os.ModeSetgid|os.ModeSticky|0o777 {
 		t.Errorf("made with mode %v", mode)
 	}
 	if err := SubPath(dir, "in/f", target, true); err != nil || read(target, "") != "x" { // and over the mount before
@@ -237,12 +237,15 @@ func TestMemory(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount")
 	}
-	dir := filepath.Join(t.TempDir(), "m")
+	dir, group := filepath.Join(t.TempDir(), "m"), int64(2000)
 	t.Cleanup(func() { _ = Unmount(dir) })
 	for range 2 { // the second finds it
-		if err := Memory(dir, 1<<20, nil); err != nil {
+		if err := Memory(dir, 1<<20, &group); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if gid, mode := owner(t, dir); gid != 2000 || mode != os.ModeDir|os.ModeSetgid|os.ModeSticky|0o777 {
+		t.Errorf("group %d, mode %v", gid, mode)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 2<<20), 0o600); err == nil {
 		t.Error("no bound")
