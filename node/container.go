@@ -30,11 +30,13 @@ func (a *Agent) containerSpec(row *projections.DesiredPod, op plan.Start, podIP 
 	if mounts, err = a.withMessage(row, spec, op, mounts); err != nil {
 		return runtime.ContainerSpec{}, err
 	}
+	bounds := resources(c, a.o.Facts.MaxProcesses)
+	bounds.OOMScoreAdj = oomScore(plan.OOMScore(&row.Pod.Spec, spec, n.Machine))
 	return runtime.ContainerSpec{
 		PodUID: string(row.UID), Namespace: row.Pod.Namespace, Pod: row.Pod.Name, Name: c.Name,
 		Run: op.Run - 1, Position: uint64(row.Assigned),
 		Image: c.Image, Command: env.Expand(c.Command), Args: env.Expand(c.Args), Env: env.List(), WorkingDir: c.WorkingDir,
-		Mounts: mounts, Resources: resources(c, a.o.Facts.MaxProcesses), Security: a.security(row.Pod.Spec.SecurityContext, c.SecurityContext),
+		Mounts: mounts, Resources: bounds, Security: a.security(row.Pod.Spec.SecurityContext, c.SecurityContext),
 		Sysctls: sysctls(&row.Pod.Spec),
 		TTY:     c.TTY, Stdin: c.Stdin, StdinOnce: c.StdinOnce,
 		LogPath: a.logPath(row, c.Name, op.Run),
@@ -68,4 +70,15 @@ func resources(c corev1.Container, processes int) runtime.Resources {
 		r.MemoryLimit = q.Value()
 	}
 	return r
+}
+
+// oomScore is a container's score as far as it can be had: none is spared before this process is, without which nobody sees to
+// the others, and to be spared more than that takes a right.
+func oomScore(wanted int) *int {
+	own, err := strconv.Atoi(firstLine("/proc/self/oom_score_adj"))
+	if err != nil {
+		return nil // a machine that does not tell takes none
+	}
+	score := min(max(wanted, own+1), plan.OOMFirst)
+	return &score
 }

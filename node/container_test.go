@@ -2,6 +2,7 @@ package node
 
 import (
 	"reflect"
+	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,6 +35,19 @@ func TestResources(t *testing.T) {
 		c := corev1.Container{Resources: corev1.ResourceRequirements{Requests: tt.requests, Limits: tt.limits}}
 		if got := resources(c, maxProcesses); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Whatever a container is promised, the kernel spares this process before it.
+func TestOOMScore(t *testing.T) {
+	own, err := strconv.Atoi(firstLine("/proc/self/oom_score_adj"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for wanted, want := range map[int]int{-997: max(own+1, -997), 1000: 1000} {
+		if got := oomScore(wanted); got == nil || *got != want {
+			t.Errorf("%d: %v, want %d", wanted, got, want)
 		}
 	}
 }

@@ -55,6 +55,8 @@ func describeNode(o Options) plan.Node {
 		n.IP = o.Facts.Addresses[0]
 	}
 	n.CPU, n.Memory = offered(o.Facts.Allocatable)
+	_, machine := offered(o.Facts.Capacity)
+	n.Machine = machine.Value()
 	return n
 }
 

@@ -21,6 +21,7 @@ type Node struct {
 	IP       string
 	CPU      resource.Quantity // allocatable
 	Memory   resource.Quantity // allocatable
+	Machine  int64             // the memory of the whole machine, in bytes; 0 when nobody knows
 	DNS      string            // the cluster DNS service's address
 	Domain   string            // "cluster.local"
 	SELinux  bool              // whether the kernel labels what runs, which nothing here does
