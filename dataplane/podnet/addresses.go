@@ -50,6 +50,12 @@ func openAddresses(dir string, cidr netip.Prefix) (*addresses, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read address record: %w", err)
 		}
+		if len(uid) == 0 { // it was cut off before it said whose it is: nobody is wired with it
+			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+				return nil, fmt.Errorf("remove address record: %w", err)
+			}
+			continue
+		}
 		a.byPod[string(uid)], a.taken[ip] = ip, true
 		if info, err := f.Info(); err == nil && info.ModTime().After(newest) && cidr.Contains(ip) {
 			newest, a.last = info.ModTime(), ip

@@ -280,6 +280,21 @@ func TestAddressesRunOut(t *testing.T) {
 	}
 }
 
+// TestAddressesOfNobody: who recorded an address may be killed, or its machine lose power, before the file says whose it is.
+func TestAddressesOfNobody(t *testing.T) {
+	dir, cidr := t.TempDir(), netip.MustParsePrefix("10.77.3.0/29")
+	for _, ip := range []string{"10.77.3.2", "10.77.3.3"} {
+		must(t, os.WriteFile(filepath.Join(dir, ip), nil, 0o644))
+	}
+	a, err := openAddresses(dir, cidr)
+	must(t, err)
+	for i := range 5 {
+		if _, err := a.take(fmt.Sprint("p", i)); err != nil {
+			t.Fatalf("pod %d: %v", i, err)
+		}
+	}
+}
+
 // TestAddressRests: one that was given back is not the next to be used.
 func TestAddressRests(t *testing.T) {
 	a, err := openAddresses(t.TempDir(), netip.MustParsePrefix("10.77.3.0/28"))
