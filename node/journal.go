@@ -105,16 +105,6 @@ func (j *journal) resume(b []byte) error {
 	return nil
 }
 
-// put writes lines whole or not at all: what a full disk took in part would spoil
-// the next line.
-func (j *journal) put(b []byte) error {
-	if _, err := j.file.Write(b); err != nil {
-		return errors.Join(err, j.file.Truncate(j.size))
-	}
-	j.size += int64(len(b))
-	return nil
-}
-
 func (j *journal) load(line []byte) {
 	var p piece
 	switch {
@@ -244,16 +234,26 @@ func (j *journal) append(group []*adding) error {
 		a.Num = num
 		writeLine(&b, a.piece)
 	}
-	if err := j.put(b.Bytes()); err != nil {
-		return err
-	}
-	if err := j.file.Sync(); err != nil {
+	if err := j.put(b.Bytes(), true); err != nil {
 		return err
 	}
 	j.next = num
 	for _, a := range group {
 		j.kept = append(j.kept, a.piece)
 	}
+	return nil
+}
+
+// put writes whole lines. What a full disk took half of is taken back: the next line would be lost with it.
+func (j *journal) put(lines []byte, durably bool) error {
+	_, err := j.file.Write(lines)
+	if err == nil && durably {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		return errors.Join(err, j.file.Truncate(j.size))
+	}
+	j.size += int64(len(lines))
 	return nil
 }
 
@@ -276,7 +276,7 @@ func (j *journal) durable(num uint64) events.Seq {
 	told := j.told
 	var b bytes.Buffer
 	writeLine(&b, piece{Done: num})
-	err := j.put(b.Bytes())
+	err := j.put(b.Bytes(), false)
 	if err == nil && j.size > maxJournal && len(j.kept) < ledger.MaxFlush {
 		err = j.rewrite()
 	}
@@ -295,7 +295,7 @@ func (j *journal) landed(mark piece) {
 	var b bytes.Buffer
 	writeLine(&b, mark)
 	j.sent = append(j.sent, mark)
-	if err := j.put(b.Bytes()); err != nil {
+	if err := j.put(b.Bytes(), false); err != nil {
 		j.log.Error("write journal", "error", err)
 	}
 }
