@@ -26,9 +26,6 @@ func Directory(dir string, group *int64) error {
 
 // Memory is Directory on a file system in memory of at most size bytes; 0 means no bound but the machine's.
 func Memory(dir string, size int64, group *int64) error {
-	if isMemory(dir) {
-		return nil
-	}
 	data := "mode=1777" // as in Kubernetes: everybody's, and each file for its owner to remove
 	if size > 0 {
 		data += ",size=" + strconv.FormatInt(size, 10)

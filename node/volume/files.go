@@ -21,27 +21,34 @@ func WriteFiles(dir string, files []plan.File, group *int64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	before, _ := os.Readlink(filepath.Join(dir, dataLink))
-	if before != "" && same(filepath.Join(dir, before), files) {
-		return nil
+	present, _ := os.Readlink(filepath.Join(dir, dataLink))
+	if present == "" || !same(filepath.Join(dir, present), files) {
+		var err error
+		if present, err = turnOver(dir, files, group); err != nil {
+			return err
+		}
 	}
-	next, err := os.MkdirTemp(dir, "..")
-	if err != nil {
-		return err
-	}
-	if err := fill(next, files); err != nil {
-		return errors.Join(err, os.RemoveAll(next))
-	}
-	if err := own(next, group, false); err != nil {
-		return errors.Join(err, os.RemoveAll(next))
-	}
-	if err := turn(dir, filepath.Base(next)); err != nil {
-		return err
-	}
+	// Also where nothing has changed: who turned the link may not have lived to this.
 	if err := linkNames(dir, files); err != nil {
 		return err
 	}
-	return sweep(dir, filepath.Base(next))
+	return sweep(dir, present)
+}
+
+// turnOver writes the content anew and turns the link to it.
+func turnOver(dir string, files []plan.File, group *int64) (present string, err error) {
+	next, err := os.MkdirTemp(dir, "..")
+	if err != nil {
+		return "", err
+	}
+	if err = fill(next, files); err == nil {
+		err = own(next, group, false)
+	}
+	if err != nil {
+		return "", errors.Join(err, os.RemoveAll(next))
+	}
+	present = filepath.Base(next)
+	return present, turn(dir, present)
 }
 
 // WriteSecrets is WriteFiles on a file system in memory, so that no disk ever holds

@@ -67,6 +67,33 @@ func TestFilesAreTurnedOverAtOnce(t *testing.T) {
 	}
 }
 
+// Who writes the files may be killed, or run out of disk, between the turning of the link and the names: the next one makes
+// them whole though the content is what it is to be.
+func TestNamesAfterADeath(t *testing.T) {
+	dir := t.TempDir()
+	files := []plan.File{file("a", "1", 0o644), file("sub/b", "2", 0o600)}
+	if err := WriteFiles(dir, files, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "sub"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(dataLink, "old"), filepath.Join(dir, "old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFiles(dir, files, nil); err != nil {
+		t.Fatal(err)
+	}
+	if read(dir, "a") != "1" || read(dir, "sub/b") != "2" {
+		t.Errorf("names are missing: %q %q", read(dir, "a"), read(dir, "sub/b"))
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "old")); err == nil {
+		t.Error("a name of before is left")
+	}
+}
+
 func owner(t *testing.T, path string) (gid uint32, mode os.FileMode) {
 	t.Helper()
 	var st unix.Stat_t
@@ -249,6 +276,13 @@ func TestMemory(t *testing.T) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 2<<20), 0o600); err == nil {
 		t.Error("no bound")
+	}
+	group = int64(2000) // who mounted it did not live to give it away
+	if err := Memory(dir, 1<<20, &group); err != nil {
+		t.Fatal(err)
+	}
+	if gid, _ := owner(t, dir); gid != 2000 {
+		t.Errorf("of group %d", gid)
 	}
 	if err := Unmount(dir); err != nil || isMemory(dir) {
 		t.Errorf("still there: %v", err)
