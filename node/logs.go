@@ -118,7 +118,8 @@ func (a *Agent) pastLogs(ctx context.Context, req wire.LogsRequest, s bus.Stream
 	return errors.Join(err, out.flush())
 }
 
-// logged is the run whose log is asked for.
+// logged is the run whose log is asked for. While the next one is waited for, the one before is that which ended last: its
+// end is what people see of the container then.
 func (t target) logged(previous bool) (int, error) {
 	run := t.obs.Known[t.name].Run
 	if c, ok := t.obs.Newest(t.name); ok && c.Phase != plan.Created {
@@ -127,7 +128,8 @@ func (t target) logged(previous bool) (int, error) {
 	if run == 0 {
 		return 0, badRequest("container %q in pod %q is waiting to start: %s", t.name, t.row.Pod.Name, t.waiting())
 	}
-	if !previous {
+	waits := t.obs.Known[t.name]
+	if !previous || waits.Run == run && waits.Ended && waits.Waiting != "" {
 		return run, nil
 	}
 	if run == 1 {
