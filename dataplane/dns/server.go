@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/miekg/dns"
@@ -174,6 +176,9 @@ func (s *Server) Close() error {
 func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	network := w.LocalAddr().Network()
 	reply := s.reply(q, network)
+	if reply.Authoritative {
+		spread(reply.Answer)
+	}
 	fit(reply, q, network)
 	if err := w.WriteMsg(reply); err != nil {
 		s.opts.Log.Debug("answering DNS", "client", w.RemoteAddr(), "err", err)
@@ -246,6 +251,21 @@ func (s *Server) forward(q *dns.Msg, network string) *dns.Msg {
 	}
 	return new(dns.Msg).SetRcode(q, code)
 }
+
+// spread puts addresses in another order each time, as Kubernetes' name server does: most clients take the first, and of a
+// headless service all would come to one pod. What leads to them stays before them.
+func spread(answers []dns.RR) {
+	first := slices.IndexFunc(answers, isAddress)
+	if first < 0 {
+		return
+	}
+	addresses := answers[first:]
+	if !slices.ContainsFunc(addresses, func(rr dns.RR) bool { return !isAddress(rr) }) {
+		rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
+	}
+}
+
+func isAddress(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeA }
 
 // fit cuts a reply down to what the client can take, and answers its EDNS. What does not
 // fit makes it ask again over TCP.

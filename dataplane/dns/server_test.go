@@ -141,6 +141,27 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// TestAddressesTakeTurns: clients take the first address, and shall not all come to one pod.
+func TestAddressesTakeTurns(t *testing.T) {
+	s := serve(t, Options{Upstreams: []netip.AddrPort{}})
+	many := Row{Name: "many", Namespace: "default"}
+	for i := range 3 {
+		many.Hosts = append(many.Hosts, Host{Addr: netip.AddrFrom4([4]byte{10, 1, 1, byte(i)})})
+	}
+	s.Update([]Row{many, {Name: "alias", Namespace: "default", ExternalName: "many.default.svc.cluster.local"}})
+	first := map[string]int{}
+	for range 100 {
+		m := ask(t, s, "udp", "alias.default.svc.cluster.local.", dns.TypeA, 0)
+		if len(m.Answer) != 4 || m.Answer[0].Header().Rrtype != dns.TypeCNAME {
+			t.Fatal(show(m, ""))
+		}
+		first[m.Answer[1].String()]++
+	}
+	if len(first) != 3 {
+		t.Errorf("first of a hundred answers: %v", first)
+	}
+}
+
 func TestNoUpstream(t *testing.T) {
 	s := serve(t, Options{Upstreams: []netip.AddrPort{}})
 	if m := ask(t, s, "udp", "example.com.", dns.TypeA, 0); m.Rcode != dns.RcodeRefused {
