@@ -45,8 +45,11 @@ func (s *Server) interact(w http.ResponseWriter, r *http.Request, pod *corev1.Po
 		return err
 	}
 	defer stream.Close()
+	if o.TTY {
+		o.Stderr = false // a terminal has one output
+	}
 	if isWebSocket(r) {
-		return serveWebSocket(w, r, stream)
+		return serveWebSocket(w, r, stream, map[byte]bool{wire.Stdout: o.Stdout, wire.Stderr: o.Stderr, wire.Failed: true})
 	}
 	serveSPDY(w, r, stream, o)
 	return nil
@@ -54,9 +57,6 @@ func (s *Server) interact(w http.ResponseWriter, r *http.Request, pod *corev1.Po
 
 // serveSPDY is for clients older than WebSockets, and what they fall back to.
 func serveSPDY(w http.ResponseWriter, r *http.Request, stream bus.Stream, o corev1.PodExecOptions) {
-	if o.TTY {
-		o.Stderr = false // a terminal has one output
-	}
 	remotecommand.ServeExec(w, r, node{stream}, "", "", "", nil,
 		&remotecommand.Options{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, TTY: o.TTY},
 		idleStream, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)

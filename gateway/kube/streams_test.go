@@ -192,6 +192,28 @@ func TestWebSocketsOfEveryAge(t *testing.T) {
 	}
 }
 
+// Who asks for one output gets no other: a library that gathers both would take what was said to the one for the other's.
+func TestOutputsThatWereNotAskedFor(t *testing.T) {
+	h := open(t)
+	h.podOn("a")
+	h.agent(wire.NodeExec, func(ctx context.Context, _ bus.Request, s bus.Stream) {
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Stderr, Data: []byte("oh")})
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Stdout, Data: []byte("HELLO")})
+		_ = s.Send(ctx, bus.Frame{Channel: wire.Failed, Data: events.MustBody(metav1.Status{Status: metav1.StatusSuccess})})
+		_ = s.Close()
+	})
+	for asked, want := range map[string]string{"stdout=1": "\x01HELLO", "stderr=1": "\x02oh", "stdout=1&stderr=1": "\x02oh", "stdout=1&stderr=1&tty=1": "\x01HELLO"} {
+		ws, err := h.socket(inDefault+"pods/a/exec?command=x&"+asked, "v4.channel.k8s.io")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ws.Close()
+		if _, m, err := ws.ReadMessage(); err != nil || string(m) != want {
+			t.Errorf("%s: the first is %q, %v, want %q", asked, m, err, want)
+		}
+	}
+}
+
 // A stream's end as the oldest clients hear of it: nothing when all went well.
 func TestTheEndInWords(t *testing.T) {
 	h := open(t)

@@ -48,8 +48,9 @@ func isWebSocket(r *http.Request) bool { return websocket.IsWebSocketUpgrade(r) 
 
 // serveWebSocket carries a container's streams over a WebSocket. The channels of
 // Kubernetes' protocol and of our wires have the same numbers and meanings; only
-// the end of the input is said in another way.
-func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream) error {
+// the end of the input is said in another way. wanted are the channels that the
+// client hears.
+func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream, wanted map[byte]bool) error {
 	if p := websocket.Subprotocols(r); len(p) > 0 && !speaks(p) {
 		http.Error(w, "unable to upgrade: none of the protocols "+strings.Join(p, ", ")+" is spoken here", http.StatusForbidden)
 		return nil
@@ -72,7 +73,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, stream bus.Stream) e
 		if err != nil {
 			return nil //nolint:nilerr // the connection is cut, which is how the client knows
 		}
-		if f.Channel != wire.Stdout && f.Channel != wire.Stderr && f.Channel != wire.Failed {
+		if !wanted[f.Channel] {
 			continue
 		}
 		if err := to.say(f.Channel, f.Data); err != nil {
