@@ -40,7 +40,8 @@ func containerFields() map[string]verdict {
 			"configMapKeyRef": {}, "fieldRef": {}, "resourceFieldRef": {}, "secretKeyRef": {},
 		}}}},
 		"envFrom": {fields: map[string]verdict{"prefix": {}, "configMapRef": {}, "secretRef": {}}},
-		"ports":   {},
+		"ports": {fields: map[string]verdict{"name": {}, "hostPort": {}, "containerPort": {}, "hostIP": {},
+			"protocol": {warn: "a hostPort of SCTP leads nowhere yet", unless: "TCP UDP"}}},
 		"resources": {fields: map[string]verdict{
 			"limits": {fields: map[string]verdict{"cpu": {}, "memory": {}, "ephemeral-storage": {}, extended: {}}},
 			"requests": {fields: map[string]verdict{"cpu": {}, "memory": {}, extended: {},

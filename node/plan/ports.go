@@ -13,7 +13,8 @@ type HostPort struct {
 	Pod      netip.AddrPort `json:"pod"`
 }
 
-// HostPorts are the ports of the node that a pod asks for. A pod on the node's network opens them itself.
+// HostPorts are the ports of the node that a pod asks for. A pod on the node's network opens them itself, and what is neither TCP
+// nor UDP is not carried.
 func HostPorts(pod *corev1.Pod, ip netip.Addr) []HostPort {
 	if pod.Spec.HostNetwork {
 		return nil
@@ -25,8 +26,12 @@ func HostPorts(pod *corev1.Pod, ip netip.Addr) []HostPort {
 				continue
 			}
 			h := HostPort{Protocol: string(p.Protocol), Pod: netip.AddrPortFrom(ip, uint16(p.ContainerPort))}
-			if h.Protocol == "" {
+			switch h.Protocol {
+			case "":
 				h.Protocol = string(corev1.ProtocolTCP)
+			case string(corev1.ProtocolTCP), string(corev1.ProtocolUDP):
+			default:
+				continue
 			}
 			addr, err := netip.ParseAddr(p.HostIP)
 			if err != nil || addr.IsUnspecified() {
