@@ -20,6 +20,8 @@ const (
 	MaxMount   = 122 * time.Second
 	// OrphanGrace is what containers get of which the log says nothing any more.
 	OrphanGrace = 2 * time.Second
+	// sidecarGrace is what a sidecar gets though the others have used up all of its pod's time.
+	sidecarGrace = 2 * time.Second
 )
 
 // Failed is the retry after one more failure.

@@ -342,7 +342,7 @@ func (p *planner) stop() {
 	running := p.leaving()
 	switch {
 	case len(running) > 0:
-		p.do(Stop{Runs: running, Grace: p.grace()})
+		p.do(Stop{Runs: running, Grace: p.graceOf(running)})
 	case p.o.Remains && p.o.Cleanup.Until.After(p.now):
 		p.wake(p.o.Cleanup.Until)
 	case p.o.Remains:
@@ -360,6 +360,14 @@ func (p *planner) announce() {
 	if !p.o.Told.Stopping && !p.o.Told.Stopped {
 		p.report(events.Fact{Kind: events.FactStopping, Message: p.row.Why})
 	}
+}
+
+// graceOf is what runs get that are stopped together: of sidecars, which come after the others, a moment at least.
+func (p *planner) graceOf(runs []Container) time.Duration {
+	if p.row != nil && p.isSidecar(runs[0].Name) {
+		return max(sidecarGrace, p.grace())
+	}
+	return p.grace()
 }
 
 // grace is what is left of the time that the pod was given.

@@ -92,6 +92,8 @@ type Known struct {
 	Crowded int `json:"crowded,omitempty"`
 	// Done says of an init container that what comes after it may begin. It holds as long as the pod's room.
 	Done bool `json:"done,omitempty"`
+	// Rose says that a run of it was up. It holds as long.
+	Rose bool `json:"rose,omitempty"`
 }
 
 // Observed is what a node knows of one pod beside what it shall be.
@@ -178,7 +180,7 @@ func (o Observed) Cleaned() Observed {
 func (o Observed) Afresh() Observed {
 	o.Volumes, o.Images = "", nil
 	for _, name := range slices.Sorted(maps.Keys(o.Known)) {
-		o = o.Remember(name, func(k *Known) { k.Done = false })
+		o = o.Remember(name, func(k *Known) { k.Done, k.Rose = false, false })
 	}
 	return o
 }
@@ -255,7 +257,7 @@ func (o Observed) condemned(f events.Fact) *Kill {
 func (k *Known) feel(f events.Fact, kill *Kill) {
 	switch f.Kind {
 	case events.FactUp:
-		k.Up, k.Done, k.Words = true, true, ""
+		k.Up, k.Rose, k.Done, k.Words = true, true, true, ""
 	case events.FactReady:
 		k.Ready, k.Words = true, ""
 	case events.FactUnready:
@@ -268,7 +270,7 @@ func (k *Known) feel(f events.Fact, kill *Kill) {
 }
 
 func (k *Known) begin(run, crashes int) {
-	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done}
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done, Rose: k.Rose}
 }
 
 func (k *Known) end(f events.Fact, crashes int) {
@@ -277,7 +279,7 @@ func (k *Known) end(f events.Fact, crashes int) {
 		killed = nil
 	}
 	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Ref: k.Ref, Killed: killed,
-		Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
+		Rose: k.Rose, Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
 	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted,
 		Lost: f.Reason == ContainerStatusUnknown}
 	if !f.StartedAt.IsZero() {

@@ -80,7 +80,7 @@ func (p *planner) wanted() []corev1.Container {
 	list := p.lookers()
 	for i := range s.InitContainers {
 		c := &s.InitContainers[i]
-		done := p.o.Known[c.Name].Done
+		done := p.done(c)
 		if projections.Sidecar(c) && p.again(c) || !projections.Sidecar(c) && !done && p.again(c) {
 			list = append(list, *c)
 		}
@@ -94,6 +94,13 @@ func (p *planner) wanted() []corev1.Container {
 		}
 	}
 	return list
+}
+
+// done says that what comes after an init container may begin. A sidecar with a startup probe has to have been up for that: to
+// have ended well is not enough.
+func (p *planner) done(c *corev1.Container) bool {
+	k := p.o.Known[c.Name]
+	return k.Done && (!projections.Sidecar(c) || c.StartupProbe == nil || k.Rose || k.Up)
 }
 
 // lookers are the ephemeral containers that are still to run: each does so once, whatever became of it.
@@ -137,7 +144,7 @@ func (p *planner) again(c *corev1.Container) bool {
 func (p *planner) over() bool {
 	s := &p.row.Pod.Spec
 	for i := range s.InitContainers {
-		if c := &s.InitContainers[i]; !p.o.Known[c.Name].Done {
+		if c := &s.InitContainers[i]; !p.done(c) {
 			here, running := p.o.Newest(c.Name)
 			_, ended, _ := p.last(c.Name)
 			return !projections.Sidecar(c) && ended && !(running && here.Phase != Exited) && !p.again(c)

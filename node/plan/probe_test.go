@@ -226,6 +226,35 @@ func TestInitContainers(t *testing.T) {
 	}
 }
 
+// TestSidecarThatEndsTooEarly: the next one waits until it was up, whatever its code. Then it need not be so again.
+func TestSidecarThatEndsTooEarly(t *testing.T) {
+	row := withInits(corev1.RestartPolicyAlways)
+	row.Pod.Spec.InitContainers[1].StartupProbe = &corev1.Probe{}
+	o := toldOf(row, ready("i", "s", "j", "a").Put(exited("i", 1, 0, time.Second)).Put(running("s", 1)))
+	if got := Decide(row, toldOf(row, o.Put(exited("s", 1, 0, time.Second))), Node{}, t0).String(); got != "ensure image x:1 (IfNotPresent) for s run 2\n" {
+		t.Errorf("it ended before it was up:\n%s", got)
+	}
+	up := running("s", 1)
+	up.Health.Up = true
+	o = toldOf(row, toldOf(row, o.Put(up)).Put(exited("s", 1, 0, time.Second)))
+	if got := Decide(row, o, Node{}, t0).String(); got != "ensure image x:1 (IfNotPresent) for s run 2\nstart j run 1\n" {
+		t.Errorf("it was up before it ended:\n%s", got)
+	}
+	if got := Decide(row, o.Afresh(), Node{}, t0).String(); strings.Contains(got, " j ") {
+		t.Errorf("in another room:\n%s", got)
+	}
+}
+
+// A sidecar is told to end when the others have, which may take all of the pod's time: it gets a moment all the same.
+func TestSidecarsEndInPeace(t *testing.T) {
+	o := withTold(toldOf(withInits(corev1.RestartPolicyAlways), initialized(corev1.RestartPolicyAlways).Put(exited("a", 1, 137, 0))))
+	for grace, want := range map[time.Duration]string{-time.Second: "stop s run 1 within 2s\n", time.Minute: "stop s run 1 within 1m0s\n"} {
+		if got := Decide(stopping(withInits(corev1.RestartPolicyAlways), grace), o, Node{}, t0).String(); got != want {
+			t.Errorf("%s left: %s, want %s", grace, got, want)
+		}
+	}
+}
+
 // initialized is a pod of withInits whose preparation is done.
 func initialized(policy corev1.RestartPolicy) Observed {
 	row := withInits(policy)
