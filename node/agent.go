@@ -138,7 +138,7 @@ type Agent struct {
 	place      wire.JoinReply
 	network    Network
 	node       plan.Node
-	host       hostFiles
+	host       func() hostFiles // as they are now: machines change networks
 	workers    map[events.UID]*worker
 	life       context.Context
 	started    bool                // workers may run: what runs already was observed
@@ -158,7 +158,7 @@ func Open(_ context.Context, o Options) (*Agent, error) {
 	o.Facts = findFacts(o.Facts)
 	o.Facts.VolumesDir = claimsDir(o.DataDir)
 	a.o.Facts = o.Facts
-	a.node, a.host = describeNode(o), readHostFiles()
+	a.node, a.host = describeNode(o), readHostFiles
 	var err error
 	if a.journal, err = openJournal(filepath.Join(o.DataDir, "journal"), a.log); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -318,7 +318,7 @@ func (a *Agent) dropWorker(uid events.UID) {
 	delete(a.workers, uid)
 }
 
-func (a *Agent) describe() (plan.Node, hostFiles, Network) {
+func (a *Agent) describe() (plan.Node, func() hostFiles, Network) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.node, a.host, a.network

@@ -42,8 +42,8 @@ func (w *worker) writeEtc(row *projections.DesiredPod, ip string) error {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return fmt.Errorf("write pod files: %w", err)
 	}
-	n, host, _ := w.a.describe()
-	pod := &row.Pod
+	n, read, _ := w.a.describe()
+	pod, host := &row.Pod, read()
 	return errors.Join(
 		os.WriteFile(filepath.Join(dir, "hosts"), []byte(plan.HostsFile(pod, n, ip, host.hosts)), 0o644),
 		os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte(plan.ResolvConf(pod, n, host.resolv)), 0o644),
