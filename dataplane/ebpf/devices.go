@@ -143,28 +143,80 @@ func prune[K, V any](m *ebpf.Map, gone func(K, V) bool) error {
 
 // watchDevices keeps the uplinks up to date until the context ends.
 func (d *Dataplane) watchDevices(ctx context.Context) error {
-	ns, err := d.netNSHandle()
+	h, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
+	d.background.Go(func() {
+		for d.followDevices(ctx, h); ctx.Err() == nil; d.followDevices(ctx, h) {
+			// Who listens too slowly while many links come and go is told no more: what was missed is looked for.
+			if h, err = d.listen(ctx); err != nil {
+				d.opts.Log.Warn("watching links of the node", "err", err)
+				sleep(ctx, listenPause)
+				continue
+			}
+			d.resync(ctx)
+		}
+	})
+	return nil
+}
+
+// listenPause is what lies between two tries to listen.
+const listenPause = time.Second
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// hearing is what the kernel says of links and addresses, until end. A channel that is closed before is one that it gave up.
+type hearing struct {
+	links chan netlink.LinkUpdate
+	addrs chan netlink.AddrUpdate
+	end   context.CancelFunc
+}
+
+func (d *Dataplane) listen(ctx context.Context) (hearing, error) {
+	ctx, end := context.WithCancel(ctx)
+	h := hearing{make(chan netlink.LinkUpdate), make(chan netlink.AddrUpdate), end}
+	ns, err := d.netNSHandle()
+	if err != nil {
+		close(h.links)
+		close(h.addrs)
+		return h, err
+	}
 	fail := func(err error) {
 		if ctx.Err() == nil { // what is closed has no more to say
-			d.opts.Log.Warn("watching links of the node", "err", err)
+			d.opts.Log.Debug("watching links of the node", "err", err)
 		}
 	}
-	links, addrs := make(chan netlink.LinkUpdate), make(chan netlink.AddrUpdate)
-	err = errors.Join(
-		netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{Namespace: ns, ErrorCallback: fail}),
-		netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{Namespace: ns, ErrorCallback: fail}),
-	)
+	err = netlink.LinkSubscribeWithOptions(h.links, ctx.Done(), netlink.LinkSubscribeOptions{Namespace: ns, ErrorCallback: fail})
+	if err != nil {
+		close(h.links)
+	}
+	addrErr := netlink.AddrSubscribeWithOptions(h.addrs, ctx.Done(), netlink.AddrSubscribeOptions{Namespace: ns, ErrorCallback: fail})
+	if addrErr != nil {
+		close(h.addrs)
+	}
 	if ns != nil {
 		err = errors.Join(err, ns.Close())
 	}
-	if err != nil {
-		return fmt.Errorf("subscribe to links of the node: %w", err)
+	if err = errors.Join(err, addrErr); err != nil {
+		h.drain()
+		return h, fmt.Errorf("subscribe to links of the node: %w", err)
 	}
-	d.background.Go(func() { d.followDevices(ctx, links, addrs) })
-	return nil
+	return h, nil
+}
+
+// drain ends a hearing: the subscriptions block until somebody has heard them out.
+func (h hearing) drain() {
+	h.end()
+	for range h.links { //nolint:revive // nobody wants to know any more
+	}
+	for range h.addrs { //nolint:revive // as above
+	}
 }
 
 func (d *Dataplane) netNSHandle() (*netns.NsHandle, error) {
@@ -178,25 +230,27 @@ func (d *Dataplane) netNSHandle() (*netns.NsHandle, error) {
 	return &ns, nil
 }
 
-// followDevices drains both channels to their end, for the subscriptions block on them.
-func (d *Dataplane) followDevices(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate) {
+// followDevices looks at the links when something was heard of them, until one of them ends.
+func (d *Dataplane) followDevices(ctx context.Context, h hearing) {
+	defer h.drain()
 	quiet := time.NewTimer(settle)
-	for links != nil || addrs != nil {
+	defer quiet.Stop()
+	for {
 		select {
-		case u, ok := <-links:
-			if !ok {
-				links = nil
-			} else if !d.concerns(u) {
-				continue
+		case u, ok := <-h.links:
+			switch {
+			case !ok:
+				return
+			case d.concerns(u):
+				quiet.Reset(settle)
 			}
-			quiet.Reset(settle)
-		case u, ok := <-addrs:
-			if !ok {
-				addrs = nil
-			} else if u.LinkAddress.IP.To4() == nil {
-				continue // each link of a pod gets one of IPv6 by itself
+		case u, ok := <-h.addrs:
+			switch {
+			case !ok:
+				return
+			case u.LinkAddress.IP.To4() != nil: // each link of a pod gets one of IPv6 by itself
+				quiet.Reset(settle)
 			}
-			quiet.Reset(settle)
 		case <-quiet.C:
 			d.resync(ctx)
 		}
