@@ -22,6 +22,9 @@ import (
 // What containerd writes down last of a start is bootstrap.json: without it nothing runs in the pod yet.
 func (r *Runtime) killHalfStarted() error {
 	return r.killShims(func(id string) bool {
+		if id == "" {
+			return false // it holds the process ids of a pod, and is no shim
+		}
 		for _, path := range match(filepath.Join(r.options.State, "io.containerd.*", r.namespace(), id, "bootstrap.json")) {
 			if raw, err := os.ReadFile(path); err == nil && json.Valid(raw) {
 				return false
