@@ -14,7 +14,7 @@ type HostPort struct {
 }
 
 // HostPorts are the ports of the node that a pod asks for. A pod on the node's network opens them itself, and what is neither TCP
-// nor UDP is not carried.
+// nor UDP, or not IPv4, is not carried.
 func HostPorts(pod *corev1.Pod, ip netip.Addr) []HostPort {
 	if pod.Spec.HostNetwork {
 		return nil
@@ -34,8 +34,11 @@ func HostPorts(pod *corev1.Pod, ip netip.Addr) []HostPort {
 				continue
 			}
 			addr, err := netip.ParseAddr(p.HostIP)
-			if err != nil || addr.IsUnspecified() {
+			if addr = addr.Unmap(); err != nil || addr.IsUnspecified() {
 				addr = netip.IPv4Unspecified()
+			}
+			if !addr.Is4() {
+				continue // pods have no such addresses
 			}
 			h.Host = netip.AddrPortFrom(addr, uint16(p.HostPort))
 			out = append(out, h)
