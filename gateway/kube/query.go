@@ -3,6 +3,7 @@ package kube
 import (
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,13 +19,10 @@ type query struct {
 	err error // the first value that does not read
 }
 
+// flag is as in Kubernetes: whatever is there and is not a no.
 func (q *query) flag(name string) bool {
-	switch v := q.Get(name); v {
-	case "", "0", "false":
-		return false
-	default:
-		return true // as Kubernetes: whatever is not a no
-	}
+	v := q.Get(name)
+	return q.Has(name) && v != "0" && !strings.EqualFold(v, "false")
 }
 
 func (q *query) number(name string) *int64 {
