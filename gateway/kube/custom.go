@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -54,19 +55,28 @@ func (s *Server) customVerbs(gvr schema.GroupVersionResource) (*verbs, error) {
 	if kind, ok := v.KindOf(r); !ok || !kind.Custom() {
 		return nil, nil
 	}
-	c := &s.customs
-	c.mu.Lock()
-	k, ok := c.kept[row.UID]
-	if !ok || !bytes.Equal(k.raw, row.Raw) {
-		if c.kept == nil {
-			c.kept = map[events.UID]*customKept{}
-		}
-		k = &customKept{raw: row.Raw}
-		c.kept[row.UID] = k
-	}
-	c.mu.Unlock()
+	k := s.customs.of(row, func() iter.Seq[*projections.Object] { return v.List(events.Definitions, "") })
 	k.once.Do(func() { k.made, k.err = s.newCustomVerbs(row, kindsOf(v, r)) })
 	return k.made, k.err
+}
+
+// of is what is kept of a definition. With one that is new, those go that are no longer among all that there are.
+func (c *customs) of(row *projections.Object, all func() iter.Seq[*projections.Object]) *customKept {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k, ok := c.kept[row.UID]
+	if ok && bytes.Equal(k.raw, row.Raw) {
+		return k
+	}
+	there := map[events.UID]*customKept{}
+	for o := range all() {
+		if old := c.kept[o.UID]; old != nil {
+			there[o.UID] = old
+		}
+	}
+	k = &customKept{raw: row.Raw}
+	c.kept, there[row.UID] = there, k
+	return k
 }
 
 // kindsOf are the kinds of a custom resource, one a served version.
