@@ -120,7 +120,8 @@ func connect(ctx context.Context, cancel context.CancelFunc, s bus.Stream, req w
 	return out
 }
 
-// receive hands on what the client sends.
+// receive hands on what the client sends. One that closes its side has left, as one that is lost: that its input has ended it
+// says by a frame.
 func receive(ctx context.Context, cancel context.CancelFunc, s bus.Stream, input *io.PipeWriter, sizes chan runtime.Size) {
 	for {
 		f, err := s.Recv(ctx)
@@ -128,9 +129,7 @@ func receive(ctx context.Context, cancel context.CancelFunc, s bus.Stream, input
 			if input != nil {
 				input.Close()
 			}
-			if !errors.Is(err, io.EOF) {
-				cancel()
-			}
+			cancel()
 			return
 		}
 		switch f.Channel {

@@ -75,11 +75,9 @@ func (a *Agent) logs(ctx context.Context, r bus.Request, s bus.Stream) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // the client says nothing; that it went away is heard by listening
+		defer cancel()
 		for {
 			if _, err := s.Recv(ctx); err != nil {
-				if errors.Is(err, bus.ErrStreamLost) {
-					cancel()
-				}
 				return
 			}
 		}

@@ -25,6 +25,7 @@ func TestStory(t *testing.T) {
 	t.Run("runs", func(t *testing.T) { m.t, c.t = t, t; runs1(t, m) })
 	t.Run("logs", func(t *testing.T) { m.t, c.t = t, t; logs1(t, m) })
 	t.Run("exec", func(t *testing.T) { m.t, c.t = t, t; exec1(t, m) })
+	t.Run("leaves", func(t *testing.T) { m.t, c.t = t, t; leaves1(t, m) })
 	t.Run("volumes", func(t *testing.T) { m.t, c.t = t, t; volumes1(t, m) })
 	t.Run("failures", func(t *testing.T) { m.t, c.t = t, t; failures1(t, m) })
 	t.Run("killed agent", func(t *testing.T) { m.t, c.t = t, t; killed1(t, m) })
