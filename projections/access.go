@@ -31,9 +31,9 @@ var GatewayKey = events.Key{Resource: events.Services, Namespace: "default", Nam
 // APIPort is where each node takes what pods send to the API.
 const APIPort = 6443
 
-// mountsAccess says whether a pod's containers get a token, as its spec or its
+// MountsAccess says whether a pod's containers get a token, as its spec or its
 // ServiceAccount wish. Without an API there is nothing to come in at.
-func (s State) mountsAccess(o *Object) bool {
+func (s State) MountsAccess(o *Object) bool {
 	if _, ok := s.Get(RootKey); !ok {
 		return false
 	}

@@ -56,7 +56,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	s.fillCertificates(&d)
 	s.fillClaims(&d)
 	d.Services = s.serviceEnv(k.Namespace, &d.Pod.Spec)
-	d.Access = s.mountsAccess(o)
+	d.Access = s.MountsAccess(o)
 	d.Misfit = (o.PodSpec().NodeName != "" || !Ours(o.PodSpec())) && !s.suits(o.PodSpec(), p.Node)
 	d.Named = sole(o)
 	d.Rejected = s.Rejection(o)

@@ -92,7 +92,7 @@ func (s State) derive(o *Object, v events.Object, now time.Time) events.Object {
 	switch v := v.(type) {
 	case *corev1.Pod:
 		v.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &v.Spec).ImagePullSecrets)
-		FillAccess(v, o.UID, s.mountsAccess(o))
+		FillAccess(v, o.UID, s.MountsAccess(o))
 		s.podStatus(o, v)
 	case *appsv1.ReplicaSet:
 		v.Status = s.replicaSetStatus(o, v, now)

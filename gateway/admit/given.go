@@ -33,6 +33,22 @@ func (w *writing) forgetGiven(old *projections.Object) {
 	}
 }
 
+// whole is the object that is checked. A pod has the volume with its token in it, which the log does without, where ephemeral
+// containers may mount it as they see the others do.
+func (w *writing) whole() events.Object {
+	pod, ok := w.next.(*corev1.Pod)
+	if !ok || len(pod.Spec.EphemeralContainers) == 0 {
+		return w.next
+	}
+	old, ok := w.v.Get(w.key)
+	if !ok {
+		return w.next
+	}
+	pod = pod.DeepCopy()
+	projections.FillAccess(pod, old.UID, w.v.MountsAccess(old))
+	return pod
+}
+
 // forgetDefault takes the one default out of a pod that its template has not: the
 // spec of a pod that a controller made is as it was.
 func forgetDefault(before, next events.Object) {

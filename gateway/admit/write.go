@@ -274,7 +274,7 @@ func (w *writing) check(before events.Object) *refusal {
 		errs = allocate(w.v, w.key, svc, before, w.r.Held, w.r.Op)
 	}
 	errs = append(errs, w.r.Item.Found...)
-	errs = append(errs, manifest.Validate(w.next)...)
+	errs = append(errs, manifest.Validate(w.whole())...)
 	errs = append(errs, w.ruled(before)...)
 	if err := sealed(w.next); err != nil {
 		return err

@@ -16,6 +16,38 @@ func looking(name string) corev1.EphemeralContainer {
 }
 
 // Ephemeral containers come to a pod by their subresource alone, one after the other, and stay as they are.
+// Who copies the mounts of a pod's containers, as they are shown, has the pod's token too.
+func TestEphemeralContainersMountTheToken(t *testing.T) {
+	h := open(t)
+	root := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kube-root-ca.crt", Namespace: "kube-system"}, Data: map[string]string{"ca.crt": "x"}}
+	if _, err := h.client().CoreV1().ConfigMaps("kube-system").Create(t.Context(), root, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	h.podOn("p")
+	c := h.client().CoreV1().Pods("default")
+	pod, err := c.Get(t.Context(), "p", metav1.GetOptions{})
+	if err != nil || len(pod.Spec.Containers[0].VolumeMounts) != 1 {
+		t.Fatalf("%+v, %v", pod.Spec, err)
+	}
+	e := looking("one")
+	e.VolumeMounts = pod.Spec.Containers[0].VolumeMounts
+	pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, e)
+	got, err := c.UpdateEphemeralContainers(t.Context(), "p", pod, metav1.UpdateOptions{})
+	if err != nil || len(got.Spec.Volumes) != 1 || len(got.Spec.EphemeralContainers[0].VolumeMounts) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	got.Labels = map[string]string{"a": "b"}
+	if got, err = c.Update(t.Context(), got, metav1.UpdateOptions{}); err != nil || got.Labels["a"] != "b" {
+		t.Errorf("another change of it: %v", err)
+	}
+	e = looking("two")
+	e.VolumeMounts = []corev1.VolumeMount{{Name: "none", MountPath: "/x"}}
+	got.Spec.EphemeralContainers = append(got.Spec.EphemeralContainers, e)
+	if _, err := c.UpdateEphemeralContainers(t.Context(), "p", got, metav1.UpdateOptions{}); !apierrors.IsInvalid(err) {
+		t.Errorf("of a volume that is none: %v", err)
+	}
+}
+
 func TestEphemeralContainers(t *testing.T) {
 	h := open(t)
 	h.podOn("p")
