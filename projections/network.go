@@ -21,7 +21,7 @@ func (s State) DefaultIngressClass() (name string, ok bool) {
 		if As[*networkingv1.IngressClass](o).Annotations[networkingv1.AnnotationIsDefaultIngressClass] != "true" {
 			continue
 		}
-		if found == nil || o.Created.Seq > found.Created.Seq {
+		if found == nil || o.youngerThan(found) {
 			found = o
 		}
 	}

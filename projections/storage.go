@@ -79,7 +79,7 @@ func (s State) DefaultStorageClass() (string, bool) {
 		if a[DefaultClass] != "true" && a[DefaultClassBeta] != "true" || o.Deletion != nil {
 			continue
 		}
-		if best == nil || o.Created.Seq > best.Created.Seq {
+		if best == nil || o.youngerThan(best) {
 			best = o
 		}
 	}
@@ -87,6 +87,13 @@ func (s State) DefaultStorageClass() (string, bool) {
 		return "", false
 	}
 	return best.Key.Name, true
+}
+
+// youngerThan tells which of two defaults counts, as in Kubernetes: the one that was made later, of those of one second the first
+// by name.
+func (o *Object) youngerThan(other *Object) bool {
+	mine, its := o.Created.Time.Unix(), other.Created.Time.Unix()
+	return mine > its || mine == its && o.Key.Name < other.Key.Name
 }
 
 // WaitsForPod tells whether claims of a class get their volumes when a pod uses them first.
