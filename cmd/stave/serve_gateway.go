@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/dataplane/plan"
@@ -51,6 +52,9 @@ func openGateway(ctx context.Context, at netip.Addr, wires bus.Wires, user strin
 	return g, nil
 }
 
+// acceptPause is what lies between two tries to accept a connection.
+const acceptPause = 50 * time.Millisecond
+
 func (g *gateway) accept() {
 	defer g.busy.Done()
 	for {
@@ -59,7 +63,8 @@ func (g *gateway) accept() {
 			return
 		}
 		if err != nil {
-			continue // of one connection
+			sleep(g.ctx, acceptPause) // of one connection, or for want of descriptors, which takes a while
+			continue
 		}
 		g.busy.Add(1)
 		go func() {
