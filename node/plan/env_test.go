@@ -154,7 +154,7 @@ func TestHostsFile(t *testing.T) {
 
 func TestResolvConf(t *testing.T) {
 	const host = "# comment\nsearch corp.example\nnameserver 192.0.2.53\noptions timeout:1\n"
-	two := "2"
+	two, none := "2", ""
 	for _, tt := range []struct {
 		name string
 		edit func(*corev1.PodSpec)
@@ -171,6 +171,9 @@ func TestResolvConf(t *testing.T) {
 		{"options", func(s *corev1.PodSpec) {
 			s.DNSConfig = &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}, {Name: "edns0"}}}
 		}, "search default.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.96.0.10\noptions ndots:2 edns0\n"},
+		{"an option with nothing as its value", func(s *corev1.PodSpec) {
+			s.DNSConfig = &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{{Name: "use-vc", Value: &none}}}
+		}, "search default.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.96.0.10\noptions ndots:5 use-vc\n"},
 	} {
 		pod := rowOf("Always").Pod
 		tt.edit(&pod.Spec)

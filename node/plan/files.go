@@ -131,7 +131,7 @@ func (r *resolver) merge(c *corev1.PodDNSConfig) {
 	r.search = union(r.search, c.Searches)
 	for _, o := range c.Options {
 		r.options = slices.DeleteFunc(r.options, func(x string) bool { n, _, _ := strings.Cut(x, ":"); return n == o.Name })
-		if o.Value != nil {
+		if o.Value != nil && *o.Value != "" {
 			r.options = append(r.options, o.Name+":"+*o.Value)
 		} else {
 			r.options = append(r.options, o.Name)
