@@ -38,8 +38,11 @@ func (q Question) daemons(a *Answer, o *projections.Object) {
 			q.podOf(a, pods[0].Object)
 		}
 	}
+	if lacking > 0 {
+		a.Details = append(a.Details, many(lacking, "node has", "nodes have")+" no pod yet")
+	}
 	if a.WaitsFor == "" && lacking > 0 {
-		a.WaitsFor = fmt.Sprintf("%d pods to be made", lacking)
+		a.WaitsFor = many(lacking, "pod", "pods") + " to be made"
 	}
 	q.spared(a, ds)
 }
@@ -64,6 +67,6 @@ func (q Question) spared(a *Answer, ds *appsv1.DaemonSet) {
 		a.Details = append(a.Details, "node "+node.Key.Name+" gets none: "+said)
 	}
 	if more > 0 {
-		a.Details = append(a.Details, fmt.Sprintf("and %d more nodes", more))
+		a.Details = append(a.Details, "and "+many(more, "more node", "more nodes"))
 	}
 }

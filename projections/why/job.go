@@ -36,7 +36,7 @@ func (q Question) job(a *Answer, o *projections.Object) {
 			return
 		}
 	}
-	a.Verdict = fmt.Sprintf("runs %d pods (%s)", st.Active, done)
+	a.Verdict = fmt.Sprintf("runs %s (%s)", many(int(st.Active), "pod", "pods"), done)
 	q.held(a, o)
 	for _, r := range q.Because {
 		a.Details = append(a.Details, r.String())
@@ -64,7 +64,7 @@ func endedWell(o events.Object) bool {
 func (q Question) afterEnd(a *Answer, t batchv1.JobConditionType, o *projections.Object) {
 	switch t {
 	case batchv1.JobFailureTarget, batchv1.JobSuccessCriteriaMet:
-		a.WaitsFor = fmt.Sprintf("%d pods to stop", o.Tally.Pods+o.Tally.Terminating)
+		a.WaitsFor = many(o.Tally.Pods+o.Tally.Terminating, "pod", "pods") + " to stop"
 	case batchv1.JobSuspended:
 		a.WaitsFor, a.Fix = "somebody to resume it", "set spec.suspend to false"
 	case batchv1.JobFailed:

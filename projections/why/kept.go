@@ -45,6 +45,6 @@ func (q Question) children(a *Answer, o *projections.Object) {
 		a.Details = append(a.Details, fmt.Sprintf("and %d more", left-maxTold))
 	}
 	if left > 0 {
-		a.WaitsFor, a.Fix = fmt.Sprintf("%d objects that belong to it to go", left), ""
+		a.WaitsFor, a.Fix = many(left, "object that belongs", "objects that belong")+" to it to go", ""
 	}
 }

@@ -45,7 +45,7 @@ func (q Question) workload(a *Answer, o *projections.Object) {
 		a.Details = append(a.Details, fmt.Sprintf("and %d more", more))
 	}
 	if a.WaitsFor == "" && o.Tally.Pods < want {
-		a.WaitsFor = fmt.Sprintf("%d pods to be made", want-o.Tally.Pods)
+		a.WaitsFor = many(want-o.Tally.Pods, "pod", "pods") + " to be made"
 	}
 	if at, ok := deadline(o); ok && !at.After(q.Now) {
 		a.Verdict += ", and made no progress for longer than its deadline"
@@ -261,7 +261,7 @@ func (q Question) namespace(a *Answer, o *projections.Object) {
 	if left > maxTold {
 		a.Details = append(a.Details, fmt.Sprintf("and %d more", left-maxTold))
 	}
-	a.WaitsFor = fmt.Sprintf("%d objects in it to go", left)
+	a.WaitsFor = many(left, "object", "objects") + " in it to go"
 	if left == 0 {
 		a.WaitsFor = "its removal from the log"
 		q.kept(a, o)

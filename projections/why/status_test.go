@@ -3,8 +3,6 @@ package why_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,19 +71,7 @@ func TestStatus(t *testing.T) {
 	l.Pass(2 * time.Minute)
 	page("the node is silent: the worst comes first")
 
-	file := filepath.Join("testdata", "status.txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text.String() != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
-	}
+	golden(t, "status.txt", text.String())
 }
 
 // TestStatusGroups has many pods with one bad image: one line, whichever state of the back-off each is in.

@@ -84,11 +84,13 @@ func where(o *projections.Object) string {
 func (q Question) users(a *Answer, o *projections.Object) {
 	switch o.Key.Resource {
 	case events.Claims:
-		for i, u := range q.State.ClaimUsers(o) {
+		users := q.State.ClaimUsers(o)
+		for i, u := range users {
+			a.WaitsFor, a.Fix = "the pods that use it to be gone", ""
 			if i == maxTold {
+				a.Details = append(a.Details, fmt.Sprintf("and %d more", len(users)-i))
 				break
 			}
-			a.WaitsFor, a.Fix = "the pods that use it to be gone", ""
 			a.Details = append(a.Details, "pod "+u.Key.Name+" uses it")
 		}
 	case events.Volumes:

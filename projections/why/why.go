@@ -151,6 +151,11 @@ func (q Question) links(o *projections.Object) []Link {
 	if n, ok := q.State.Node(o.Key.Name); ok && o.Key.Resource == events.Nodes {
 		from = append(from, n.Since.Seq)
 	}
+	if o.Job != nil {
+		for _, c := range o.Job.Conditions {
+			from = append(from, c.Seq)
+		}
+	}
 	if o.Deletion != nil {
 		from = append(from, o.Deletion.Seq)
 	}
@@ -166,6 +171,9 @@ func podMoments(p *projections.Pod) []events.Seq {
 	out := []events.Seq{p.Assigned.Seq, p.Stopping.Seq, p.Stopped.Seq, p.FailedAt.Seq}
 	for _, c := range p.Containers {
 		out = append(out, c.Since.Seq)
+	}
+	if r := p.Resize; r != nil {
+		out = append(out, r.Told.Seq, r.GrantedAt.Seq, r.FailedAt.Seq)
 	}
 	return out
 }

@@ -16,6 +16,24 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew; read the difference before committing it")
 
+// golden holds a text against a file of testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func ask(l *foldtest.Log, k events.Key, because ...events.Reason) why.Answer {
 	f := why.For(l.State, k)
 	q := why.Question{State: l.State, Key: k, Now: l.Now, At: l.At, Because: because}
@@ -88,19 +106,7 @@ func TestWhy(t *testing.T) {
 	tell("a silent node", node)
 	tell("a pod on it", foldtest.Pod(1))
 
-	file := filepath.Join("testdata", "why.txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text.String() != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", text.String(), want)
-	}
+	golden(t, "why.txt", text.String())
 }
 
 func TestAnswerAsJSON(t *testing.T) {
