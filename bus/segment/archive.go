@@ -110,9 +110,12 @@ func (a *Archive) check(name string, whole bool) (*segment, error) {
 	return s, nil
 }
 
-// Verify reads everything, oldest first, and calls found for each damaged file.
-func (a *Archive) Verify(ctx context.Context, found func(error)) error {
-	for _, s := range a.segments() {
+// Verify reads everything, oldest first, and calls found for each damaged file;
+// read is told how many it has read.
+func (a *Archive) Verify(ctx context.Context, read func(done, of int), found func(error)) error {
+	all := a.segments()
+	for i, s := range all {
+		read(i, len(all))
 		if err := ctx.Err(); err != nil {
 			return err
 		}

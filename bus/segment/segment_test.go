@@ -96,7 +96,7 @@ func TestReadsWhatWasSealed(t *testing.T) {
 	if len(got) != len(want)-1 {
 		t.Errorf("%d events of %d", len(got), len(want)-1)
 	}
-	if err := a.Verify(t.Context(), func(err error) { t.Error(err) }); err != nil {
+	if err := a.Verify(t.Context(), func(int, int) {}, func(err error) { t.Error(err) }); err != nil {
 		t.Error(err)
 	}
 }
@@ -189,7 +189,7 @@ func TestDamageIsNamedAndNeverServed(t *testing.T) {
 				t.Fatal(err)
 			}
 			var found []error
-			if err := a.Verify(t.Context(), func(err error) { found = append(found, err) }); err != nil {
+			if err := a.Verify(t.Context(), func(int, int) {}, func(err error) { found = append(found, err) }); err != nil {
 				t.Fatal(err)
 			}
 			var d *sealed.DamageError

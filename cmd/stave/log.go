@@ -41,6 +41,30 @@ type parts struct {
 	segments    *segment.Archive
 	checkpoints *follow.Checkpoints
 	damaged     []string
+	progress    func(doing string, done, of int) // may be nil
+}
+
+// slowly tells of what takes long, once in a while.
+func (p *parts) slowly(s *session) {
+	if !s.hints() {
+		return
+	}
+	next := time.Now().Add(progressPause)
+	p.progress = func(doing string, done, of int) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(progressPause)
+			fmt.Fprintf(s.err, "%s: %d of %d\n", doing, done, of)
+		}
+	}
+}
+
+// progressPause is how long nothing is said.
+const progressPause = 2 * time.Second
+
+func (p parts) tell(doing string, done, of int) {
+	if p.progress != nil {
+		p.progress(doing, done, of)
+	}
 }
 
 // partsOf looks at the log of a cluster.
@@ -155,6 +179,7 @@ func (c *logVerifyCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	p.slowly(s)
 	found, err := p.verify(ctx, s.out, c.Fold)
 	if err == nil && c.Dir != "" {
 		found.segments += p.beyond(s.out)
@@ -217,7 +242,7 @@ func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (found dama
 	for _, line := range p.damaged {
 		report(&found.segments)(errors.New(line))
 	}
-	if err := p.segments.Verify(ctx, report(&found.segments)); err != nil {
+	if err := p.segments.Verify(ctx, func(done, of int) { p.tell("segments", done, of) }, report(&found.segments)); err != nil {
 		return found, err
 	}
 	for _, one := range p.checkpoints.All() {
@@ -243,6 +268,9 @@ func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (found dama
 	return found, nil
 }
 
+// foldedEach is how many events lie between two looks at the clock.
+const foldedEach = 1000
+
 // state is what the segments come to: folded from the newest checkpoint, or from
 // their first event with every checkpoint held against what was folded.
 func (p parts) state(ctx context.Context, fold bool, report func(error)) (projections.State, error) {
@@ -258,6 +286,9 @@ func (p parts) state(ctx context.Context, fold bool, report func(error)) (projec
 	bulk := projections.NewBulk(s)
 	err := p.segments.Read(ctx, s.Seq+1, last, func(e events.Envelope) error {
 		bulk.Apply(e)
+		if e.Seq%foldedEach == 0 {
+			p.tell("folded", int(e.Seq), int(last))
+		}
 		if !due[e.Seq] {
 			return nil
 		}

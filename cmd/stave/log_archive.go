@@ -62,6 +62,7 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	p.slowly(s)
 	found, err := p.verify(ctx, s.out, false)
 	if err == nil && found.any() {
 		err = found.error(true)
@@ -114,6 +115,7 @@ func (c *logRestoreCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
+	p.slowly(s)
 	found, err := p.verify(ctx, s.out, false)
 	if err != nil {
 		return err

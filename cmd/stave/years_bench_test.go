@@ -168,7 +168,7 @@ func foldAll(b *testing.B, dir string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := a.Verify(b.Context(), func(err error) { b.Error(err) }); err != nil {
+	if err := a.Verify(b.Context(), func(int, int) {}, func(err error) { b.Error(err) }); err != nil {
 		b.Fatal(err)
 	}
 	fold := projections.NewBulk(projections.Empty())
