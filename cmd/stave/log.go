@@ -204,20 +204,21 @@ func (c *logVerifyCmd) parts() (parts, error) {
 // damage counts files that are not what was written.
 type damage struct {
 	segments int
+	missing  int // segments at the beginning
 	others   int // checkpoints, which others can be made of, and who set what before a cut
 }
 
-func (d damage) any() bool { return d.segments+d.others > 0 }
+func (d damage) any() bool { return d.segments+d.missing+d.others > 0 }
 
 func (d damage) error(archive bool) error {
 	help := "what is damaged is never used, and of checkpoints others are made: the files that are named above may be removed"
 	switch {
-	case d.segments > 0 && archive:
+	case d.segments+d.missing > 0 && archive:
 		help = "'stave log archive' copies anew what the cluster still has"
-	case d.segments > 0:
+	case d.segments+d.missing > 0:
 		help = "a start mends what the stream still has. For the rest, copy the files of the missing events from the directory segments of an archive into that of the log, and start again"
 	}
-	return helped{fmt.Errorf("%d damaged or missing files", d.segments+d.others), help}
+	return helped{fmt.Errorf("%d damaged or missing files", d.segments+d.missing+d.others), help}
 }
 
 // beyond names a checkpoint of what an archive has no events of: there were more.
@@ -252,7 +253,10 @@ func (p parts) verify(ctx context.Context, out io.Writer, fold bool) (found dama
 	}
 	first, last := p.segments.Bounds()
 	if first > 1 && found.segments == 0 {
-		if err := p.checkpoints.CheckOrigins(first); err != nil {
+		err := p.checkpoints.CheckOrigins(first)
+		if lost := (*follow.NotCutError)(nil); errors.As(err, &lost) {
+			report(&found.missing)(err)
+		} else if err != nil {
 			report(&found.others)(err)
 		}
 	}

@@ -40,6 +40,9 @@ func (j *Janitor) Pass(ctx context.Context, now time.Time) (events.Seq, error) {
 		}
 		j.Say(fmt.Sprintf("history before %d is cut: it is older than %s", first, j.Keep))
 	}
+	if lost := (*NotCutError)(nil); errors.As(j.Kept.CheckOrigins(first), &lost) {
+		return b.First, lost // what the real beginning needs stays, in case that it comes back
+	}
 	if first > 1 {
 		err = j.Kept.Cut(first)
 	}

@@ -2,8 +2,11 @@ package follow_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,21 +99,35 @@ func TestTheJanitorLeavesWhatIsYoung(t *testing.T) {
 	}
 }
 
+// dying is a log that is cut, and then the process ends.
+type dying struct{ *memory.Log }
+
+var errDied = errors.New("died")
+
+func (d dying) Cut(ctx context.Context, first events.Seq) error {
+	return errors.Join(d.Log.Cut(ctx, first), errDied)
+}
+
 // A pass that ended anywhere in the middle is finished by the next.
 func TestAPassThatWasBrokenOff(t *testing.T) {
 	log, story := history(t, 60)
+	end := story.Events[len(story.Events)-1].Time
 	dir := t.TempDir()
-	c := kept(t, dir)
-	saveAt(t, c, story, 3, 9, 20)
-	// The states were kept, the log was cut, and then the process died.
-	if err := log.Cut(t.Context(), 20); err != nil {
+	saveAt(t, kept(t, dir), story, 3, 9)
+	j, _ := janitor(t, log, dir, 40*time.Second)
+	j.Log = dying{log}
+	if _, err := j.Pass(t.Context(), end); !errors.Is(err, errDied) {
 		t.Fatal(err)
 	}
-	j, _ := janitor(t, log, dir, time.Hour)
-	if first, err := j.Pass(t.Context(), story.Now); first != 20 || err != nil {
+	b, err := log.Bounds(t.Context())
+	if err != nil || b.First < 10 {
+		t.Fatalf("begins at %d, %v", b.First, err)
+	}
+	j, _ = janitor(t, log, dir, time.Hour)
+	if first, err := j.Pass(t.Context(), end); first != b.First || err != nil {
 		t.Fatalf("begins at %d, %v", first, err)
 	}
-	if all := kept(t, dir).All(); len(all) != 1 || all[0].Seq != 20 {
+	if all := kept(t, dir).All(); len(all) != 1 || all[0].Seq != b.First {
 		t.Errorf("left %+v", all)
 	}
 }
@@ -141,5 +158,33 @@ func TestDamagedOrigins(t *testing.T) {
 	from, err := kept(t, dir).Origin(later, foldtest.Deployment)
 	if err != nil || from == nil || from.By[0].Seq < first {
 		t.Errorf("after it: %+v, %v", from, err)
+	}
+}
+
+// A log whose first segments were lost, and may be put back, keeps what its real
+// beginning needs.
+func TestTheJanitorLeavesALogAloneThatLostItsBeginning(t *testing.T) {
+	log, story := history(t, 60)
+	end := story.Events[len(story.Events)-1].Time
+	dir := t.TempDir()
+	j, _ := janitor(t, log, dir, 40*time.Second)
+	first, err := j.Pass(t.Context(), end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := filepath.Glob(dir + "/*")
+	if err == nil {
+		err = log.Cut(t.Context(), first+5)
+	}
+	if err != nil || len(before) != 2 {
+		t.Fatal(before, err)
+	}
+	j, _ = janitor(t, log, dir, time.Hour)
+	var lost *follow.NotCutError
+	if _, err := j.Pass(t.Context(), end); !errors.As(err, &lost) || lost.First != first+5 {
+		t.Errorf("it says %v", err)
+	}
+	if after, _ := filepath.Glob(dir + "/*"); !slices.Equal(after, before) {
+		t.Errorf("%v are left of %v", after, before)
 	}
 }

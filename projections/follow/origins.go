@@ -115,9 +115,18 @@ func (c *Checkpoints) Origin(first events.Seq, k events.Key) (*why.Origin, error
 func (c *Checkpoints) CheckOrigins(first events.Seq) error {
 	_, err := c.Origins(first)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the log begins at %d and was not cut there: what lies before it is missing", first)
+		return &NotCutError{First: first}
 	}
 	return err
+}
+
+// NotCutError says that a log begins where no cut has left anything behind: its
+// first segments were lost.
+type NotCutError struct{ First events.Seq }
+
+// Error implements error.
+func (e *NotCutError) Error() string {
+	return fmt.Sprintf("the log begins at %d and was not cut there: what lies before it is missing", e.First)
 }
 
 // cutOrigins removes those of other horizons.
