@@ -217,8 +217,8 @@ func TestWarningsAndRefusedFields(t *testing.T) {
 	if r.Outcome != Created || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], "spec.resourceClaims: ") {
 		t.Errorf("result %+v", r)
 	}
-	r = w.do(wire.Create, strings.Replace(pod, "name: p", "name: q", 1)+"  securityContext: {windowsOptions: {runAsUserName: x}}\n")
-	if r.Error == nil || r.Error.Reason != metav1.StatusReasonInvalid || r.Error.Details.Causes[0].Field != "spec.securityContext.windowsOptions" {
+	r = w.do(wire.Create, strings.Replace(pod, "name: p", "name: q", 1)+"  securityContext: {appArmorProfile: {type: RuntimeDefault}}\n")
+	if r.Error == nil || r.Error.Reason != metav1.StatusReasonInvalid || r.Error.Details.Causes[0].Field != "spec.securityContext.appArmorProfile.type" {
 		t.Errorf("result %+v", r)
 	}
 }
