@@ -277,11 +277,11 @@ func TestMemory(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "f"), make([]byte, 2<<20), 0o600); err == nil {
 		t.Error("no bound")
 	}
-	group = int64(2000) // who mounted it did not live to give it away
+	group = 3000 // who mounted it did not live to give it to this one
 	if err := Memory(dir, 1<<20, &group); err != nil {
 		t.Fatal(err)
 	}
-	if gid, _ := owner(t, dir); gid != 2000 {
+	if gid, _ := owner(t, dir); gid != 3000 {
 		t.Errorf("of group %d", gid)
 	}
 	if err := Unmount(dir); err != nil || isMemory(dir) {
