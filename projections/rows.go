@@ -322,6 +322,9 @@ func (s State) netRow(o *Object) NetService {
 	}
 	n.reach(o, spec)
 	backends, written := s.Backends(o), s.Written(o)
+	if n.ClusterIP != "" {
+		written = slices.DeleteFunc(written, Written.headless)
+	}
 	for _, p := range spec.Ports {
 		n.Ports = append(n.Ports, netPort(p, backends, written, n.Kept.any()))
 	}

@@ -187,6 +187,25 @@ func TestWhetherEndpointsFollowCostsTheSame(t *testing.T) {
 	}
 }
 
+// A slice with the label of headless services is no route to an address, and stays behind a name.
+func TestHeadlessSlices(t *testing.T) {
+	for ip, want := range map[string]string{`"None"`: "sql192.0.2.9:6000", `"10.96.0.9"`: "sql"} {
+		l := foldtest.New()
+		l.Lease("a")
+		l.Create(foldtest.Key(events.Services, "db"), `{"spec":{"clusterIP":`+ip+`,"ports":[{"name":"sql","port":6000,"protocol":"TCP"}]}}`)
+		k := foldtest.Key(events.EndpointSlices, "db-1")
+		plain := slice("db-1", "db", "IPv4", `{"addresses":["192.0.2.9"]}`, `{"name":"sql","port":6000,"protocol":"TCP"}`)
+		l.Create(k, plain)
+		if got := net(t, l, "db"); got != "sql192.0.2.9:6000" {
+			t.Errorf("%s: %s", ip, got)
+		}
+		l.Change(k, "user:ann", strings.Replace(plain, `"labels":{`, `"labels":{"service.kubernetes.io/headless":"",`, 1))
+		if got := net(t, l, "db"); got != want {
+			t.Errorf("%s with the label: %s, want %s", ip, got, want)
+		}
+	}
+}
+
 // A name that stands for the endpoints themselves tells of the ports that their slices have, known to the service or not.
 func TestPortsOfSlicesBehindNames(t *testing.T) {
 	for ip, want := range map[string]string{`"None"`: "sql192.0.2.9:6000 web192.0.2.9:80,192.0.2.10:8080", `"10.96.0.9"`: "sql192.0.2.9:6000"} {

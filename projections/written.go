@@ -77,6 +77,12 @@ func (w Written) behind(p corev1.ServicePort) []endpoint {
 	return out
 }
 
+// headless tells of a slice that says it is no route to an address of a service: proxies leave it alone, as kube-proxy does.
+func (w Written) headless() bool {
+	_, named := w.Labels[corev1.IsHeadlessService]
+	return named
+}
+
 // portsBeside are the named ports that slices have and their service does not: where a name stands for the endpoints
 // themselves, these are what it tells of.
 func portsBeside(ports []corev1.ServicePort, written []Written) []corev1.ServicePort {
