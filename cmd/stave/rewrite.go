@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -46,6 +47,10 @@ type rewriting struct {
 // rewriteTries bounds how often somebody else may be faster.
 const rewriteTries = 8
 
+// rewritePause is how long the second try waits; each one after it twice as long. What is read is durable, and the one who was
+// faster may still wait for his disk: without a pause all tries would read the same.
+const rewritePause = 5 * time.Millisecond
+
 // each rewrites every item; each stands or falls alone.
 func (w rewriting) each(ctx context.Context, s *session, items []wire.Item, e edit) error {
 	w.DryRun = w.DryRun.settled(s)
@@ -80,7 +85,10 @@ func (w rewriting) one(ctx context.Context, s *session, k events.Key, e edit) er
 // rewrite reads, edits and replaces, and does so again when the object was
 // changed in between; moved is false when the edit changes nothing.
 func (w rewriting) rewrite(ctx context.Context, s *session, k events.Key, e edit) (r wire.Result, moved bool, err error) {
-	for range rewriteTries {
+	for try := range rewriteTries {
+		if try > 0 {
+			sleep(ctx, rewritePause<<(try-1))
+		}
 		var live, next tree
 		if live, err = s.readTree(ctx, k); err != nil {
 			return r, false, err
