@@ -135,7 +135,7 @@ __attribute__((noinline)) int member(__u64 desc, __u64 slot)
 	return 0;
 }
 
-// scatter spreads clients over backends. It is the same each time, so that a client whose
+// scatter spreads clients of which nothing is known over backends. It is the same each time, so that a client whose
 // row was pushed out of the full table of stickies finds its backend again while the set stands.
 static __always_inline __u32 scatter(__u64 client, __u32 id)
 {
@@ -145,8 +145,8 @@ static __always_inline __u32 scatter(__u64 client, __u32 id)
 	return x >> 32;
 }
 
-// pick chooses a backend of the set by hash, or the one the client had; 0 means that
-// there is none.
+// pick chooses a backend of the set by hash, or the one the client had and may keep; 0
+// means that there is none.
 static __always_inline __u64 pick(__u32 id, struct entry *e, __u64 desc, __u64 client, __u32 hash)
 {
 	__u32 n = (__u32)desc, base = desc >> 32;
@@ -164,7 +164,7 @@ static __always_inline __u64 pick(__u32 id, struct entry *e, __u64 desc, __u64 c
 		had->seen = fresh.seen;
 		return had->slot;
 	}
-	fresh.slot = slot_at(base + scatter(client, id) % n);
+	fresh.slot = slot_at(base + (had ? hash : scatter(client, id)) % n);
 	bpf_map_update_elem(&stickies, &key, &fresh, BPF_ANY);
 	return fresh.slot;
 }
