@@ -313,6 +313,28 @@ func TestSurge(t *testing.T) {
 	}
 }
 
+// Of two pods on a node that are both of before, the one that answers stays: the older one may be down.
+func TestWhoAnswersStays(t *testing.T) {
+	w := stage.New()
+	nodes(w, "n1")
+	w.Apply(logs, set("a", 1, rolling(1, 0), ""))
+	run(t, w)
+	up(t, w)
+	w.Apply(logs, set("b", 2, rolling(1, 0), ""))
+	run(t, w)
+	up(t, w)
+	for _, o := range on(w)["n1"] {
+		if image(o) == "a" {
+			w.See(o, events.Fact{Kind: events.FactUnready, Container: "c", Run: 1})
+		}
+	}
+	w.Apply(logs, set("c", 3, rolling(1, 0), ""))
+	run(t, w)
+	if got := images(w); got != "n1:b,c" {
+		t.Errorf("%s: b answers, and c comes beside it", got)
+	}
+}
+
 func TestOnDelete(t *testing.T) {
 	w := stage.New()
 	nodes(w, "n1", "n2")

@@ -42,15 +42,26 @@ func (p *pass) tend(at *place) bool {
 		return p.clear(at.pods)
 	}
 	live, ok := p.bury(at)
+	live = append(p.that(live, true), p.that(live, false)...)
 	switch {
 	case !ok:
 		return false
 	case p.surges():
 		return p.pair(at, live)
 	case len(live) > 1:
-		return p.clear(live[1:]) // the oldest stays
+		return p.clear(live[1:]) // the oldest that answers stays
 	}
 	return true
+}
+
+// that are the pods which answer, or those which do not.
+func (p *pass) that(pods []projections.Daemon, answer bool) (out []projections.Daemon) {
+	for _, d := range pods {
+		if p.ready(d) == answer {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // clear asks pods to go that are not going already.
@@ -118,7 +129,7 @@ func (p *pass) row(d projections.Daemon) (failures int, until time.Time) {
 	return before + 1, d.Pod.FailedAt.Time.Add(min(failBase<<min(before-1, 20), failMax))
 }
 
-// pair keeps at most an old pod that answers and a new one that does not yet.
+// pair keeps at most an old pod that answers and a new one that does not yet; of several of a kind the first.
 func (p *pass) pair(at *place, live []projections.Daemon) bool {
 	var fresh, old *projections.Daemon
 	for i := range live {
