@@ -65,19 +65,6 @@ func (n *node) lacks(ask projections.Usage) (what string, need, have int64) {
 	return "", 0, 0
 }
 
-// gives is how much of a resource the node has for all its pods together.
-func (n *node) gives(what string) int64 {
-	switch what {
-	case "pods":
-		return int64(n.has.Pods)
-	case "cpu":
-		return n.has.CPU
-	case "memory":
-		return n.has.Memory
-	}
-	return n.has.Extended.Of(what)
-}
-
 // score is Kubernetes' least allocated with one more pod on the node: the mean
 // free share of cpu and memory, here in thousandths.
 func (n *node) score(ask projections.Usage) int64 {

@@ -101,7 +101,7 @@ func (w *wants) mismatch(n *node, out events.Reason) events.Reason {
 // there is some; else room has to come from elsewhere. Nothing can be freed of what a node never had.
 func fix(what string, need, have int64, n *node) string {
 	elsewhere := "add a node with " + amount(what, need) + " " + what
-	if need <= n.gives(what) {
+	if need <= n.capacity(what) {
 		elsewhere = fmt.Sprintf("free %s %s on %s", amount(what, need-have), what, n.name)
 	}
 	switch {
@@ -109,7 +109,7 @@ func fix(what string, need, have int64, n *node) string {
 		return "add a node"
 	case have > 0:
 		return fmt.Sprintf("ask for at most %s %s, or %s", amount(what, have), what, elsewhere)
-	case need <= n.gives(what):
+	case need <= n.capacity(what):
 		return elsewhere + ", or add a node"
 	}
 	return elsewhere
