@@ -42,26 +42,31 @@ func (p *pass) tend(at *place) bool {
 		return p.clear(at.pods)
 	}
 	live, ok := p.bury(at)
-	live = append(p.that(live, true), p.that(live, false)...)
 	switch {
 	case !ok:
 		return false
 	case p.surges():
-		return p.pair(at, live)
+		return p.pair(at, p.firstWhoAnswer(live))
 	case len(live) > 1:
-		return p.clear(live[1:]) // the oldest that answers stays
+		return p.clear(p.firstWhoAnswer(live)[1:]) // the oldest that answers stays
 	}
 	return true
 }
 
-// that are the pods which answer, or those which do not.
-func (p *pass) that(pods []projections.Daemon, answer bool) (out []projections.Daemon) {
+// firstWhoAnswer are the pods of a node, those before the others that answer.
+func (p *pass) firstWhoAnswer(pods []projections.Daemon) []projections.Daemon {
+	if len(pods) < 2 {
+		return pods // as nearly everywhere: nobody need look
+	}
+	var answer, rest []projections.Daemon
 	for _, d := range pods {
-		if p.ready(d) == answer {
-			out = append(out, d)
+		if p.ready(d) {
+			answer = append(answer, d)
+		} else {
+			rest = append(rest, d)
 		}
 	}
-	return out
+	return append(answer, rest...)
 }
 
 // clear asks pods to go that are not going already.
