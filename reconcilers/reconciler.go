@@ -125,6 +125,14 @@ type Wide interface {
 	MaxSteps() int
 }
 
+// StepsOf is the most events that one decision of a reconciler may hold.
+func StepsOf(r Reconciler) int {
+	if w, ok := r.(Wide); ok {
+		return w.MaxSteps()
+	}
+	return MaxSteps
+}
+
 // Create drafts a child.
 func Create(k events.Key, body events.Created) Draft {
 	return Draft{Subject: events.SpecSubject(k), Type: events.TypeOf(k.Resource, events.VerbCreated), Child: &Child{k, body}}

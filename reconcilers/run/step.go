@@ -73,10 +73,7 @@ func NewStep(cluster string, rs ...reconcilers.Reconciler) (*Step, error) {
 			return nil, fmt.Errorf("start reconcilers: two are called %s", r.Name())
 		}
 		names[r.Name()] = true
-		m := member{r, map[events.Type]bool{}, reconcilers.MaxSteps}
-		if w, ok := r.(reconcilers.Wide); ok {
-			m.steps = w.MaxSteps()
-		}
+		m := member{r, map[events.Type]bool{}, reconcilers.StepsOf(r)}
 		s.widest = max(s.widest, m.steps)
 		for _, t := range r.Writes() {
 			m.writes[t] = true

@@ -67,20 +67,12 @@ func (w *World) Run(r reconcilers.Reconciler, k events.Key) (reconcilers.Decisio
 		if len(d.Events) == 0 {
 			return d, nil
 		}
-		if most := most(r); len(d.Events) > most {
+		if most := reconcilers.StepsOf(r); len(d.Events) > most {
 			return d, fmt.Errorf("run %s on %s: %d events, at most %d: Step appends nothing of it", r.Name(), k, len(d.Events), most)
 		}
 		w.as(events.Controller(r.Name()), d.Events)
 	}
 	return reconcilers.Decision{}, fmt.Errorf("run %s on %s: never quiet", r.Name(), k)
-}
-
-// most is the most events that a decision of a reconciler may hold.
-func most(r reconcilers.Reconciler) int {
-	if w, ok := r.(reconcilers.Wide); ok {
-		return w.MaxSteps()
-	}
-	return reconcilers.MaxSteps
 }
 
 // Apply creates an object from JSON, or changes it when it is there.
