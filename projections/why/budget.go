@@ -5,7 +5,6 @@ import (
 
 	policyv1 "k8s.io/api/policy/v1"
 
-	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 )
 
@@ -25,7 +24,7 @@ func (q Question) budget(a *Answer, o *projections.Object) {
 	case st.CurrentHealthy < st.DesiredHealthy:
 		a.Verdict = "lets no pod go: " + stand
 		a.WaitsFor = fmt.Sprintf("%d more pods to be ready", st.DesiredHealthy-st.CurrentHealthy+1)
-		q.unhealthy(a, o)
+		q.podsOf(a, o.Key.Namespace, func(pod *projections.Object) bool { return projections.Picks(o, pod) && !q.State.Healthy(pod) })
 	default:
 		a.Verdict = "lets no pod go: " + stand
 		a.WaitsFor = "a pod more than have to be healthy"
@@ -34,18 +33,6 @@ func (q Question) budget(a *Answer, o *projections.Object) {
 			if c.Message != "" {
 				a.Details = append(a.Details, c.Message)
 			}
-		}
-	}
-}
-
-// unhealthy adds the first pods of a budget that do not count.
-func (q Question) unhealthy(a *Answer, o *projections.Object) {
-	for pod := range q.State.List(events.Pods, o.Key.Namespace) {
-		if len(a.Details) == maxTold {
-			return
-		}
-		if projections.Picks(o, pod) && !q.State.Healthy(pod) {
-			q.podOf(a, pod)
 		}
 	}
 }

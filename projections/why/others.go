@@ -142,16 +142,8 @@ func (q Question) written(o *projections.Object) string {
 
 func (q Question) service(a *Answer, o *projections.Object) {
 	spec := &projections.As[*corev1.Service](o).Spec
-	ready, nameless, all := 0, 0, 0
-	for _, b := range q.State.Backends(o) {
-		all++
-		switch {
-		case b.Ready && b.Serves(spec.Ports):
-			ready++
-		case b.Ready:
-			nameless++
-		}
-	}
+	backends := q.State.Backends(o)
+	ready, nameless := standing(backends, spec.Ports)
 	matching := 0
 	for pod := range q.State.List(events.Pods, o.Key.Namespace) {
 		if matches(spec.Selector, pod.PodLabels()) {
@@ -159,7 +151,7 @@ func (q Question) service(a *Answer, o *projections.Object) {
 		}
 	}
 	defer func() {
-		a.Details = append(a.Details, slices.Concat(q.unnamed(o, spec), q.keptLocal(o.Key), q.unprogrammed(o.Key), q.unbalanced(o))...)
+		a.Details = append(a.Details, slices.Concat(unnamed(backends, spec.Ports), q.keptLocal(o.Key), q.unprogrammed(o.Key), q.unbalanced(o))...)
 	}()
 	switch {
 	case spec.Type == corev1.ServiceTypeExternalName:
@@ -176,17 +168,29 @@ func (q Question) service(a *Answer, o *projections.Object) {
 	case ready == 0:
 		a.Verdict = fmt.Sprintf("has no endpoints: none of its %d pods is ready; connections are refused", matching)
 		a.WaitsFor = "one of its pods to be ready"
-		q.unready(a, spec.Selector, o.Key.Namespace)
+		q.podsOf(a, o.Key.Namespace, func(pod *projections.Object) bool { return matches(spec.Selector, pod.PodLabels()) })
 	default:
-		a.Verdict = fmt.Sprintf("sends connections to %d of its %d pods", ready, max(all, matching))
+		a.Verdict = fmt.Sprintf("sends connections to %d of its %d pods", ready, max(len(backends), matching))
 	}
 }
 
+// standing counts the pods behind a service that are ready: those that have one of its ports, and those that have none of them.
+func standing(backends []projections.Backend, ports []corev1.ServicePort) (ready, nameless int) {
+	for _, b := range backends {
+		switch {
+		case b.Ready && b.Serves(ports):
+			ready++
+		case b.Ready:
+			nameless++
+		}
+	}
+	return ready, nameless
+}
+
 // unnamed tells of the ports that lead to a name which no pod gives to a port of its own.
-func (q Question) unnamed(o *projections.Object, spec *corev1.ServiceSpec) []string {
+func unnamed(backends []projections.Backend, ports []corev1.ServicePort) []string {
 	var out []string
-	backends := q.State.Backends(o)
-	for _, p := range spec.Ports {
+	for _, p := range ports {
 		if len(backends) > 0 && !slices.ContainsFunc(backends, func(b projections.Backend) bool { return b.Has(p) }) {
 			out = append(out, fmt.Sprintf("port %d leads to the port named %q, and no container of its pods has one", p.Port, p.TargetPort.StrVal))
 		}
@@ -203,12 +207,13 @@ func (q Question) unbalanced(o *projections.Object) []string {
 	return []string{fmt.Sprintf("no load balancer has taken it up: from outside, port %d of each node leads to it", s.Spec.Ports[0].NodePort)}
 }
 
-func (q Question) unready(a *Answer, selector map[string]string, namespace string) {
+// podsOf adds the answers of the first pods of a namespace that are meant to another's.
+func (q Question) podsOf(a *Answer, namespace string, meant func(*projections.Object) bool) {
 	for pod := range q.State.List(events.Pods, namespace) {
 		if len(a.Details) == maxTold {
 			return
 		}
-		if matches(selector, pod.PodLabels()) {
+		if meant(pod) {
 			q.podOf(a, pod)
 		}
 	}

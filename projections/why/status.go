@@ -184,12 +184,9 @@ func (l *look) service(o *projections.Object) {
 	if len(spec.Selector) == 0 || spec.Type == corev1.ServiceTypeExternalName {
 		return
 	}
-	nameless := false // pods that are ready and lack the port
-	for _, b := range l.State.Backends(o) {
-		if b.Ready && b.Serves(spec.Ports) {
-			return
-		}
-		nameless = nameless || b.Ready
+	ready, nameless := standing(l.State.Backends(o), spec.Ports)
+	if ready > 0 {
+		return
 	}
 	any := false
 	for pod := range l.State.List(events.Pods, o.Key.Namespace) {
@@ -202,14 +199,14 @@ func (l *look) service(o *projections.Object) {
 			return
 		}
 	}
-	if any && !nameless {
+	if any && nameless == 0 {
 		return // they are on their way
 	}
 	var a Answer
 	q := l.question(o.Key)
 	q.judge(&a, o)
 	next := "stave get pods" + q.dashN() + " --show-labels"
-	if nameless {
+	if nameless > 0 {
 		next = q.command("edit", o.Key)
 	}
 	l.add(o, a, fault{level: levelWaiting, cause: "service " + o.Key.String(), since: o.Changed.Time, next: next})
