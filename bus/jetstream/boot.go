@@ -107,11 +107,7 @@ func (s *store) adopt(ctx context.Context) (bus.Bounds, error) {
 		return bus.Bounds{}, errors.Join(&DamageError{Dir: s.dir, Mark: s.mark}, err)
 	}
 	s.say("the description of the stream is damaged, its blocks are there: it is described anew")
-	js, err := jetstream.New(s.conn)
-	if err == nil {
-		_, err = js.CreateStream(ctx, config(1))
-	}
-	if err != nil {
+	if err := s.describe(ctx, 0); err != nil {
 		return bus.Bounds{}, errors.Join(&DamageError{Dir: s.dir, Mark: s.mark}, err)
 	}
 	return s.recover(ctx)
@@ -131,17 +127,24 @@ func (s *store) again(ctx context.Context, b bus.Bounds) (bus.Bounds, error) {
 }
 
 func (s *store) create(ctx context.Context) (bus.Bounds, error) {
-	js, err := jetstream.New(s.conn)
-	from := after(s.gaps, s.sealed+1)
-	if err == nil {
-		c := config(1)
-		c.FirstSeq = uint64(from) // of a log that was restored from its segments
-		_, err = js.CreateStream(ctx, c)
-	}
-	if err != nil {
+	from := after(s.gaps, s.sealed+1) // of a log that was restored from its segments
+	if err := s.describe(ctx, from); err != nil {
 		return bus.Bounds{}, fmt.Errorf("create stream: %w", err)
 	}
 	return bus.Bounds{First: from, Last: from - 1}, syncFileSystem(s.dir)
+}
+
+// describe has the server make the stream, or take up the blocks that are there; from is where an empty one begins, 0 what
+// its blocks say.
+func (s *store) describe(ctx context.Context, from events.Seq) error {
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		return err
+	}
+	c := config(1)
+	c.FirstSeq = uint64(from)
+	_, err = js.CreateStream(ctx, c)
+	return err
 }
 
 // withoutHoles takes from the stream what lies up to its last hole. All of it is

@@ -137,8 +137,8 @@ func (l *Log) join(hot bus.Bounds) error {
 		l.say("the stream still has the events of damaged or missing segments: they are sealed anew")
 	}
 	l.floor, l.tail.next = hot.First, hot.First
-	_, sealed := l.archive.Bounds()
-	if first, _ := l.archive.Bounds(); !l.archive.Sound() {
+	first, sealed := l.archive.Bounds()
+	if !l.archive.Sound() {
 		l.say(fmt.Sprintf("nothing of the log before %d can be read", max(first, hot.First)))
 	}
 	switch {

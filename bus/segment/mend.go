@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,7 +120,7 @@ func (a *Archive) asBefore(log []events.Envelope) (parts [][]events.Envelope) {
 	defer a.mu.Unlock()
 	for _, name := range a.refused {
 		_, last := rangeOf(name)
-		n, _ := slices.BinarySearchFunc(log, last+1, func(e events.Envelope, seq events.Seq) int { return int(int64(e.Seq) - int64(seq)) })
+		n, _ := slices.BinarySearchFunc(log, last+1, func(e events.Envelope, seq events.Seq) int { return cmp.Compare(e.Seq, seq) })
 		if n > 0 && n < len(log) {
 			parts, log = append(parts, log[:n]), log[n:]
 		}
