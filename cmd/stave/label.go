@@ -124,10 +124,7 @@ func (c *labelling) run(ctx context.Context, s *session, field, done string, val
 }
 
 func (c *labelling) items(ctx context.Context, s *session, what []string) ([]wire.Item, error) {
-	if c.Selector != "" || c.All {
-		return (&deleteCmd{Selector: c.Selector, All: c.All, What: what}).matching(ctx, s)
-	}
-	return s.items(ctx, c.files, what)
+	return s.selected(ctx, c.files, c.Selector, c.All, what)
 }
 
 // change writes the pairs; without --overwrite no value that is there is lost.

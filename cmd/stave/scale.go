@@ -70,14 +70,19 @@ func (c *scaleCmd) Run(ctx context.Context, s *session) error {
 // chosen are the objects that arguments name or, with a selector or all, what there is of their types. That this is nothing is
 // told, and no error.
 func (s *session) chosen(ctx context.Context, f files, selector string, all bool, args []string) ([]wire.Item, error) {
-	if selector == "" && !all {
-		return s.items(ctx, f, args)
-	}
-	items, err := (&deleteCmd{Selector: selector, All: all, What: args}).matching(ctx, s)
-	if err == nil && len(items) == 0 {
+	items, err := s.selected(ctx, f, selector, all, args)
+	if err == nil && len(items) == 0 && (selector != "" || all) {
 		fmt.Fprintf(s.err, "No resources found in %s namespace.\n", s.inNamespace())
 	}
 	return items, err
+}
+
+// selected is chosen for who says by himself that there is nothing.
+func (s *session) selected(ctx context.Context, f files, selector string, all bool, args []string) ([]wire.Item, error) {
+	if selector == "" && !all {
+		return s.items(ctx, f, args)
+	}
+	return (&deleteCmd{Selector: selector, All: all, What: args}).matching(ctx, s)
 }
 
 var errNoName = errors.New("resource(s) were provided, but no name was specified")

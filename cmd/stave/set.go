@@ -42,10 +42,7 @@ func (c *setting) split(isValue func(string) bool) (objects, values []string) {
 }
 
 func (c *setting) items(ctx context.Context, s *session, what []string) ([]wire.Item, error) {
-	if c.Selector != "" || c.All {
-		return (&deleteCmd{Selector: c.Selector, All: c.All, What: what}).matching(ctx, s)
-	}
-	return s.items(ctx, c.files, what)
+	return s.selected(ctx, c.files, c.Selector, c.All, what)
 }
 
 // rewriteSpecs edits the pod spec of each object.

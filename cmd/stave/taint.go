@@ -137,8 +137,5 @@ func (c *taintCmd) items(ctx context.Context, s *session, what []string) ([]wire
 			return nil, fmt.Errorf("invalid resource type %s, only node(s) is supported", t.kind.Plural())
 		}
 	}
-	if c.All || c.Selector != "" {
-		return (&deleteCmd{Selector: c.Selector, All: c.All, What: what}).matching(ctx, s)
-	}
-	return s.items(ctx, files{}, what)
+	return s.selected(ctx, files{}, c.Selector, c.All, what)
 }
