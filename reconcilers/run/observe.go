@@ -59,11 +59,14 @@ func (o *Observer) heard(node string) bool {
 // awaited tells whether a heartbeat of this node would be news.
 func awaited(v reconcilers.View, node string) bool {
 	n, ok := v.Get(events.Key{Resource: events.Nodes, Name: node})
-	if !ok {
-		return false
-	}
-	row, ok := v.Node(node)
-	return !ok || row.Report.UID != n.UID || !row.Report.Ready
+	row, told := v.Node(node)
+	return ok && told && awaits(n, row)
+}
+
+// awaits tells whether a heartbeat makes a node ready: it has said what it has to give, without
+// which nothing could be placed there, and it is not ready yet in this life of it.
+func awaits(n *projections.Object, row *projections.Node) bool {
+	return !row.Seen.IsZero() && (row.Report.UID != n.UID || !row.Report.Ready)
 }
 
 // Tick counts the time since the last Tick, and says which nodes' state has to
@@ -80,14 +83,18 @@ func (o *Observer) Tick(v reconcilers.View, now time.Time) []reconcilers.Draft {
 	known := map[string]time.Duration{}
 	for n := range v.List(events.Nodes, "") {
 		name := n.Key.Name
+		row, ok := v.Node(name)
+		if !ok {
+			row = &projections.Node{}
+		}
 		beat := o.beaten[name]
-		delete(o.beaten, name)
+		if !row.Seen.IsZero() { // else it counts when the node has said what it has
+			delete(o.beaten, name)
+		}
 		if !beat {
 			known[name] = o.silent[name] + heard
-		} else {
-			known[name] = 0
 		}
-		if d, ok := o.report(v, n, beat, known[name]); ok && len(out) < reconcilers.MaxSteps {
+		if d, ok := o.report(n, row, beat, known[name]); ok && len(out) < reconcilers.MaxSteps {
 			out = append(out, d)
 		}
 	}
@@ -95,11 +102,10 @@ func (o *Observer) Tick(v reconcilers.View, now time.Time) []reconcilers.Draft {
 	return out
 }
 
-func (o *Observer) report(v reconcilers.View, n *projections.Object, beat bool, silent time.Duration) (reconcilers.Draft, bool) {
-	row, ok := v.Node(n.Key.Name)
-	said := ok && row.Report.UID == n.UID // about this life of the node
+func (o *Observer) report(n *projections.Object, row *projections.Node, beat bool, silent time.Duration) (reconcilers.Draft, bool) {
+	said := row.Report.UID == n.UID // about this life of the node
 	switch {
-	case beat && (!said || !row.Report.Ready):
+	case beat && awaits(n, row):
 		return reconcilers.Report(n.Key, events.NodeReported{UID: n.UID, Ready: true,
 			Reason: "KubeletReady", Said: "kubelet is posting ready status"}), true
 	case silent >= o.grace && (!said || row.Report.Ready):
@@ -132,8 +138,8 @@ func (l *Loop) Observe(ctx context.Context, wires bus.Wires) error {
 	}
 	defer stop()
 	defer l.Source.OnAhead(func(v projections.State, _ events.Envelope, changes []projections.Change) {
-		for _, c := range changes { // a node may be heard before it is admitted
-			if c.Key.Resource == events.Nodes && c.Before == nil && o.heard(c.Key.Name) {
+		for _, c := range changes { // a node may be heard before it is admitted and before it says what it has
+			if c.Key.Resource == events.Nodes && o.heard(c.Key.Name) {
 				hurry(v, c.Key.Name)
 			}
 		}

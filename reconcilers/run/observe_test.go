@@ -8,9 +8,20 @@ import (
 
 	"github.com/stave-run/stave/bus"
 	"github.com/stave-run/stave/bus/memory"
+	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers/stage"
 )
+
+// tells appends what a node says that it has.
+func (r *running) tells(t *testing.T, node string) {
+	t.Helper()
+	e := events.Envelope{Subject: events.SeenSubject(node), Type: events.PodsSeen, Version: 1, Actor: events.NodeActor(node),
+		Body: events.MustBody(events.Seen{Node: &events.NodeFacts{Hostname: node}})}
+	if _, err := r.log.Append(t.Context(), []bus.Record{{Envelope: e}}); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestHeartbeatsBecomeFacts(t *testing.T) {
 	wires := memory.NewWires()
@@ -19,6 +30,7 @@ func TestHeartbeatsBecomeFacts(t *testing.T) {
 	if _, err := r.Submit(t.Context(), wish("1", k)); err != nil {
 		t.Fatal(err)
 	}
+	r.tells(t, "n1")
 	ctx, stop := context.WithCancel(t.Context())
 	end := make(chan error, 1)
 	go func() { end <- r.Observe(ctx, wires) }()
@@ -51,10 +63,14 @@ func TestANodeThatComesUpIsReportedAtOnce(t *testing.T) {
 	beat := func(node string) {
 		_ = wires.Publish(bus.Message{Subject: projections.HeartbeatSubject(node)})
 	}
-	admit := func(node string) {
+	join := func(node string) {
 		if _, err := r.Submit(t.Context(), wish(node, stage.NodeKey(node))); err != nil {
 			t.Error(err)
 		}
+	}
+	admit := func(node string) {
+		join(node)
+		r.tells(t, node)
 	}
 	admit("n1")
 	r.eventually(t, "ready", func(v projections.State) bool { beat("n1"); return ready("n1")(v) }) // it listens now
@@ -65,6 +81,14 @@ func TestANodeThatComesUpIsReportedAtOnce(t *testing.T) {
 	time.Sleep(5 * time.Millisecond) // the wires deliver in their own time
 	admit("n3")
 	r.eventually(t, "ready when it is admitted", ready("n3"))
+	join("n4")
+	beat("n4")
+	time.Sleep(5 * time.Millisecond)
+	if ready("n4")(r.src.Ahead()) {
+		t.Error("ready before it said what it has to give: nothing could be placed there")
+	}
+	r.tells(t, "n4")
+	r.eventually(t, "ready when it has said what it has", ready("n4"))
 	stop()
 	if err := <-end; !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v", err)
@@ -79,10 +103,12 @@ func TestSilenceCountsOnlyWhileListening(t *testing.T) {
 	tick := func(d time.Duration) { w.Now = w.Now.Add(d); w.Do(o.Tick(w.State, w.Now)...) }
 	tick(0)
 	tick(time.Hour) // a pause is no silence
-	if _, ok := w.State.Node("n1"); ok {
-		t.Fatal("reported before it was heard or silent")
-	}
 	o.Beat("n1")
+	tick(time.Second)
+	if _, ok := w.State.Node("n1"); ok {
+		t.Fatal("reported before it said what it has")
+	}
+	w.Facts("n1", nil) // the heartbeat counts now
 	tick(time.Second)
 	if !ready() {
 		t.Fatal("a heartbeat does not make it ready")
