@@ -63,7 +63,7 @@ build: _setup _shim
     go build -ldflags "-s -w -X main.version={{ version }}" -o bin/stave ./cmd/stave
 
 # The gate: lint and every test, with real containers, in 20 minutes on 2 cores with cold caches
-test: _root lint
+test: _root lint _weigh
     go test -p 2 -timeout 20m ./...
 
 # The long forms of the tests: more seeds, more rounds, hours if asked (arguments: packages)
@@ -111,6 +111,10 @@ generate: _setup (_install compiler)
 # Everything that the recipes above need from this machine
 _setup: (_install machine)
     @go version 2>/dev/null | grep -qE 'go1\.(2[1-9]|[3-9][0-9])' || { echo "just: Go 1.21 or newer is needed, which fetches the release that go.mod names: https://go.dev/dl" >&2; exit 1; }
+
+# What people fetch has a bound, in bytes; `cold` above is where room was found the last time.
+_weigh: build
+    @size=$(stat -c %s bin/stave); [ "$size" -le 85000000 ] || { echo "just: bin/stave has $size bytes, and may have 85000000" >&2; exit 1; }
 
 # Made before anything is compiled, because the binary embeds it.
 _shim:
