@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"time"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -28,15 +30,16 @@ func Apply(s State, e events.Envelope) (State, []Change) {
 // apply is Apply that has room for the changes already.
 func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 	s.Seq = e.Seq
-	if e.Time.After(s.Time) {
-		s.Time = e.Time // fold time never runs back
-	}
+	s = s.advanceTo(e.Time)
 	if e.Type == events.LeaseTaken {
 		return s.takeLease(e), nil
 	}
 	if e.Epoch != 0 && e.Epoch < s.Epoch {
 		s.Void++ // written by somebody who had lost the lease
 		return s.lastOf(e), nil
+	}
+	if e.Epoch != 0 && e.Subject.Class() != "seen" {
+		s = s.advanceTo(e.Now) // the writer's time goes on where the log's stands still, because a clock was set back
 	}
 	if e.Version > events.Version {
 		s.Unknown++ // a newer program wrote it: its meaning, void rules too, is not known here
@@ -74,6 +77,14 @@ func apply(s State, e events.Envelope, room []Change) (State, []Change) {
 		f.s = f.s.lastOf(e)
 	}
 	return f.s.noteOp(e).noteMade(e), f.changes
+}
+
+// advanceTo is the state at a time: fold time never runs back.
+func (s State) advanceTo(t time.Time) State {
+	if t.After(s.Time) {
+		s.Time = t
+	}
+	return s
 }
 
 // folding is one Apply under way.

@@ -155,3 +155,29 @@ func BenchmarkApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(l.Events)), "ns/event")
 }
+
+// Fold time goes on by what the writer says where the log's stands still; nobody else's word counts.
+func TestFoldTimeFollowsTheWriter(t *testing.T) {
+	l := foldtest.New()
+	lease, at := l.Lease("here"), l.Now
+	for _, c := range []struct {
+		says string
+		e    events.Envelope
+		want time.Duration
+	}{
+		{"the writer", events.Envelope{Subject: events.SpecSubject(foldtest.Pod(1)), Type: "pods.created", Epoch: lease, Now: at.Add(time.Minute)}, time.Minute},
+		{"a writer that lost the lease", events.Envelope{Subject: events.SpecSubject(foldtest.Pod(1)), Type: "pods.created", Epoch: lease - 1, Now: at.Add(time.Hour)}, time.Minute},
+		{"a node", events.Envelope{Subject: events.SeenSubject("n1"), Type: events.PodsSeen, Epoch: lease, Now: at.Add(time.Hour)}, time.Minute},
+		{"the writer, earlier", events.Envelope{Subject: events.SpecSubject(foldtest.Pod(1)), Type: "pods.created", Epoch: lease, Now: at}, time.Minute},
+		{"the log", events.Envelope{Subject: events.SeenSubject("n1"), Type: events.PodsSeen, Time: at.Add(2 * time.Minute)}, 2 * time.Minute},
+	} {
+		c.e.Seq, c.e.Version = l.State.Seq+1, 1
+		if c.e.Time.IsZero() {
+			c.e.Time = at.Add(-time.Hour)
+		}
+		l.State, _ = projections.Apply(l.State, c.e)
+		if got := l.State.Time.Sub(at); got != c.want {
+			t.Errorf("%s: fold time is %s later, want %s", c.says, got, c.want)
+		}
+	}
+}

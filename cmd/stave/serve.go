@@ -285,7 +285,7 @@ func (c *cluster) bootstrap(ctx context.Context, up *upCmd, say func(string, ...
 
 func (c *cluster) openDoor(ctx context.Context, _ *upCmd, _ func(string, ...any)) error {
 	d, err := api.Serve(api.Options{Wires: c.server.Wires(), Log: c.server.Log(), Views: c.view, Past: c.past, Seal: c.seal, Writer: writer{c.loop}, Guests: c, Explain: schedule.Explain, Vault: c.vault, Rules: &c.rules, Converter: c.converter, Tokens: c.tokens, Fork: c.fork,
-		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: time.Now, Held: c.held, Reviewer: c.asked})
+		Cluster: c.layout.name, Version: version, Address: c.server.Address(), Now: c.loop.Now, Held: c.held, Reviewer: c.asked})
 	if err != nil {
 		return fmt.Errorf("open the door: %w", err)
 	}

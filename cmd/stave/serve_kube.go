@@ -78,7 +78,7 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 	// The libraries of this door say much in klog's form that is of no use here: what may be wrong is said as all else is.
 	klog.SetSlogLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("cluster", c.layout.name))
 	server := kube.New(kube.Options{Views: c.view, Past: c.door, Log: c.server.Log(), Notes: c.server.Notes(), Writer: kubeWriter{c.loop}, Wires: c.server.Wires(), WiresUser: jetstream.WiresUser, Authority: ca, FrontProxy: front, Tokens: c.tokens, Vault: c.vault, Schemas: &c.rules, Converter: c.converter,
-		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: time.Now, Logger: c.logger, Held: c.held, Admission: c.asked})
+		Cluster: c.layout.name, Version: version, Domain: c.view.Durable().Cluster().Domain, Now: c.loop.Now, Logger: c.logger, Held: c.held, Admission: c.asked})
 	c.background("kubernetes API", func(context.Context) error { return server.Serve(l) })
 	c.onClose(server.Close)
 	c.kube = kubeDoor{Server: "https://" + l.Addr().String(), Authority: ca.File(), Person: person}

@@ -35,7 +35,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request, pod *corev1.Pod) er
 		Follow: o.Follow, Previous: o.Previous, Tail: o.TailLines, Timestamps: o.Timestamps}
 	switch {
 	case o.SinceSeconds != nil:
-		ask.Since = s.Now().Add(-time.Duration(*o.SinceSeconds) * time.Second)
+		ask.Since = time.Now().Add(-time.Duration(*o.SinceSeconds) * time.Second) // nodes stamp lines by their machines' clocks
 	case o.SinceTime != nil:
 		ask.Since = o.SinceTime.Time
 	}

@@ -98,7 +98,7 @@ func (l *Loop) finish(ctx context.Context) (held, stop error) {
 		case out.err == nil:
 			tries = 0
 		case !again || tries >= submitTries:
-			l.resume = l.now().Add(retryAfter)
+			l.resume = l.Now().Add(retryAfter)
 			l.Logger.Warn("a change waits for its rest to be appended", "change", string(rest[0].Envelope.Change), "err", out.err)
 			return out.err, nil
 		}
@@ -107,7 +107,7 @@ func (l *Loop) finish(ctx context.Context) (held, stop error) {
 
 // goOn tries again what had to wait.
 func (l *Loop) goOn(ctx context.Context) error {
-	if l.resume.IsZero() || l.now().Before(l.resume) {
+	if l.resume.IsZero() || l.Now().Before(l.resume) {
 		return nil
 	}
 	_, stop := l.finish(ctx)

@@ -84,8 +84,7 @@ type Loop struct {
 	waiting []*submission // taken from asked, the first first
 	apart   int           // so many of those are decided one by one
 	closed  chan struct{} // closed when Run has returned
-	raw     time.Time     // what the clock said last
-	latest  time.Time     // what now said last
+	time    course        // the cluster's time
 	brief   int           // turns in a row that left out the keys that were cut short
 	resume  time.Time     // when to go on with a wish that had to wait; zero: there is none
 }
@@ -175,7 +174,7 @@ func (l *Loop) turn(ctx context.Context) (busy bool, err error) {
 
 // pass decides on one view until the batch is full, and appends it.
 func (l *Loop) pass(ctx context.Context) (bool, error) {
-	v, now := l.Source.Ahead(), l.now()
+	v, now := l.Source.Ahead(), l.Now()
 	var t turned
 	if l.step.Mixed() && l.brief < maxBrief {
 		l.decide(&t, func() (Work, bool) { return l.step.NextBrief(v, now) })
@@ -223,19 +222,6 @@ func (l *Loop) decide(t *turned, next func() (Work, bool)) {
 	}
 }
 
-// now is a time that never runs back. A clock that was set back goes on from
-// where it was, so that what shall happen in ten seconds does; one that was set
-// forward is believed, because the log's times are.
-func (l *Loop) now() time.Time {
-	t := l.Clock.Now()
-	l.latest = l.latest.Add(max(t.Sub(l.raw), 0)) // by the monotonic clock, where there is one
-	if wall := t.Round(0); l.raw.IsZero() || wall.After(l.latest) {
-		l.latest = wall
-	}
-	l.raw = t
-	return l.latest
-}
-
 // wait sleeps until something happens or a key wants to be woken.
 func (l *Loop) wait(ctx context.Context) error {
 	var timer <-chan time.Time
@@ -244,7 +230,7 @@ func (l *Loop) wait(ctx context.Context) error {
 		at = l.resume
 	}
 	if !at.IsZero() {
-		timer = l.Clock.After(at.Sub(l.now()))
+		timer = l.Clock.After(l.until(at))
 	}
 	select {
 	case <-ctx.Done():

@@ -15,7 +15,6 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/projections"
 	"github.com/stave-run/stave/reconcilers"
-	"github.com/stave-run/stave/reconcilers/stage"
 )
 
 // source folds a log as the follower does.
@@ -135,7 +134,11 @@ func startAt(t testing.TB, clock Clock, rs ...reconcilers.Reconciler) *running {
 // startWith starts a loop that finds who waits already, and whose first appends go as said.
 func startWith(t testing.TB, clock Clock, waiting []*submission, fates []mishap, rs ...reconcilers.Reconciler) *running {
 	t.Helper()
-	mem := memory.NewLog(time.Now)
+	return startOn(t, memory.NewLog(time.Now), clock, waiting, fates, rs...)
+}
+
+func startOn(t testing.TB, mem *memory.Log, clock Clock, waiting []*submission, fates []mishap, rs ...reconcilers.Reconciler) *running {
+	t.Helper()
 	r := &running{log: &flaky{Log: mem, fates: fates, crowd: waiting != nil}, src: watch(t, mem), end: make(chan error, 1)}
 	l, err := NewLoop(Config{Cluster: "c", Holder: "me", Log: r.log, Source: r.src, Clock: clock, Reconcilers: rs,
 		Logger: slog.New(slog.DiscardHandler)})
@@ -321,23 +324,4 @@ func TestLoopWakesByTheClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually(t, "woken", func(v projections.State) bool { _, ok := v.Get(conf("a")); return !ok })
-}
-
-// stepped is a clock that people set.
-type stepped struct{ at time.Time }
-
-func (s *stepped) Now() time.Time                       { return s.at }
-func (s *stepped) After(time.Duration) <-chan time.Time { return nil }
-
-func TestTimeNeverRunsBack(t *testing.T) {
-	clock := &stepped{stage.Start}
-	l := &Loop{Config: Config{Clock: clock}}
-	for _, step := range []struct {
-		clock, want time.Duration
-	}{{0, 0}, {5, 5}, {5, 5}, {-3600, 5}, {-3598, 7}, {-3590, 15}, {20, 3625}, {9000, 12605}} {
-		clock.at = stage.Start.Add(step.clock * time.Second)
-		if got := l.now().Sub(stage.Start) / time.Second; got != step.want {
-			t.Errorf("the clock says %d, the loop %d, want %d", step.clock, got, step.want)
-		}
-	}
 }

@@ -104,6 +104,6 @@ func (l *Loop) takeLease(ctx context.Context) error {
 
 func (l *Loop) leaseEvent(basis events.Seq) events.Envelope {
 	return events.Envelope{Subject: events.LeaseSubject, Type: events.LeaseTaken, Version: 1,
-		Actor: events.Controller("run"), Basis: basis, Now: l.now(),
+		Actor: events.Controller("run"), Basis: basis, Now: l.Now(),
 		Body: events.MustBody(events.Lease{Holder: l.Holder})}
 }

@@ -125,11 +125,8 @@ func (l *Loop) try(ctx context.Context, r Request) (out submitted, again bool, s
 
 // seen is the view to decide on, and the time, which is not before the view's.
 func (l *Loop) seen() (projections.State, time.Time) {
-	v, now := l.Source.Ahead(), l.now()
-	if v.Time.After(now) {
-		now = v.Time
-	}
-	return v, now
+	v := l.Source.Ahead()
+	return v, l.Now()
 }
 
 // Records are what a request's drafts become, under the lease that is held. An
