@@ -2,8 +2,10 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -82,11 +84,20 @@ func (o *objects) escalating(ctx context.Context, old, next events.Object) func(
 	}
 	return func(v projections.State) error {
 		if err := rbac.MayWrite(v, policy.WhoOf(u), old, next); err != nil {
-			return apierrors.NewForbidden(o.resource(), next.GetName(), err)
+			return o.escalation(next.GetName(), err)
 		}
 		if err := o.mayAttest(v, u, old, next); err != nil {
 			return err
 		}
 		return o.maySettle(v, u, old, next)
 	}
+}
+
+// escalation is what MayWrite says as an answer.
+func (o *objects) escalation(name string, err error) error {
+	var none *rbac.NoRoleError
+	if errors.As(err, &none) {
+		return apierrors.NewNotFound(schema.GroupResource{Group: rbacv1.GroupName, Resource: none.Resource}, none.Name)
+	}
+	return apierrors.NewForbidden(o.resource(), name, err)
 }

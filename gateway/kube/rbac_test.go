@@ -142,6 +142,10 @@ func TestEscalationIsRefused(t *testing.T) {
 	if _, err = ada.RoleBindings("default").Create(t.Context(), b, metav1.CreateOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("all to herself: %v", err)
 	}
+	b.RoleRef.Name = "of-tomorrow"
+	if _, err = ada.RoleBindings("default").Create(t.Context(), b, metav1.CreateOptions{}); !apierrors.IsNotFound(err) || err.Error() != `clusterrole.rbac.authorization.k8s.io "of-tomorrow" not found` {
+		t.Errorf("what a role will once allow: %v", err)
+	}
 }
 
 func TestImpersonation(t *testing.T) {

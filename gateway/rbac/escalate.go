@@ -1,6 +1,7 @@
 package rbac
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,47 +43,82 @@ func text(r rbacv1.PolicyRule) string {
 	return "{" + strings.Join(parts, ", ") + "}"
 }
 
+// AggregationError refuses a role that is the sum of others, to who may not everything: whatever somebody labels is in it.
+type AggregationError struct{}
+
+// Error implements error, in Kubernetes' words.
+func (AggregationError) Error() string {
+	return "must have cluster-admin privileges to use the aggregationRule"
+}
+
+// NoRoleError says that the role which is bound is not there: what it will once allow, nobody can hold against its writer.
+type NoRoleError struct{ Resource, Name string }
+
+// Error implements error.
+func (e *NoRoleError) Error() string {
+	return fmt.Sprintf("%s.%s %q not found", e.Resource, rbacv1.GroupName, e.Name)
+}
+
 // MayWrite refuses a role or binding that gives more than its writer has: one with
 // the verb escalate on the role, or bind on the role that is bound, may. old is
-// nil for a new object; what does not change what is given is everybody's.
+// nil for a new object; what only lets an object go, or changes nothing, is everybody's. Labels
+// are not: they make a role a part of others.
 func MayWrite(v projections.State, who Who, old, next events.Object) error {
+	if old != nil && sameButKept(old, next) {
+		return nil
+	}
 	switch o := next.(type) {
 	case *rbacv1.Role:
-		if was, ok := old.(*rbacv1.Role); ok && sameRules(was.Rules, o.Rules) {
-			return nil
-		}
 		return grantable(v, who, What{Verb: "escalate", Group: rbacv1.GroupName, Resource: "roles", Name: o.Name, Namespace: o.Namespace}, o.Rules)
 	case *rbacv1.ClusterRole:
-		was, ok := old.(*rbacv1.ClusterRole)
-		if ok && sameRules(was.Rules, o.Rules) && same(was.AggregationRule, o.AggregationRule) {
-			return nil
-		}
-		rules := o.Rules
-		if o.AggregationRule != nil && !(ok && same(was.AggregationRule, o.AggregationRule)) {
-			rules = everything() // it will have whatever somebody labels
-		}
-		return grantable(v, who, What{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles", Name: o.Name}, rules)
+		was, _ := old.(*rbacv1.ClusterRole)
+		return sumsUp(v, who, was, o)
 	case *rbacv1.RoleBinding:
-		if was, ok := old.(*rbacv1.RoleBinding); ok && same(was.Subjects, o.Subjects) && was.RoleRef == o.RoleRef {
-			return nil
-		}
 		return bindable(v, who, o.RoleRef, o.Namespace)
 	case *rbacv1.ClusterRoleBinding:
-		if was, ok := old.(*rbacv1.ClusterRoleBinding); ok && same(was.Subjects, o.Subjects) && was.RoleRef == o.RoleRef {
-			return nil
-		}
 		return bindable(v, who, o.RoleRef, "")
 	}
 	return nil
 }
 
-func sameRules(a, b []rbacv1.PolicyRule) bool { return same(a, b) }
+// sumsUp is MayWrite of a role of the cluster.
+func sumsUp(v projections.State, who Who, old, next *rbacv1.ClusterRole) error {
+	escalate := What{Verb: "escalate", Group: rbacv1.GroupName, Resource: "clusterroles", Name: next.Name}
+	if err := grantable(v, who, escalate, next.Rules); err != nil {
+		return err
+	}
+	if (sums(next) || old != nil && sums(old)) && grantable(v, who, escalate, everything()) != nil {
+		return AggregationError{}
+	}
+	return nil
+}
 
-func same(a, b any) bool { return string(events.MustBody(a)) == string(events.MustBody(b)) }
+// sums tells a role that has the rules of others.
+func sums(r *rbacv1.ClusterRole) bool {
+	return r.AggregationRule != nil && len(r.AggregationRule.ClusterRoleSelectors) > 0
+}
+
+// sameButKept tells whether an object is the same but for what holds up its end.
+func sameButKept(old, next events.Object) bool {
+	return bytes.Equal(unkept(old), unkept(next))
+}
+
+func unkept(o events.Object) []byte {
+	if c, ok := o.DeepCopyObject().(events.Object); ok {
+		c.SetFinalizers(nil)
+		o = c
+	}
+	return body(o)
+}
 
 func bindable(v projections.State, who Who, ref rbacv1.RoleRef, namespace string) error {
 	resource := map[string]string{"Role": "roles", "ClusterRole": "clusterroles"}[ref.Kind]
-	return grantable(v, who, What{Verb: "bind", Group: rbacv1.GroupName, Resource: resource, Name: ref.Name, Namespace: namespace}, RulesOf(v, ref, namespace))
+	bind := What{Verb: "bind", Group: rbacv1.GroupName, Resource: resource, Name: ref.Name, Namespace: namespace}
+	rules, there := roleOf(v, ref, namespace)
+	if may, _ := Allowed(v, who, bind); !there && !may {
+		return &NoRoleError{strings.TrimSuffix(resource, "s"), ref.Name}
+	}
+	return grantable(v, who, bind, rules)
 }
 
 // grantable says whether somebody may give rules away: by a verb that says so, or

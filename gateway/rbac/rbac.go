@@ -128,16 +128,22 @@ func (w Who) among(subjects []rbacv1.Subject, namespace string) (rbacv1.Subject,
 // RulesOf are those of the role that a binding in a namespace names; none for one
 // that is not there.
 func RulesOf(v projections.State, ref rbacv1.RoleRef, namespace string) []rbacv1.PolicyRule {
+	rules, _ := roleOf(v, ref, namespace)
+	return rules
+}
+
+// roleOf is RulesOf, and whether the role is there.
+func roleOf(v projections.State, ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, bool) {
 	if ref.Kind == "ClusterRole" {
 		if o, ok := v.Get(events.Key{Resource: events.ClusterRoles, Name: ref.Name}); ok {
-			return v.ClusterRules(o)
+			return v.ClusterRules(o), true
 		}
-		return nil
+		return nil, false
 	}
 	if o, ok := v.Get(events.Key{Resource: events.Roles, Namespace: namespace, Name: ref.Name}); ok && namespace != "" {
-		return projections.As[*rbacv1.Role](o).Rules
+		return projections.As[*rbacv1.Role](o).Rules, true
 	}
-	return nil
+	return nil, false
 }
 
 const all = "*"

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/stave-run/stave/events"
@@ -167,30 +168,62 @@ func TestNobodyGivesWhatTheyHaveNot(t *testing.T) {
 		return b
 	}
 	ann, ben, root := Who{Name: "ann", Groups: []string{"b", "a"}}, Who{Name: "ben"}, Who{Name: "root", Groups: []string{Masters}}
-	clusterRole := &rbacv1.ClusterRole{AggregationRule: &rbacv1.AggregationRule{}}
+	clusterRole := &rbacv1.ClusterRole{AggregationRule: &rbacv1.AggregationRule{ClusterRoleSelectors: []metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}}}
+	clusterRole.Name = "sum"
+	labelled := func(r *rbacv1.ClusterRole) *rbacv1.ClusterRole {
+		r = r.DeepCopy()
+		r.Labels = map[string]string{toRole("edit"): "true"}
+		return r
+	}
+	let := func(r *rbacv1.Role) *rbacv1.Role {
+		r = r.DeepCopy()
+		r.Finalizers = []string{"example.com/x"}
+		return r
+	}
+	strong := &rbacv1.ClusterRole{Rules: everything()}
+	strong.Name = "strong"
+	single := clusterRole.DeepCopy()
+	single.AggregationRule = nil
+	nowhere := func(kind string) *rbacv1.ClusterRoleBinding {
+		return &rbacv1.ClusterRoleBinding{RoleRef: rbacv1.RoleRef{Kind: kind, Name: "nowhere"}}
+	}
 	clusterBinding := &rbacv1.ClusterRoleBinding{RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "view"}}
 	for name, c := range map[string]struct {
 		who       Who
 		old, next events.Object
 		want      bool
 	}{
-		"what she has":           {ann, nil, role("get"), true},
-		"more":                   {ann, nil, role("get", "delete"), false},
-		"the same again":         {ann, role("delete"), role("delete"), true},
-		"less is asked too":      {ann, role("delete", "get"), role("delete"), false},
-		"with escalate":          {ben, nil, role("delete"), true},
-		"a role she has":         {ann, nil, bind("Role", "reader"), true},
-		"a role that is more":    {ann, nil, bind("ClusterRole", "admin"), false},
-		"with bind":              {ben, nil, bind("ClusterRole", "admin"), true},
-		"bind of another":        {ben, nil, bind("ClusterRole", "edit"), false},
-		"a role that is nowhere": {ann, nil, bind("Role", "nowhere"), true},
-		"sums of others":         {ann, nil, clusterRole, false},
-		"of the cluster":         {ann, nil, clusterBinding, false},
-		"masters":                {root, nil, clusterRole, true},
+		"what she has":        {ann, nil, role("get"), true},
+		"more":                {ann, nil, role("get", "delete"), false},
+		"the same again":      {ann, role("delete"), role("delete"), true},
+		"less is asked too":   {ann, role("delete", "get"), role("delete"), false},
+		"with escalate":       {ben, nil, role("delete"), true},
+		"a role she has":      {ann, nil, bind("Role", "reader"), true},
+		"a role that is more": {ann, nil, bind("ClusterRole", "admin"), false},
+		"with bind":           {ben, nil, bind("ClusterRole", "admin"), true},
+		"bind of another":     {ben, nil, bind("ClusterRole", "edit"), false},
+		// It would give what it will once allow.
+		"a role that is nowhere":            {ann, nil, bind("Role", "nowhere"), false},
+		"one of the cluster":                {ann, nil, bind("ClusterRole", "nowhere"), false},
+		"nowhere, by a master":              {root, nil, nowhere("ClusterRole"), true},
+		"sums of others":                    {ann, nil, clusterRole, false},
+		"the same sum":                      {ann, clusterRole, clusterRole, true},
+		"a sum no more":                     {ann, clusterRole, single, false},
+		"a label makes it a part of others": {ann, strong, labelled(strong), false},
+		"by one who has it all":             {root, strong, labelled(strong), true},
+		"a finalizer is let go":             {ann, let(role("delete")), role("delete"), true},
+		"of the cluster":                    {ann, nil, clusterBinding, false},
+		"masters":                           {root, nil, clusterRole, true},
 	} {
 		if err := MayWrite(w.State, c.who, c.old, c.next); (err == nil) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if err := MayWrite(w.State, ann, nil, nowhere("ClusterRole")); err == nil || err.Error() != `clusterrole.rbac.authorization.k8s.io "nowhere" not found` {
+		t.Error(err)
+	}
+	if err := MayWrite(w.State, ann, strong, labelled(strong)); err == nil || !strings.Contains(err.Error(), "not currently held") {
+		t.Error(err)
 	}
 	err := MayWrite(w.State, ann, nil, role("get", "delete"))
 	if want := "user \"ann\" (groups=[\"a\" \"b\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"delete\"]}"; err.Error() != want {
