@@ -3,6 +3,7 @@ package kube_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,6 +51,10 @@ func TestBrokenBodiesAreToldInWords(t *testing.T) {
 	if _, err := h.client().CoreV1().ConfigMaps("default").Create(t.Context(), configMap("c", map[string]string{"a": "b"}), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	var copies []string // each doubles what there is
+	for i := range 22 {
+		copies = append(copies, fmt.Sprintf(`{"op":"copy","from":"/data","path":"/data/x%d"}`, i))
+	}
 	deep := strings.Repeat(`{"data":`, 20_000) + "1" + strings.Repeat("}", 20_000)
 	for name, x := range map[string]struct {
 		method, path, contentType, body string
@@ -71,6 +76,7 @@ func TestBrokenBodiesAreToldInWords(t *testing.T) {
 		"a path that is not":  {"PATCH", configMapsPath + "/c", "application/json-patch+json", `[{"op":"remove","path":"/data/none/of/it"}]`, 422, ""},
 		"no merge patch":      {"PATCH", configMapsPath + "/c", "application/merge-patch+json", `[]`, 400, ""},
 		"too many operations": {"PATCH", configMapsPath + "/c", "application/json-patch+json", "[" + strings.TrimSuffix(strings.Repeat(`{"op":"test","path":"/kind","value":"ConfigMap"},`, 10_001), ",") + "]", 413, ""},
+		"copies of copies":    {"PATCH", configMapsPath + "/c", "application/json-patch+json", "[" + strings.Join(copies, ",") + "]", 422, ""},
 		"too large":           {"POST", configMapsPath, "application/json", `{"x":"` + strings.Repeat("y", 3<<20) + `"}`, 413, "limit is 3145728"},
 		"no lease":            {"PATCH", "/apis/coordination.k8s.io/v1/namespaces/default/leases/a", "application/apply-patch+yaml", "a: [", 400, ""},
 	} {

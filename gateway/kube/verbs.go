@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +29,10 @@ var patchTypes = []string{"application/json-patch+json", "application/merge-patc
 
 // maxBody is how many bytes a request's body may have, as in Kubernetes.
 const maxBody = 3 << 20
+
+// init bounds what the copies of a JSON patch add up to, as Kubernetes does: each may double what is there, and the library, which
+// has the bound for all of the program, has none by itself.
+func init() { jsonpatch.AccumulatedCopySizeLimit = maxBody }
 
 // watchTime is how long a watch at least lasts that names no time of its own;
 // at most twice as long.
@@ -111,9 +116,8 @@ func (v *verbs) addKind(k events.Kind) error {
 // serve adds the verbs of a kind's objects.
 func (v *verbs) serve(k events.Kind, of rest.StandardStorage, scope *handlers.RequestScope, patches []string) {
 	v.set(k, "", "get", handlers.GetResource(of, scope))
-	list := handlers.ListResource(of, of, scope, false, watchTime)
-	v.set(k, "", "list", untransformed(list))
-	v.set(k, "", "watch", list)
+	v.set(k, "", "list", untransformed(handlers.ListResource(of, of, scope, false, watchTime)))
+	v.set(k, "", "watch", handlers.ListResource(of, of, scope, true, watchTime)) // also below /watch, where the query does not say it
 	if k.Derived {
 		return
 	}
