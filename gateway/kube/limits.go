@@ -75,7 +75,7 @@ func isLong(i *request.RequestInfo, r *http.Request) bool {
 	case "log", "exec", "attach", "portforward", proxying:
 		return i.IsResourceRequest
 	}
-	return i.Verb == "watch" || r.URL.Query().Get("follow") == "true"
+	return i.Verb == "watch" && !isWrite(r)
 }
 
 // seats are places for requests. A seat that becomes free goes to the user who has

@@ -3,7 +3,9 @@ package kube
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -206,5 +208,21 @@ func TestSeatsBeyond(t *testing.T) {
 	}
 	if at, _ := l.beyond.held(); at != 0 {
 		t.Errorf("%d seats are left taken", at)
+	}
+}
+
+// Nobody gets a seat for what lasts by a word in the query, or by writing to a path of watches.
+func TestWhatLasts(t *testing.T) {
+	for request, want := range map[string]bool{
+		"GET /api/v1/pods": false, "GET /api/v1/pods?follow=true": false, "POST /api/v1/namespaces/a/configmaps?follow=true": false, "POST /api/v1/namespaces/a/configmaps?watch=true": false,
+		"GET /api/v1/pods?watch=true": true, "GET /api/v1/watch/pods": true, "POST /api/v1/watch/namespaces/a/pods": false, "GET /api/v1/namespaces/a/pods/p/log?follow=true": true,
+		"GET /api/v1/namespaces/a/pods/p/log": true, "POST /api/v1/namespaces/a/pods/p/exec": true, "PUT /api/v1/namespaces/a/services/s/proxy/x": true, "GET /version?follow=true": false,
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
+		i, err := infos.NewRequestInfo(r)
+		if err != nil || isLong(i, r) != want {
+			t.Errorf("%s: %v, %v", request, !want, err)
+		}
 	}
 }

@@ -108,7 +108,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, info *request.Req
 		h, known = v.find(gvr, info.Subresource, info.Verb)
 	}
 	switch {
-	case h != nil:
+	case h != nil && (info.Verb != "watch" || !isWrite(r)): // below /watch the verb is that, whatever the method
 		counted(w, r, info, true, h.ServeHTTP)
 	case known:
 		s.fail(apierrors.NewMethodNotSupported(gvr.GroupResource(), info.Verb), w, r)

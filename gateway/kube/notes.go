@@ -57,10 +57,9 @@ func (v *verbs) addNotes(k events.Kind) error {
 	if err != nil {
 		return err
 	}
-	list := handlers.ListResource(n, n, scope, false, watchTime)
 	v.set(k, "", "get", handlers.GetResource(n, scope))
-	v.set(k, "", "list", list)
-	v.set(k, "", "watch", list)
+	v.set(k, "", "list", handlers.ListResource(n, n, scope, false, watchTime))
+	v.set(k, "", "watch", handlers.ListResource(n, n, scope, true, watchTime))
 	v.creates(k, "", n, scope)
 	v.updates(k, "", n, scope)
 	v.patches(k, "", n, scope, patchTypes)

@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,5 +188,22 @@ func (h *house) add(name string) {
 	h.Helper()
 	if _, err := h.client().CoreV1().ConfigMaps("default").Create(h.Context(), configMap(name, nil), metav1.CreateOptions{}); err != nil {
 		h.Fatal(err)
+	}
+}
+
+// The old way to watch, which no query asks for: a list is no answer to it, and nothing is written there.
+func TestWatchByPath(t *testing.T) {
+	h := open(t)
+	h.fill(2)
+	c := h.client().CoreV1().RESTClient()
+	for path, want := range map[string]int{"/api/v1/watch/namespaces/default/configmaps": 2, "/api/v1/watch/namespaces/default/configmaps/c000": 1, "/api/v1/watch/configmaps": 3,
+		"/apis/coordination.k8s.io/v1/watch/leases": 0} {
+		raw, err := c.Get().AbsPath(path).Param("timeoutSeconds", "1").Do(t.Context()).Raw()
+		if err != nil || strings.Count(string(raw), `{"type":"ADDED"`) < want || strings.Contains(string(raw), `List"`) {
+			t.Errorf("%s: %v, %s", path, err, raw)
+		}
+	}
+	if code, _ := rough(t, h.config, "POST", "/api/v1/watch/namespaces/default/configmaps", "application/json", []byte("{}")); code != 405 {
+		t.Errorf("to write there: %d", code)
 	}
 }
