@@ -43,12 +43,10 @@ func (p *Pod) NotInitialized(spec *corev1.PodSpec) (string, bool) {
 
 // initFailed tells whether an init container failed that will not be tried again.
 func (p *Pod) initFailed(spec *corev1.PodSpec) bool {
-	if spec.RestartPolicy != corev1.RestartPolicyNever {
-		return false
-	}
 	for i := range spec.InitContainers {
-		c, ok := p.Container(spec.InitContainers[i].Name)
-		if ok && !Sidecar(&spec.InitContainers[i]) && c.Exit != nil && c.Exit.Code != 0 && c.Phase != Running {
+		w := &spec.InitContainers[i]
+		c, ok := p.Container(w.Name)
+		if ok && c.Exit != nil && c.Exit.Code != 0 && c.Phase != Running && c.Exit.sequel(spec, w) == Stays {
 			return true
 		}
 	}

@@ -93,7 +93,7 @@ type Tally struct {
 	Pods        int `json:"pods"`        // not being deleted, not at their end
 	Ready       int `json:"ready"`       // of those
 	Terminating int `json:"terminating"` // being deleted, not yet gone
-	Failed      int `json:"failed"`      // failed as a whole and kept
+	Failed      int `json:"failed"`      // failed as a whole or came to their end, and kept
 	// Apart is how many of the pods that nobody wants gone have labels of their
 	// own: all others still match the selector that made or adopted them.
 	Apart int `json:"apart"`

@@ -95,9 +95,10 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 	if p.initFailed(&v.Spec) && !beside {
 		return corev1.PodFailed
 	}
-	var waiting, running, stopped, succeeded int
+	var waiting, running, stopped, succeeded, over int
 	for i := range v.Spec.Containers {
-		c, ok := p.Container(v.Spec.Containers[i].Name)
+		w := &v.Spec.Containers[i]
+		c, ok := p.Container(w.Name)
 		switch {
 		case !ok || c.Phase == Waiting && c.Exit == nil:
 			waiting++
@@ -105,23 +106,23 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 			running++
 		default:
 			stopped++
-			if c.Exit != nil && c.Exit.Code == 0 && c.Phase == Terminated && (c.Exit.Killed == "" || v.Spec.RestartPolicy != corev1.RestartPolicyOnFailure) {
+			if c.Exit.Code == 0 && c.Phase == Terminated {
 				succeeded++
+			}
+			if c.Exit.sequel(&v.Spec, w) == Stays {
+				over++
 			}
 		}
 	}
-	policy := v.Spec.RestartPolicy
 	switch {
 	case waiting > 0 || len(v.Spec.Containers) == 0:
 		return corev1.PodPending
-	case running > 0 || beside || policy == corev1.RestartPolicyAlways || policy == "":
+	case running > 0 || beside || over < stopped:
 		return corev1.PodRunning
 	case succeeded == stopped:
 		return corev1.PodSucceeded
-	case policy == corev1.RestartPolicyNever:
-		return corev1.PodFailed
 	}
-	return corev1.PodRunning
+	return corev1.PodFailed
 }
 
 // waitInitializing is what all containers of a pod wait for that has init containers.

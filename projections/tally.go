@@ -130,7 +130,7 @@ func countPod(o *Object, p *Pod) Tally {
 		t.Apart = 1
 	}
 	switch {
-	case p.Failed != nil:
+	case p.Failed != nil, over && p.Finished(o):
 		t.Failed = 1
 	case !over:
 		t.Pods = 1
@@ -144,22 +144,17 @@ func countPod(o *Object, p *Pod) Tally {
 // Finished tells whether a pod has run to its end: nothing of it will be started again.
 func (p *Pod) Finished(o *Object) bool {
 	spec := o.PodSpec()
-	if spec.RestartPolicy == corev1.RestartPolicyAlways || spec.RestartPolicy == "" {
-		return false
-	}
-	if p.sidecarsRun(spec) {
+	if endless(spec) || p.sidecarsRun(spec) {
 		return false
 	}
 	if p.initFailed(spec) {
 		return true
 	}
-	for _, w := range spec.Containers {
+	for i := range spec.Containers {
+		w := &spec.Containers[i]
 		c, ok := p.Container(w.Name)
-		if !ok || c.Phase == Running || c.Exit == nil || c.Exit.Run != c.Run {
+		if !ok || c.Phase == Running || c.Exit == nil || c.Exit.Run != c.Run || c.Exit.sequel(spec, w) != Stays {
 			return false // one that could not begin waits, and has an exit all the same
-		}
-		if (c.Exit.Code != 0 || c.Exit.Killed != "") && spec.RestartPolicy == corev1.RestartPolicyOnFailure {
-			return false
 		}
 	}
 	return true

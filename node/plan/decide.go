@@ -188,13 +188,13 @@ func (p *planner) due(c *corev1.Container) bool {
 	if !ended || ok && here.Phase == Created {
 		return true
 	}
-	switch p.row.Pod.Spec.RestartPolicy {
-	case corev1.RestartPolicyNever:
-		return renewed(p.o.Known[c.Name].Killed)
-	case corev1.RestartPolicyOnFailure:
-		return exit.Code != 0 || p.o.Known[c.Name].Killed != nil // who was ended has not succeeded
-	}
-	return true
+	return p.follows(c, exit)
+}
+
+// follows says whether another run of a container comes after an end.
+func (p *planner) follows(c *corev1.Container, exit Exit) bool {
+	killed := p.o.Known[c.Name].Killed
+	return renewed(killed) || projections.SequelOf(&p.row.Pod.Spec, c, exit.Code, killed != nil) != projections.Stays
 }
 
 // lost tells the end of a run that was begun, as the log or this node remembers, and of which nothing is left.

@@ -137,7 +137,7 @@ func (p *planner) again(c *corev1.Container) bool {
 		return here.Phase == Created
 	}
 	exit, ended, _ := p.last(c.Name)
-	return projections.Sidecar(c) || !ended || exit.Code == 0 || p.row.Pod.Spec.RestartPolicy != corev1.RestartPolicyNever
+	return !ended || exit.Code == 0 || p.follows(c, exit)
 }
 
 // over says that nothing of the pod will be started again: all that it is there for has ended, or cannot begin.

@@ -163,6 +163,9 @@ func (w *world) stop(t *rapid.T) {
 func newWorld(t *rapid.T) *world {
 	policy := rapid.SampledFrom([]corev1.RestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "policy")
 	row := rowOf(policy, "a", "b")
+	if rapid.Bool().Draw(t, "own") {
+		own(&row.Pod.Spec.Containers[1], rapid.SampledFrom([]corev1.ContainerRestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "own policy"), 1)
+	}
 	if rapid.Bool().Draw(t, "inits") {
 		row.Pod.Spec.InitContainers = withInits(policy).Pod.Spec.InitContainers
 	}

@@ -1,0 +1,120 @@
+package projections_test
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
+	"github.com/stave-run/stave/projections"
+	"github.com/stave-run/stave/projections/foldtest"
+)
+
+const (
+	in    = corev1.ContainerRestartRuleOnExitCodesOpIn
+	notIn = corev1.ContainerRestartRuleOnExitCodesOpNotIn
+)
+
+func rule(op corev1.ContainerRestartRuleOnExitCodesOperator, codes ...int32) corev1.ContainerRestartRule {
+	return corev1.ContainerRestartRule{Action: corev1.ContainerRestartRuleActionRestart, ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: op, Values: codes}}
+}
+
+// What follows an end: a container's rules, then its policy, then its pod's.
+func TestSequels(t *testing.T) {
+	const stays, restarts = projections.Stays, projections.Restarts
+	for _, c := range []struct {
+		name     string
+		pod, own string
+		rules    []corev1.ContainerRestartRule
+		code     int
+		killed   bool
+		want     projections.Sequel
+	}{
+		{"no word of the pod", "", "", nil, 0, false, restarts},
+		{"the pod's Always", "Always", "", nil, 0, false, restarts},
+		{"the pod's OnFailure, well", "OnFailure", "", nil, 0, false, stays},
+		{"the pod's OnFailure, ended by a probe", "OnFailure", "", nil, 0, true, restarts},
+		{"the pod's OnFailure, failed", "OnFailure", "", nil, 3, false, restarts},
+		{"the pod's Never", "Never", "", nil, 3, false, stays},
+		{"the pod's Never, ended by a probe", "Never", "", nil, 137, true, stays},
+		{"Always in a pod of Never", "Never", "Always", nil, 0, false, restarts},
+		{"Never in a pod of Always", "Always", "Never", nil, 1, false, stays},
+		{"OnFailure in a pod of Always, well", "Always", "OnFailure", nil, 0, false, stays},
+		{"OnFailure in a pod of Never, failed", "Never", "OnFailure", nil, 1, false, restarts},
+		{"OnFailure in a pod of Never, ended by a probe", "Never", "OnFailure", nil, 0, true, restarts},
+		{"a rule that knows the code", "Always", "Never", []corev1.ContainerRestartRule{rule(in, 7, 42)}, 42, false, restarts},
+		{"a rule of success", "Always", "Never", []corev1.ContainerRestartRule{rule(in, 0)}, 0, false, restarts},
+		{"one that does not know it", "Always", "Never", []corev1.ContainerRestartRule{rule(in, 7, 42)}, 1, false, stays},
+		{"then the policy has the word", "Never", "OnFailure", []corev1.ContainerRestartRule{rule(in, 42)}, 1, false, restarts},
+		{"a rule of all other codes", "Never", "Never", []corev1.ContainerRestartRule{rule(notIn, 0, 1)}, 2, false, restarts},
+		{"and of none of these", "Never", "Never", []corev1.ContainerRestartRule{rule(notIn, 0, 1)}, 1, false, stays},
+		{"not in nothing is all", "Never", "Never", []corev1.ContainerRestartRule{rule(notIn)}, 1, false, restarts},
+		{"in nothing is none", "Never", "Never", []corev1.ContainerRestartRule{rule(in)}, 1, false, stays},
+		{"the second rule", "Never", "Never", []corev1.ContainerRestartRule{rule(in, 1), rule(in, 2)}, 2, false, restarts},
+		{"a rule of what a probe's kill ends with", "Never", "Never", []corev1.ContainerRestartRule{rule(in, 137)}, 137, true, restarts},
+		{"rules without a policy say nothing", "Never", "", []corev1.ContainerRestartRule{rule(in, 42)}, 42, false, stays},
+		{"a rule of no codes", "Never", "Never", []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestart}}, 42, false, stays},
+	} {
+		spec := &corev1.PodSpec{RestartPolicy: corev1.RestartPolicy(c.pod)}
+		box := &corev1.Container{RestartPolicyRules: c.rules}
+		if own := corev1.ContainerRestartPolicy(c.own); own != "" {
+			box.RestartPolicy = &own
+		}
+		if got := projections.SequelOf(spec, box, c.code, c.killed); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+// The phase of a pod, and whether it has come to its end, go by what follows for each of its containers.
+func TestPhasesOfOwnPolicies(t *testing.T) {
+	started := func(c string, run int) events.Fact {
+		return events.Fact{Kind: events.FactStarted, Container: c, Run: run}
+	}
+	ended := func(c string, run, code int) events.Fact {
+		return events.Fact{Kind: events.FactExited, Container: c, Run: run, Code: code}
+	}
+	waits := events.Fact{Kind: events.FactBackoff, Container: "b", Run: 2, Reason: "CrashLoopBackOff"}
+	const own = `,"restartPolicy":`
+	const rules = `"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"In","values":[42]}}]`
+	for _, c := range []struct {
+		name, policy, a, b, init string // what the containers say of themselves
+		facts                    []events.Fact
+		phase                    corev1.PodPhase
+		over                     bool
+	}{
+		{"one goes on for ever, well", "Never", "", own + `"Always"`, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 0)}, "Running", false},
+		{"and failed", "Never", "", own + `"Always"`, "", []events.Fact{ended("a", 1, 1), ended("b", 1, 1)}, "Running", false},
+		{"and waits", "Never", "", own + `"Always"`, "", []events.Fact{ended("a", 1, 1), ended("b", 1, 1), waits}, "Running", false},
+		{"a rule says again", "Never", "", own + rules, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 42)}, "Running", false},
+		{"a rule says again, and it waits", "Never", "", own + rules, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 42), waits}, "Running", false},
+		{"and then no more, failed", "Never", "", own + rules, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 42), started("b", 2), ended("b", 2, 1)}, "Failed", true},
+		{"and then no more, well", "Never", "", own + rules, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 42), started("b", 2), ended("b", 2, 0)}, "Succeeded", true},
+		{"all end in a pod of Always", "Always", own + `"Never"`, own + `"OnFailure"`, "", []events.Fact{ended("a", 1, 1), ended("b", 1, 0)}, "Failed", true},
+		{"all end well in a pod of Always", "Always", own + `"Never"`, own + `"OnFailure"`, "", []events.Fact{ended("a", 1, 0), ended("b", 1, 0)}, "Succeeded", true},
+		{"one is tried again in a pod of Always", "Always", own + `"Never"`, own + `"OnFailure"`, "", []events.Fact{ended("a", 1, 1), ended("b", 1, 1)}, "Running", false},
+		{"one is tried again in a pod of Never", "Never", "", own + `"OnFailure"`, "", []events.Fact{ended("a", 1, 1), ended("b", 1, 1)}, "Running", false},
+		{"one of two ended", "Always", own + `"Never"`, "", "", []events.Fact{ended("a", 1, 1), started("b", 1)}, "Running", false},
+		{"an init container that is tried once", "Always", "", "", own + `"Never"`, []events.Fact{ended("i", 1, 1)}, "Failed", true},
+		{"one that is tried again", "Never", "", "", own + `"OnFailure"`, []events.Fact{ended("i", 1, 1)}, "Pending", false},
+		{"one that a rule tries again", "Never", "", "", own + rules, []events.Fact{ended("i", 1, 42)}, "Pending", false},
+		{"and no more", "Always", "", "", own + rules, []events.Fact{ended("i", 1, 42), started("i", 2), ended("i", 2, 41)}, "Failed", true},
+	} {
+		l := foldtest.New()
+		l.Lease("a")
+		l.Node("n1", foldtest.Facts)
+		k := foldtest.Key(events.Pods, "p")
+		inits := ""
+		if c.init != "" {
+			inits = `"initContainers":[{"name":"i","image":"i"` + c.init + `}],`
+		}
+		l.Create(k, `{"spec":{"restartPolicy":"`+c.policy+`",`+inits+`"containers":[{"name":"a","image":"i"`+c.a+`},{"name":"b","image":"i"`+c.b+`}]}}`)
+		l.Assign("n1", k)
+		l.Saw(k, c.facts...)
+		row, _ := l.State.PodOf(k)
+		o, _ := l.State.Get(k)
+		if v := pod(t, l, k); v.Status.Phase != c.phase || row.Finished(o) != c.over {
+			t.Errorf("%s: %s, over %v", c.name, v.Status.Phase, row.Finished(o))
+		}
+	}
+}
