@@ -32,7 +32,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "daemonset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 3 }
+func (Reconciler) Version() int { return 4 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {

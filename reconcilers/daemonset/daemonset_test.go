@@ -358,21 +358,29 @@ func TestOnDelete(t *testing.T) {
 	}
 }
 
-// A pod that fails again and again is replaced after longer and longer pauses.
+// A pod that fails again and again is replaced after longer and longer pauses, and one whose container runs once, too.
 func TestFailuresWait(t *testing.T) {
+	failed := []events.Fact{{Kind: events.FactFailed, Reason: "Evicted"}, {Kind: events.FactStopped}}
+	failuresWait(t, set("a", 1, rolling(0, 1), ""), failed)
+	once := strings.Replace(set("a", 1, rolling(0, 1), ""), `"containers":[{`, `"containers":[{"restartPolicy":"Never",`, 1)
+	failuresWait(t, once, []events.Fact{{Kind: events.FactExited, Container: "c", Run: 1, Code: 1}})
+}
+
+func failuresWait(t *testing.T, set string, end []events.Fact) {
+	t.Helper()
 	w := stage.New()
 	nodes(w, "n1")
-	w.Apply(logs, set("a", 1, rolling(0, 1), ""))
+	w.Apply(logs, set)
 	run(t, w)
 	var waits []time.Duration
 	for range 6 {
 		assign(t, w)
 		o := on(w)["n1"][0]
-		w.See(o, events.Fact{Kind: events.FactFailed, Reason: "Evicted"}, events.Fact{Kind: events.FactStopped})
+		w.See(o, end...)
 		began := w.Now
 		for range 20 {
 			d := run(t, w)
-			if len(on(w)["n1"]) > 0 {
+			if p := on(w)["n1"]; len(p) > 0 && p[0].UID != o.UID {
 				break
 			}
 			if d.WakeAt.IsZero() {

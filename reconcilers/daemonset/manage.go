@@ -119,19 +119,20 @@ func (p *pass) bury(at *place) (live []projections.Daemon, ok bool) {
 	return live, true
 }
 
-// row is how many pods in a row have failed on a node with this one, and until when the next one waits.
+// row is how many pods in a row have come to their end on a node with this one, and until when the next one waits.
 func (p *pass) row(d projections.Daemon) (failures int, until time.Time) {
-	if d.Pod.Failed == nil {
+	at, over := d.Pod.OverAt(d.Object)
+	if !over {
 		return 0, time.Time{}
 	}
 	before, err := strconv.Atoi(d.Object.PodAnnotations()[failuresAnnotation])
-	if err != nil || before < 0 || d.Pod.FailedAt.Time.Sub(d.Object.Created.Time) > calm {
+	if err != nil || before < 0 || at.Sub(d.Object.Created.Time) > calm {
 		before = 0
 	}
 	if before == 0 {
 		return 1, time.Time{}
 	}
-	return before + 1, d.Pod.FailedAt.Time.Add(min(failBase<<min(before-1, 20), failMax))
+	return before + 1, at.Add(min(failBase<<min(before-1, 20), failMax))
 }
 
 // pair keeps at most an old pod that answers and a new one that does not yet; of several of a kind the first.

@@ -22,8 +22,9 @@ import (
 	"github.com/stave-run/stave/reconcilers/birth"
 )
 
-// The back-off between pods that failed as a whole: the first waits
-// failBase, each further one twice as long, up to failMax.
+// The back-off between pods that failed as a whole or came to their end, as those
+// do whose containers say so of themselves: the first waits failBase, each further
+// one twice as long, up to failMax.
 const (
 	failBase = 10 * time.Second
 	failMax  = 5 * time.Minute
@@ -43,7 +44,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 6 }
+func (Reconciler) Version() int { return 7 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -109,7 +110,7 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 }
 
 // plain tells whether the tally says all there is to know: nobody to adopt or
-// to release, and no pod that failed. A large set would else be walked with
+// to release, and no pod that came to its end. A large set would else be walked with
 // every change of a pod of its.
 func (p *pass) plain() bool {
 	if p.o.Tally.Failed > 0 || p.o.Tally.Apart > 0 || p.o.Key.Resource == events.Controllers {
@@ -165,7 +166,7 @@ type pass struct {
 	shaped   *corev1.PodTemplateSpec // as they are made
 
 	active   []member // count towards the wish
-	failed   int      // failed as a whole and still kept
+	failed   int      // failed as a whole or came to their end, and still kept
 	lastFail time.Time
 	d        reconcilers.Decision
 }
@@ -223,10 +224,10 @@ func (p *pass) count(pod *projections.Object) {
 		return
 	}
 	if over(pod, row) {
-		if row.Failed != nil {
+		if at, over := row.OverAt(pod); over {
 			p.failed++
-			if row.FailedAt.Time.After(p.lastFail) {
-				p.lastFail = row.FailedAt.Time
+			if at.After(p.lastFail) {
+				p.lastFail = at
 			}
 		}
 		return
@@ -234,7 +235,7 @@ func (p *pass) count(pod *projections.Object) {
 	p.active = append(p.active, member{pod, row})
 }
 
-// create makes the missing pods, unless pods of this set fail as a whole again
+// create makes the missing pods, unless pods of this set come to their end again
 // and again: then the next one waits.
 func (p *pass) create(missing int) {
 	if wait := p.backoff(); !wait.IsZero() {

@@ -132,6 +132,29 @@ func TestFinishedAndTerminatingPodsDoNotCount(t *testing.T) {
 	}
 }
 
+// A pod whose containers say of themselves that they run once comes to its end in a set, and is replaced after a pause.
+func TestPodsThatComeToTheirEndWait(t *testing.T) {
+	w := stage.New()
+	w.Node("n1", "4", "8Gi")
+	w.Apply(web, strings.Replace(replicaSet(1), `"containers":[{`, `"containers":[{"restartPolicy":"Never",`, 1))
+	run(t, w)
+	for n, wait := range []time.Duration{failBase, 2 * failBase} {
+		all := alive(w)
+		if len(all) != n+1 { // those that ended are kept to be looked at
+			t.Fatalf("%d pods, not %d", len(all), n+1)
+		}
+		o := all[slices.IndexFunc(all, func(o *projections.Object) bool { return w.Row(o).Node == "" })]
+		w.Assign(o, "n1")
+		w.See(o, events.Fact{Kind: events.FactExited, Container: o.PodSpec().Containers[0].Name, Run: 1})
+		d := Reconciler{}.Decide(w.State, web, w.Now)
+		if len(d.Events) != 0 || !d.WakeAt.Equal(w.Now.Add(wait)) || len(d.Because) == 0 {
+			t.Fatalf("no pause of %s: %+v", wait, d)
+		}
+		w.Now = d.WakeAt
+		run(t, w)
+	}
+}
+
 func TestDeletingSetDecidesNothing(t *testing.T) {
 	w := stage.New()
 	w.Apply(web, replicaSet(2))
