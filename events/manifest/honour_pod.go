@@ -50,7 +50,7 @@ func containerFields() map[string]verdict {
 		"volumeMounts":           mountFields(),
 		"volumeDevices":          {refuse: "it cannot be honoured yet: the container would start without its device"},
 		"securityContext":        containerSecurity(),
-		"terminationMessagePath": {}, "terminationMessagePolicy": {}, "restartPolicy": {},
+		"terminationMessagePath": {}, "terminationMessagePolicy": {}, "restartPolicy": {}, "restartPolicyRules": {},
 		"livenessProbe": {}, "readinessProbe": {}, "startupProbe": {},
 		"lifecycle": {fields: map[string]verdict{"postStart": hook(), "preStop": hook()}},
 	}

@@ -9,25 +9,22 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validateLives checks what a pod's containers say of their lives: probes, hooks, and who goes on beside the others.
+// validateLives checks what a pod's containers say of their lives: probes, hooks, and what follows their ends.
 func validateLives(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range s.InitContainers {
 		c, here := &s.InitContainers[i], at.Child("initContainers").Index(i)
-		if p := c.RestartPolicy; p != nil && *p != corev1.ContainerRestartPolicyAlways {
-			errs = append(errs, field.NotSupported(here.Child("restartPolicy"), *p, []corev1.ContainerRestartPolicy{corev1.ContainerRestartPolicyAlways}))
-		} else if p == nil {
+		errs = append(errs, validateRestart(c, here)...)
+		if sidecar(c) {
+			errs = append(errs, validateLife(c, s, here)...)
+		} else {
 			errs = append(errs, validateOnce(c, here)...)
-			continue
 		}
-		errs = append(errs, validateLife(c, s, here)...)
 	}
 	for i := range s.Containers {
 		c, here := &s.Containers[i], at.Child("containers").Index(i)
-		if c.RestartPolicy != nil {
-			errs = append(errs, field.Forbidden(here.Child("restartPolicy"), "may not be set for non-init containers"))
-		}
 		errs = append(errs, validateLife(c, s, here)...)
+		errs = append(errs, validateRestart(c, here)...)
 	}
 	return errs
 }
