@@ -68,8 +68,8 @@ type life struct {
 	uid      events.UID
 	born     events.Seq
 	owner    events.UID
-	policy   string
 	names    []string // containers
+	habits   map[string]habit
 	ask      room
 	sizes    sizes
 	priority int
@@ -119,13 +119,7 @@ type podBody struct {
 				Name string `json:"claimName"`
 			} `json:"persistentVolumeClaim"`
 		} `json:"volumes"`
-		Containers []struct {
-			Name      string `json:"name"`
-			Image     string `json:"image"`
-			Resources struct {
-				Requests map[string]string `json:"requests"`
-			} `json:"resources"`
-		} `json:"containers"`
+		Containers []podBox `json:"containers"`
 	} `json:"spec"`
 }
 
@@ -325,15 +319,16 @@ func (l *ledger) body(p *life, b wish) {
 	p.place, p.index = placeOf(&body, b), body.Metadata.Annotations["batch.kubernetes.io/job-completion-index"]
 	p.pinned = pinned(body.Spec.Affinity.Node)
 	p.image = body.image()
-	p.policy, p.priority, p.names, p.ask = body.Spec.RestartPolicy, body.Spec.Priority, nil, room{pods: 1}
+	p.priority, p.names, p.habits, p.ask = body.Spec.Priority, nil, map[string]habit{}, room{pods: 1}
 	p.claim = ""
 	for _, v := range body.Spec.Volumes {
 		if v.Claim != nil {
 			p.claim = v.Claim.Name
 		}
 	}
-	for _, c := range body.Spec.Containers {
-		p.names = append(p.names, c.Name)
+	for i := range body.Spec.Containers {
+		c := &body.Spec.Containers[i]
+		p.names, p.habits[c.Name] = append(p.names, c.Name), c.habit(body.Spec.RestartPolicy)
 		p.ask.milli += amount(c.Resources.Requests["cpu"], true)
 		p.ask.bytes += amount(c.Resources.Requests["memory"], false)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -110,20 +111,54 @@ func (l *ledger) ripeAt(p *life, at events.Seq, now time.Time, seconds int) bool
 	return ready.yes && !node.yes && !now.Before(since.Add(time.Duration(seconds)*time.Second))
 }
 
+// habit is what a container says of its restarts.
+type habit struct {
+	policy string
+	again  []int // codes after which it begins again whatever its policy says
+}
+
+type podBox struct {
+	Name      string `json:"name"`
+	Image     string `json:"image"`
+	Resources struct {
+		Requests map[string]string `json:"requests"`
+	} `json:"resources"`
+	RestartPolicy      string `json:"restartPolicy"`
+	RestartPolicyRules []struct {
+		ExitCodes struct {
+			Values []int `json:"values"`
+		} `json:"exitCodes"`
+	} `json:"restartPolicyRules"`
+}
+
+// habit reads what a container says of its restarts: people here write rules of codes that begin it again.
+func (b *podBox) habit(pod string) habit {
+	h := habit{policy: pod}
+	if b.RestartPolicy != "" {
+		h.policy = b.RestartPolicy
+	}
+	for _, r := range b.RestartPolicyRules {
+		h.again = append(h.again, r.ExitCodes.Values...)
+	}
+	return h
+}
+
 // over tells whether nothing of the pod runs or will run again.
 func (p *life) over() bool {
 	if p.stopped || p.removed {
 		return true
 	}
-	if p.policy == "Always" || p.policy == "" {
-		return false
-	}
 	for _, c := range p.names {
-		if !p.exited[c] || p.codes[c] != 0 && p.policy == "OnFailure" {
+		if !p.exited[c] || p.habits[c].goesOn(p.codes[c]) {
 			return false
 		}
 	}
-	return true
+	return len(p.names) > 0
+}
+
+// goesOn tells whether a container begins again after a code.
+func (h habit) goesOn(code int) bool {
+	return h.policy == "Always" || h.policy == "" || h.policy == "OnFailure" && code != 0 || slices.Contains(h.again, code)
 }
 
 // counts tells whether a pod counts towards its set's size.

@@ -132,9 +132,14 @@ func wanted(o *projections.Object) int {
 
 func bare(rng *rand.Rand) string {
 	policy := []string{"Always", "OnFailure", "Never"}[rng.IntN(3)]
+	n, own := rng.IntN(4), ""
+	if n == 3 { // what a container says of itself goes before what its pod says
+		own = map[string]string{"Always": `"restartPolicy":"OnFailure",`, "OnFailure": `"restartPolicy":"Always",`,
+			"Never": `"restartPolicy":"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"In","values":[2]}}],`}[policy]
+	}
 	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d-%s","namespace":"default"},"spec":{"restartPolicy":%q,
-"terminationGracePeriodSeconds":5,"containers":[{"name":"c","image":"one:1","resources":{"requests":{"cpu":"%dm"}}}]}}`,
-		rng.IntN(4), map[string]string{"Always": "a", "OnFailure": "o", "Never": "n"}[policy], policy, 100*(1+rng.IntN(4)))
+"terminationGracePeriodSeconds":5,"containers":[{"name":"c",%s"image":"one:1","resources":{"requests":{"cpu":"%dm"}}}]}}`,
+		n, map[string]string{"Always": "a", "OnFailure": "o", "Never": "n"}[policy], policy, own, 100*(1+rng.IntN(4)))
 }
 
 func namespaceRequest(name string) wire.ChangeRequest {
