@@ -41,7 +41,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return projections.JobController }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -107,7 +107,10 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 		return reconcilers.Decision{Because: []events.Reason{{Code: "InvalidSelector", About: k}}}
 	}
 	p := &pass{v: v, o: o, job: job, mem: o.Job, now: now, guards: r.Guards, live: map[int]int{}}
-	p.survey(selector)
+	if p.survey(selector); len(p.d.Events) > 0 {
+		p.d.More = true // one that was just adopted may have to go, and no decision writes a pod twice
+		return p.d
+	}
 	p.conditions = conditionsOf(o.Job)
 	p.decide()
 	return p.d

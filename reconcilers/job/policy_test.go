@@ -281,3 +281,16 @@ func TestGuarded(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// A pod that is adopted by a Job that wants none is written once a decision: adopted, and then asked to go.
+func TestAdoptsWhatHasToGo(t *testing.T) {
+	spec := func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = n(2), n(2) }
+	b := begin(t, spec)
+	o := b.live()[0]
+	b.Do(ownerless(o))
+	yes := true
+	b.write(job(func(s *batchv1.JobSpec) { spec(s); s.Suspend = &yes }))
+	if b.settle(); b.Get(o.Key).Owner == nil || len(b.live()) != 0 {
+		t.Errorf("owner %v, %d live", b.Get(o.Key).Owner, len(b.live()))
+	}
+}

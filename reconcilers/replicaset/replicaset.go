@@ -100,6 +100,8 @@ func (r Reconciler) Decide(v reconcilers.View, k events.Key, now time.Time) reco
 	switch missing := set.want - n; {
 	case missing > 0:
 		p.create(missing)
+	case missing < 0 && len(p.d.Events) > 0:
+		p.d.More = true // one that was just adopted may be the one to go, and no decision writes a pod twice
 	case missing < 0:
 		p.shrink(-missing)
 	default:

@@ -317,3 +317,19 @@ func TestConvergesFromAnything(t *testing.T) {
 		}
 	})
 }
+
+// A pod that the set adopts and has no room for is written once a decision: adopted, and then asked to go.
+func TestAdoptsWhatItHasNoRoomFor(t *testing.T) {
+	w := stage.New()
+	w.Apply(web, replicaSet(1))
+	run(t, w)
+	w.Apply(stage.PodKey("stray"), pod("stray", "web"))
+	run(t, w)
+	if n := len(alive(w)); n != 1 {
+		t.Errorf("%d pods", n)
+	}
+	stray := w.Get(stage.PodKey("stray"))
+	if own := w.Get(web); stray != nil && (stray.Owner == nil || stray.Owner.UID != own.UID) {
+		t.Errorf("the stray belongs to %v", stray.Owner)
+	}
+}

@@ -70,9 +70,24 @@ func (w *World) Run(r reconcilers.Reconciler, k events.Key) (reconcilers.Decisio
 		if most := reconcilers.StepsOf(r); len(d.Events) > most {
 			return d, fmt.Errorf("run %s on %s: %d events, at most %d: Step appends nothing of it", r.Name(), k, len(d.Events), most)
 		}
+		if twice := doubled(d.Events); twice != "" {
+			return d, fmt.Errorf("run %s on %s: %s is written twice: Step appends nothing of it", r.Name(), k, twice)
+		}
 		w.as(events.Controller(r.Name()), d.Events)
 	}
 	return reconcilers.Decision{}, fmt.Errorf("run %s on %s: never quiet", r.Name(), k)
+}
+
+// doubled is the first object that a decision writes twice, "" when there is none.
+func doubled(drafts []reconcilers.Draft) events.Subject {
+	once := map[events.Subject]bool{}
+	for _, d := range drafts {
+		if d.Subject.Class() == "spec" && once[d.Subject] {
+			return d.Subject
+		}
+		once[d.Subject] = true
+	}
+	return ""
 }
 
 // Apply creates an object from JSON, or changes it when it is there.
