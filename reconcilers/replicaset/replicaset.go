@@ -44,7 +44,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "replicaset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 7 }
+func (Reconciler) Version() int { return 8 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {

@@ -153,6 +153,9 @@ func (j *judge) muster(o *entry, c crew, w run.Work, at events.Seq) muster {
 
 func (m muster) beyond(n int) bool { return n < m.first || n >= m.end }
 
+// mostCrew is the most ordinals that are looked at one by one.
+const mostCrew = 1000
+
 // crewed judges a StatefulSet's decision on its pods.
 func (j *judge) crewed(w run.Work, at events.Seq) {
 	o := j.l.objects[w.Key]
@@ -162,6 +165,9 @@ func (j *judge) crewed(w run.Work, at events.Seq) {
 	c, ok := o.crewAt(at)
 	if !ok {
 		return
+	}
+	if c.end-c.first > mostCrew {
+		return // a number that nobody means: what is made of it is for the quota
 	}
 	m := j.muster(o, c, w, at)
 	away := 0

@@ -48,6 +48,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.jobs(e)
 	j.timely(e)
 	j.within(e)
+	j.allowed(e)
 	j.scaled(e)
 	j.daemons(e)
 	switch e.Subject.Class() {

@@ -28,6 +28,7 @@ type ledger struct {
 	grounds   map[string][]ground          // by node: labels and taints
 	stores    map[events.Key]binding       // claims and volumes
 	rations   map[string]hard              // by namespace: what its quota allows
+	ranges    map[string]int64             // by namespace: how much of a core its limit range allows a container, in thousandths
 	ops       map[events.OpID]bool         // what landed
 	scaler    *scaler                      // the newest autoscaler; nil before the first
 }
@@ -46,7 +47,7 @@ type entry struct {
 	crews    []crew          // of a StatefulSet
 	end      string          // of a Job: Complete or Failed once it is over
 	timers   []timing        // of a CronJob
-	last     time.Time       // the newest time for which it made a Job, or when it was made itself
+	last     time.Time       // of a CronJob the newest time for which it made a Job; before that, and of others, when it was made itself
 }
 
 // version is what an object was from an event on.
@@ -93,6 +94,8 @@ type life struct {
 	fate     fate
 	pinned   string // the node that it is meant for, empty for any
 	claim    string // that it uses, empty for none
+	gated    bool   // held back from nodes
+	largest  int64  // what the largest of its containers asks for, in thousandths of a core
 }
 
 // turn is a change of readiness.
@@ -112,8 +115,9 @@ type podBody struct {
 	} `json:"metadata"`
 	Spec struct {
 		where
-		RestartPolicy string `json:"restartPolicy"`
-		Priority      int    `json:"priority"`
+		RestartPolicy string     `json:"restartPolicy"`
+		Priority      int        `json:"priority"`
+		Gates         []struct{} `json:"schedulingGates"`
 		Volumes       []struct {
 			Claim *struct {
 				Name string `json:"claimName"`
@@ -144,7 +148,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ops: map[events.OpID]bool{}}
+		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ranges: map[string]int64{}, ops: map[events.OpID]bool{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -320,7 +324,7 @@ func (l *ledger) body(p *life, b wish) {
 	p.pinned = pinned(body.Spec.Affinity.Node)
 	p.image = body.image()
 	p.priority, p.names, p.habits, p.ask = body.Spec.Priority, nil, map[string]habit{}, room{pods: 1}
-	p.claim = ""
+	p.gated, p.largest, p.claim = len(body.Spec.Gates) > 0, body.largest(), ""
 	for _, v := range body.Spec.Volumes {
 		if v.Claim != nil {
 			p.claim = v.Claim.Name

@@ -23,20 +23,26 @@ const batch = 3
 // askMany makes one change of many objects: maps, and now and then the apps, each
 // new or changed or as it is already.
 func (w *World) askMany(id uint64, rng *rand.Rand) {
-	q := wire.ChangeRequest{ID: strconv.FormatUint(id, 16), Operation: wire.Apply, Whole: true}
+	var all []string
 	for i := range 4 + rng.IntN(12) {
-		q.Items = append(q.Items, wire.Item{Object: []byte(fmt.Sprintf(
-			`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m%d","namespace":"default"},"data":{"n":"%d"}}`, i, rng.IntN(3)))})
+		all = append(all, fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m%d","namespace":"default"},"data":{"n":"%d"}}`, i, rng.IntN(3)))
 	}
 	for _, x := range apps {
 		if rng.IntN(3) == 0 {
-			q.Items = append(q.Items, wire.Item{Object: []byte(x.manifest(1+rng.IntN(4), images[rng.IntN(len(images))]))})
+			all = append(all, x.manifest(1+rng.IntN(4), images[rng.IntN(len(images))]))
 		}
 	}
+	w.askAll(id, all)
+}
+
+// askAll makes one change of many objects; all of it is refused where the namespace of one is not there.
+func (w *World) askAll(id uint64, objects []string) {
+	q := wire.ChangeRequest{ID: strconv.FormatUint(id, 16), Operation: wire.Apply, Whole: true}
 	var asks []admit.Request
-	for i, item := range q.Items {
-		op := events.NewOpID(clusterName, somebody, fmt.Sprintf("%s/%d", q.ID, i), admit.KeyOf(projections.State{}, item), 0)
-		asks = append(asks, admit.Request{ChangeRequest: q, Item: item, Op: op})
+	for i, o := range objects {
+		q.Items = append(q.Items, wire.Item{Object: []byte(o)})
+		op := events.NewOpID(clusterName, somebody, fmt.Sprintf("%s/%d", q.ID, i), admit.KeyOf(projections.State{}, q.Items[i]), 0)
+		asks = append(asks, admit.Request{ChangeRequest: q, Item: q.Items[i], Op: op})
 	}
 	w.submit(run.Request{Actor: somebody, ID: q.ID, Change: events.ChangeID(q.ID), Decide: func(v reconcilers.View, now time.Time) ([]reconcilers.Draft, error) {
 		if _, past := v.Landed(events.NewOpID(clusterName, somebody, q.ID, events.Key{}, 0)); past {
@@ -44,7 +50,7 @@ func (w *World) askMany(id uint64, rng *rand.Rand) {
 		}
 		all := admit.Together(v, asks, now)
 		if all.Refused > 0 {
-			return nil, errRefused // the namespace of an app is not there
+			return nil, errRefused
 		}
 		return all.Drafts(), nil
 	}})

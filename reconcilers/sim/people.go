@@ -70,8 +70,8 @@ func (w *World) person(a Action, rng *rand.Rand) bool {
 	q := wire.ChangeRequest{ID: strconv.FormatUint(a.R, 16)}
 	item := wire.Item{Key: x.key()}
 	switch a.Kind {
-	case "keep", "many", "evict", "task", "crew", "urgent", "daemon", "resize", "store", "timer", "crowd", "ration", "grow":
-		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany, "evict": w.evict, "task": w.task, "crew": w.crew, "urgent": w.urgent, "daemon": w.daemon, "resize": w.resize, "store": w.storing, "timer": w.timer, "crowd": w.crowd, "ration": w.ration, "grow": w.grow}[a.Kind](a.R, rng)
+	case "keep", "many", "evict", "task", "crew", "urgent", "daemon", "resize", "store", "timer", "crowd", "ration", "grow", "strain":
+		map[string]func(uint64, *rand.Rand){"keep": w.keep, "many": w.askMany, "evict": w.evict, "task": w.task, "crew": w.crew, "urgent": w.urgent, "daemon": w.daemon, "resize": w.resize, "store": w.storing, "timer": w.timer, "crowd": w.crowd, "ration": w.ration, "grow": w.grow, "strain": w.strain}[a.Kind](a.R, rng)
 		return true
 	case "apply":
 		w.ask(a.R+1, namespaceRequest(x.namespace))

@@ -33,6 +33,7 @@ type replica struct {
 	works  []run.Work
 	basis  projections.State // of works
 	feeder feeder
+	pace   pace
 }
 
 func (r *replica) able() bool { return r.alive && !r.cut && !r.w.now.Before(r.until) }
@@ -164,7 +165,7 @@ func (r *replica) decide() bool {
 	}
 	asked := false
 	for range 8 {
-		w, ok := r.step.Next(v, r.clock())
+		w, ok := r.paced(v)
 		if !ok {
 			break
 		}

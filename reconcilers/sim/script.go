@@ -77,9 +77,14 @@ func Growing(seed uint64, n int) []Action {
 	return inserted(Script(seed, n), "grow", n/2, rand.New(rand.NewPCG(seed, 18)))
 }
 
+// Straining is Script with people who write numbers at the ends of their types, have very many of a kind, and change rules in flight.
+func Straining(seed uint64, n int) []Action {
+	return inserted(Script(seed, n), "strain", n/3, rand.New(rand.NewPCG(seed, 19)))
+}
+
 // Scripts are what there is to play, by name.
 func Scripts() map[string]func(seed uint64, n int) []Action {
-	return map[string]func(uint64, int) []Action{"script": Script, "storing": Storing, "timing": Timing, "sharing": Sharing, "growing": Growing}
+	return map[string]func(uint64, int) []Action{"script": Script, "storing": Storing, "timing": Timing, "sharing": Sharing, "growing": Growing, "straining": Straining}
 }
 
 // inserted is a script with more actions of a kind somewhere in it.

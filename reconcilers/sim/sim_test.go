@@ -49,6 +49,9 @@ func TestSharing(t *testing.T) { play(t, max(40, seeds(t)/32), Sharing) }
 // TestGrowing is the same for those who let the load say how many pods there are.
 func TestGrowing(t *testing.T) { play(t, max(40, seeds(t)/32), Growing) }
 
+// TestStraining is the same for those who do what few do.
+func TestStraining(t *testing.T) { play(t, max(40, seeds(t)/16), Straining) }
+
 // play demands that no judge finds anything in so many scripts.
 func play(t *testing.T, n uint64, script func(uint64, int) []Action) {
 	t.Helper()

@@ -41,7 +41,11 @@ func SimulateFrom(log []events.Envelope, seed uint64, script []Action, trace boo
 	return w.play(seed, script)
 }
 
-func (w *World) play(seed uint64, script []Action) Result {
+func (w *World) play(seed uint64, script []Action) (out Result) {
+	defer func() {
+		w.survives(recover())
+		out = Result{Seed: seed, Script: script, Events: len(w.store.log), Failure: w.failure, Trace: w.trace}
+	}()
 	w.calm = false
 	for _, a := range script {
 		if w.failure == nil {
@@ -52,7 +56,7 @@ func (w *World) play(seed uint64, script []Action) Result {
 	w.refold(seed) // before the rest: who missed an event may well have left something lying about
 	w.recheck()
 	w.judge.rest()
-	return Result{Seed: seed, Script: script, Events: len(w.store.log), Failure: w.failure, Trace: w.trace}
+	return out
 }
 
 // found makes the cluster: a lease, namespaces, three nodes.
@@ -149,6 +153,7 @@ func (w *World) heal() {
 		if end.Sub(w.now) < span-4*time.Minute {
 			w.stopTimers(uint64(w.newest().Seq)<<20 + 1<<19)
 		}
+		w.tame(uint64(w.newest().Seq)<<20+1<<18, end.Sub(w.now) < span-6*time.Minute)
 		if end.Sub(w.now) < span-time.Minute {
 			w.now = w.now.Add(8 * time.Second) // by now, waits are long ones
 		}

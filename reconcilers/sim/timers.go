@@ -134,11 +134,12 @@ func (j *judge) timely(e events.Envelope) {
 	if !at.After(o.last) {
 		j.w.fail("timers", "%s is for %s, and one for %s was made before", k, at, o.last)
 	}
+	t, _ := o.timingAt(e.Basis)
+	j.pacedBy(t, o, at, k)
 	o.last = at
 	if at.After(e.Time.Add(mostSkew)) {
 		j.w.fail("timers", "%s is for %s, which is to come", k, at)
 	}
-	t, _ := o.timingAt(e.Basis)
 	if going := j.siblings(o.uid, b.UID)[""]; t.Suspend || t.Policy == "Forbid" && len(going) > 0 {
 		j.w.fail("timers", "%s is made beside %d others (%s), suspended: %v", k, len(going), t.Policy, t.Suspend)
 	}
@@ -170,7 +171,7 @@ func (j *judge) forgets(e events.Envelope) {
 		return
 	}
 	rest := j.siblings(owner.uid, o.uid)[o.end]
-	older := func(x *entry) bool { return x.born < o.born }
+	older := func(x *entry) bool { return x.last.Before(o.last) }
 	if len(rest) < t.limit(o.end) || slices.ContainsFunc(rest, older) {
 		j.w.fail("timers", "%s shall go, and %d others like it are kept, of %d (%s)", k, len(rest), t.limit(o.end), o.end)
 	}
@@ -185,15 +186,14 @@ func (j *judge) served(i int, o *entry) {
 
 // wound: nobody keeps more Jobs than wished.
 func (j *judge) wound() {
-	for i := range timers {
-		o := j.l.objects[timerKey(i)]
-		if o == nil {
+	for k, o := range j.l.objects { //stave:sorted: the first that is found is told
+		if k.Resource != events.CronJobs {
 			continue
 		}
 		t := o.timers[len(o.timers)-1]
 		for end, jobs := range j.siblings(o.uid, "") { //stave:sorted: there are two
 			if end != "" && len(jobs) > t.limit(end) {
-				j.w.fail("settle", "%s keeps %d Jobs (%s), of %d", timers[i].name, len(jobs), end, t.limit(end))
+				j.w.fail("settle", "%s keeps %d Jobs (%s), of %d", k, len(jobs), end, t.limit(end))
 			}
 		}
 	}

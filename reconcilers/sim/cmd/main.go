@@ -27,7 +27,7 @@ func main() {
 	flag.Uint64Var(&o.count, "n", 0, "how many seeds; 0 goes on for ever")
 	flag.IntVar(&o.actions, "actions", 25, "how many actions a script has")
 	from := flag.String("from", "", "begin every world with this log: a cluster's or an archive's directory, or a file of 'stave replay --into'")
-	flag.StringVar(&o.script, "script", "script", "which people there are besides: storing, timing, sharing or growing")
+	flag.StringVar(&o.script, "script", "script", "which people there are besides: storing, timing, sharing, growing or straining")
 	flag.BoolVar(&o.trace, "trace", false, "print all that happens, of each seed")
 	flag.Parse()
 	if sim.Scripts()[o.script] == nil {
