@@ -29,8 +29,9 @@ func (c *cluster) clean(_ context.Context, up *upCmd, _ func(string, ...any)) er
 	j := &follow.Janitor{Log: c.server.Log(), Kept: c.past, Keep: keep, Say: func(line string) { c.logger.Info("janitor", "says", line) }}
 	pause := min(max(keep/janitorShare, janitorLeast), janitorMost)
 	c.background("clean", func(ctx context.Context) error {
+		var a age
 		for ; ctx.Err() == nil; sleep(ctx, pause) {
-			if err := c.cleanOnce(ctx, j); err != nil && ctx.Err() == nil {
+			if err := c.cleanOnce(ctx, j, a.by(time.Now())); err != nil && ctx.Err() == nil {
 				c.logger.Warn("history was not cut; it is tried again", "in", pause, "err", err)
 			}
 		}
@@ -41,8 +42,8 @@ func (c *cluster) clean(_ context.Context, up *upCmd, _ func(string, ...any)) er
 
 // cleanOnce cuts, and then says so in the log: the other way round, a state could
 // have forgotten what the log still asks writers to know.
-func (c *cluster) cleanOnce(ctx context.Context, j *follow.Janitor) error {
-	first, err := j.Pass(ctx, time.Now())
+func (c *cluster) cleanOnce(ctx context.Context, j *follow.Janitor, now time.Time) error {
+	first, err := j.Pass(ctx, now)
 	if err != nil || first <= 1 {
 		return err
 	}
@@ -60,4 +61,18 @@ func cutAt(v reconcilers.View, first events.Seq) []reconcilers.Draft {
 		return nil
 	}
 	return []reconcilers.Draft{{Subject: events.CutSubject, Type: events.HistoryCut, Body: events.MustBody(events.Cut{First: first})}}
+}
+
+// age is by what time that is taken away for good which is too old. A clock that is years ahead for a while, until somebody
+// tells the machine the time, must not take all: what is too old has to be so at two looks in a row.
+type age struct{ last time.Time }
+
+// by is the earlier of the times of this look and of the one before; at the first one nothing is too old.
+func (a *age) by(now time.Time) time.Time {
+	now = now.Round(0) // as the machine has it
+	before := a.last
+	if a.last = now; before.After(now) {
+		return now
+	}
+	return before
 }

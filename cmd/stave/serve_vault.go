@@ -21,8 +21,11 @@ func (c *cluster) openVault(_ context.Context, up *upCmd, _ func(string, ...any)
 	}
 	c.vault = v
 	c.background("sweep keys", func(ctx context.Context) error {
+		var a age
 		for {
-			if err := v.Sweep(c.view.Durable(), time.Now(), up.UndoWindow, c.shredded(ctx)); err != nil {
+			now := time.Now()
+			by := a.by(now)
+			if err := v.Sweep(c.view.Durable(), now, func(since time.Time) bool { return by.Sub(since) > up.UndoWindow }, c.shredded(ctx)); err != nil {
 				c.logger.Warn("sweep keys", "err", err) // the next one may do better
 			}
 			select {

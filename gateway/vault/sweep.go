@@ -23,10 +23,10 @@ func (v *Vault) Shred(s projections.State, owner events.Key) error {
 	})
 }
 
-// Sweep destroys the keys that nothing has needed for as long as the undo window
-// is, and those whose Secret shredded says was to be shredded: a server may have
+// Sweep destroys the keys that nothing has needed since a time that is over, as the undo
+// window has it, and those whose Secret shredded says was to be shredded: a server may have
 // ended between the deletion and the destruction.
-func (v *Vault) Sweep(s projections.State, now time.Time, window time.Duration, shredded func(events.Key) bool) error {
+func (v *Vault) Sweep(s projections.State, now time.Time, over func(since time.Time) bool, shredded func(events.Key) bool) error {
 	used := inUse(s)
 	return v.each(func(k *key) error {
 		switch {
@@ -34,7 +34,7 @@ func (v *Vault) Sweep(s projections.State, now time.Time, window time.Duration, 
 			return nil
 		case used[k.ID]:
 			return v.release(k, time.Time{})
-		case shredded(k.owner()) || !k.Released.IsZero() && now.Sub(k.Released) > window:
+		case shredded(k.owner()) || !k.Released.IsZero() && over(k.Released):
 			return v.destroy(k.ID)
 		case k.Released.IsZero():
 			return v.release(k, now)

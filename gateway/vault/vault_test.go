@@ -209,7 +209,7 @@ func TestSweep(t *testing.T) {
 	shredded := map[events.Key]bool{}
 	sweep := func(after time.Duration) int {
 		t.Helper()
-		if err := v.Sweep(l.State, now.Add(after), window, func(k events.Key) bool { return shredded[k] }); err != nil {
+		if err := v.Sweep(l.State, now.Add(after), func(at time.Time) bool { return now.Add(after).Sub(at) > window }, func(k events.Key) bool { return shredded[k] }); err != nil {
 			t.Fatal(err)
 		}
 		return keyFiles(t, v)
@@ -251,7 +251,7 @@ func TestDamagedKeysDoNotHoldUpTheOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := v.Sweep(projections.Empty(), time.Now(), time.Hour, func(events.Key) bool { return true })
+	err := v.Sweep(projections.Empty(), time.Now(), func(time.Time) bool { return false }, func(events.Key) bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "read key 0000000000000000") || !strings.Contains(err.Error(), "read key 1111111111111111") {
 		t.Error(err)
 	}

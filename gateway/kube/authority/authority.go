@@ -31,6 +31,9 @@ const (
 	leafLife      = 365 * 24 * time.Hour
 	renewBefore   = 90 * 24 * time.Hour
 	clockSkew     = 5 * time.Minute
+	// ownSkew is how long before now the authority's own certificate begins, and those that only it and this cluster's people show:
+	// a machine whose clock was hours ahead, until somebody told it the time, is not locked out of itself.
+	ownSkew = 24 * time.Hour
 )
 
 // CA signs a cluster's certificates.
@@ -79,7 +82,7 @@ func (a *CA) create(name string) error {
 	if err != nil {
 		return fmt.Errorf("make the authority's key: %w", err)
 	}
-	t, err := a.template(pkix.Name{CommonName: name}, authorityLife)
+	t, err := a.template(pkix.Name{CommonName: name}, authorityLife, ownSkew)
 	if err != nil {
 		return err
 	}
@@ -96,14 +99,14 @@ func (a *CA) create(name string) error {
 	return write(Pair{a.path("ca.crt"), a.path("ca.key")}, raw, key)
 }
 
-// template is what every certificate has.
-func (a *CA) template(name pkix.Name, life time.Duration) (*x509.Certificate, error) {
+// template is what every certificate has. It begins by skew before now.
+func (a *CA) template(name pkix.Name, life, skew time.Duration) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, fmt.Errorf("make a serial number: %w", err)
 	}
 	now := a.now()
-	return &x509.Certificate{SerialNumber: serial, Subject: name, NotBefore: now.Add(-clockSkew), NotAfter: now.Add(life)}, nil
+	return &x509.Certificate{SerialNumber: serial, Subject: name, NotBefore: now.Add(-skew), NotAfter: now.Add(life)}, nil
 }
 
 func (a *CA) sign(t *x509.Certificate) ([]byte, *ecdsa.PrivateKey, error) {
@@ -132,7 +135,7 @@ func (a *CA) Root() string {
 // Server is the API's certificate, for loopback and the names and addresses that
 // pods use. It lives in memory only.
 func (a *CA) Server(domain string, more ...net.IP) (tls.Certificate, error) {
-	t, err := a.template(pkix.Name{CommonName: "kube-apiserver"}, authorityLife)
+	t, err := a.template(pkix.Name{CommonName: "kube-apiserver"}, authorityLife, ownSkew)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -148,7 +151,7 @@ func (a *CA) Server(domain string, more ...net.IP) (tls.Certificate, error) {
 func (a *CA) Person(user string, groups ...string) (Pair, error) {
 	p := Pair{a.path(user + ".crt"), a.path(user + ".key")}
 	cert, _, err := read(p.Certificate, p.Key)
-	if err == nil && cert.NotAfter.Sub(a.now()) > renewBefore && cert.CheckSignatureFrom(a.cert) == nil {
+	if err == nil && a.lasts(cert) && cert.CheckSignatureFrom(a.cert) == nil {
 		return p, nil
 	}
 	raw, key, err := a.person(user, groups)
@@ -158,8 +161,13 @@ func (a *CA) Person(user string, groups ...string) (Pair, error) {
 	return p, write(p, raw, key)
 }
 
+// lasts tells whether a certificate is good now, and for a while; one is not that was made under a clock which was ahead.
+func (a *CA) lasts(c *x509.Certificate) bool {
+	return good(c, a.now()) && good(c, a.now().Add(renewBefore))
+}
+
 func (a *CA) person(user string, groups []string) ([]byte, *ecdsa.PrivateKey, error) {
-	t, err := a.template(pkix.Name{CommonName: user, Organization: groups}, leafLife)
+	t, err := a.template(pkix.Name{CommonName: user, Organization: groups}, leafLife, ownSkew)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -169,7 +177,7 @@ func (a *CA) person(user string, groups []string) ([]byte, *ecdsa.PrivateKey, er
 
 // Passing is a person's certificate that lives in memory only; it is made anew when it would end soon.
 func (a *CA) Passing(user string, have *tls.Certificate) (*tls.Certificate, error) {
-	if have != nil && have.Leaf.NotAfter.Sub(a.now()) > renewBefore {
+	if have != nil && a.lasts(have.Leaf) {
 		return have, nil
 	}
 	raw, key, err := a.person(user, nil)

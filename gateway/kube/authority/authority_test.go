@@ -58,6 +58,45 @@ func TestWhoWasVerifiedIsStillAsked(t *testing.T) {
 	}
 }
 
+// A machine that began hours ahead of the time is not locked out of its cluster when it is told, neither at once nor at its next start.
+func TestClockThatWasAhead(t *testing.T) {
+	now, dir := time.Now(), t.TempDir()
+	clock := func() time.Time { return now }
+	a, err := Open(dir, "test", clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann := leaf(t, a)
+	door, err := a.Server("cluster.local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := x509.ParseCertificate(door.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(-13 * time.Hour)
+	if err := a.Verify([]*x509.Certificate{ann}); err != nil {
+		t.Error(err)
+	}
+	if _, err := api.Verify(x509.VerifyOptions{Roots: roots(a), CurrentTime: now, DNSName: "localhost"}); err != nil {
+		t.Error(err)
+	}
+	if again := leaf(t, a); !again.Equal(ann) {
+		t.Error("a certificate that is good was made anew")
+	}
+	now = now.Add(3 * 24 * time.Hour)
+	later, err := Open(t.TempDir(), "test", clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := leaf(t, later)
+	now = now.Add(-2 * 24 * time.Hour)
+	if again := leaf(t, later); !good(again, now) || again.Equal(before) {
+		t.Errorf("it begins at %s, and it is %s", again.NotBefore, now)
+	}
+}
+
 // BenchmarkVerify is what each request of a person costs before anything is looked at.
 func BenchmarkVerify(b *testing.B) {
 	a, err := Open(b.TempDir(), "test", time.Now)

@@ -39,7 +39,7 @@ func (a *CA) Client(r *x509.CertificateRequest, usage x509.KeyUsage, life time.D
 	if life >= shortLife {
 		life -= clockSkew
 	}
-	t, err := a.template(r.Subject, life)
+	t, err := a.template(r.Subject, life, clockSkew)
 	if err != nil {
 		return nil, err
 	}
