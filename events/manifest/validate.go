@@ -18,7 +18,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -80,8 +79,8 @@ func Validate(o events.Object) field.ErrorList {
 		errs = append(errs, validatePriorityClass(o)...)
 	case *corev1.LimitRange:
 		errs = append(errs, validateLimitRange(o)...)
-	case *corev1.Node:
-		errs = append(errs, validateTaints(o.Spec.Taints, field.NewPath("spec", "taints"))...)
+	case *corev1.Node, *corev1.Namespace:
+		errs = append(errs, validateGround(o)...)
 	default:
 		errs = slices.Concat(errs, validateStorage(o), validateNetwork(o), validateDevices(o), validateMigration(o), validateAPIService(o))
 	}
@@ -170,7 +169,7 @@ func validateMeta(o events.Object, name rule) field.ErrorList {
 	errs = append(errs, validateLabels(o.GetLabels(), at.Child("labels"))...)
 	errs = append(errs, validateAnnotations(o.GetAnnotations(), at.Child("annotations"))...)
 	errs = append(errs, validateOwners(o.GetOwnerReferences(), at.Child("ownerReferences"))...)
-	if _, custom := o.(*unstructured.Unstructured); !custom {
+	if namesDomains(o) {
 		errs = append(errs, domainsOf(o.GetFinalizers(), at.Child("finalizers"))...)
 	}
 	return append(errs, validateFinalizers(o.GetFinalizers(), at.Child("finalizers"))...)

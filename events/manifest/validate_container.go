@@ -115,7 +115,7 @@ func validateEnvSource(e corev1.EnvVar, at *field.Path) field.ErrorList {
 	from, sources := e.ValueFrom, 0
 	if f := from.FieldRef; f != nil {
 		sources++
-		errs = append(errs, validateFieldRef(f.FieldPath, EnvFields, at.Child("fieldRef", "fieldPath"))...)
+		errs = append(errs, validateFieldRef(f, EnvFields, at.Child("fieldRef", "fieldPath"))...)
 	}
 	if c := from.ConfigMapKeyRef; c != nil {
 		sources++
@@ -157,9 +157,13 @@ func validateKeyRef(name, key string, at *field.Path) field.ErrorList {
 var EnvFields = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
 	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
 
-func validateFieldRef(path string, allowed []string, at *field.Path) field.ErrorList {
-	if path == "" {
+func validateFieldRef(f *corev1.ObjectFieldSelector, allowed []string, at *field.Path) field.ErrorList {
+	path := f.FieldPath
+	switch {
+	case path == "":
 		return field.ErrorList{field.Required(at, "")}
+	case f.APIVersion != "v1" && f.APIVersion != "":
+		return field.ErrorList{field.Invalid(at, path, "error converting fieldPath: unsupported pod version: "+f.APIVersion)}
 	}
 	for _, prefix := range []string{"metadata.labels['", "metadata.annotations['"} {
 		if key, ok := strings.CutPrefix(path, prefix); ok && strings.HasSuffix(key, "']") {

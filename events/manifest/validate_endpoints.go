@@ -44,7 +44,7 @@ func validateEndpoints(subsets []corev1.EndpointSubset, at *field.Path) field.Er
 			if p.Name == "" && len(s.Ports) > 1 {
 				errs = append(errs, field.Required(port.Child("name"), ""))
 			}
-			errs = append(errs, validateEndpointPort(p.Name, &p.Port, &p.Protocol, port)...)
+			errs = append(errs, validateEndpointPort(p.Name, &p.Port, &p.Protocol, p.AppProtocol, port)...)
 		}
 	}
 	return errs
@@ -87,7 +87,7 @@ func ordinary(ip netip.Addr, at *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(at, ip.String(), what)}
 }
 
-func validateEndpointPort(name string, port *int32, protocol *corev1.Protocol, at *field.Path) field.ErrorList {
+func validateEndpointPort(name string, port *int32, protocol *corev1.Protocol, spoken *string, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if name != "" {
 		errs = invalid(errs, at.Child("name"), name, validation.IsDNS1123Label(name))
@@ -99,6 +99,9 @@ func validateEndpointPort(name string, port *int32, protocol *corev1.Protocol, a
 	}
 	if protocol != nil {
 		errs = oneOf(errs, at.Child("protocol"), *protocol, corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP)
+	}
+	if spoken != nil {
+		errs = invalid(errs, at.Child("appProtocol"), *spoken, validation.IsQualifiedName(*spoken))
 	}
 	return errs
 }
@@ -129,7 +132,7 @@ func validateSlice(s *discoveryv1.EndpointSlice) field.ErrorList {
 			errs = append(errs, field.Duplicate(ports.Index(i).Child("name"), name))
 		}
 		seen[name] = true
-		errs = append(errs, validateEndpointPort(name, p.Port, p.Protocol, ports.Index(i))...)
+		errs = append(errs, validateEndpointPort(name, p.Port, p.Protocol, p.AppProtocol, ports.Index(i))...)
 	}
 	return errs
 }

@@ -5,12 +5,17 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 
 	"github.com/stave-run/stave/events"
 )
@@ -21,6 +26,18 @@ var plainFinalizers = []string{string(corev1.FinalizerKubernetes), metav1.Finali
 // bare tells whether a finalizer names no domain, and is none of Kubernetes' own.
 func bare(finalizer string) bool {
 	return !strings.Contains(finalizer, "/") && !slices.Contains(plainFinalizers, finalizer)
+}
+
+// namesDomains tells whether Kubernetes wants the finalizers of an object's kind to name a domain. Of those that its API server
+// has by itself it does not, so what was dumped there can be applied here; nor of a few others.
+func namesDomains(o events.Object) bool {
+	switch o.(type) {
+	case *unstructured.Unstructured, *apiextensionsv1.CustomResourceDefinition, *apiregistrationv1.APIService, *policyv1.PodDisruptionBudget, *nodev1.RuntimeClass,
+		*admissionv1.MutatingWebhookConfiguration, *admissionv1.ValidatingWebhookConfiguration, *admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding,
+		*admissionv1.MutatingAdmissionPolicy, *admissionv1.MutatingAdmissionPolicyBinding:
+		return false
+	}
+	return true
 }
 
 // domainsOf holds finalizers of Stave's kinds to Kubernetes' rule that they name a domain; in objects of definitions it is a wish.

@@ -39,6 +39,8 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		errs = invalid(errs, at.Child("readinessGates").Index(i).Child("conditionType"), string(g.ConditionType), validation.IsQualifiedName(string(g.ConditionType)))
 	}
 	errs = append(errs, validateQuantities(s.Overhead, at.Child("overhead"))...)
+	errs = oneOfPointed(errs, at.Child("preemptionPolicy"), s.PreemptionPolicy, corev1.PreemptLowerPriority, corev1.PreemptNever)
+	errs = append(errs, validateOfPod(s.Resources, at.Child("resources"))...)
 	if s.RuntimeClassName != nil {
 		errs = invalid(errs, at.Child("runtimeClassName"), *s.RuntimeClassName, validation.IsDNS1123Subdomain(*s.RuntimeClassName))
 	}
@@ -47,10 +49,32 @@ func validatePod(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 		rule         rule
 	}{
 		{"hostname", s.Hostname, validation.IsDNS1123Label}, {"subdomain", s.Subdomain, validation.IsDNS1123Label},
-		{"nodeName", s.NodeName, validation.IsDNS1123Subdomain}, {"serviceAccountName", s.ServiceAccountName, validation.IsDNS1123Subdomain},
+		{"priorityClassName", s.PriorityClassName, validation.IsDNS1123Subdomain}, {"nodeName", s.NodeName, validation.IsDNS1123Subdomain}, {"serviceAccountName", s.ServiceAccountName, validation.IsDNS1123Subdomain},
 	} {
 		if n.value != "" {
 			errs = invalid(errs, at.Child(n.field), n.value, n.rule(n.value))
+		}
+	}
+	return errs
+}
+
+// validateOfPod is about what all containers of a pod may take together.
+func validateOfPod(r *corev1.ResourceRequirements, at *field.Path) field.ErrorList {
+	if r == nil {
+		return nil
+	}
+	errs := validateResources(r, at)
+	if len(r.Claims) > 0 {
+		errs = append(errs, field.Forbidden(at.Child("claims"), "claims may not be set for Resources at pod-level"))
+	}
+	for _, side := range []struct {
+		name string
+		of   corev1.ResourceList
+	}{{"limits", r.Limits}, {"requests", r.Requests}} {
+		for _, name := range resourceNames(side.of) {
+			if name != corev1.ResourceCPU && name != corev1.ResourceMemory && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
+				errs = append(errs, field.NotSupported(at.Child(side.name).Key(string(name)), name, []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceHugePagesPrefix, corev1.ResourceMemory}))
+			}
 		}
 	}
 	return errs

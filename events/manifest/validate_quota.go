@@ -152,6 +152,8 @@ func validateLimits(item *corev1.LimitRangeItem, at *field.Path) field.ErrorList
 		}
 		if item.Type == corev1.LimitTypePod || item.Type == corev1.LimitTypeContainer {
 			errs = append(errs, validateQuantities(side.of, at.Child(side.name))...)
+		} else {
+			errs = append(errs, validateLimited(side.of, at.Child(side.name))...)
 		}
 		inherit(&all, side.of)
 	}
@@ -162,6 +164,18 @@ func validateLimits(item *corev1.LimitRangeItem, at *field.Path) field.ErrorList
 	for _, name := range resourceNames(all) {
 		errs = append(errs, validateOrder(item, name, at)...)
 		errs = append(errs, validateRatio(item, name, at)...)
+	}
+	return errs
+}
+
+// validateLimited wants names that Kubernetes gives, or with a domain.
+func validateLimited(list corev1.ResourceList, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, name := range resourceNames(list) {
+		errs = invalid(errs, at.Key(string(name)), string(name), validation.IsQualifiedName(string(name)))
+		if !strings.Contains(string(name), "/") && !quotaName(name) && name != corev1.ResourceStorage {
+			errs = append(errs, field.Invalid(at.Key(string(name)), name, "must be a standard resource type or fully qualified"))
+		}
 	}
 	return errs
 }

@@ -42,7 +42,7 @@ func validateClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 		return append(errs, field.Required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil"))
 	}
 	for i := range r.AggregationRule.ClusterRoleSelectors {
-		errs = append(errs, validateSelector(&r.AggregationRule.ClusterRoleSelectors[i], at.Index(i))...)
+		errs = append(errs, validatePicks(&r.AggregationRule.ClusterRoleSelectors[i], at.Index(i))...)
 	}
 	return errs
 }

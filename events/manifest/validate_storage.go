@@ -86,6 +86,14 @@ func validateVolumeSpec(s *corev1.PersistentVolumeSpec, at *field.Path) field.Er
 	errs = append(errs, validateSources(s, at)...)
 	errs = append(errs, validateVolumeMode(s.VolumeMode, at.Child("volumeMode"))...)
 	errs = append(errs, validateClassName(&s.StorageClassName, at.Child("storageClassName"))...)
+	if name, here := s.VolumeAttributesClassName, at.Child("volumeAttributesClassName"); name != nil {
+		if errs = append(errs, validateClassName(name, here)...); *name == "" {
+			errs = append(errs, field.Required(here, "an empty string is disallowed"))
+		}
+		if s.CSI == nil {
+			errs = append(errs, field.Required(at.Child("csi"), "has to be specified when using volumeAttributesClassName"))
+		}
+	}
 	return append(errs, validateVolumePlace(s, at.Child("nodeAffinity"))...)
 }
 
@@ -149,6 +157,7 @@ func validateClaimSpec(s *corev1.PersistentVolumeClaimSpec, at *field.Path) fiel
 		errs = append(errs, field.Invalid(here, size.String(), notPositive))
 	}
 	errs = append(errs, validateClassName(s.StorageClassName, at.Child("storageClassName"))...)
+	errs = append(errs, validateClassName(s.VolumeAttributesClassName, at.Child("volumeAttributesClassName"))...)
 	return append(errs, validateVolumeMode(s.VolumeMode, at.Child("volumeMode"))...)
 }
 
@@ -172,11 +181,27 @@ func validateStorageClass(c *storagev1.StorageClass) field.ErrorList {
 		errs = oneOf(errs, field.NewPath("volumeBindingMode"), *m, storagev1.VolumeBindingImmediate, storagev1.VolumeBindingWaitForFirstConsumer)
 	}
 	for i, t := range c.AllowedTopologies {
-		for j, r := range t.MatchLabelExpressions {
-			here := field.NewPath("allowedTopologies").Index(i).Child("matchLabelExpressions").Index(j)
-			errs = invalid(errs, here.Child("key"), r.Key, validation.IsQualifiedName(r.Key))
-			if len(r.Values) == 0 {
-				errs = append(errs, field.Required(here.Child("values"), ""))
+		errs = append(errs, validateTopology(t.MatchLabelExpressions, field.NewPath("allowedTopologies").Index(i).Child("matchLabelExpressions"))...)
+	}
+	return errs
+}
+
+func validateTopology(all []corev1.TopologySelectorLabelRequirement, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	keys := map[string]bool{}
+	for i, r := range all {
+		here := at.Index(i)
+		errs = invalid(errs, here.Child("key"), r.Key, validation.IsQualifiedName(r.Key))
+		if keys[r.Key] {
+			errs = append(errs, field.Duplicate(here.Child("key"), r.Key))
+		}
+		keys[r.Key] = true
+		if len(r.Values) == 0 {
+			errs = append(errs, field.Required(here.Child("values"), ""))
+		}
+		for j, v := range r.Values {
+			if slices.Contains(r.Values[:j], v) {
+				errs = append(errs, field.Duplicate(here.Child("values").Index(j), v))
 			}
 		}
 	}

@@ -145,7 +145,7 @@ func validateDownward(items []corev1.DownwardAPIVolumeFile, at *field.Path) fiel
 		case item.FieldRef != nil && item.ResourceFieldRef != nil:
 			errs = append(errs, field.Invalid(here, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously"))
 		case item.FieldRef != nil:
-			errs = append(errs, validateFieldRef(item.FieldRef.FieldPath, volumeFieldRefs, here.Child("fieldRef", "fieldPath"))...)
+			errs = append(errs, validateFieldRef(item.FieldRef, volumeFieldRefs, here.Child("fieldRef", "fieldPath"))...)
 		case item.ResourceFieldRef == nil:
 			errs = append(errs, field.Required(here, "one of fieldRef and resourceFieldRef is required"))
 		case item.ResourceFieldRef.ContainerName == "":
@@ -315,6 +315,7 @@ func validateMounts(c *corev1.Container, volumes map[string]bool, at *field.Path
 			errs = append(errs, field.Invalid(here.Child("subPathExpr"), m.SubPathExpr, "subPathExpr and subPath are mutually exclusive"))
 		}
 		errs = append(errs, validatePropagation(m.MountPropagation, c, here.Child("mountPropagation"))...)
+		errs = append(errs, validateRecursive(&m, here.Child("recursiveReadOnly"))...)
 	}
 	return errs
 }
@@ -328,4 +329,19 @@ func validatePropagation(p *corev1.MountPropagationMode, c *corev1.Container, at
 		return field.ErrorList{field.Forbidden(at, "Bidirectional mount propagation is available only to privileged containers")}
 	}
 	return oneOf(nil, at, *p, corev1.MountPropagationBidirectional, corev1.MountPropagationHostToContainer, corev1.MountPropagationNone)
+}
+
+// validateRecursive wants that nobody takes a mount for read only, with all below it, that is not.
+func validateRecursive(m *corev1.VolumeMount, at *field.Path) field.ErrorList {
+	if m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == corev1.RecursiveReadOnlyDisabled {
+		return nil
+	}
+	errs := oneOf(nil, at, *m.RecursiveReadOnly, corev1.RecursiveReadOnlyDisabled, corev1.RecursiveReadOnlyEnabled, corev1.RecursiveReadOnlyIfPossible)
+	if !m.ReadOnly {
+		errs = append(errs, field.Forbidden(at, "may only be specified when readOnly is true"))
+	}
+	if m.MountPropagation != nil && *m.MountPropagation != corev1.MountPropagationNone {
+		errs = append(errs, field.Forbidden(at, "may only be specified when mountPropagation is None or not specified"))
+	}
+	return errs
 }

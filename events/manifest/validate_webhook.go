@@ -109,6 +109,12 @@ func validateWebhook(w *admissionv1.ValidatingWebhook, at *field.Path) field.Err
 	case !slices.Contains(w.AdmissionReviewVersions, "v1"):
 		errs = append(errs, field.Invalid(versions, w.AdmissionReviewVersions, "must include at least one of v1"))
 	}
+	for i, v := range w.AdmissionReviewVersions {
+		here := at.Child("admissionReviewVersions").Index(i)
+		if errs = invalid(errs, here, v, validation.IsDNS1035Label(v)); slices.Contains(w.AdmissionReviewVersions[:i], v) {
+			errs = append(errs, field.Invalid(here, v, "duplicate version"))
+		}
+	}
 	errs = append(errs, validateClient(&w.ClientConfig, at.Child("clientConfig"))...)
 	return append(errs, validateConditions(w.MatchConditions, at.Child("matchConditions"))...)
 }
