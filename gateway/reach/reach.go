@@ -32,9 +32,13 @@ type Ways struct {
 	Dial func(ctx context.Context, pod events.Key, port uint16) (net.Conn, error)
 }
 
+// ofPods ends the names of pods as hosts. No name that a person can write ends so, nor an address: 10.1.2 can be a pod's name,
+// and 3 that of its namespace.
+const ofPods = "._pod"
+
 // Pod is the address of a pod's port as Connect takes it.
 func Pod(namespace, name string, port uint16) string {
-	return net.JoinHostPort(name+"."+namespace, strconv.Itoa(int(port)))
+	return net.JoinHostPort(name+"."+namespace+ofPods, strconv.Itoa(int(port)))
 }
 
 // Service is the address of one of a service's ready endpoints as Connect takes it; which, is chosen anew every time. An
@@ -106,14 +110,16 @@ func (w Ways) connect(ctx context.Context, network, address string, d net.Dialer
 	if err != nil {
 		return nil, fmt.Errorf("read address %q: %w", address, err)
 	}
-	if dot := strings.LastIndexByte(host, '.'); dot > 0 {
-		k := events.Key{Resource: events.Pods, Namespace: host[dot+1:], Name: host[:dot]}
-		n, err := strconv.ParseUint(port, 10, 16)
-		if _, ok := w.View().Get(k); ok && err == nil {
-			return w.Dial(ctx, k, uint16(n))
-		}
+	pod, ok := strings.CutSuffix(host, ofPods)
+	if !ok {
+		return d.DialContext(ctx, network, address)
 	}
-	return d.DialContext(ctx, network, address)
+	n, err := strconv.ParseUint(port, 10, 16)
+	dot := strings.LastIndexByte(pod, '.')
+	if err != nil || dot < 0 {
+		return nil, fmt.Errorf("read address %q: it is no pod's", address)
+	}
+	return w.Dial(ctx, events.Key{Resource: events.Pods, Namespace: pod[dot+1:], Name: pod[:dot]}, uint16(n))
 }
 
 // outside tells whether an address that a person wrote is one that they may be taken to: none that only this machine has.
