@@ -158,10 +158,22 @@ func (n *notes) accepted(ctx context.Context, next, old events.Object) error {
 	if errs := n.check(next, old); len(errs) > 0 {
 		return apierrors.NewInvalid(n.kind.GVK().GroupKind(), next.GetName(), errs)
 	}
-	if n.bound > 0 && !n.book.room(n.shelf, n.bound) && old == nil {
+	if n.bound > 0 && !n.book.room(n.shelf, n.bound) && grows(next, old) {
 		return apierrors.NewServiceUnavailable(fmt.Sprintf("all %s together are at most %d bytes large: delete some", n.kind.Plural(), n.bound))
 	}
 	return n.inNamespace(next, old == nil)
+}
+
+// maxGrown is up to how many bytes an object may grow though there is no room: who takes a lease over has a longer name.
+const maxGrown = 4 << 10
+
+// grows tells whether an object takes more room than the one before it.
+func grows(next, old events.Object) bool {
+	if old == nil {
+		return true
+	}
+	size := len(events.MustBody(next))
+	return size > maxGrown && size > len(events.MustBody(old))
 }
 
 // inNamespace wants the namespace of an object to be there, and to stay if it is new.

@@ -450,3 +450,32 @@ func TestEventsAreToldFromTheLog(t *testing.T) {
 		t.Errorf("by the new API: %v", err)
 	}
 }
+
+// All leases together have a bound: what is there may be renewed and taken over beyond it, and nothing grows.
+func TestLeasesAreBounded(t *testing.T) {
+	h := open(t)
+	leases := h.client().CoordinationV1().Leases("default")
+	small, err := leases.Create(t.Context(), lease("small", "me"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := strings.Repeat("x", 1_000_000)
+	for i := 0; err == nil; i++ {
+		if i > 20 {
+			t.Fatal("there is no bound")
+		}
+		_, err = leases.Create(t.Context(), lease(fmt.Sprint("large", i), large), metav1.CreateOptions{})
+	}
+	if !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("one too many: %v", err)
+	}
+	other := "somebody-else"
+	small.Spec.HolderIdentity = &other
+	if small, err = leases.Update(t.Context(), small, metav1.UpdateOptions{}); err != nil {
+		t.Fatalf("taken over: %v", err)
+	}
+	small.Spec.HolderIdentity = &large
+	if _, err = leases.Update(t.Context(), small, metav1.UpdateOptions{}); !apierrors.IsServiceUnavailable(err) {
+		t.Errorf("one that grows: %v", err)
+	}
+}
