@@ -81,6 +81,7 @@ const (
 	FactKilling    FactKind = "killing"     // the node ends a run and not the pod: Reason, Message holds the words of what failed
 	FactStarved    FactKind = "starved"     // the kernel killed processes of a run that goes on, for want of memory: Count, Limit, Victim, Message
 	FactCrowded    FactKind = "crowded"     // a run was refused to fork, having as many processes as it may: Count, Limit, Message
+	FactAnew       FactKind = "anew"        // all containers of the pod begin anew, as run Run of Container ended with a code whose rule says so
 	FactBackoff    FactKind = "backoff"     // the next try waits: Until, Reason is CrashLoopBackOff or ImagePullBackOff
 	FactObserved   FactKind = "observed"    // the node goes by a newer spec of the pod: Count is its generation; of the first nothing is said
 	FactResized    FactKind = "resized"     // all that runs of the pod has the resources that it was given by the event Count
@@ -124,10 +125,11 @@ const (
 	LivenessFailed  = "LivenessProbe"
 	StartupFailed   = "StartupProbe"
 	PostStartFailed = "FailedPostStartHook"
-	ImageChanged    = "ImageChanged"      // the container has got another image
-	ResizeRestarts  = "ResizeRestarts"    // the container has got other resources, and its resizePolicy wants a new run for them
-	PreStopFailed   = "FailedPreStopHook" // Reason of a FactUnhealthy: the run ends all the same
-	ProbeWarning    = "ProbeWarning"      // Reason of a FactUnhealthy: the probe passes, and something is odd about it
+	ImageChanged    = "ImageChanged"            // the container has got another image
+	ResizeRestarts  = "ResizeRestarts"          // the container has got other resources, and its resizePolicy wants a new run for them
+	RestartingAll   = "RestartingAllContainers" // all containers of the pod begin anew; of an exit: it was ended for that
+	PreStopFailed   = "FailedPreStopHook"       // Reason of a FactUnhealthy: the run ends all the same
+	ProbeWarning    = "ProbeWarning"            // Reason of a FactUnhealthy: the probe passes, and something is odd about it
 )
 
 // PostStartRuns begins the Message of a FactBackoff whose container's process runs already: it counts as started when its

@@ -36,6 +36,8 @@ func (f *folding) fact(p *Pod, x events.Fact) {
 		}
 	case events.FactResized, events.FactNotResized:
 		f.resizing(p, x)
+	case events.FactAnew:
+		f.anew(p, x)
 	case events.FactObserved:
 		if told := int64(x.Count); told > p.Observed {
 			p.own().Observed = told
@@ -69,7 +71,10 @@ func (f *folding) containerFact(p *Pod, x events.Fact) {
 	case events.FactNotStarted:
 		f.notStarted(&c, x)
 	case events.FactStarted:
-		f.started(&c, x)
+		waited := c.Anew
+		if f.started(&c, x); waited && !c.Anew {
+			f.begunAnew(p)
+		}
 	case events.FactExited:
 		f.exited(&c, x)
 	case events.FactStarved:
@@ -128,7 +133,7 @@ func (f *folding) started(c *Container, x events.Fact) {
 	}
 	c.Run, c.Phase, c.Reason, c.Message, c.Until = x.Run, Running, "", "", time.Time{}
 	c.ContainerID, c.StartedAt, c.Ready, c.Since = x.ContainerID, x.At, false, f.mark()
-	c.Up, c.Killing, c.Starved, c.Crowded = false, "", nil, nil
+	c.Up, c.Killing, c.Starved, c.Crowded, c.Anew = false, "", nil, nil, false
 }
 
 func (f *folding) exited(c *Container, x events.Fact) {
@@ -138,12 +143,16 @@ func (f *folding) exited(c *Container, x events.Fact) {
 	if c.Exit != nil && c.Exit.Run < x.Run {
 		c.Last = c.Exit
 	}
+	c.Anew = c.Anew && c.Run == x.Run
 	c.Run, c.Phase, c.Ready, c.Since = x.Run, Terminated, false, f.mark()
 	c.Reason, c.Message = x.Reason, x.Message
 	c.Exit = f.exit(x)
 	c.Exit.Killed = c.Killing
 	if c.Crowded != nil {
 		c.Exit.Crowded = c.Crowded.Message
+	}
+	if c.Anew {
+		c.wait(f.mark(), events.RestartingAll, removedAnew)
 	}
 }
 
@@ -156,7 +165,7 @@ func (f *folding) notStarted(c *Container, x events.Fact) {
 	if c.Exit != nil {
 		c.Last = c.Exit
 	}
-	c.Run, c.Exit, c.Phase = x.Run, f.exit(x), Waiting
+	c.Run, c.Exit, c.Phase, c.Anew = x.Run, f.exit(x), Waiting, false
 	c.wait(f.mark(), x.Reason, x.Message)
 }
 

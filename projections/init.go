@@ -46,7 +46,7 @@ func (p *Pod) initFailed(spec *corev1.PodSpec) bool {
 	for i := range spec.InitContainers {
 		w := &spec.InitContainers[i]
 		c, ok := p.Container(w.Name)
-		if ok && c.Exit != nil && c.Exit.Code != 0 && c.Phase != Running && c.Exit.sequel(spec, w) == Stays {
+		if ok && c.Exit != nil && c.Exit.Code != 0 && c.Phase != Running && c.sequel(spec, w) == Stays {
 			return true
 		}
 	}

@@ -40,6 +40,7 @@ type PodExtras struct {
 	// Resized is the event that granted it other resources last; 0 when none did.
 	Resized events.Seq `cbor:",omitzero"`
 	Resize  *Resize    `cbor:",omitzero"` // nil when all has the resources that its spec says
+	Anew    *Anew      `cbor:",omitzero"` // the last time that all its containers were to begin anew; nil when there was none
 }
 
 // noPodExtras are those of rows that have none. Whoever would change them asks for own.
@@ -83,6 +84,7 @@ type Container struct {
 	Exit        *Exit          `cbor:",omitzero"` // of the present run, when Phase is Terminated
 	Last        *Exit          `cbor:",omitzero"` // of the run before
 	Since       Mark           `cbor:",omitzero"` // of Phase
+	Anew        bool           `cbor:",omitzero"` // another run follows the present one, whatever policies say: all of the pod begins anew
 }
 
 // Strain is a limit that a run met and that did not end it.

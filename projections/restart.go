@@ -5,6 +5,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/stave-run/stave/events"
 )
 
 // Sequel is what follows the end of a container's run, while its pod is to go on.
@@ -12,8 +14,9 @@ type Sequel int
 
 // What can follow.
 const (
-	Stays    Sequel = iota // nothing: the container is not started again
-	Restarts               // another run of the container
+	Stays       Sequel = iota // nothing: the container is not started again
+	Restarts                  // another run of the container
+	RestartsAll               // another run of all of the pod's containers
 )
 
 // SequelOf says what follows a run that ended with a code: the first of the container's rules that speaks of the code has the
@@ -22,8 +25,11 @@ const (
 func SequelOf(s *corev1.PodSpec, c *corev1.Container, code int, killed bool) Sequel {
 	policy := s.RestartPolicy
 	if c.RestartPolicy != nil {
-		if ruled(c, code) {
+		switch ruled(c, code) {
+		case corev1.ContainerRestartRuleActionRestart:
 			return Restarts
+		case corev1.ContainerRestartRuleActionRestartAllContainers:
+			return RestartsAll
 		}
 		policy = corev1.RestartPolicy(*c.RestartPolicy)
 	}
@@ -36,11 +42,14 @@ func SequelOf(s *corev1.PodSpec, c *corev1.Container, code int, killed bool) Seq
 	return Restarts
 }
 
-// ruled tells whether one of a container's rules starts it again after a code.
-func ruled(c *corev1.Container, code int) bool {
-	return slices.ContainsFunc(c.RestartPolicyRules, func(r corev1.ContainerRestartRule) bool {
-		return r.ExitCodes != nil && slices.Contains(r.ExitCodes.Values, int32(code)) == (r.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn)
-	})
+// ruled is what the first of a container's rules that speaks of a code says; empty when none does.
+func ruled(c *corev1.Container, code int) corev1.ContainerRestartRuleAction {
+	for _, r := range c.RestartPolicyRules {
+		if r.ExitCodes != nil && slices.Contains(r.ExitCodes.Values, int32(code)) == (r.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn) {
+			return r.Action
+		}
+	}
+	return ""
 }
 
 // endless tells whether every container of a pod is started again whatever its code: then the pod never comes to its end.
@@ -72,7 +81,93 @@ func (p *Pod) OverAt(o *Object) (at time.Time, over bool) {
 	return at, p.Finished(o)
 }
 
-// sequel is what follows this end of a container.
-func (x *Exit) sequel(s *corev1.PodSpec, c *corev1.Container) Sequel {
-	return SequelOf(s, c, x.Code, x.Killed != "")
+// sequel is what follows the last end of a container.
+func (c *Container) sequel(s *corev1.PodSpec, w *corev1.Container) Sequel {
+	if c.Anew {
+		return Restarts
+	}
+	return SequelOf(s, w, c.Exit.Code, c.Exit.Killed != "")
+}
+
+// Anew is a time when all containers of a pod were to begin anew.
+type Anew struct {
+	Container string `cbor:",omitzero"` // whose end began it
+	Run       int    `cbor:",omitzero"`
+	Since     Mark   `cbor:",omitzero"`
+	Begun     Mark   `cbor:",omitzero"` // when the first of them began; zero while what runs is still ended
+}
+
+// removedAnew is what is said of a container that waits for all to begin anew, in the kubelet's words.
+const removedAnew = "The container is removed because RestartAllContainers in place"
+
+// anew begins all containers of a pod anew but those that look into it. Of a run that began since, the node said it before.
+func (f *folding) anew(p *Pod, x events.Fact) {
+	i := p.containerIndex(x.Container)
+	last := p.Anew
+	if c := &p.Containers[i]; x.Run < c.Run || c.Anew || last != nil && last.Container == x.Container && x.Run <= last.Run {
+		return // said twice
+	}
+	o, ok := f.s.Get(p.Key)
+	if !ok {
+		return
+	}
+	for i := range p.Containers {
+		if c := &p.Containers[i]; c.Run > 0 && !looks(o.PodSpec(), c.Name) {
+			c.Anew = true
+			if c.Phase == Terminated {
+				c.wait(f.mark(), events.RestartingAll, removedAnew)
+			}
+		}
+	}
+	p.own().Anew = &Anew{Container: x.Container, Run: x.Run, Since: f.mark()}
+}
+
+func looks(s *corev1.PodSpec, name string) bool {
+	for c := range Ephemeral(s) {
+		if c.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// begunAnew notes that the first container of a pod began after all were to begin anew.
+func (f *folding) begunAnew(p *Pod) {
+	if p.Anew != nil && p.Anew.Begun.IsZero() {
+		next := *p.Anew
+		next.Begun = f.mark()
+		p.own().Anew = &next
+	}
+}
+
+// anewCondition is that of a pod whose containers may all have to begin anew.
+func (p *Pod) anewCondition(s *corev1.PodSpec, phase corev1.PodPhase) []corev1.PodCondition {
+	if !mayBeginAnew(s) {
+		return nil
+	}
+	over := map[corev1.PodPhase]string{corev1.PodSucceeded: "PodCompleted", corev1.PodFailed: "PodFailed"}[phase]
+	c := condition(corev1.AllContainersRestarting, false, p.Assigned.Time, over, "")
+	if a := p.Anew; a != nil {
+		c.LastTransitionTime = stamp(a.Since.Time)
+		if !a.Begun.IsZero() {
+			c.LastTransitionTime = stamp(a.Begun.Time)
+		} else if over == "" {
+			c.Status, c.Reason, c.Message = corev1.ConditionTrue, "RestartAllContainersStarted", "container exited with restart policy rule"
+		}
+	}
+	return []corev1.PodCondition{c}
+}
+
+// mayBeginAnew tells whether a container of a pod has a rule that begins all of them anew.
+func mayBeginAnew(s *corev1.PodSpec) bool {
+	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+		for i := range list {
+			for _, r := range list[i].RestartPolicyRules {
+				if r.Action == corev1.ContainerRestartRuleActionRestartAllContainers {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

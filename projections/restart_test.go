@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,10 @@ func rule(op corev1.ContainerRestartRuleOnExitCodesOperator, codes ...int32) cor
 // What follows an end: a container's rules, then its policy, then its pod's.
 func TestSequels(t *testing.T) {
 	const stays, restarts = projections.Stays, projections.Restarts
+	all := func(r corev1.ContainerRestartRule) corev1.ContainerRestartRule {
+		r.Action = corev1.ContainerRestartRuleActionRestartAllContainers
+		return r
+	}
 	for _, c := range []struct {
 		name     string
 		pod, own string
@@ -51,6 +56,9 @@ func TestSequels(t *testing.T) {
 		{"not in nothing is all", "Never", "Never", []corev1.ContainerRestartRule{rule(notIn)}, 1, false, restarts},
 		{"in nothing is none", "Never", "Never", []corev1.ContainerRestartRule{rule(in)}, 1, false, stays},
 		{"the second rule", "Never", "Never", []corev1.ContainerRestartRule{rule(in, 1), rule(in, 2)}, 2, false, restarts},
+		{"a rule for all of the pod", "Never", "Never", []corev1.ContainerRestartRule{all(rule(in, 1))}, 1, false, projections.RestartsAll},
+		{"a sidecar's rule for all of the pod", "Never", "Always", []corev1.ContainerRestartRule{all(rule(notIn, 0))}, 1, false, projections.RestartsAll},
+		{"the first rule that speaks of it", "Never", "Never", []corev1.ContainerRestartRule{rule(in, 1), all(rule(notIn))}, 1, false, restarts},
 		{"a rule of what a probe's kill ends with", "Never", "Never", []corev1.ContainerRestartRule{rule(in, 137)}, 137, true, restarts},
 		{"rules without a policy say nothing", "Never", "", []corev1.ContainerRestartRule{rule(in, 42)}, 42, false, stays},
 		{"a rule of no codes", "Never", "Never", []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestart}}, 42, false, stays},
@@ -116,5 +124,70 @@ func TestPhasesOfOwnPolicies(t *testing.T) {
 		if v := pod(t, l, k); v.Status.Phase != c.phase || row.Finished(o) != c.over {
 			t.Errorf("%s: %s, over %v", c.name, v.Status.Phase, row.Finished(o))
 		}
+	}
+}
+
+// All containers of a pod begin anew: what ran was ended for that and waits, the pod is at no end, and a condition says so until
+// the first of them began. The fact says nothing more when it is told again.
+func TestAllBeginAnew(t *testing.T) {
+	l := foldtest.New()
+	l.Lease("a")
+	l.Node("n1", foldtest.Facts)
+	k := foldtest.Key(events.Pods, "p")
+	l.Create(k, `{"spec":{"restartPolicy":"Never","initContainers":[{"name":"i","image":"i"}],"containers":[{"name":"a","image":"i","restartPolicy":"Never",
+		"restartPolicyRules":[{"action":"RestartAllContainers","exitCodes":{"operator":"In","values":[42]}}]},{"name":"b","image":"i"},{"name":"c","image":"i"}]}}`)
+	l.Assign("n1", k)
+	started := func(c string, run int) events.Fact {
+		return events.Fact{Kind: events.FactStarted, Container: c, Run: run}
+	}
+	ended := func(c string, run, code int, reason string) events.Fact {
+		return events.Fact{Kind: events.FactExited, Container: c, Run: run, Code: code, Reason: reason}
+	}
+	anew := events.Fact{Kind: events.FactAnew, Container: "a", Run: 1}
+	saw := func(want string, facts ...events.Fact) {
+		t.Helper()
+		l.Saw(k, facts...)
+		v := pod(t, l, k)
+		got := string(v.Status.Phase)
+		for _, c := range v.Status.Conditions {
+			if c.Type == corev1.AllContainersRestarting {
+				got += " " + string(c.Status) + c.Reason
+			}
+		}
+		for _, c := range append(v.Status.InitContainerStatuses, v.Status.ContainerStatuses...) {
+			switch s := c.State; {
+			case s.Running != nil:
+				got += " running"
+			case s.Terminated != nil:
+				got += " " + s.Terminated.Reason
+			default:
+				got += " " + s.Waiting.Reason
+			}
+			if x := c.LastTerminationState.Terminated; x != nil {
+				got += fmt.Sprintf("(%d)", x.ExitCode)
+			}
+		}
+		row, _ := l.State.PodOf(k)
+		o, _ := l.State.Get(k)
+		if got != want || row.Finished(o) {
+			t.Errorf("got %s (over: %v)\nwant %s", got, row.Finished(o), want)
+		}
+	}
+	const all = events.RestartingAll
+	saw("Running False Completed running running running", ended("i", 1, 0, "Completed"), started("a", 1), started("b", 1), started("c", 1))
+	saw("Running False Completed Error running Error", ended("c", 1, 1, "Error"), ended("a", 1, 42, "Error"))
+	during := "Running TrueRestartAllContainersStarted " + all + "(0) " + all + "(42) "
+	saw(during+"running "+all+"(1)", anew)
+	saw(during+all+"(137) "+all+"(1)", ended("b", 1, 137, all))
+	saw("Running False running(0) "+all+"(42) "+all+"(137) "+all+"(1)", started("i", 2))
+	after := "Running False Completed(0) running(42) running(137) running(1)"
+	saw(after, ended("i", 2, 0, "Completed"), started("a", 2), started("b", 2), started("c", 2))
+	saw(after, anew)
+	l.Saw(k, ended("a", 2, 1, "Error"), ended("b", 2, 0, "Completed"), ended("c", 2, 0, "Completed"))
+	if v := pod(t, l, k); v.Status.Phase != corev1.PodFailed || v.Status.Conditions[len(v.Status.Conditions)-1].Reason != "PodFailed" {
+		t.Errorf("after another code it comes to its end: %s, %+v", v.Status.Phase, v.Status.Conditions)
+	}
+	if v := pod(t, l, k); v.Status.InitContainerStatuses[0].RestartCount != 1 {
+		t.Errorf("what prepared it ran again: %+v", v.Status.InitContainerStatuses[0])
 	}
 }

@@ -109,7 +109,7 @@ func phaseOf(p *Pod, v *corev1.Pod) corev1.PodPhase {
 			if c.Exit.Code == 0 && c.Phase == Terminated {
 				succeeded++
 			}
-			if c.Exit.sequel(&v.Spec, w) == Stays {
+			if c.sequel(&v.Spec, w) == Stays {
 				over++
 			}
 		}
@@ -229,6 +229,7 @@ func (s State) podConditions(o *Object, p *Pod, v *corev1.Pod) []corev1.PodCondi
 	}
 	all := append(p.Resize.conditions(), sandbox, initialized(p, v),
 		condition(corev1.PodReady, ready, turned, reason, message), containers, condition(corev1.PodScheduled, true, at, "", ""))
+	all = append(all, p.anewCondition(&v.Spec, v.Status.Phase)...)
 	all = append(all, disrupted(o, p)...)
 	for i := range all {
 		if all[i].ObservedGeneration == 0 {

@@ -153,7 +153,7 @@ func (p *Pod) Finished(o *Object) bool {
 	for i := range spec.Containers {
 		w := &spec.Containers[i]
 		c, ok := p.Container(w.Name)
-		if !ok || c.Phase == Running || c.Exit == nil || c.Exit.Run != c.Run || c.Exit.sequel(spec, w) != Stays {
+		if !ok || c.Phase == Running || c.Exit == nil || c.Exit.Run != c.Run || c.sequel(spec, w) != Stays {
 			return false // one that could not begin waits, and has an exit all the same
 		}
 	}

@@ -24,7 +24,7 @@ func validateRestart(c *corev1.Container, at *field.Path) (errs field.ErrorList)
 	}
 	for i, r := range c.RestartPolicyRules {
 		here := rules.Index(i)
-		errs = supported(errs, here.Child("action"), r.Action, corev1.ContainerRestartRuleActionRestart)
+		errs = supported(errs, here.Child("action"), r.Action, corev1.ContainerRestartRuleActionRestart, corev1.ContainerRestartRuleActionRestartAllContainers)
 		if r.ExitCodes == nil {
 			errs = append(errs, field.Required(here.Child("exitCodes"), "must be specified"))
 			continue

@@ -32,6 +32,8 @@ func TestValidateRestarts(t *testing.T) {
 		{"another word of an init container", initBox("restartPolicy: Sometimes"), []string{i0 + "restartPolicy: FieldValueNotSupported"}},
 		{"one with a policy has no life all the same", initBox("restartPolicy: Never, startupProbe: {tcpSocket: {port: 1}}"), []string{i0 + "startupProbe: FieldValueForbidden"}},
 		{"a rule", inBox(rule("action: Restart, exitCodes: {operator: In, values: [42]}")), nil},
+		{"a rule for all of the pod", inBox(rule("action: RestartAllContainers, exitCodes: {operator: In, values: [42]}")), nil},
+		{"a rule for all of the pod, of a sidecar", initBox("restartPolicy: Always, restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In}}]"), nil},
 		{"a rule of an init container", initBox(rule("action: Restart, exitCodes: {operator: NotIn, values: [0, 1]}")), nil},
 		{"a rule of a sidecar", initBox("restartPolicy: Always, restartPolicyRules: [" + good + "]"), nil},
 		{"no codes are some", inBox(rule("action: Restart, exitCodes: {operator: In}")), nil},

@@ -64,10 +64,13 @@ func ends(crashes int, lasted time.Duration) int {
 	return crashes + 1
 }
 
-// next is the number of a container's next run. The log's count holds when the node lost its own.
-func (p *planner) next(name string) int {
-	newest, _ := p.o.Newest(name)
-	return max(newest.Run, p.o.Known[name].Run, p.row.Runs[name]) + 1
+// next is the number of a container's next run.
+func (p *planner) next(name string) int { return p.newest(name) + 1 }
+
+// newest is the number of a container's newest run, 0 before the first. The log's count holds when the node lost its own.
+func (p *planner) newest(name string) int {
+	here, _ := p.o.Newest(name)
+	return max(here.Run, p.o.Known[name].Run, p.row.Runs[name])
 }
 
 // wait tells once why the next run waits, and wakes at the end of it; a zero until waits for another row.

@@ -14,13 +14,21 @@ func changed(run Container, c *corev1.Container) bool {
 	return c != nil && run.Image != "" && run.Image != c.Image
 }
 
-// condemn ends the runs whose container has got another image, or other resources that it wants a new run for: at once and whatever the restart policy says, as a kubelet does.
-// What prepares a pod or looks into it runs once and is left alone. A run that was condemned stays so, also when its image is
+// condemn ends the runs whose container has got another image, or other resources that it wants a new run for, and those of a
+// pod all of which begins anew: at once and whatever the restart policy says, as a kubelet does. Of the first two, what prepares a pod or looks into it runs once and is left alone. A run that was condemned stays so, also when its image is
 // changed back before it ended: the log was told.
 func (p *planner) condemn() {
 	for _, run := range p.o.Containers {
 		c, part := p.spec(run.Name)
-		if run.Phase != Running || run.Health.Kill != nil || part == partInit || part == partEphemeral {
+		if run.Phase != Running || part == partEphemeral {
+			continue
+		}
+		if p.void(run.Name, run.Run) {
+			run.Health.Kill = &Kill{Reason: events.RestartingAll, Message: "all containers of the pod are restarted"}
+			p.o = p.o.Put(run)
+			continue
+		}
+		if run.Health.Kill != nil || part == partInit {
 			continue
 		}
 		kill := p.o.Known[run.Name].Killed

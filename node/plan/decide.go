@@ -89,6 +89,7 @@ func (p *planner) run() {
 	}
 	p.condemn()
 	p.news()
+	p.renew()
 	p.mercy()
 	if !p.over() {
 		p.certify()
@@ -146,6 +147,8 @@ func (p *planner) ended(c Container) events.Fact {
 	case c.Exit.OOM:
 		f.Victim, f.Limit = c.Exit.Starved, p.memoryLimit(c.Name, c.Exit.Machine)
 		f.Message = starved(f.Victim, f.Limit, c.Exit.Machine, c.Exit.Signal == 0)
+	case p.void(c.Name, c.Run):
+		f.Reason = events.RestartingAll
 	}
 	return f
 }
@@ -189,12 +192,6 @@ func (p *planner) due(c *corev1.Container) bool {
 		return true
 	}
 	return p.follows(c, exit)
-}
-
-// follows says whether another run of a container comes after an end.
-func (p *planner) follows(c *corev1.Container, exit Exit) bool {
-	killed := p.o.Known[c.Name].Killed
-	return renewed(killed) || projections.SequelOf(&p.row.Pod.Spec, c, exit.Code, killed != nil) != projections.Stays
 }
 
 // lost tells the end of a run that was begun, as the log or this node remembers, and of which nothing is left.
@@ -285,7 +282,7 @@ func (p *planner) start(c corev1.Container) {
 	}
 	exit, ended, crashes := p.last(c.Name)
 	here, _ := p.o.Newest(c.Name)
-	if killed := p.o.Known[c.Name].Killed; changed(here, &c) || killed != nil && killed.Reason == events.ResizeRestarts {
+	if killed := p.o.Known[c.Name].Killed; changed(here, &c) || killed != nil && killed.Reason == events.ResizeRestarts || p.blameless(&c, exit) {
 		crashes = 0 // of an image that nobody wants any more, or of no fault
 	}
 	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {

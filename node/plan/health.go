@@ -126,10 +126,13 @@ func unwell(words string) string {
 	return events.Unhealthy
 }
 
-// mercy ends the runs that probes or hooks condemned.
+// mercy ends the runs that probes or hooks condemned, and together those of a pod that begins anew.
 func (p *planner) mercy() {
+	if runs := p.leftover(); len(runs) > 0 {
+		p.do(Stop{Runs: runs})
+	}
 	for _, c := range p.o.Containers {
-		if c.Phase == Running && c.Health.Kill != nil {
+		if c.Phase == Running && c.Health.Kill != nil && !p.void(c.Name, c.Run) {
 			grace := p.ownGrace()
 			if g := c.Health.Kill.Grace; g != nil {
 				grace = time.Duration(*g) * time.Second

@@ -94,6 +94,8 @@ type Known struct {
 	Done bool `json:"done,omitempty"`
 	// Rose says that a run of it was up. It holds as long.
 	Rose bool `json:"rose,omitempty"`
+	// Void is the run that was the newest when all of the pod's containers were to begin anew: it and those before count no more.
+	Void int `json:"void,omitempty"`
 }
 
 // Observed is what a node knows of one pod beside what it shall be.
@@ -211,6 +213,8 @@ func (o Observed) Tell(facts []events.Fact) Observed {
 			if o.Told.Since.IsZero() {
 				o.Told.Since = f.At
 			}
+		case events.FactAnew:
+			o = o.anew()
 		case events.FactObserved:
 			o.Told.Generation = f.Count
 		case events.FactResized:
@@ -257,7 +261,8 @@ func (o Observed) condemned(f events.Fact) *Kill {
 func (k *Known) feel(f events.Fact, kill *Kill) {
 	switch f.Kind {
 	case events.FactUp:
-		k.Up, k.Rose, k.Done, k.Words = true, true, true, ""
+		counts := f.Run > k.Void
+		k.Up, k.Rose, k.Done, k.Words = true, k.Rose || counts, k.Done || counts, ""
 	case events.FactReady:
 		k.Ready, k.Words = true, ""
 	case events.FactUnready:
@@ -270,7 +275,7 @@ func (k *Known) feel(f events.Fact, kill *Kill) {
 }
 
 func (k *Known) begin(run, crashes int) {
-	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done, Rose: k.Rose}
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done, Rose: k.Rose, Void: k.Void}
 }
 
 func (k *Known) end(f events.Fact, crashes int) {
@@ -279,7 +284,7 @@ func (k *Known) end(f events.Fact, crashes int) {
 		killed = nil
 	}
 	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Ref: k.Ref, Killed: killed,
-		Rose: k.Rose, Done: k.Done || f.Kind == events.FactExited && f.Code == 0}
+		Rose: k.Rose, Done: k.Done || f.Kind == events.FactExited && f.Code == 0 && f.Run > k.Void, Void: k.Void}
 	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted,
 		Lost: f.Reason == ContainerStatusUnknown}
 	if !f.StartedAt.IsZero() {

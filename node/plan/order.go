@@ -78,6 +78,9 @@ func (p *planner) wanted() []corev1.Container {
 		return nil
 	}
 	list := p.lookers()
+	if len(p.leftover()) > 0 {
+		return list
+	}
 	for i := range s.InitContainers {
 		c := &s.InitContainers[i]
 		done := p.done(c)

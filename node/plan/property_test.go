@@ -66,6 +66,9 @@ func (w *world) start(op Start) {
 	}
 	w.prepared(op)
 	for _, c := range w.obs.Containers {
+		if c.Phase == Running && c.Run <= w.obs.Known[c.Name].Void {
+			w.t.Fatalf("%s beside %s run %d, which counts no more", op, c.Name, c.Run)
+		}
 		if c.Name == op.Container && c.Phase == Running {
 			w.t.Fatalf("%s while run %d runs", op, c.Run)
 		}
@@ -164,7 +167,9 @@ func newWorld(t *rapid.T) *world {
 	policy := rapid.SampledFrom([]corev1.RestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "policy")
 	row := rowOf(policy, "a", "b")
 	if rapid.Bool().Draw(t, "own") {
-		own(&row.Pod.Spec.Containers[1], rapid.SampledFrom([]corev1.ContainerRestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "own policy"), 1)
+		b := &row.Pod.Spec.Containers[1]
+		own(b, rapid.SampledFrom([]corev1.ContainerRestartPolicy{"Always", "OnFailure", "Never"}).Draw(t, "own policy"), 1)
+		b.RestartPolicyRules[0].Action = rapid.SampledFrom([]corev1.ContainerRestartRuleAction{"Restart", "RestartAllContainers"}).Draw(t, "action")
 	}
 	if rapid.Bool().Draw(t, "inits") {
 		row.Pod.Spec.InitContainers = withInits(policy).Pod.Spec.InitContainers

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,5 +104,148 @@ func TestOwnPoliciesAndTheEndOfAPod(t *testing.T) {
 	own(&more.Pod.Spec.InitContainers[0], "OnFailure")
 	if got := Decide(more, toldOf(more, failed), Node{}, t0).String(); got != "ensure image x:1 (IfNotPresent) for i run 2\n" {
 		t.Errorf("what prepares the pod is tried again: %s", got)
+	}
+}
+
+// anewRow is a pod with all that a pod can have, whose containers a or s begin all of it anew after 42.
+func anewRow(source string) *projections.DesiredPod {
+	row := withInits("Never")
+	row.Pod.Spec.Containers = append(row.Pod.Spec.Containers, corev1.Container{Name: "b", Image: "nginx:1.14"})
+	row.Pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "e", Image: "x:1"}}}
+	c := Spec(&row.Pod.Spec, source)
+	policy := corev1.ContainerRestartPolicyNever
+	if c.RestartPolicy != nil {
+		policy = *c.RestartPolicy
+	}
+	own(c, policy, 42)
+	c.RestartPolicyRules[0].Action = corev1.ContainerRestartRuleActionRestartAllContainers
+	return row
+}
+
+// whole is that pod when all of it runs.
+func whole(row *projections.DesiredPod) Observed {
+	o := initialized("Never").Put(running("a", 1)).Put(running("b", 1)).Put(running("e", 1))
+	for _, name := range []string{"i", "s", "j", "a", "b", "e"} {
+		o = o.Remember(name, func(k *Known) { k.Image = 9 })
+	}
+	return toldOf(row, o)
+}
+
+// lived does what is decided, one after another, until nothing is left to do at once, and lists it. What prepares the pod ends
+// well as soon as it runs. A killed agent has forgotten all but what was written down.
+func lived(row *projections.DesiredPod, o Observed, killed bool) (did []string, after Observed) {
+	for range 40 {
+		d := Decide(row, o, Node{}, t0)
+		if len(d.Ops) == 0 {
+			break
+		}
+		did = append(did, d.Ops[0].String())
+		switch op := d.Ops[0].(type) {
+		case Report:
+			o = o.Tell(op.Facts)
+		case Stop:
+			for _, c := range op.Runs {
+				c.Phase, c.Exit = Exited, Exit{Code: 137, Signal: 9, At: t0}
+				o = o.Put(c)
+			}
+		case Remove:
+			o = o.Drop(op.Container, op.Run)
+		case Start:
+			c := Container{Name: op.Container, Run: op.Run, ID: op.String(), Phase: Running, StartedAt: t0, Crashes: op.Crashes}
+			if op.Container == "i" || op.Container == "j" {
+				c.Phase, c.Exit = Exited, Exit{At: t0}
+			}
+			o = o.Put(c)
+		case Pull:
+			o = o.Remember(op.Container, func(k *Known) { k.Image = op.Run })
+		}
+		if killed {
+			for _, c := range o.Containers {
+				c.Health = Health{}
+				o = o.Adopt(c)
+			}
+		}
+	}
+	return did, o
+}
+
+// TestAllBeginAnew: a rule of one container ends all others at once, but those that look into the pod, and all of it begins as
+// in the beginning, also when the agent is killed at any moment.
+func TestAllBeginAnew(t *testing.T) {
+	for _, source := range []string{"a", "s"} {
+		for _, killed := range []bool{false, true} {
+			row := anewRow(source)
+			ended := exited(source, 1, 42, time.Second)
+			did, after := lived(row, whole(row).Put(ended), killed)
+			others := "s run 1, a run 1, b run 1"
+			others = strings.Join(slices.DeleteFunc(strings.Split(others, ", "), func(s string) bool { return strings.HasPrefix(s, source) }), ", ")
+			all := strings.Join(did, "\n")
+			for _, want := range []string{
+				"report " + source + " exited run 1 (Error)\nreport " + source + " anew run 1\n",
+				"stop " + others + " within 0s\n",
+				"exited run 1 (RestartingAllContainers)",
+				"start i run 2\nreport i started run 2, i exited run 2 (Completed)\n",
+				"start s run 2\n", "start j run 2\n", "start a run 2\n", "start b run 2\n",
+			} {
+				if strings.Count(all, want) == 0 {
+					t.Errorf("%s, agent killed %v: not %q in\n%s", source, killed, want, all)
+				}
+			}
+			order := []string{"stop ", "start i", "start s", "start j", "start a", "start b"}
+			last := -1
+			for _, word := range order {
+				at := slices.IndexFunc(did, func(s string) bool { return strings.HasPrefix(s, word) })
+				if at < last || strings.Count(all, "\n"+word) != 1 {
+					t.Errorf("%s: %q is done at another time, or twice:\n%s", source, word, all)
+				}
+				last = at
+			}
+			if e, _ := after.Newest("e"); e.Run != 1 || e.Phase != Running {
+				t.Errorf("who looks in was ended: %+v", e)
+			}
+			if strings.Contains(all, "backoff") {
+				t.Errorf("somebody waits after a first end:\n%s", all)
+			}
+		}
+	}
+}
+
+// Only who begins all of it anew waits, longer and longer: the others have done nothing.
+func TestWhoBeginsAllAnewWaits(t *testing.T) {
+	row := anewRow("a")
+	o := whole(row)
+	for run, until := range []time.Time{{}, t0.Add(FirstBackoff), t0.Add(2 * FirstBackoff)} {
+		c, _ := o.Newest("a")
+		c.Phase, c.Exit, c.StartedAt = Exited, Exit{Code: 42, At: t0}, t0
+		o = o.Put(c)
+		var did []string
+		did, o = lived(row, o, false)
+		d := Decide(row, o, Node{}, t0)
+		if !d.WakeAt.Equal(until) {
+			t.Fatalf("end %d: waits until %s, not %s", run+1, d.WakeAt, until)
+		}
+		if n := strings.Count(strings.Join(did, "\n"), "backoff"); n > 1 || (n == 0) != until.IsZero() {
+			t.Fatalf("end %d: who else waits?\n%s", run+1, strings.Join(did, "\n"))
+		}
+		if b, _ := o.Newest("b"); b.Run != run+2 || b.Phase != Running {
+			t.Fatalf("end %d: %+v", run+1, b)
+		}
+		if a, _ := o.Newest("a"); !until.IsZero() { // and then it runs
+			o = o.Put(Container{Name: "a", Run: a.Run + 1, ID: "x", Phase: Running, StartedAt: t0, Crashes: a.Crashes + 1})
+			o = toldOf(row, o)
+		}
+	}
+}
+
+// A pod that is over does not begin anew when the sidecar that it ends has such a rule.
+func TestNothingBeginsAnewAtTheEnd(t *testing.T) {
+	row := anewRow("s")
+	o := toldOf(row, whole(row).Put(exited("a", 1, 0, time.Second)).Put(exited("b", 1, 0, time.Second)).Put(exited("e", 1, 0, time.Second)))
+	if got := Decide(row, o, Node{}, t0).String(); got != "stop s run 1 within 30s\n" {
+		t.Fatalf("it is over: %s", got)
+	}
+	o = toldOf(row, o.Put(exited("s", 1, 42, 0)))
+	if got := Decide(row, o, Node{}, t0).String(); got != "" {
+		t.Errorf("and stays so: %s", got)
 	}
 }

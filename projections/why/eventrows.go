@@ -307,6 +307,8 @@ func (t *telling) fact(p events.PodSeen, x events.Fact, at time.Time) {
 		t.strain(p, x, at)
 	case events.FactKilling:
 		t.killing(x, at)
+	case events.FactAnew:
+		t.add(at, normal, events.RestartingAll, fromKubelet, "Container %s exited with a restart policy rule: all containers are restarted", x.Container)
 	case events.FactBackoff:
 		t.backoff(p, x, at)
 	case events.FactResized, events.FactNotResized:
@@ -351,6 +353,9 @@ func (t *telling) killing(x events.Fact, at time.Time) {
 	switch x.Reason {
 	case events.ResizeRestarts:
 		t.add(at, normal, "Killing", fromKubelet, "%s", x.Message)
+		return
+	case events.RestartingAll:
+		t.add(at, normal, "Killing", fromKubelet, "Stopping container %s: %s", x.Container, x.Message)
 		return
 	case events.ImageChanged:
 		t.add(at, normal, "Killing", fromKubelet, "Container %s definition changed, will be restarted", x.Container)

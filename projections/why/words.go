@@ -180,6 +180,8 @@ func factWords(x events.Fact) string {
 		return x.Container + " has started up"
 	case events.FactKilling:
 		return withMessage("ends "+x.Container, x.Message)
+	case events.FactAnew:
+		return "begins anew with all of its containers, as a rule of " + x.Container + " says"
 	case events.FactStarved, events.FactCrowded:
 		return x.Container + ": " + x.Message
 	case events.FactResized:

@@ -132,14 +132,15 @@ func wanted(o *projections.Object) int {
 
 func bare(rng *rand.Rand) string {
 	policy := []string{"Always", "OnFailure", "Never"}[rng.IntN(3)]
-	n, own := rng.IntN(4), ""
+	n, own, beside := rng.IntN(4), "", ""
 	if n == 3 { // what a container says of itself goes before what its pod says
+		beside = `,{"name":"d","image":"one:1"}`
 		own = map[string]string{"Always": `"restartPolicy":"OnFailure",`, "OnFailure": `"restartPolicy":"Always",`,
-			"Never": `"restartPolicy":"Never","restartPolicyRules":[{"action":"Restart","exitCodes":{"operator":"In","values":[2]}}],`}[policy]
+			"Never": `"restartPolicy":"Never","restartPolicyRules":[{"action":"RestartAllContainers","exitCodes":{"operator":"In","values":[2]}}],`}[policy]
 	}
 	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d-%s","namespace":"default"},"spec":{"restartPolicy":%q,
-"terminationGracePeriodSeconds":5,"containers":[{"name":"c",%s"image":"one:1","resources":{"requests":{"cpu":"%dm"}}}]}}`,
-		n, map[string]string{"Always": "a", "OnFailure": "o", "Never": "n"}[policy], policy, own, 100*(1+rng.IntN(4)))
+"terminationGracePeriodSeconds":5,"containers":[{"name":"c",%s"image":"one:1","resources":{"requests":{"cpu":"%dm"}}}%s]}}`,
+		n, map[string]string{"Always": "a", "OnFailure": "o", "Never": "n"}[policy], policy, own, 100*(1+rng.IntN(4)), beside)
 }
 
 func namespaceRequest(name string) wire.ChangeRequest {
