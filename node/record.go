@@ -23,6 +23,7 @@ type record struct {
 	Images  map[string]plan.VolumeImage `json:"images,omitempty"`
 	Known   map[string]plan.Known       `json:"known,omitempty"`
 	Told    plan.Told                   `json:"told,omitzero"`
+	Leave   *plan.Leave                 `json:"leave,omitempty"`
 	Remains bool                        `json:"remains,omitempty"`
 }
 
@@ -47,7 +48,7 @@ func (a *Agent) loadRecords() error {
 			continue
 		}
 		w.row, w.known, w.last = r.Row, r.Row != nil, r.Row
-		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Images: r.Images, Known: r.Known, Told: r.Told, Remains: r.Remains}
+		w.obs = plan.Observed{IP: r.IP, Volumes: r.Volumes, TokensDue: r.Due, Images: r.Images, Known: r.Known, Told: r.Told, Leave: r.Leave, Remains: r.Remains}
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func (w *worker) save() {
 	}
 	w.unsaved = false
 	o := w.obs
-	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Images: o.Images, Known: o.Known, Told: o.Told, Remains: o.Remains}
+	r := record{Row: w.row, IP: o.IP, Volumes: o.Volumes, Due: o.TokensDue, Images: o.Images, Known: o.Known, Told: o.Told, Leave: o.Leave, Remains: o.Remains}
 	w.mu.Unlock()
 	dir := w.a.podDir(w.uid)
 	err := os.MkdirAll(dir, 0o711)

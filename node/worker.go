@@ -88,6 +88,7 @@ func (w *worker) want(row *projections.DesiredPod) {
 	if row != nil {
 		w.last = row
 	}
+	w.obs = w.obs.Hear(row, w.a.now())
 	w.row, w.known, w.unsaved = row, true, w.unsaved || row != nil
 	w.changedLocked()
 	w.mu.Unlock()

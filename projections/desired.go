@@ -22,7 +22,10 @@ type DesiredPod struct {
 	// on whose wish. Force means that nobody waits for the answer.
 	Stop     bool      `json:"stop,omitempty"`
 	Deadline time.Time `json:"deadline,omitzero"`
-	Why      string    `json:"why,omitempty"`
+	// Grace is how long the pod has from when its node learns that it is to stop, in seconds: Deadline is by the log's clock, which the
+	// node's may be far from. nil in what an older server says.
+	Grace *int64 `json:"grace,omitempty"`
+	Why   string `json:"why,omitempty"`
 	// ConfigMaps holds the data of every ConfigMap that the spec names and that
 	// exists, by name.
 	ConfigMaps map[string]ConfigData `json:"configMaps,omitempty"`

@@ -49,7 +49,7 @@ func DesiredRow(s State, k events.Key) (DesiredPod, bool) {
 	d.Pod.Spec.NodeName, d.Resized = p.Node, p.Resized
 	d.Pod.Spec.ImagePullSecrets = slices.Clone(s.withPullSecrets(o, &d.Pod.Spec).ImagePullSecrets)
 	if x := o.Deletion; x != nil {
-		d.Stop, d.Deadline, d.Why = true, x.Deadline(), "deleted by "+string(x.Actor)
+		d.Stop, d.Deadline, d.Grace, d.Why = true, x.Deadline(), &x.Grace, "deleted by "+string(x.Actor)
 	}
 	s.fillConfig(&d)
 	s.fillTrust(&d)

@@ -60,7 +60,7 @@ func TestDesiredRow(t *testing.T) {
 		t.Errorf("after the Secret changed: %+v", again)
 	}
 	l.Delete(k, foldtest.Person, 30)
-	if d, _ = projections.DesiredRow(l.State, k); !d.Stop || d.Deadline.Sub(l.Now).Seconds() != 30 || d.Why != "deleted by user:ann" {
+	if d, _ = projections.DesiredRow(l.State, k); !d.Stop || d.Deadline.Sub(l.Now).Seconds() != 30 || d.Grace == nil || *d.Grace != 30 || d.Why != "deleted by user:ann" {
 		t.Errorf("after the deletion: %+v", d)
 	}
 	l.Remove(k)

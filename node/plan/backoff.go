@@ -56,6 +56,15 @@ func doubled(n int, first, most time.Duration) time.Duration {
 // CrashBackoff is the wait before the next run after n ends in a row: the first is forgiven, as Kubernetes does.
 func CrashBackoff(n int) time.Duration { return Backoff(n - 1) }
 
+// waits tells whether what is tried again is not due yet.
+func (p *planner) waits(r Retry) bool { return p.before(r.Until, MaxBackoff) }
+
+// before tells whether a time is still to come that was at most so far off when it was set. One that is farther off was set under
+// a clock that was set back since, and nobody knows how much of it has passed: it is over.
+func (p *planner) before(at time.Time, most time.Duration) bool {
+	return at.After(p.now) && at.Sub(p.now) <= most
+}
+
 // ends counts a run's end: one that lasted begins a new count.
 func ends(crashes int, lasted time.Duration) int {
 	if lasted >= StableAfter {

@@ -69,7 +69,7 @@ func (p *planner) certify() {
 		case c.Refused != "":
 		case c.Have != "" && c.RefreshAt.After(p.now):
 			p.wake(c.RefreshAt)
-		case c.Retry.Until.After(p.now):
+		case p.waits(c.Retry):
 			p.wake(c.Retry.Until)
 		default:
 			p.do(AskCertificate{at})
@@ -82,7 +82,7 @@ func (p *planner) awaited(at projections.CertPlace, c Cert) {
 	case ok && d.State != "":
 		p.do(TakeCertificate{at, c.Asked})
 	case ok:
-	case c.Since.Add(unseen).After(p.now):
+	case p.before(c.Since.Add(unseen), unseen):
 		p.wake(c.Since.Add(unseen))
 	default:
 		p.do(AskCertificate{at})

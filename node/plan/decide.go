@@ -240,7 +240,7 @@ func (p *planner) room(wanted []corev1.Container) bool {
 	if p.o.Sandbox && p.o.Volumes != "" {
 		return true
 	}
-	if p.o.Setup.Until.After(p.now) {
+	if p.waits(p.o.Setup) {
 		for _, c := range wanted {
 			p.wait(c.Name, p.o.Setup.Reason, p.o.Setup.Message, p.o.Setup.Until)
 		}
@@ -285,7 +285,7 @@ func (p *planner) start(c corev1.Container) {
 	if killed := p.o.Known[c.Name].Killed; changed(here, &c) || killed != nil && killed.Reason == events.ResizeRestarts || p.blameless(&c, exit) {
 		crashes = 0 // of an image that nobody wants any more, or of no fault
 	}
-	if until := exit.At.Add(CrashBackoff(crashes)); ended && until.After(p.now) {
+	if until := exit.At.Add(CrashBackoff(crashes)); ended && p.before(until, CrashBackoff(crashes)) {
 		p.wait(c.Name, CrashLoopBackOff, fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", CrashBackoff(crashes),
 			c.Name, p.row.Pod.Name, p.row.Pod.Namespace, p.row.UID), until)
 		return
@@ -294,7 +294,7 @@ func (p *planner) start(c corev1.Container) {
 		return
 	}
 	fetched, retry := p.o.Known[c.Name].of(c.Image)
-	if retry.Until.After(p.now) {
+	if p.waits(retry) {
 		p.wait(c.Name, retry.Reason, retry.Message, retry.Until)
 		return
 	}
@@ -323,7 +323,7 @@ func (p *planner) startMade(c corev1.Container, here Container) {
 		p.do(Remove{Container: c.Name, Run: here.Run, ID: here.ID})
 	case fetched >= here.Run:
 		p.do(Start{Container: c.Name, Run: here.Run, Image: c.Image, Crashes: here.Crashes})
-	case retry.Until.After(p.now):
+	case p.waits(retry):
 		p.wait(c.Name, retry.Reason, retry.Message, retry.Until)
 	default:
 		p.do(Pull{Container: c.Name, Run: here.Run, Image: c.Image, Policy: PullPolicy(c)})
@@ -340,7 +340,7 @@ func (p *planner) stop() {
 	switch {
 	case len(running) > 0:
 		p.do(Stop{Runs: running, Grace: p.graceOf(running)})
-	case p.o.Remains && p.o.Cleanup.Until.After(p.now):
+	case p.o.Remains && p.waits(p.o.Cleanup):
 		p.wake(p.o.Cleanup.Until)
 	case p.o.Remains:
 		p.do(Clean{})
@@ -369,10 +369,12 @@ func (p *planner) graceOf(runs []Container) time.Duration {
 
 // grace is what is left of the time that the pod was given.
 func (p *planner) grace() time.Duration {
-	if p.row == nil {
+	switch {
+	case p.row == nil:
 		return OrphanGrace
-	}
-	if p.row.Deadline.IsZero() {
+	case p.row.Grace != nil:
+		return max(0, p.o.Leave.left(p.row, p.now))
+	case p.row.Deadline.IsZero():
 		return 0
 	}
 	return max(0, p.row.Deadline.Sub(p.now))

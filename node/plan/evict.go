@@ -23,7 +23,7 @@ func (p *planner) evict(reason, message string, grace time.Duration) {
 	switch {
 	case len(running) > 0:
 		p.do(Stop{Runs: running, Grace: grace})
-	case p.o.Remains && p.o.Cleanup.Until.After(p.now):
+	case p.o.Remains && p.waits(p.o.Cleanup):
 		p.wake(p.o.Cleanup.Until)
 	case p.o.Remains:
 		p.do(Clean{})

@@ -65,7 +65,7 @@ func (p *planner) mounted(c *corev1.Container) bool {
 		switch {
 		case known.There:
 			continue
-		case known.Retry.Until.After(p.now):
+		case p.waits(known.Retry):
 			p.wait(c.Name, known.Retry.Reason, known.Retry.Message, known.Retry.Until)
 		default:
 			p.do(Pull{Container: c.Name, Run: run, Image: v.Image.Reference, Policy: string(v.Image.PullPolicy), Volume: v.Name})

@@ -117,6 +117,7 @@ type Observed struct {
 	Setup      Retry            // the sandbox's or the volumes'
 	Cleanup    Retry            // the removal's
 	Told       Told
+	Leave      *Leave // nil until its node was asked to stop it
 	// Outgrown says what of the pod takes more of the disk than it may, in Kubernetes' words.
 	Outgrown string
 	// Evidence says that something told of the pod could still be taken back by a power cut.
@@ -136,6 +137,30 @@ type Told struct {
 	NotResized int `json:"notResized,omitempty"`
 	// Since is when the pod first had its namespaces and address.
 	Since time.Time `json:"since,omitzero"`
+}
+
+// Leave is by when a pod is to be gone.
+type Leave struct {
+	Asked time.Time `json:"asked,omitzero"` // as the log has it
+	By    time.Time `json:"by,omitzero"`    // by the node's clock
+}
+
+// Hear is the pod after its node was told what it shall be. The grace of one that is to stop counts from then on, by the
+// node's own clock: by one that is ahead of the log's it would be over at once, and by one that was set back last for hours.
+func (o Observed) Hear(row *projections.DesiredPod, now time.Time) Observed {
+	if row != nil && row.Stop && row.Grace != nil && (o.Leave == nil || !o.Leave.Asked.Equal(row.Deadline)) {
+		o.Leave = &Leave{Asked: row.Deadline, By: now.Add(events.Seconds(*row.Grace))}
+	}
+	return o
+}
+
+// left is what is left of a pod's grace: never more than it was given, also when the clock was set back since.
+func (l *Leave) left(row *projections.DesiredPod, now time.Time) time.Duration {
+	grace := events.Seconds(*row.Grace)
+	if l == nil || !l.Asked.Equal(row.Deadline) {
+		return grace
+	}
+	return min(grace, l.By.Sub(now))
 }
 
 // Newest is the latest run of a container that the runtime has.

@@ -77,6 +77,9 @@ func NewTrack(c *corev1.Container, r Role, started time.Time, passed bool, now t
 	if t.Passed {
 		t.early = 0
 	}
+	if started.After(now) {
+		started = now // the clock was set back since
+	}
 	t.regular = started.Add(seconds(t.Probe.InitialDelaySeconds))
 	if t.Probe.InitialDelaySeconds == 0 {
 		t.regular = started.Add(t.period()) // no program answers in its first moment

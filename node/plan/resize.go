@@ -79,7 +79,7 @@ func (p *planner) resize() {
 		k := p.o.Known[c.Name]
 		switch {
 		case run.Phase != Running || run.Health.Kill != nil:
-		case k.ResizeOf == int(p.row.Resized) && k.Resize.Until.After(p.now):
+		case k.ResizeOf == int(p.row.Resized) && p.waits(k.Resize):
 			failed = &k
 			p.wake(k.Resize.Until)
 		default:

@@ -75,7 +75,7 @@ func (p *planner) refresh() {
 			p.wake(p.o.TokensDue)
 		}
 	case VolumesError(p.row, p.node) != nil:
-	case p.o.Setup.Until.After(p.now):
+	case p.waits(p.o.Setup):
 		p.wake(p.o.Setup.Until)
 	default:
 		p.do(WriteVolumes{Fingerprint: want})

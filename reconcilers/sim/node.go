@@ -170,6 +170,7 @@ func (n *node) work(p *pod) bool {
 		return false
 	}
 	p.obs.Evidence = slices.ContainsFunc(n.kept, func(k piece) bool { return k.seen.UID == p.uid })
+	p.obs = p.obs.Hear(p.row, now)
 	seen := p.obs
 	if n.w.plant.forget && p.adopted {
 		seen.Containers = nil
