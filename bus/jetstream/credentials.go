@@ -58,7 +58,12 @@ func loadOrCreate(dir string, want Credential) (Credential, error) {
 	}
 	path := CredentialPath(dir, want.User)
 	c, err := LoadCredential(path)
-	if !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil && c.User != want.User:
+		return c, fmt.Errorf("credential %s is of user %s"+remedy, path, c.User)
+	case errors.As(err, new(*unreadable)):
+		return c, fmt.Errorf("%w"+remedy, err)
+	case !errors.Is(err, fs.ErrNotExist):
 		return c, err
 	}
 	if want.Password, err = newPassword(); err != nil {
@@ -69,6 +74,19 @@ func loadOrCreate(dir string, want Credential) (Credential, error) {
 	}
 	return want, want.write(path)
 }
+
+// remedy is what to do about a credential of which this machine can make another.
+const remedy = "; put it back from a copy, or remove it to have another one made: whoever has a copy elsewhere needs the new one then"
+
+// unreadable is the error of a credential whose content is none.
+type unreadable struct {
+	path string
+	err  error
+}
+
+func (u *unreadable) Error() string { return fmt.Sprintf("decode credential %s: %v", u.path, u.err) }
+
+func (u *unreadable) Unwrap() error { return u.err }
 
 // CredentialPath is where LoadOrCreate keeps a user's credential.
 func CredentialPath(dir, user string) string { return filepath.Join(dir, user+".json") }
@@ -86,13 +104,20 @@ func LoadCredential(path string) (Credential, error) {
 	if err != nil {
 		return c, fmt.Errorf("look at credential: %w", err)
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	switch {
+	case st.IsDir():
+		return c, fmt.Errorf("credential %s is a directory: remove it", path)
+	case st.Mode().Perm()&0o077 != 0:
 		return c, fmt.Errorf("credential %s has mode %04o: others can read it; chmod 600 it", path, st.Mode().Perm())
 	}
-	if err := json.NewDecoder(f).Decode(&c); err != nil {
-		return c, fmt.Errorf("decode credential %s: %w", path, err)
+	err = json.NewDecoder(f).Decode(&c)
+	if err == nil {
+		err = c.check()
 	}
-	return c, c.check()
+	if err != nil {
+		return c, &unreadable{path, err}
+	}
+	return c, nil
 }
 
 // check refuses names that would widen the subjects made of them.

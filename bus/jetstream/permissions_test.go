@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,6 +225,29 @@ func TestCredentialFiles(t *testing.T) {
 	for _, user := range []string{"", "a.b", "*", ">", "a b", "../x", controlUser} {
 		if _, err := LoadOrCreate(dir, user); err == nil {
 			t.Errorf("made a credential for %q", user)
+		}
+	}
+}
+
+// A credential that is damaged is named, with what to do; nobody becomes somebody else by it.
+func TestDamagedCredentials(t *testing.T) {
+	for how, content := range map[string]string{"cut": `{"user":"ann","pass`, "empty": "", "of somebody else": `{"user":"bob","password":"x"}`, "without a password": `{"user":"ann"}`} {
+		dir := t.TempDir()
+		if _, err := LoadOrCreate(dir, "ann"); err != nil {
+			t.Fatal(err)
+		}
+		path := CredentialPath(dir, "ann")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadOrCreate(dir, "ann"); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it to have another one made") {
+			t.Errorf("%s: %v", how, err)
+		}
+		if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadOrCreate(dir, "ann"); err == nil || !strings.Contains(err.Error(), path+" is a directory") {
+			t.Errorf("a directory: %v", err)
 		}
 	}
 }

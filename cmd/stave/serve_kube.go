@@ -60,6 +60,9 @@ func (c *cluster) openKube(ctx context.Context, up *upCmd, say func(string, ...a
 	if err != nil {
 		return fmt.Errorf("open the cluster's authority: %w", err)
 	}
+	if _, known := c.view.Durable().Get(projections.RootKey); known && ca.Made {
+		say("%s was not there: the Kubernetes API has a new authority, and kubeconfig files elsewhere need its certificate, %s", ca.KeyFile(), ca.File())
+	}
 	person, err := ca.Person(personName, "system:masters")
 	if err != nil {
 		return fmt.Errorf("make a certificate for %s: %w", personName, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/stave-run/stave/events"
 	"github.com/stave-run/stave/gateway/badge"
 	"github.com/stave-run/stave/gateway/vault"
+	"github.com/stave-run/stave/projections"
 )
 
 // sweepEvery is how often keys are looked at that may be of no use any more.
@@ -39,9 +40,13 @@ func (c *cluster) openVault(_ context.Context, up *upCmd, _ func(string, ...any)
 }
 
 // openTokens opens the key that signs what pods come in with, where they can.
-func (c *cluster) openTokens(_ context.Context, up *upCmd, _ func(string, ...any)) (err error) {
-	if up.Kube {
-		c.tokens, err = badge.Open(c.layout.credentials(), c.view.Durable().Cluster().Domain, time.Now)
+func (c *cluster) openTokens(_ context.Context, up *upCmd, say func(string, ...any)) (err error) {
+	if !up.Kube {
+		return nil
+	}
+	c.tokens, err = badge.Open(c.layout.credentials(), c.view.Durable().Cluster().Domain, time.Now)
+	if _, known := c.view.Durable().Get(projections.RootKey); err == nil && known && c.tokens.Made {
+		say("the key of tokens was not there, and a new one is made: what pods have to show the API is void until it is renewed; 'stave rollout restart' has it renewed at once")
 	}
 	return err
 }

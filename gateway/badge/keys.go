@@ -22,9 +22,11 @@ type Keys struct {
 	// the audience of those that are for the API.
 	Issuer string
 
-	key *ecdsa.PrivateKey
-	id  string
-	now func() time.Time
+	// Made says that the key is new.
+	Made bool
+	key  *ecdsa.PrivateKey
+	id   string
+	now  func() time.Time
 }
 
 // keyFile is where the key is, in the directory of the cluster's credentials.
@@ -34,7 +36,8 @@ const keyFile = "kube-accounts.key"
 func Open(dir, domain string, now func() time.Time) (*Keys, error) {
 	path := filepath.Join(dir, keyFile)
 	key, err := read(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	made := errors.Is(err, fs.ErrNotExist)
+	if made {
 		key, err = create(path)
 	}
 	if err != nil {
@@ -45,15 +48,21 @@ func Open(dir, domain string, now func() time.Time) (*Keys, error) {
 		return nil, fmt.Errorf("encode the key of tokens: %w", err)
 	}
 	sum := sha256.Sum256(public)
-	return &Keys{Issuer: "https://kubernetes.default.svc." + domain, key: key, id: hex.EncodeToString(sum[:8]), now: now}, nil
+	return &Keys{Issuer: "https://kubernetes.default.svc." + domain, Made: made, key: key, id: hex.EncodeToString(sum[:8]), now: now}, nil
 }
+
+// remedy is what comes of it that there is no key.
+const remedy = " to have one made: tokens that are out are then void"
 
 func read(path string) (*ecdsa.PrivateKey, error) {
 	st, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	if st.Mode().Perm()&0o077 != 0 {
+	switch {
+	case st.IsDir():
+		return nil, fmt.Errorf("%s is a directory: remove it"+remedy, path)
+	case st.Mode().Perm()&0o077 != 0:
 		return nil, fmt.Errorf("%s has mode %04o: others can read it; chmod 600 it", path, st.Mode().Perm())
 	}
 	raw, err := os.ReadFile(path)
@@ -62,15 +71,15 @@ func read(path string) (*ecdsa.PrivateKey, error) {
 	}
 	block, _ := pem.Decode(raw)
 	if block == nil {
-		return nil, fmt.Errorf("%s holds no key; remove it to have one made: tokens that are out are then void", path)
+		return nil, fmt.Errorf("%s holds no key; put it back from a copy, or remove it"+remedy, path)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w; put it back from a copy, or remove it"+remedy, path, err)
 	}
 	own, ok := key.(*ecdsa.PrivateKey)
 	if !ok || own.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%s is not a key on the curve P-256", path)
+		return nil, fmt.Errorf("%s is not a key on the curve P-256; put it back from a copy, or remove it"+remedy, path)
 	}
 	return own, nil
 }

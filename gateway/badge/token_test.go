@@ -149,7 +149,16 @@ func TestKeysAreTheirOwnersAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no key"), 0o600); err != nil || os.Chmod(file, 0o600) != nil {
 		t.Fatal(err)
 	}
-	if _, err := badge.Open(dir, "x", c.now); err == nil {
-		t.Error("rubbish is a key")
+	if _, err := badge.Open(dir, "x", c.now); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "to have one made") {
+		t.Errorf("rubbish: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := badge.Open(dir, "x", c.now); err != nil || !k.Made {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if k, err := badge.Open(dir, "x", c.now); err != nil || k.Made {
+		t.Errorf("%+v, %v", k, err)
 	}
 }

@@ -40,6 +40,7 @@ const (
 type CA struct {
 	dir  string
 	word string // before the names of its files
+	Made bool   // its key is new
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	now  func() time.Time
@@ -61,15 +62,29 @@ func Open(dir, cluster string, now func() time.Time) (*CA, error) {
 // open reads the authority whose files begin with a word, or makes one of that name.
 func open(dir, word, name string, now func() time.Time) (*CA, error) {
 	a := &CA{dir: dir, word: word, now: now, signed: lru.New(remembered)}
-	cert, key, err := read(a.path("ca.crt"), a.path("ca.key"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return a, a.create(name)
-	}
-	if err != nil {
+	crt, of := a.path("ca.crt"), a.path("ca.key")
+	if err := guarded(of); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the cluster's authority: %w", err)
 	}
-	a.cert, a.key = cert, key
-	return a, nil
+	cert, key, err := read(crt, of)
+	switch {
+	case err == nil:
+		a.cert, a.key = cert, key
+		return a, nil
+	case errors.Is(err, fs.ErrNotExist):
+		if a.key, err = readKey(of); err == nil || errors.Is(err, fs.ErrNotExist) {
+			return a, a.create(name)
+		}
+	case !damaged(of):
+		return nil, fmt.Errorf("read the cluster's authority: %w; remove %s to have it made anew from its key", err, crt)
+	}
+	return nil, fmt.Errorf("read the cluster's authority: %w; put %s back from a copy, or remove it to have another authority made: kubeconfig files elsewhere need its certificate then", err, of)
+}
+
+// damaged tells whether there is no key to be had of a file that is there.
+func damaged(keyFile string) bool {
+	_, err := readKey(keyFile)
+	return err != nil
 }
 
 func (a *CA) path(name string) string { return filepath.Join(a.dir, "kube-"+a.word+name) }
@@ -77,10 +92,19 @@ func (a *CA) path(name string) string { return filepath.Join(a.dir, "kube-"+a.wo
 // File is the authority's own certificate, for clients to check the API's with.
 func (a *CA) File() string { return a.path("ca.crt") }
 
+// KeyFile is the authority's key.
+func (a *CA) KeyFile() string { return a.path("ca.key") }
+
+// create makes the authority's own certificate, and its key if there is none: with the same key, what it signed stays good, and
+// so do the copies of its certificate that clients have.
 func (a *CA) create(name string) error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return fmt.Errorf("make the authority's key: %w", err)
+	key := a.key
+	if key == nil {
+		made, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return fmt.Errorf("make the authority's key: %w", err)
+		}
+		key, a.Made = made, true
 	}
 	t, err := a.template(pkix.Name{CommonName: name}, authorityLife, ownSkew)
 	if err != nil {
@@ -217,24 +241,54 @@ func good(c *x509.Certificate, at time.Time) bool {
 	return !at.Before(c.NotBefore) && !at.After(c.NotAfter)
 }
 
-// read reads a certificate and its key, which nobody but the owner may read.
+// read reads a certificate and its key.
 func read(certFile, keyFile string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	st, err := os.Stat(keyFile)
+	key, err := readKey(keyFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("look at key: %w", err)
-	}
-	if st.Mode().Perm()&0o077 != 0 {
-		return nil, nil, fmt.Errorf("key %s has mode %04o: others can read it; chmod 600 it", keyFile, st.Mode().Perm())
+		return nil, nil, err
 	}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read key pair %s: %w", certFile, err)
-	}
-	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, nil, fmt.Errorf("read key %s: not an elliptic curve key", keyFile)
+		return nil, nil, fmt.Errorf("read certificate %s: %w", certFile, err)
 	}
 	return pair.Leaf, key, nil
+}
+
+// guarded says what is wrong with a key that others than its owner may read.
+func guarded(path string) error {
+	st, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at key: %w", err)
+	case st.IsDir():
+		return fmt.Errorf("key %s is a directory: remove it, and put the key back from a copy or have one made", path)
+	case st.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("key %s has mode %04o: others can read it; chmod 600 it", path, st.Mode().Perm())
+	}
+	return nil
+}
+
+func readKey(path string) (*ecdsa.PrivateKey, error) {
+	if err := guarded(path); err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("key %s holds none", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read key %s: %w", path, err)
+	}
+	own, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("key %s is none on an elliptic curve", path)
+	}
+	return own, nil
 }
 
 // write stores a pair, the key first: a certificate without its key is made anew.
@@ -256,6 +310,9 @@ func write(p Pair, cert []byte, key *ecdsa.PrivateKey) error {
 
 // replace writes a file whole or not at all, for its owner alone.
 func replace(path string, raw []byte) error {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		return errors.New("it is a directory: remove it")
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
 	if err != nil {
 		return err

@@ -3,6 +3,10 @@ package authority
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -94,6 +98,52 @@ func TestClockThatWasAhead(t *testing.T) {
 	now = now.Add(-2 * 24 * time.Hour)
 	if again := leaf(t, later); !good(again, now) || again.Equal(before) {
 		t.Errorf("it begins at %s, and it is %s", again.NotBefore, now)
+	}
+}
+
+// What was lost of an authority is made anew as far as it can be; what is damaged is named, with what to do.
+func TestDamagedAuthority(t *testing.T) {
+	kinds := map[string]func(path string) error{
+		"cut": func(p string) error { return os.Truncate(p, 100) }, "gone": os.Remove,
+		"open":        func(p string) error { return os.Chmod(p, 0o644) },
+		"a directory": func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) },
+	}
+	for _, c := range []struct{ file, how, said string }{
+		{"kube-ca.key", "cut", "to have another authority made"},
+		{"kube-ca.key", "open", "chmod 600 it"},
+		{"kube-ca.key", "a directory", "is a directory: remove it"},
+		{"kube-ca.key", "gone", ""},
+		{"kube-ca.crt", "cut", "to have it made anew from its key"},
+		{"kube-ca.crt", "open", ""},
+		{"kube-ca.crt", "a directory", "to have it made anew from its key"},
+		{"kube-ca.crt", "gone", ""},
+	} {
+		t.Run(c.file+" "+c.how, func(t *testing.T) {
+			dir := t.TempDir()
+			a, err := Open(dir, "test", time.Now)
+			if err != nil || !a.Made {
+				t.Fatal(err)
+			}
+			ann, file := leaf(t, a), filepath.Join(dir, c.file)
+			if err := kinds[c.how](file); err != nil {
+				t.Fatal(err)
+			}
+			again, err := Open(dir, "test", time.Now)
+			if c.said != "" {
+				if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), c.said) {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if lost := c.file == "kube-ca.key" && c.how == "gone"; err != nil || again.Made != lost {
+				t.Fatalf("%+v, %v", again, err)
+			} else if bad := again.Verify([]*x509.Certificate{ann}); (bad != nil) != lost {
+				t.Errorf("whom it signed before: %v", bad)
+			}
+			if err := again.Verify([]*x509.Certificate{leaf(t, again)}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
