@@ -74,7 +74,7 @@ func (l *ledger) verdictOnJob(e events.Envelope) {
 		for _, c := range b.Conditions {
 			o.decided = o.decided || c.Type != "Suspended"
 			if c.Type == "Complete" || c.Type == "Failed" {
-				o.end = c.Type
+				o.end, o.ended = c.Type, e.Seq
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 // shares nothing with projections: it decodes the bodies itself.
 type ledger struct {
 	epoch     events.Seq
+	time      time.Time
 	objects   map[events.Key]*entry
 	pods      map[events.UID]*life
 	order     []*life // every pod that ever was, oldest first
@@ -46,6 +47,7 @@ type entry struct {
 	decided  bool            // how a Job ends
 	crews    []crew          // of a StatefulSet
 	end      string          // of a Job: Complete or Failed once it is over
+	ended    events.Seq      // when that was said
 	timers   []timing        // of a CronJob
 	last     time.Time       // of a CronJob the newest time for which it made a Job; before that, and of others, when it was made itself
 }
@@ -151,6 +153,17 @@ func newLedger() *ledger {
 		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ranges: map[string]int64{}, ops: map[events.OpID]bool{}}
 }
 
+// goesOn is the cluster's time with an event: the log's, or that of who wrote it, if that is ahead; it never runs back.
+func (l *ledger) goesOn(e events.Envelope) time.Time {
+	if e.Time.After(l.time) {
+		l.time = e.Time
+	}
+	if decided := e.Epoch != 0 && e.Type != events.LeaseTaken && e.Subject.Class() != "seen"; decided && e.Now.After(l.time) {
+		l.time = e.Now
+	}
+	return l.time
+}
+
 // void tells whether an event was written under a lease that is over.
 func (l *ledger) void(e events.Envelope) bool {
 	return e.Type != events.LeaseTaken && e.Epoch != 0 && e.Epoch < l.epoch
@@ -161,6 +174,7 @@ func (l *ledger) fold(e events.Envelope) bool {
 	if l.void(e) {
 		return false
 	}
+	e.Time = l.goesOn(e)
 	parts := strings.Split(string(e.Subject), ".")
 	switch parts[1] {
 	case "lease":

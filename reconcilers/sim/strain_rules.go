@@ -139,7 +139,7 @@ func (j *judge) pacedBy(t timing, o *entry, at time.Time, k events.Key) {
 		return
 	}
 	if every, err := time.ParseDuration(d); err != nil || at.Sub(o.last.Truncate(time.Second))%every != 0 {
-		j.w.fail("timers", "%s is for %s, which is no time of %s from %s on", k, at, t.Schedule, o.last)
+		j.w.fail("timers", "%s is for %s, which is no time of %s after %s", k, at, t.Schedule, o.last)
 	}
 }
 

@@ -171,7 +171,7 @@ func (j *judge) forgets(e events.Envelope) {
 		return
 	}
 	rest := j.siblings(owner.uid, o.uid)[o.end]
-	older := func(x *entry) bool { return x.last.Before(o.last) }
+	older := func(x *entry) bool { return x.ended <= e.Basis && x.last.Before(o.last) }
 	if len(rest) < t.limit(o.end) || slices.ContainsFunc(rest, older) {
 		j.w.fail("timers", "%s shall go, and %d others like it are kept, of %d (%s)", k, len(rest), t.limit(o.end), o.end)
 	}
