@@ -73,6 +73,7 @@ type DeletionRequested struct {
 const (
 	ByEviction Code = "EvictionByEvictionAPI"  // somebody evicted it
 	ByTaint    Code = "DeletionByTaintManager" // it does not tolerate its node's taints
+	ByPodGC    Code = "DeletionByPodGC"        // its node is gone
 )
 
 // Removed says that an object is gone.

@@ -321,7 +321,9 @@ func (b *restorer) pods(rows []*Pod) {
 			used[p.Node] = used[p.Node].Add(p.Claims(o.PodSpec()), 1)
 			crowds.add(o, p.Node)
 		}
-		b.s.count(o, countPod(o, p))
+		t := countPod(o, p)
+		b.s.ended += t.Failed
+		b.s.count(o, t)
 	}
 	b.s.onNode = keyTree(places)
 	for _, node := range slices.Sorted(maps.Keys(used)) {

@@ -104,7 +104,7 @@ func changed(changes []projections.Change) string {
 // a function of others.
 func TestCheckpointKnowsEveryField(t *testing.T) {
 	known := map[string]string{
-		"State":  "Seq Time Epoch Holder Void Unknown Horizon objects children dependents onNode nodes used crowds labelled minding templates selectors verdicts lastSpec ops oldOps wishes made oldMade edits kinds quotas",
+		"State":  "Seq Time Epoch Holder Void Unknown Horizon objects children dependents onNode nodes used crowds labelled minding templates selectors verdicts lastSpec ops oldOps wishes made oldMade edits kinds quotas ended",
 		"Object": "Key UID Owner Created Changed Position Generation Deletion Template Raw Extras pod last body typed",
 		"Extras": "Born Tally Rollout Budget Ration Job Cron Revisions Scaler Disk Applied Managed Set Status Over Owners",
 	}

@@ -47,7 +47,9 @@ func disrupted(o *Object, p *Pod) []corev1.PodCondition {
 		message = "Eviction API: evicting"
 	case reason == string(events.ByTaint):
 		message = "Taint manager: deleting due to NoExecute taint"
-	case p.Failed != nil && p.Failed.Reason == evicted:
+	case reason == string(events.ByPodGC):
+		message = "PodGC: node no longer exists"
+	case p.Failed != nil && p.Failed.Reason == Evicted:
 		at, reason, message = p.FailedAt.Time, corev1.PodReasonTerminationByKubelet, p.Failed.Message
 	}
 	if reason == "" {
@@ -56,8 +58,8 @@ func disrupted(o *Object, p *Pod) []corev1.PodCondition {
 	return []corev1.PodCondition{condition(corev1.DisruptionTarget, true, at, reason, message)}
 }
 
-// evicted is the reason of a pod that its node ended because it ran short of something.
-const evicted = "Evicted"
+// Evicted is the reason of a pod that its node ended because it ran short of something.
+const Evicted = "Evicted"
 
 // Without is the state as if a pod held no room on its node, as far as crowds go.
 func (s State) Without(o *Object, node string) State {

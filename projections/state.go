@@ -42,6 +42,7 @@ type State struct {
 	oldMade    *madeList        // the generation of changes before
 	edits      uint32           // how many a Bulk has begun
 	quotas     int              // how many ResourceQuotas there are
+	ended      int              // how many pods have come to their end and stay
 	kinds      events.Catalogue // that there are, by the definitions
 }
 

@@ -17,6 +17,9 @@ const maxOwners = 8
 // the owners above it and the endpoints of the services that select it.
 func (f *folding) follow(c Change) {
 	before, after := c.below(c.Before, c.PodBefore), c.below(c.After, c.PodAfter)
+	if c.Key.Resource == events.Pods {
+		f.s.ended += after.Failed - before.Failed
+	}
 	switch {
 	case !sameOwner(c.Before, c.After):
 		f.carry(c.Before, Tally{}.minus(before), 0)
@@ -140,6 +143,12 @@ func countPod(o *Object, p *Pod) Tally {
 	}
 	return t
 }
+
+// HasEnded tells whether a pod has come to its end, well or badly, and nobody has asked it to go.
+func (p *Pod) HasEnded(o *Object) bool { return countPod(o, p).Failed > 0 }
+
+// EndedPods is how many pods have come to their end and stay.
+func (s State) EndedPods() int { return s.ended }
 
 // Finished tells whether a pod has run to its end: nothing of it will be started again.
 func (p *Pod) Finished(o *Object) bool {

@@ -35,6 +35,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/migration"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/podgc"
 	"github.com/stave-run/stave/reconcilers/quota"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/resize"
@@ -48,7 +49,7 @@ import (
 var controllers = []reconcilers.Reconciler{
 	deployment.Reconciler{Guards: guards}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{Guards: guards},
 	daemonset.Reconciler{Guards: guards}, job.Reconciler{Guards: guards}, cronjob.Reconciler{Guards: guards}, schedule.Reconciler{},
-	nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, certificate.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
+	nodelife.Reconciler{}, gc.Reconciler{}, podgc.Reconciler{}, namespace.Reconciler{}, definition.Reconciler{}, certificate.Reconciler{}, copies.Reconciler{}, account.Reconciler{}, volume.Reconciler{},
 	resize.Reconciler{}, quota.Reconciler{}, migration.Reconciler{}, autoscale.Reconciler{},
 }
 

@@ -39,7 +39,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "gc" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
@@ -174,7 +174,7 @@ func (Reconciler) Decide(v reconcilers.View, k events.Key, _ time.Time) reconcil
 // whose node is. While one of them stays, the object forgets the others, as in Kubernetes.
 func collect(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	if p, ok := v.PodOf(o.Key); ok && o.Key.Resource == events.Pods && stranded(v, p) {
-		return reconcilers.Decision{Events: request(v, o, false)}
+		return reconcilers.Decision{Events: request(v, o, false, events.ByPodGC)}
 	}
 	gone, waiting, stand := standing(v, o)
 	switch {
@@ -183,7 +183,7 @@ func collect(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 	case stand > 0:
 		return reconcilers.Decision{Events: []reconcilers.Draft{reconcilers.Disown(o, func(r metav1.OwnerReference) bool { return v.Standing(o, r) != projections.Stands })}}
 	}
-	return reconcilers.Decision{Events: request(v, o, waiting > 0)}
+	return reconcilers.Decision{Events: request(v, o, waiting > 0, "")}
 }
 
 // remove ends an object that nothing but its finalizers keeps. One of the
@@ -204,8 +204,8 @@ func remove(v reconcilers.View, o *projections.Object) reconcilers.Decision {
 }
 
 // request asks for what others own to go; its cause is what took its owner. What
-// nobody waits for goes at once.
-func request(v reconcilers.View, o *projections.Object, foreground bool) []reconcilers.Draft {
+// nobody waits for goes at once. disrupts is why a pod goes that its owner would keep.
+func request(v reconcilers.View, o *projections.Object, foreground bool, disrupts events.Code) []reconcilers.Draft {
 	b := events.DeletionRequested{Foreground: foreground}
 	has := o.Typed().GetFinalizers()
 	if !foreground {
@@ -220,7 +220,7 @@ func request(v reconcilers.View, o *projections.Object, foreground bool) []recon
 	}
 	switch {
 	case o.Key.Resource == events.Pods:
-		b.Grace = reconcilers.GraceOf(o)
+		b.Grace, b.Disrupts = reconcilers.GraceOf(o), disrupts
 	case o.Key.Resource != events.Namespaces && len(o.Keepers()) == 0 && !b.Foreground && !b.Orphan:
 		return reconcilers.Gone(v, o)
 	}

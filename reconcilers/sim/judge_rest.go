@@ -13,6 +13,7 @@ func (j *judge) rest() {
 		return
 	}
 	j.carried()
+	j.counted()
 	j.owners()
 	j.nodes()
 	j.resting()
@@ -24,6 +25,19 @@ func (j *judge) rest() {
 	j.grown()
 	for _, a := range apps {
 		j.app(a)
+	}
+}
+
+// counted: the fold knows how many pods have come to their end and stay.
+func (j *judge) counted() {
+	n := 0
+	for _, p := range j.l.order {
+		if p.over() && !p.removed && p.deleted == 0 {
+			n++
+		}
+	}
+	if have := j.w.newest().EndedPods(); have != n {
+		j.w.fail("fold", "%d pods have ended, and the fold counts %d", n, have)
 	}
 }
 

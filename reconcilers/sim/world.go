@@ -19,6 +19,7 @@ import (
 	"github.com/stave-run/stave/reconcilers/job"
 	"github.com/stave-run/stave/reconcilers/namespace"
 	"github.com/stave-run/stave/reconcilers/nodelife"
+	"github.com/stave-run/stave/reconcilers/podgc"
 	"github.com/stave-run/stave/reconcilers/quota"
 	"github.com/stave-run/stave/reconcilers/replicaset"
 	"github.com/stave-run/stave/reconcilers/resize"
@@ -68,7 +69,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s (at %d)", f.Judge,
 
 func everyone() []reconcilers.Reconciler {
 	return []reconcilers.Reconciler{deployment.Reconciler{Guards: guards}, replicaset.Reconciler{Guards: guards}, statefulset.Reconciler{}, job.Reconciler{}, cronjob.Reconciler{}, daemonset.Reconciler{}, schedule.Reconciler{},
-		nodelife.Reconciler{}, gc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
+		nodelife.Reconciler{}, gc.Reconciler{}, podgc.Reconciler{}, namespace.Reconciler{}, copies.Reconciler{},
 		resize.Reconciler{}, volume.Reconciler{}, quota.Reconciler{}, autoscale.Reconciler{}}
 }
 
