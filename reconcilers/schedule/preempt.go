@@ -92,9 +92,10 @@ func (p *pass) conclude(pods []*projections.Object, w *wants, c *claims, reasons
 		if !ok {
 			return p.refuse(rest[i:], reasons) // the others are no different
 		}
-		if p.steps+len(best.victims)+1 > maxSteps {
+		if p.steps > 0 && p.steps+len(best.victims)+1 > maxSteps {
 			return false
 		}
+		best.victims = best.victims[max(0, len(best.victims)+1-maxSteps):] // the least important first; the others when these are on their way
 		p.preempt(o, best)
 		p.keep(best.n, w)
 		if !p.refuse([]*projections.Object{o}, nominate(reasons, best.n)) {

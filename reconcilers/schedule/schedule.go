@@ -34,7 +34,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "schedule" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 11 }
+func (Reconciler) Version() int { return 12 }
 
 // MaxSteps implements reconcilers.Wide.
 func (Reconciler) MaxSteps() int { return maxSteps }

@@ -64,6 +64,9 @@ func (w *World) as(who events.Actor, drafts []reconcilers.Draft) {
 func (w *World) Run(r reconcilers.Reconciler, k events.Key) (reconcilers.Decision, error) {
 	for range 100 {
 		d := r.Decide(w.State, k, w.Now)
+		if len(d.Events) == 0 && d.More && len(d.Wishes) == 0 {
+			return d, fmt.Errorf("run %s on %s: it does nothing and asks for another turn: so it will for ever", r.Name(), k)
+		}
 		if len(d.Events) == 0 {
 			return d, nil
 		}
