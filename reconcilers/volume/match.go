@@ -3,6 +3,7 @@ package volume
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -56,7 +57,7 @@ func modeOf(m *corev1.PersistentVolumeMode) corev1.PersistentVolumeMode {
 	return *m
 }
 
-// Reaches tells whether a node can mount a volume, by the volume's node affinity.
+// Reaches tells whether a node can mount a volume, by the volume's node affinity and the zone that its labels name.
 func Reaches(v reconcilers.View, volume *corev1.PersistentVolume, node string) bool {
 	o, ok := v.Get(events.Key{Resource: events.Nodes, Name: node})
 	return ok && ReachesNode(volume, node, projections.As[*corev1.Node](o).Labels)
@@ -65,9 +66,37 @@ func Reaches(v reconcilers.View, volume *corev1.PersistentVolume, node string) b
 // ReachesNode is Reaches for a node of these labels.
 func ReachesNode(volume *corev1.PersistentVolume, node string, labels map[string]string) bool {
 	a := volume.Spec.NodeAffinity
-	return a == nil || a.Required == nil || slices.ContainsFunc(a.Required.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool {
+	return inZone(volume, labels) && (a == nil || a.Required == nil || slices.ContainsFunc(a.Required.NodeSelectorTerms, func(t corev1.NodeSelectorTerm) bool {
 		return projections.TermMatches(&t, node, labels)
-	})
+	}))
+}
+
+// zones are the labels of a volume that say where it is, each with the one of nodes that says the same.
+var zones = []struct{ volume, node string }{
+	{corev1.LabelTopologyZone, corev1.LabelTopologyZone}, {corev1.LabelTopologyRegion, corev1.LabelTopologyRegion},
+	{corev1.LabelFailureDomainBetaZone, corev1.LabelTopologyZone}, {corev1.LabelFailureDomainBetaRegion, corev1.LabelTopologyRegion},
+}
+
+// inZone tells whether a node is in the zone and region of a volume's labels, which may name several, between two underscores each.
+// A node that says nothing of where it is takes all volumes, as in Kubernetes.
+func inZone(volume *corev1.PersistentVolume, labels map[string]string) bool {
+	if !slices.ContainsFunc(zones, func(z struct{ volume, node string }) bool { _, ok := labels[z.volume]; return ok }) {
+		return true
+	}
+	for _, z := range zones {
+		said := strings.Split(volume.Labels[z.volume], "__")
+		if slices.Contains(said, "") {
+			continue // it is not set, or says nothing that can be read
+		}
+		has, ok := labels[z.volume]
+		if !ok {
+			has, ok = labels[z.node]
+		}
+		if !ok || !slices.Contains(said, has) {
+			return false
+		}
+	}
+	return true
 }
 
 // Allows tells whether a class lets volumes be on a node of these labels.

@@ -26,7 +26,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "volume" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 2 }
+func (Reconciler) Version() int { return 3 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {

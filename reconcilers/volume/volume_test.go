@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"github.com/stave-run/stave/events"
@@ -365,5 +366,29 @@ func TestAPodsOwnClaimComesAgain(t *testing.T) {
 	w.Delete(claimKey("p-v"))
 	if owner() != second.UID {
 		t.Fatal("it does not come again")
+	}
+}
+
+// A volume whose labels name zones is reached from nodes in one of them, as Kubernetes' scheduler reads them.
+func TestLabelsSayWhereAVolumeIs(t *testing.T) {
+	for _, c := range []struct {
+		volume, node map[string]string
+		want         bool
+	}{
+		{nil, map[string]string{corev1.LabelTopologyZone: "a"}, true},
+		{map[string]string{corev1.LabelTopologyZone: "a"}, nil, true},
+		{map[string]string{corev1.LabelTopologyZone: "a"}, map[string]string{corev1.LabelTopologyZone: "a"}, true},
+		{map[string]string{corev1.LabelTopologyZone: "a"}, map[string]string{corev1.LabelTopologyZone: "b"}, false},
+		{map[string]string{corev1.LabelTopologyZone: "a__b"}, map[string]string{corev1.LabelTopologyZone: "b"}, true},
+		{map[string]string{corev1.LabelTopologyZone: "a__"}, map[string]string{corev1.LabelTopologyZone: "b"}, true},
+		{map[string]string{corev1.LabelTopologyRegion: "r"}, map[string]string{corev1.LabelTopologyZone: "a"}, false},
+		{map[string]string{corev1.LabelFailureDomainBetaZone: "a"}, map[string]string{corev1.LabelTopologyZone: "a"}, true},
+		{map[string]string{corev1.LabelFailureDomainBetaZone: "a"}, map[string]string{corev1.LabelTopologyZone: "b"}, false},
+		{map[string]string{corev1.LabelTopologyZone: "a"}, map[string]string{corev1.LabelFailureDomainBetaZone: "a"}, false},
+	} {
+		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Labels: c.volume}}
+		if got := ReachesNode(pv, "n1", c.node); got != c.want {
+			t.Errorf("%v from %v: %v", c.volume, c.node, got)
+		}
 	}
 }
