@@ -226,3 +226,25 @@ func TestPortsOfSlicesBehindNames(t *testing.T) {
 		}
 	}
 }
+
+// Whose pods are published before they are ready has them among its ready endpoints, and each says of itself whether it serves.
+func TestPublishedBeforeReady(t *testing.T) {
+	for publish, want := range map[bool]string{false: "ready false serving false", true: "ready true serving false"} {
+		l := foldtest.New()
+		l.Node("n1", events.NodeFacts{Hostname: "n1"})
+		l.Create(foldtest.Key(events.Services, "db"), fmt.Sprintf(`{"metadata":{"name":"db"},"spec":{"clusterIP":"10.0.0.9","selector":{"app":"db"},"publishNotReadyAddresses":%v,"ports":[{"port":5432}]}}`, publish))
+		pod := foldtest.Key(events.Pods, "db-0")
+		l.Create(pod, `{"metadata":{"name":"db-0","labels":{"app":"db"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`)
+		l.Assign("n1", pod)
+		l.Saw(pod, foldtest.Up("c", "10.1.0.7", l.Now)[:2]...) // it has an address and does not answer yet
+		if published := l.State.Shown(foldtest.Key(events.Services, "db"), events.EndpointSlices); len(published) != 1 {
+			t.Fatalf("%d slices", len(published))
+		}
+		for o := range l.State.Objects(events.EndpointSlices, "default", l.Now) {
+			c := o.(*discoveryv1.EndpointSlice).Endpoints[0].Conditions
+			if got := fmt.Sprintf("ready %v serving %v", *c.Ready, *c.Serving); got != want {
+				t.Errorf("published %v: %s, want %s", publish, got, want)
+			}
+		}
+	}
+}

@@ -21,7 +21,8 @@ type Backend struct {
 	Pod         *Pod
 	Spec        *corev1.PodSpec
 	Ready       bool // takes new connections
-	Serving     bool // ready, but for that it may be terminating
+	Serving     bool // it is ready, or said to be; but it may be terminating
+	Answers     bool // it says itself that it is ready
 	Terminating bool
 }
 
@@ -41,8 +42,8 @@ func (s State) Backends(svc *Object) []Backend {
 		if !ok || p.IP == "" || !p.Stopped.IsZero() || p.Failed != nil || p.Finished(o) {
 			continue
 		}
-		b := Backend{Pod: p, Spec: o.PodSpec(), Terminating: o.Deletion != nil, Serving: !p.ReadySince.IsZero() && !p.Lost}
-		b.Serving = b.Serving || spec.PublishNotReadyAddresses
+		b := Backend{Pod: p, Spec: o.PodSpec(), Terminating: o.Deletion != nil, Answers: !p.ReadySince.IsZero() && !p.Lost}
+		b.Serving = b.Answers || spec.PublishNotReadyAddresses
 		b.Ready = b.Serving && (!b.Terminating || spec.PublishNotReadyAddresses)
 		out = append(out, b)
 	}
@@ -194,7 +195,7 @@ func hostnameOf(spec *corev1.PodSpec, service string) string {
 }
 
 func endpointOf(b Backend, service string) discoveryv1.Endpoint {
-	ready, serving, terminating := b.Ready, b.Serving, b.Terminating
+	ready, serving, terminating := b.Ready, b.Answers, b.Terminating
 	e := discoveryv1.Endpoint{Addresses: []string{b.Pod.IP}, TargetRef: podReference(b.Pod),
 		Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating}}
 	if b.Pod.Node != "" {
