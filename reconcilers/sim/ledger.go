@@ -153,17 +153,6 @@ func newLedger() *ledger {
 		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ranges: map[string]int64{}, ops: map[events.OpID]bool{}}
 }
 
-// goesOn is the cluster's time with an event: the log's, or that of who wrote it, if that is ahead; it never runs back.
-func (l *ledger) goesOn(e events.Envelope) time.Time {
-	if e.Time.After(l.time) {
-		l.time = e.Time
-	}
-	if decided := e.Epoch != 0 && e.Type != events.LeaseTaken && e.Subject.Class() != "seen"; decided && e.Now.After(l.time) {
-		l.time = e.Now
-	}
-	return l.time
-}
-
 // void tells whether an event was written under a lease that is over.
 func (l *ledger) void(e events.Envelope) bool {
 	return e.Type != events.LeaseTaken && e.Epoch != 0 && e.Epoch < l.epoch

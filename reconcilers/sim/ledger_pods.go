@@ -38,6 +38,17 @@ func (l *ledger) seen(e events.Envelope, node string) {
 	}
 }
 
+// goesOn is the cluster's time with an event: the log's, or that of who wrote it, if that is ahead; it never runs back.
+func (l *ledger) goesOn(e events.Envelope) time.Time {
+	if e.Time.After(l.time) {
+		l.time = e.Time
+	}
+	if decided := e.Epoch != 0 && e.Type != events.LeaseTaken && e.Subject.Class() != "seen"; decided && e.Now.After(l.time) {
+		l.time = e.Now
+	}
+	return l.time
+}
+
 // heard notes what was reported of a node's silence.
 func (l *ledger) heard(e events.Envelope, node string) {
 	if e.Type != events.TypeOf(events.Nodes, events.VerbStatus) {
