@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/stave-run/stave/events"
 )
 
@@ -158,9 +160,9 @@ func (k *Keys) For(c Claims, audiences []string) []string {
 	return out
 }
 
-// AccountOf is the ServiceAccount whose user name this is.
+// AccountOf is the ServiceAccount whose user name this is: one that there can be, and no name that only begins so.
 func AccountOf(user string) (namespace, name string, ok bool) {
 	rest, ok := strings.CutPrefix(user, userPrefix)
 	namespace, name, both := strings.Cut(rest, ":")
-	return namespace, name, ok && both && namespace != "" && name != ""
+	return namespace, name, ok && both && len(validation.IsDNS1123Label(namespace)) == 0 && len(validation.IsDNS1123Subdomain(name)) == 0
 }

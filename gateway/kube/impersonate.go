@@ -37,10 +37,19 @@ func (s *Server) impersonated(r *http.Request, u user.Info) (user.Info, error) {
 	if namespace, _, ok := badge.AccountOf(w.name); ok && len(w.groups) == 0 {
 		w.groups = badge.Groups(namespace)
 	}
-	if w.name != user.Anonymous && !slices.Contains(w.groups, user.AllAuthenticated) {
-		w.groups = append(w.groups, user.AllAuthenticated)
+	return &user.DefaultInfo{Name: w.name, UID: w.uid, Groups: w.known(), Extra: w.extra}, nil
+}
+
+// known are the groups with the one of everybody who is known, or of those who are not.
+func (w wished) known() []string {
+	all := user.AllAuthenticated
+	if w.name == user.Anonymous {
+		all = user.AllUnauthenticated
 	}
-	return &user.DefaultInfo{Name: w.name, UID: w.uid, Groups: w.groups, Extra: w.extra}, nil
+	if slices.Contains(w.groups, all) || slices.Contains(w.groups, user.AllUnauthenticated) {
+		return w.groups
+	}
+	return append(w.groups, all)
 }
 
 func wishOf(h http.Header) (w wished, any bool, err error) {

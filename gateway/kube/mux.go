@@ -2,7 +2,7 @@ package kube
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -147,7 +147,7 @@ func (s *Server) recovered(w http.ResponseWriter, r *http.Request) {
 		panic(p) // net/http's own way to cut a connection
 	default:
 		s.Logger.Error("kubernetes API request broke", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-		s.fail(apierrors.NewInternalError(fmt.Errorf("%v", p)), w, r)
+		s.fail(apierrors.NewInternalError(errors.New("this request caused the API server to panic: look in its log for details")), w, r) // where is nobody's business
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -22,19 +23,20 @@ func userOf(ctx context.Context) (user.Info, error) {
 	return nil, apierrors.NewInternalError(errors.New("no user present on request"))
 }
 
-// allowed answers whether somebody may do what a review names: one of a resource
-// and a path.
-func (s *Server) allowed(who rbac.Who, r *authorizationv1.ResourceAttributes, n *authorizationv1.NonResourceAttributes) (authorizationv1.SubjectAccessReviewStatus, error) {
+// allowed answers whether somebody may do what a review of a kind names: one of a resource
+// and a path. wrong is what else is wrong with the review.
+func (s *Server) allowed(kind string, who rbac.Who, r *authorizationv1.ResourceAttributes, n *authorizationv1.NonResourceAttributes, wrong field.ErrorList) (authorizationv1.SubjectAccessReviewStatus, error) {
 	var what rbac.What
 	switch {
-	case r != nil && n != nil:
-		return authorizationv1.SubjectAccessReviewStatus{}, apierrors.NewBadRequest("spec: cannot be specified in combination with resourceAttributes: nonResourceAttributes")
+	case (r == nil) == (n == nil):
+		wrong = append(wrong, field.Invalid(field.NewPath("spec"), n, "exactly one of nonResourceAttributes or resourceAttributes must be specified"))
 	case r != nil:
 		what = rbac.What{Verb: r.Verb, Group: r.Group, Resource: r.Resource, Subresource: r.Subresource, Name: r.Name, Namespace: r.Namespace}
-	case n != nil:
-		what = rbac.What{Verb: n.Verb, Path: n.Path}
 	default:
-		return authorizationv1.SubjectAccessReviewStatus{}, apierrors.NewBadRequest("spec: exactly one of nonResourceAttributes or resourceAttributes must be specified")
+		what = rbac.What{Verb: n.Verb, Path: n.Path}
+	}
+	if len(wrong) > 0 {
+		return authorizationv1.SubjectAccessReviewStatus{}, apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind(kind).GroupKind(), "", wrong)
 	}
 	ok, reason := rbac.Allowed(s.Views.Durable(), who, what)
 	return authorizationv1.SubjectAccessReviewStatus{Allowed: ok, Reason: reason}, nil
@@ -43,30 +45,33 @@ func (s *Server) allowed(who rbac.Who, r *authorizationv1.ResourceAttributes, n 
 func (s *Server) reviewOwnAccess(ctx context.Context, r *authorizationv1.SelfSubjectAccessReview) error {
 	u, err := userOf(ctx)
 	if err == nil {
-		r.Status, err = s.allowed(policy.WhoOf(u), r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+		r.Status, err = s.allowed("SelfSubjectAccessReview", policy.WhoOf(u), r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes, nil)
 	}
 	return err
 }
 
-func (s *Server) reviewAccess(_ context.Context, r *authorizationv1.SubjectAccessReview) (err error) {
-	if r.Spec.User == "" && len(r.Spec.Groups) == 0 {
-		return apierrors.NewBadRequest("spec.user: at least one of user or group must be specified")
+// nobody is what is wrong with a review about nobody.
+func nobody(s *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
+	if s.User != "" || len(s.Groups) > 0 {
+		return nil
 	}
-	r.Status, err = s.allowed(rbac.Who{Name: r.Spec.User, Groups: r.Spec.Groups}, r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes)
+	return field.ErrorList{field.Invalid(field.NewPath("spec", "user"), s.User, "at least one of user or group must be specified")}
+}
+
+func (s *Server) reviewAccess(_ context.Context, r *authorizationv1.SubjectAccessReview) (err error) {
+	r.Status, err = s.allowed("SubjectAccessReview", rbac.Who{Name: r.Spec.User, Groups: r.Spec.Groups}, r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes, nobody(&r.Spec))
 	return err
 }
 
 func (s *Server) reviewLocalAccess(ctx context.Context, r *authorizationv1.LocalSubjectAccessReview) (err error) {
-	namespace := request.NamespaceValue(ctx)
-	switch a := r.Spec.ResourceAttributes; {
-	case r.Spec.User == "" && len(r.Spec.Groups) == 0:
-		return apierrors.NewBadRequest("spec.user: at least one of user or group must be specified")
-	case r.Spec.NonResourceAttributes != nil:
-		return apierrors.NewBadRequest("spec.nonResourceAttributes: disallowed on this kind of request")
-	case a != nil && a.Namespace != namespace:
-		return apierrors.NewBadRequest("spec.resourceAttributes.namespace: must match metadata.namespace")
+	wrong := nobody(&r.Spec)
+	if a := r.Spec.ResourceAttributes; a != nil && a.Namespace != request.NamespaceValue(ctx) {
+		wrong = append(wrong, field.Invalid(field.NewPath("spec.resourceAttributes.namespace"), a.Namespace, "must match metadata.namespace"))
 	}
-	r.Status, err = s.allowed(rbac.Who{Name: r.Spec.User, Groups: r.Spec.Groups}, r.Spec.ResourceAttributes, nil)
+	if n := r.Spec.NonResourceAttributes; n != nil {
+		wrong = append(wrong, field.Invalid(field.NewPath("spec.nonResourceAttributes"), n, "disallowed on this kind of request"))
+	}
+	r.Status, err = s.allowed("LocalSubjectAccessReview", rbac.Who{Name: r.Spec.User, Groups: r.Spec.Groups}, r.Spec.ResourceAttributes, r.Spec.NonResourceAttributes, wrong)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
@@ -178,5 +179,20 @@ func TestConnectionsThatSayNothing(t *testing.T) {
 		if _, err := io.Copy(io.Discard, c); err != nil {
 			t.Errorf("%s: not cut off: %v", name, err)
 		}
+	}
+}
+
+// A patch that Kubernetes' own merge breaks on is answered, and not with where it broke.
+func TestWhatBreaksTellsNoStack(t *testing.T) {
+	h := open(t)
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "s"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
+	if _, err := h.client().CoreV1().Services("default").Create(t.Context(), service, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	// Without a merge key the elements of an order are compared as they are, and maps cannot be.
+	code, st := rough(t, h.config, "PATCH", "/api/v1/namespaces/default/services/s", "application/strategic-merge-patch+json",
+		[]byte(`{"spec":{"$setElementOrder/externalIPs":[{"a":1}],"externalIPs":[{"a":1}]}}`))
+	if code < http.StatusBadRequest || strings.Contains(st.Message, "goroutine") || st.Status != metav1.StatusFailure {
+		t.Errorf("%d: %+v", code, st)
 	}
 }
