@@ -30,6 +30,9 @@ const (
 	authorization  = "authorization.k8s.io"
 	authentication = "authentication.k8s.io"
 	certificates   = "certificates.k8s.io"
+	happenings     = "events.k8s.io"
+	devices        = "resource.k8s.io"
+	storage        = "storage.k8s.io"
 )
 
 // The verbs that go together.
@@ -38,6 +41,7 @@ var (
 	writes    = []string{"create", "delete", "deletecollection", "patch", "update"}
 	readWrite = slices.Concat(writes, reads)
 	creates   = []string{"create"}
+	changes   = []string{"patch", "update"}
 )
 
 func on(group string, verbs []string, resources ...string) rbacv1.PolicyRule {
@@ -84,8 +88,28 @@ func bound(name string, groups ...string) events.Object {
 	return b
 }
 
+// telling is what everybody needs who says what happens.
+var telling = rbacv1.PolicyRule{Verbs: append([]string{"create"}, changes...), APIGroups: []string{core, happenings}, Resources: []string{"events"}}
+
+// schedulerRules are for schedulers beside ours, whose manifests bind this role.
+func schedulerRules() []rbacv1.PolicyRule {
+	lead := on(coordination, []string{"get", "list", "update", "watch"}, "leases")
+	lead.ResourceNames = []string{"kube-scheduler"}
+	return []rbacv1.PolicyRule{
+		telling, on(coordination, creates, "leases"), lead,
+		on(core, append([]string{"delete"}, reads...), "pods"), on(core, creates, "bindings", "pods/binding"), on(core, changes, "pods/status"), on(core, []string{"update"}, "pods/finalizers"),
+		on(core, reads, "namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "replicationcontrollers", "services"),
+		on(apps, reads, "replicasets", "statefulsets"), on(policies, reads, "poddisruptionbudgets"),
+		on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews"),
+		on(storage, reads, "csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"),
+		on(devices, reads, "deviceclasses", "devicetaintrules", "resourceslices"), on(devices, slices.Concat([]string{"create", "delete"}, reads, changes), "resourceclaims"),
+		on(devices, slices.Concat(reads, changes), "resourceclaims/status"),
+	}
+}
+
 // Defaults are the roles and bindings that Kubernetes' clients count on. Those of
-// its own components are left out: there are none of them here.
+// its own components are left out, as there are none of them here, but for those that
+// schedulers and provisioners of others bind.
 func Defaults() []events.Object {
 	health := []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}
 	return []events.Object{
@@ -93,11 +117,15 @@ func Defaults() []events.Object {
 		role("system:discovery", paths(append(slices.Clone(health), "/openapi", "/openapi/*", "/api", "/api/*", "/apis", "/apis/*")...)),
 		role("system:public-info-viewer", paths(health...)),
 		role("system:basic-user", []rbacv1.PolicyRule{on(authorization, creates, "selfsubjectaccessreviews", "selfsubjectrulesreviews"), on(authentication, creates, "selfsubjectreviews")}),
-		role("system:monitoring", paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*")),
+		role("system:monitoring", append(paths("/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"), on(core, reads[:1], "nodes/metrics"))),
 		role("system:service-account-issuer-discovery", paths("/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/")),
 		role("system:certificates.k8s.io:kube-apiserver-client-approver", []rbacv1.PolicyRule{{Verbs: []string{"approve"}, APIGroups: []string{certificates},
 			Resources: []string{"signers"}, ResourceNames: []string{"kubernetes.io/kube-apiserver-client"}}}),
 		role("system:cluster-trust-bundle-discovery", []rbacv1.PolicyRule{on(certificates, reads, "clustertrustbundles")}),
+		role("system:kube-scheduler", schedulerRules()),
+		role("system:volume-scheduler", []rbacv1.PolicyRule{on(core, slices.Concat(reads, changes), "persistentvolumes", "persistentvolumeclaims"), on(storage, reads, "storageclasses")}),
+		role("system:persistent-volume-provisioner", []rbacv1.PolicyRule{on(core, append([]string{"create", "delete"}, reads...), "persistentvolumes"),
+			on(core, append([]string{"update"}, reads...), "persistentvolumeclaims"), on(storage, reads, "storageclasses"), on(core, []string{"watch"}, "events"), telling}),
 		role("system:auth-delegator", []rbacv1.PolicyRule{on(authentication, creates, "tokenreviews"), on(authorization, creates, "subjectaccessreviews")}),
 		&rbacv1.Role{ObjectMeta: inSystem(meta("extension-apiserver-authentication-reader")),
 			Rules: []rbacv1.PolicyRule{{Verbs: reads, APIGroups: []string{core}, Resources: []string{"configmaps"}, ResourceNames: []string{"extension-apiserver-authentication"}}}},
@@ -133,6 +161,8 @@ func editRules() []rbacv1.PolicyRule {
 		on(policies, writes, "poddisruptionbudgets"),
 		on(networking, writes, "ingresses", "networkpolicies"),
 		on(coordination, readWrite, "leases"),
+		on(happenings, writes, "events"),
+		on(devices, writes, "resourceclaims", "resourceclaimtemplates"),
 	}
 }
 
@@ -142,6 +172,8 @@ func viewRules() []rbacv1.PolicyRule {
 		on(core, reads, "bindings", "events", "limitranges", "namespaces/status", "pods/log", "pods/status", "replicationcontrollers/status", "resourcequotas", "resourcequotas/status"),
 		on(core, reads, "namespaces"),
 		on(discovery, reads, "endpointslices"),
+		on(happenings, reads, "events"),
+		on(devices, reads, "resourceclaims", "resourceclaims/status", "resourceclaimtemplates"),
 		on(apps, reads, "controllerrevisions", "daemonsets", "daemonsets/status", "deployments", "deployments/scale", "deployments/status", "replicasets", "replicasets/scale", "replicasets/status", "statefulsets", "statefulsets/scale", "statefulsets/status"),
 		on(autoscaling, reads, "horizontalpodautoscalers", "horizontalpodautoscalers/status"),
 		on(batch, reads, "cronjobs", "cronjobs/status", "jobs", "jobs/status"),

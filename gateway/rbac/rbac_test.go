@@ -27,6 +27,7 @@ func town(t *testing.T) *stage.World {
 	add(w, events.RoleBindings, "shop", "readers", `"subjects":[{"kind":"User","name":"ann"},{"kind":"Group","name":"team"},{"kind":"ServiceAccount","name":"robot"}],"roleRef":{"kind":"Role","name":"reader"}`)
 	add(w, events.RoleBindings, "shop", "editors", `"subjects":[{"kind":"User","name":"eva"}],"roleRef":{"kind":"ClusterRole","name":"edit"}`)
 	add(w, events.ClusterRoleBindings, "", "viewers", `"subjects":[{"kind":"ServiceAccount","name":"watcher","namespace":"ops"}],"roleRef":{"kind":"ClusterRole","name":"view"}`)
+	add(w, events.ClusterRoleBindings, "", "second", `"subjects":[{"kind":"ServiceAccount","name":"second","namespace":"ops"}],"roleRef":{"kind":"ClusterRole","name":"system:kube-scheduler"}`)
 	add(w, events.ClusterRoleBindings, "", "dangling", `"subjects":[{"kind":"User","name":"ann"}],"roleRef":{"kind":"ClusterRole","name":"nowhere"}`)
 	return w
 }
@@ -79,6 +80,11 @@ func TestAllowed(t *testing.T) {
 		{account("ops", "watcher"), "list apps deployments", true}, {account("ops", "watcher"), "get pods/log of p in any", true}, {account("ops", "watcher"), "get secrets of s in ops", false},
 		{account("ops", "watcher"), "create pods in ops", false}, {account("ops", "watcher"), "get rbac.authorization.k8s.io roles in ops", false},
 		{eva, "create apps deployments in shop", true}, {eva, "get secrets of s in shop", true}, {eva, "create pods/exec of web in shop", true}, {eva, "get pods in shop", true},
+		{account("ops", "second"), "create pods/binding of p in any", true}, {account("ops", "second"), "update coordination.k8s.io leases of kube-scheduler in ops", true},
+		{account("ops", "second"), "update coordination.k8s.io leases of other in ops", false}, {account("ops", "second"), "create pods in any", false},
+		{eva, "create events.k8s.io events in shop", true}, {eva, "delete resource.k8s.io resourceclaims of c in shop", true}, {account("ops", "watcher"), "list events.k8s.io events in any", true},
+		{account("ops", "watcher"), "get resource.k8s.io resourceclaimtemplates of c in any", true}, {account("ops", "watcher"), "create events.k8s.io events in any", false},
+		{Who{Name: "prometheus", Groups: []string{"system:monitoring"}}, "get nodes/metrics of n1", true}, {Who{Name: "prometheus", Groups: []string{"system:monitoring"}}, "get nodes/proxy of n1", false},
 		{eva, "create rbac.authorization.k8s.io roles in shop", false}, {eva, "create pods in other", false}, {eva, "patch namespaces of shop in shop", false},
 		{nobody, "create authorization.k8s.io selfsubjectaccessreviews", true}, {nobody, "get /apis/apps/v1", true}, {nobody, "get /healthz", true}, {nobody, "get /healthz/log", false},
 		{nobody, "get /metrics", false}, {nobody, "get pods in shop", false}, {Who{Name: "y"}, "get /version", false},
