@@ -30,7 +30,7 @@ func readYAML(p *problems, src string, line int) *node {
 		p.add(position{r.line + line, 1}, "", "split it, or write it as JSON", "%s", what)
 		return nil
 	}
-	file, err := parser.ParseBytes([]byte(src), 0, parser.AllowDuplicateMapKey())
+	file, err := parser.ParseBytes([]byte(holdTabs(src)), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		r.syntax(src, err)
 		return nil
@@ -124,9 +124,9 @@ func (r *yamlReader) node(n ast.Node, depth int) *node {
 func (r *yamlReader) scalar(n ast.Node, at position) *node {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return &node{kind: text, at: at, text: n.Value}
+		return &node{kind: text, at: at, text: tabbed(n.Value)}
 	case *ast.LiteralNode:
-		return &node{kind: text, at: at, text: n.Value.Value}
+		return &node{kind: text, at: at, text: tabbed(n.Value.Value)}
 	case *ast.BoolNode:
 		return &node{kind: boolean, at: at, text: fmt.Sprint(n.Value)}
 	case *ast.IntegerNode:
@@ -161,7 +161,7 @@ func (r *yamlReader) mapping(at position, values []*ast.MappingValueNode, depth 
 func (r *yamlReader) key(k ast.MapKeyNode) string {
 	switch k := k.(type) {
 	case *ast.StringNode:
-		return k.Value
+		return tabbed(k.Value)
 	case *ast.MappingKeyNode:
 		if s, ok := k.Value.(ast.MapKeyNode); ok {
 			return r.key(s)
