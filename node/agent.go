@@ -245,23 +245,26 @@ func (a *Agent) serve() (stop func(), err error) {
 			s()
 		}
 	}
-	add := func(s func(), err error) error {
-		if err == nil {
-			stops = append(stops, s)
+	add := func(listen func() (func(), error)) {
+		if err != nil {
+			return // each would wait as long for a server that is gone
 		}
-		return err
+		var end func()
+		if end, err = listen(); err == nil {
+			stops = append(stops, end)
+		}
 	}
-	err = errors.Join(
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeLogs), a.serveLogs)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeExec), a.serveExec)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeAttach), a.serveAttach)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeForward), a.serveForward)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeImport), a.importImages)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeMetrics), a.serveMetrics)),
-		add(a.o.Wires.Accept(wire.NodePattern(a.o.Name, wire.NodeCopy), a.serveCopy)),
-		add(a.o.Wires.Subscribe(string(events.NodeFeedSubject(a.o.Name)), a.feed.message)),
-		add(a.o.Wires.Subscribe(projections.BeaconSubject, a.feed.beacon)),
-	)
+	for _, of := range []struct {
+		verb string
+		f    func(context.Context, bus.Request, bus.Stream)
+	}{{wire.NodeLogs, a.serveLogs}, {wire.NodeExec, a.serveExec}, {wire.NodeAttach, a.serveAttach}, {wire.NodeForward, a.serveForward},
+		{wire.NodeImport, a.importImages}, {wire.NodeMetrics, a.serveMetrics}, {wire.NodeCopy, a.serveCopy}} {
+		add(func() (func(), error) { return a.o.Wires.Accept(wire.NodePattern(a.o.Name, of.verb), of.f) })
+	}
+	add(func() (func(), error) {
+		return a.o.Wires.Subscribe(string(events.NodeFeedSubject(a.o.Name)), a.feed.message)
+	})
+	add(func() (func(), error) { return a.o.Wires.Subscribe(projections.BeaconSubject, a.feed.beacon) })
 	if err != nil {
 		stop()
 		return nil, err

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,7 @@ func (e *ForeignError) Error() string { return fmt.Sprintf("%s: %s", e.Dir, e.Wh
 
 // CopyTo copies the segments in service into another archive of the same log: what
 // that has not yet, and what is damaged there. Nothing is copied to another log's.
-func (a *Archive) CopyTo(to *Archive) (copied int, err error) {
+func (a *Archive) CopyTo(ctx context.Context, to *Archive) (copied int, err error) {
 	all, there := a.segments(), to.segments()
 	if err := continues(all, there, to.dir); err != nil {
 		return 0, err
@@ -28,6 +29,9 @@ func (a *Archive) CopyTo(to *Archive) (copied int, err error) {
 	for _, s := range all {
 		if slices.ContainsFunc(there, func(x *segment) bool { return x.Chain == s.Chain }) {
 			continue
+		}
+		if ctx.Err() != nil {
+			return copied, ctx.Err()
 		}
 		if err := sealed.Copy(s.path, filepath.Join(to.dir, filepath.Base(s.path)), kind); err != nil {
 			return copied, err

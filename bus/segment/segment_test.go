@@ -319,7 +319,7 @@ func TestCopying(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			from, _ := opened(t, c.from)
-			copied, err := from.CopyTo(archive(t, dir, c.there...))
+			copied, err := from.CopyTo(t.Context(), archive(t, dir, c.there...))
 			var foreign *ForeignError
 			if errors.As(err, &foreign) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) || copied != c.copied {
 				t.Errorf("%d copied, %v", copied, err)

@@ -46,13 +46,14 @@ func (c *downCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	say, _ := progressOf(s)
+	broken := fmt.Sprintf("it is not down yet: 'stave down%s' goes on", nameFlag(l.name))
 	lock, err := l.takeOver(ctx, say)
 	if err != nil {
-		return err
+		return brokenOff(err, broken)
 	}
 	err = c.remove(ctx, l, say)
 	if err := errors.Join(err, l.unlock(lock)); err != nil {
-		return err
+		return brokenOff(err, broken)
 	}
 	say("cluster %s is down", l.name)
 	return dropDoor(s.Kubeconfig, l.name)

@@ -57,7 +57,7 @@ func (c *drainCmd) Run(ctx context.Context, s *session) error {
 	for _, it := range items {
 		if err := c.node(ctx, s, it.Key.Name); err != nil {
 			if errors.Is(err, context.Canceled) {
-				return err
+				return brokenOff(err, "no new pods come to "+it.Key.Name+" until 'stave uncordon "+it.Key.Name+"'; 'stave drain' goes on")
 			}
 			errs = append(errs, fmt.Errorf("unable to drain node %q due to error: %w", it.Key.Name, err))
 			pending.WriteString(" " + it.Key.Name + "\n")

@@ -82,7 +82,7 @@ func (e stillWaiting) Error() string { return e.error.Error() + e.pods }
 // Unwrap gives the error itself.
 func (e stillWaiting) Unwrap() error { return e.error }
 
-// goesOn is Ctrl-C while something goes on in the cluster all the same.
+// goesOn is Ctrl-C while something goes on in the cluster all the same, or is left half done.
 type goesOn struct {
 	error
 	what string
@@ -90,6 +90,14 @@ type goesOn struct {
 
 // Unwrap gives the error itself.
 func (e goesOn) Unwrap() error { return e.error }
+
+// brokenOff says what became of a command that somebody ended with Ctrl-C, and how to go on.
+func brokenOff(err error, what string) error {
+	if errors.Is(err, context.Canceled) {
+		return goesOn{err, what}
+	}
+	return err
+}
 
 func refused(s *metav1.Status) error {
 	if s == nil {

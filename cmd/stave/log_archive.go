@@ -38,6 +38,9 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 		return err
 	}
 	reply, err := ask[wire.SealReply](ctx, s, wire.VerbSeal, wire.SealRequest{})
+	if errors.Is(err, context.Canceled) {
+		return brokenOff(err, "nothing was copied")
+	}
 	if err != nil {
 		if there, bad := exists(l.log()); bad != nil || !there {
 			return errors.Join(err, bad)
@@ -54,9 +57,9 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 	for _, line := range from.damaged {
 		fmt.Fprintf(s.err, "warning: it is not copied: %s\n", line)
 	}
-	copied, err := from.copyTo(c.Dir)
+	copied, err := from.copyTo(ctx, c.Dir)
 	if err != nil {
-		return archiving(err)
+		return brokenOff(archiving(err), "what was copied stays: 'stave log archive' goes on from there")
 	}
 	p, err := openParts(c.Dir)
 	if err != nil {
@@ -64,6 +67,9 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 	}
 	p.slowly(s)
 	found, err := p.verify(ctx, s.out, false)
+	if errors.Is(err, context.Canceled) {
+		return brokenOff(err, fmt.Sprintf("%d files were copied to %s; that they are whole 'stave log verify %s' tells", copied, c.Dir, c.Dir))
+	}
 	if err == nil && found.any() {
 		err = found.error(true)
 	}
@@ -118,15 +124,15 @@ func (c *logRestoreCmd) Run(ctx context.Context, s *session) error {
 	p.slowly(s)
 	found, err := p.verify(ctx, s.out, false)
 	if err != nil {
-		return err
+		return brokenOff(err, nothingRestored)
 	}
 	if _, last := p.segments.Bounds(); found.segments > 0 || last == 0 {
 		return fmt.Errorf("%s is no sound archive: %d damaged files, %d events", c.Dir, found.segments, last)
 	}
 	p.beyond(s.out)
-	copied, err := p.restoreTo(l.log())
+	copied, err := p.restoreTo(ctx, l.log())
 	if err != nil {
-		return err
+		return brokenOff(err, nothingRestored)
 	}
 	fmt.Fprintf(s.out, "%d files restored to %s\n", copied, l.log())
 	if s.hints() {
@@ -135,13 +141,16 @@ func (c *logRestoreCmd) Run(ctx context.Context, s *session) error {
 	return nil
 }
 
+// nothingRestored is what somebody should know who broke a restore off.
+const nothingRestored = "nothing was restored, and nothing of it is left"
+
 // restoreTo makes a log's directory, whole or not at all.
-func (p parts) restoreTo(log string) (copied int, err error) {
+func (p parts) restoreTo(ctx context.Context, log string) (copied int, err error) {
 	half := log + ".restoring"
 	if err := errors.Join(os.RemoveAll(half), os.MkdirAll(half, 0o700)); err != nil { // of one that was broken off
 		return 0, fmt.Errorf("make directory: %w", err)
 	}
-	if copied, err = p.copyTo(half); err == nil {
+	if copied, err = p.copyTo(ctx, half); err == nil {
 		err = os.Rename(half, log)
 	}
 	if err != nil {
@@ -151,7 +160,7 @@ func (p parts) restoreTo(log string) (copied int, err error) {
 }
 
 // copyTo copies the segments and checkpoints that are not there yet.
-func (p parts) copyTo(dir string) (copied int, err error) {
+func (p parts) copyTo(ctx context.Context, dir string) (copied int, err error) {
 	if err := errors.Join(os.MkdirAll(jetstream.Segments(dir), 0o700), os.MkdirAll(checkpointsIn(dir), 0o700)); err != nil {
 		return 0, fmt.Errorf("make directory: %w", err)
 	}
@@ -159,11 +168,11 @@ func (p parts) copyTo(dir string) (copied int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	segments, err := p.segments.CopyTo(there)
+	segments, err := p.segments.CopyTo(ctx, there)
 	if err != nil {
 		return segments, err
 	}
 	_, last := p.segments.Bounds()
-	others, err := p.checkpoints.CopyTo(checkpointsIn(dir), last)
+	others, err := p.checkpoints.CopyTo(ctx, checkpointsIn(dir), last)
 	return segments + others, err
 }

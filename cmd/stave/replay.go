@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/stave-run/stave/bus"
@@ -151,20 +152,37 @@ func (c *replayCmd) write(ctx context.Context, s *session) (err error) {
 	if err := os.MkdirAll(c.Into, 0o700); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	path := filepath.Join(c.Into, "events.jsonl")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the events: %w", err)
-	}
-	out, n := bufio.NewWriter(file), 0
-	err = c.read(ctx, s, func(_ wire.TailEvent, raw []byte) error {
-		n++
-		_, err := out.Write(append(raw, '\n'))
-		return err
+	path, n := filepath.Join(c.Into, "events.jsonl"), 0
+	err = writeNew(path, func(out io.Writer) error {
+		return c.read(ctx, s, func(_ wire.TailEvent, raw []byte) error {
+			n++
+			_, err := out.Write(append(raw, '\n'))
+			return err
+		})
 	})
-	if err = errors.Join(err, out.Flush(), file.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	if err != nil {
+		return brokenOff(fmt.Errorf("write %s: %w", path, err), fmt.Sprintf("%s was not written: %d events would have been only a part", path, n))
 	}
 	fmt.Fprintf(s.out, "%d events in %s\n", n, path)
+	return nil
+}
+
+// writeNew makes a file that is not there yet, whole or not at all: half of it could be taken for all.
+func writeNew(path string, fill func(io.Writer) error) (err error) {
+	if there, err := exists(path); err != nil || there {
+		return errors.Join(err, syscall.EEXIST)
+	}
+	half := path + ".half"
+	file, err := os.OpenFile(half, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) // one may be left of a process that was killed
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(file)
+	if err = errors.Join(fill(out), out.Flush(), file.Sync(), file.Close()); err == nil {
+		err = os.Rename(half, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(half))
+	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (c *upCmd) foreground(ctx context.Context, s *session, l layout) error {
 	say, done := progressOf(s)
 	cl, err := start(ctx, l, c, s.Kubeconfig, say)
 	if err != nil {
-		return err
+		return brokenOff(err, startBroken(l.name))
 	}
 	say("ready: context %s, %s", contextName(l.name), cl.server.Address())
 	done()
@@ -99,6 +99,11 @@ func (c *upCmd) foreground(ctx context.Context, s *session, l layout) error {
 	case err = <-cl.failed:
 	}
 	return errors.Join(err, cl.stop())
+}
+
+// startBroken is what somebody should know who broke a start off.
+func startBroken(name string) string {
+	return fmt.Sprintf("the cluster did not start; 'stave up%[1]s' goes on, 'stave down%[1]s' removes what is left of it", nameFlag(name))
 }
 
 func nameFlag(name string) string {
@@ -162,7 +167,7 @@ func (c *upCmd) detach(ctx context.Context, s *session, l layout) error {
 	}
 	err = child.Wait()
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return brokenOff(ctx.Err(), startBroken(l.name))
 	}
 	said := int64(0)
 	if before != nil {

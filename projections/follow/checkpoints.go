@@ -292,7 +292,7 @@ func (c *Checkpoints) setAside(seq events.Seq) {
 
 // CopyTo copies what is sound into another directory that does not have it: the
 // checkpoints up to a sequence, and who set what before the log was cut.
-func (c *Checkpoints) CopyTo(dir string, upTo events.Seq) (copied int, err error) {
+func (c *Checkpoints) CopyTo(ctx context.Context, dir string, upTo events.Seq) (copied int, err error) {
 	kinds := map[string]string{}
 	for _, one := range c.All() {
 		if one.Seq <= upTo {
@@ -310,6 +310,9 @@ func (c *Checkpoints) CopyTo(dir string, upTo events.Seq) (copied int, err error
 		to := filepath.Join(dir, filepath.Base(name))
 		if _, err := sealed.Read(to, kinds[name]); err == nil {
 			continue
+		}
+		if ctx.Err() != nil {
+			return copied, ctx.Err()
 		}
 		err := sealed.Copy(name, to, kinds[name])
 		var damaged *sealed.DamageError
