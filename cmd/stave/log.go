@@ -99,7 +99,7 @@ func openParts(dir string) (parts, error) {
 func checkpointsIn(log string) string { return filepath.Join(log, "checkpoints") }
 
 // logStatusCmd is `stave log status`.
-type logStatusCmd struct{ clusterFlags }
+type logStatusCmd struct{ hereFlags }
 
 // Help implements kong's detailed help.
 func (logStatusCmd) Help() string {
@@ -110,7 +110,7 @@ func (logStatusCmd) Help() string {
 
 // Run prints what lies where.
 func (c *logStatusCmd) Run(s *session) error {
-	l, err := c.layout()
+	l, err := c.layout(s)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func size(n int64) string {
 
 // logVerifyCmd is `stave log verify`.
 type logVerifyCmd struct {
-	clusterFlags
+	hereFlags
 	Dir  string `arg:"" optional:"" help:"An archive; the cluster's own log when it is left out." placeholder:"DIR"`
 	Fold bool   `help:"Fold all events from the first on too, and hold every checkpoint against them."`
 }
@@ -175,7 +175,7 @@ Examples:
 
 // Run reads everything.
 func (c *logVerifyCmd) Run(ctx context.Context, s *session) error {
-	p, err := c.parts()
+	p, err := c.parts(s)
 	if err != nil {
 		return err
 	}
@@ -190,11 +190,11 @@ func (c *logVerifyCmd) Run(ctx context.Context, s *session) error {
 	return err
 }
 
-func (c *logVerifyCmd) parts() (parts, error) {
+func (c *logVerifyCmd) parts(s *session) (parts, error) {
 	if c.Dir != "" {
 		return openParts(c.Dir)
 	}
-	l, err := c.layout()
+	l, err := c.layout(s)
 	if err != nil {
 		return parts{}, err
 	}

@@ -15,7 +15,7 @@ import (
 
 // logArchiveCmd is `stave log archive`.
 type logArchiveCmd struct {
-	clusterFlags
+	hereFlags
 	Dir string `arg:"" help:"Where to; what lies there from before is added to." placeholder:"DIR"`
 }
 
@@ -33,7 +33,7 @@ Examples:
 
 // Run seals and copies.
 func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
-	l, err := c.layout()
+	l, err := c.layout(s)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 
 // nodeAddCmd is `stave node add`.
 type nodeAddCmd struct {
-	clusterFlags
+	hereFlags
 	boundFlags
 	Nodes             []string `arg:"" name:"node" help:"Names of the nodes."`
 	RegistryHosts     string   `help:"Directory of registry mirrors in containerd's certs.d layout." default:"/etc/containerd/certs.d" placeholder:"DIR"`
@@ -38,7 +38,7 @@ func (c *nodeAddCmd) Run(ctx context.Context, s *session) error {
 	if err := c.boundFlags.check(); err != nil {
 		return err
 	}
-	l, unlock, err := c.hold("node add")
+	l, unlock, err := c.hold(s, "node add")
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,6 @@ func (c *nodeAddCmd) Run(ctx context.Context, s *session) error {
 	if len(f.Nodes) == 0 {
 		return fmt.Errorf("the one node of cluster %s is this machine itself\nhelp: start a cluster with 'stave up --nodes=N' to have more on one machine", l.name)
 	}
-	s.Context = contextName(l.name)
 	for _, name := range c.Nodes {
 		if err := c.add(ctx, s, l, &f, name); err != nil {
 			return err
@@ -60,11 +59,11 @@ func (c *nodeAddCmd) Run(ctx context.Context, s *session) error {
 }
 
 // hold reads where the cluster is, and keeps others from changing its nodes.
-func (f clusterFlags) hold(verb string) (layout, func(), error) {
+func (f hereFlags) hold(s *session, verb string) (layout, func(), error) {
 	if err := errors.Join(needRoot(verb), needRunc()); err != nil {
 		return layout{}, nil, err
 	}
-	l, err := f.layout()
+	l, err := f.layout(s)
 	if err != nil {
 		return l, nil, err
 	}
@@ -132,7 +131,7 @@ func (s *session) nodeReady(ctx context.Context, name string) (*corev1.Node, err
 
 // nodeLeaveCmd is `stave node leave`.
 type nodeLeaveCmd struct {
-	clusterFlags
+	hereFlags
 	Node string `arg:"" help:"Name of the node."`
 }
 
@@ -146,7 +145,7 @@ Examples:
 
 // Run deletes the node, stops its process and removes what it had here.
 func (c *nodeLeaveCmd) Run(ctx context.Context, s *session) error {
-	l, unlock, err := c.hold("node leave")
+	l, unlock, err := c.hold(s, "node leave")
 	if err != nil {
 		return err
 	}
@@ -159,7 +158,6 @@ func (c *nodeLeaveCmd) Run(ctx context.Context, s *session) error {
 	if !ok {
 		return fmt.Errorf("node %q of cluster %s is not on this machine, or is the machine itself\nhelp: 'stave node delete' takes a node out of its cluster", c.Node, l.name)
 	}
-	s.Context = contextName(l.name)
 	if err := s.forget(ctx, c.Node, ""); err != nil && !isNotFound(err) {
 		return err
 	}
