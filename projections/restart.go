@@ -91,10 +91,8 @@ func (c *Container) sequel(s *corev1.PodSpec, w *corev1.Container) Sequel {
 
 // Anew is a time when all containers of a pod were to begin anew.
 type Anew struct {
-	Container string `cbor:",omitzero"` // whose end began it
-	Run       int    `cbor:",omitzero"`
-	Since     Mark   `cbor:",omitzero"`
-	Begun     Mark   `cbor:",omitzero"` // when the first of them began; zero while what runs is still ended
+	Since Mark `cbor:",omitzero"`
+	Begun Mark `cbor:",omitzero"` // when the first of them began; zero while what runs is still ended
 }
 
 // removedAnew is what is said of a container that waits for all to begin anew, in the kubelet's words.
@@ -103,8 +101,7 @@ const removedAnew = "The container is removed because RestartAllContainers in pl
 // anew begins all containers of a pod anew but those that look into it. Of a run that began since, the node said it before.
 func (f *folding) anew(p *Pod, x events.Fact) {
 	i := p.containerIndex(x.Container)
-	last := p.Anew
-	if c := &p.Containers[i]; x.Run < c.Run || c.Anew || last != nil && last.Container == x.Container && x.Run <= last.Run {
+	if c := &p.Containers[i]; x.Run < c.Run || c.Anew {
 		return // said twice
 	}
 	o, ok := f.s.Get(p.Key)
@@ -119,7 +116,7 @@ func (f *folding) anew(p *Pod, x events.Fact) {
 			}
 		}
 	}
-	p.own().Anew = &Anew{Container: x.Container, Run: x.Run, Since: f.mark()}
+	p.own().Anew = &Anew{Since: f.mark()}
 }
 
 func looks(s *corev1.PodSpec, name string) bool {

@@ -187,7 +187,35 @@ func TestAllBeginAnew(t *testing.T) {
 	if v := pod(t, l, k); v.Status.Phase != corev1.PodFailed || v.Status.Conditions[len(v.Status.Conditions)-1].Reason != "PodFailed" {
 		t.Errorf("after another code it comes to its end: %s, %+v", v.Status.Phase, v.Status.Conditions)
 	}
+	if v := pod(t, l, k); v.Status.Conditions[len(v.Status.Conditions)-1].Status != corev1.ConditionFalse {
+		t.Errorf("%+v", v.Status.Conditions)
+	}
 	if v := pod(t, l, k); v.Status.InitContainerStatuses[0].RestartCount != 1 {
 		t.Errorf("what prepared it ran again: %+v", v.Status.InitContainerStatuses[0])
+	}
+}
+
+// A run that could not begin, and one that ended before anybody heard of its beginning, are those after: a pod that began anew
+// comes to its end with them.
+func TestAfterAllBeginAnew(t *testing.T) {
+	l := foldtest.New()
+	l.Lease("a")
+	l.Node("n1", foldtest.Facts)
+	k := foldtest.Key(events.Pods, "p")
+	l.Create(k, `{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]}}`)
+	l.Assign("n1", k)
+	for _, c := range []string{"a", "b"} {
+		l.Saw(k, events.Fact{Kind: events.FactStarted, Container: c, Run: 1}, events.Fact{Kind: events.FactExited, Container: c, Run: 1, Code: 42})
+	}
+	l.Saw(k, events.Fact{Kind: events.FactAnew, Container: "a", Run: 1})
+	if v := pod(t, l, k); v.Status.Phase != corev1.PodRunning {
+		t.Fatalf("it begins anew: %s", v.Status.Phase)
+	}
+	l.Saw(k, events.Fact{Kind: events.FactNotStarted, Container: "a", Run: 2, Code: 128, Reason: "StartError"}, events.Fact{Kind: events.FactExited, Container: "b", Run: 2, Reason: "Completed"})
+	v := pod(t, l, k)
+	row, _ := l.State.PodOf(k)
+	o, _ := l.State.Get(k)
+	if b := v.Status.ContainerStatuses[1].State.Terminated; v.Status.Phase != corev1.PodFailed || !row.Finished(o) || b == nil || b.Reason != "Completed" {
+		t.Errorf("%s, over %v, %+v", v.Status.Phase, row.Finished(o), v.Status.ContainerStatuses)
 	}
 }

@@ -94,8 +94,8 @@ type Known struct {
 	Done bool `json:"done,omitempty"`
 	// Rose says that a run of it was up. It holds as long.
 	Rose bool `json:"rose,omitempty"`
-	// Void is the run that was the newest when all of the pod's containers were to begin anew: it and those before count no more.
-	Void int `json:"void,omitempty"`
+	// Void is run Run when all of the pod's containers were to begin anew since it began: it counts no more.
+	Void bool `json:"voided,omitempty"`
 }
 
 // Observed is what a node knows of one pod beside what it shall be.
@@ -286,8 +286,7 @@ func (o Observed) condemned(f events.Fact) *Kill {
 func (k *Known) feel(f events.Fact, kill *Kill) {
 	switch f.Kind {
 	case events.FactUp:
-		counts := f.Run > k.Void
-		k.Up, k.Rose, k.Done, k.Words = true, k.Rose || counts, k.Done || counts, ""
+		k.Up, k.Rose, k.Done, k.Words = true, k.Rose || !k.Void, k.Done || !k.Void, ""
 	case events.FactReady:
 		k.Ready, k.Words = true, ""
 	case events.FactUnready:
@@ -300,16 +299,15 @@ func (k *Known) feel(f events.Fact, kill *Kill) {
 }
 
 func (k *Known) begin(run, crashes int) {
-	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done, Rose: k.Rose, Void: k.Void}
+	*k = Known{Run: run, Crashes: crashes, Image: k.Image, Ref: k.Ref, Done: k.Done, Rose: k.Rose}
 }
 
 func (k *Known) end(f events.Fact, crashes int) {
-	killed := k.Killed
 	if k.Run != f.Run {
-		killed = nil
+		k.Killed, k.Void = nil, false
 	}
-	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Ref: k.Ref, Killed: killed,
-		Rose: k.Rose, Done: k.Done || f.Kind == events.FactExited && f.Code == 0 && f.Run > k.Void, Void: k.Void}
+	*k = Known{Run: f.Run, Ended: true, Crashes: crashes, Image: k.Image, Ref: k.Ref, Killed: k.Killed,
+		Rose: k.Rose, Done: k.Done || f.Kind == events.FactExited && f.Code == 0 && !k.Void, Void: k.Void}
 	k.Exit = Exit{Code: f.Code, Signal: f.Signal, OOM: f.OOM, Message: f.Message, At: f.At, NotStarted: f.Kind == events.FactNotStarted,
 		Lost: f.Reason == ContainerStatusUnknown}
 	if !f.StartedAt.IsZero() {

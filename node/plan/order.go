@@ -84,7 +84,7 @@ func (p *planner) wanted() []corev1.Container {
 	for i := range s.InitContainers {
 		c := &s.InitContainers[i]
 		done := p.done(c)
-		if projections.Sidecar(c) && p.again(c) || !projections.Sidecar(c) && !done && p.again(c) {
+		if (projections.Sidecar(c) || !done) && p.again(c) && !p.asks(c) {
 			list = append(list, *c)
 		}
 		if !done {
@@ -92,7 +92,7 @@ func (p *planner) wanted() []corev1.Container {
 		}
 	}
 	for i := range s.Containers {
-		if p.due(&s.Containers[i]) {
+		if c := &s.Containers[i]; p.due(c) && !p.asks(c) {
 			list = append(list, s.Containers[i])
 		}
 	}

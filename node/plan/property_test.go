@@ -66,7 +66,7 @@ func (w *world) start(op Start) {
 	}
 	w.prepared(op)
 	for _, c := range w.obs.Containers {
-		if c.Phase == Running && c.Run <= w.obs.Known[c.Name].Void {
+		if k := w.obs.Known[c.Name]; c.Phase == Running && c.Run == k.Run && k.Void {
 			w.t.Fatalf("%s beside %s run %d, which counts no more", op, c.Name, c.Run)
 		}
 		if c.Name == op.Container && c.Phase == Running {

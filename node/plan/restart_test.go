@@ -237,6 +237,26 @@ func TestWhoBeginsAllAnewWaits(t *testing.T) {
 	}
 }
 
+// Who is about to begin for the first time does so before all begin anew, as with a kubelet; who waits for an image holds up
+// nobody. Meanwhile the one that asked for it is not started by itself.
+func TestWhoIsAboutToBeginComesFirst(t *testing.T) {
+	row := anewRow("a")
+	began := initialized("Never").Put(running("a", 1)).Remember("b", func(k *Known) { k.Image = 1 })
+	o := toldOf(row, toldOf(row, began).Put(exited("a", 1, 42, 0)))
+	o = o.Put(exited("e", 1, 0, 0))
+	o = toldOf(row, o)
+	if got := Decide(row, o, Node{}, t0).String(); got != "start b run 1\n" {
+		t.Errorf("b begins first: %s", got)
+	}
+	waits := o.Remember("b", func(k *Known) { k.Waiting = "ImagePullBackOff: no" })
+	if got := Decide(row, waits, Node{}, t0).Ops[0].String(); got != "report a anew run 1" {
+		t.Errorf("b waits: %s", got)
+	}
+	if got := Decide(row, toldOf(row, o.Put(running("b", 1))), Node{}, t0).String(); got != "stop s run 1, b run 1 within 0s\n" {
+		t.Errorf("b has begun: %s", got)
+	}
+}
+
 // A pod that is over does not begin anew when the sidecar that it ends has such a rule.
 func TestNothingBeginsAnewAtTheEnd(t *testing.T) {
 	row := anewRow("s")
@@ -247,5 +267,23 @@ func TestNothingBeginsAnewAtTheEnd(t *testing.T) {
 	o = toldOf(row, o.Put(exited("s", 1, 42, 0)))
 	if got := Decide(row, o, Node{}, t0).String(); got != "" {
 		t.Errorf("and stays so: %s", got)
+	}
+}
+
+// A run that counts no more prepares nothing, however it ends, or comes up at last.
+func TestWhatCountsNoMorePreparesNothing(t *testing.T) {
+	began := []events.Fact{{Kind: events.FactStarted, Container: "i", Run: 1}, {Kind: events.FactAnew, Container: "s", Run: 1}}
+	for _, after := range []events.Fact{{Kind: events.FactExited, Container: "i", Run: 1}, {Kind: events.FactUp, Container: "i", Run: 1}} {
+		o := Observed{}.Tell(append(slices.Clone(began), after))
+		if k := o.Known["i"]; k.Done || k.Rose || !k.Void {
+			t.Errorf("%s: %+v", after.Kind, k)
+		}
+		again := after
+		again.Run = 2
+		for _, facts := range [][]events.Fact{{{Kind: events.FactStarted, Container: "i", Run: 2}, again}, {again}} {
+			if k := o.Tell(facts).Known["i"]; again.Kind == events.FactExited && (!k.Done || k.Void) || len(facts) == 2 && !k.Done {
+				t.Errorf("%s of the next run: %+v", again.Kind, k)
+			}
+		}
 	}
 }
