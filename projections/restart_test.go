@@ -2,6 +2,7 @@ package projections_test
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -179,6 +180,11 @@ func TestAllBeginAnew(t *testing.T) {
 	during := "Running TrueRestartAllContainersStarted " + all + "(0) " + all + "(42) "
 	saw(during+"running "+all+"(1)", anew)
 	saw(during+all+"(137) "+all+"(1)", ended("b", 1, 137, all))
+	before, _ := l.State.PodOf(k)
+	l.Saw(k, anew)
+	if again, _ := l.State.PodOf(k); !reflect.DeepEqual(before, again) {
+		t.Errorf("told again, it is other: %+v", again.Anew)
+	}
 	saw("Running False running(0) "+all+"(42) "+all+"(137) "+all+"(1)", started("i", 2))
 	after := "Running False Completed(0) running(42) running(137) running(1)"
 	saw(after, ended("i", 2, 0, "Completed"), started("a", 2), started("b", 2), started("c", 2))
@@ -202,14 +208,14 @@ func TestAfterAllBeginAnew(t *testing.T) {
 	l.Lease("a")
 	l.Node("n1", foldtest.Facts)
 	k := foldtest.Key(events.Pods, "p")
-	l.Create(k, `{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}]}}`)
+	l.Create(k, `{"spec":{"restartPolicy":"Never","containers":[{"name":"a","image":"i"},{"name":"b","image":"i"}],"ephemeralContainers":[{"name":"e","image":"i"}]}}`)
 	l.Assign("n1", k)
-	for _, c := range []string{"a", "b"} {
+	for _, c := range []string{"a", "b", "e"} {
 		l.Saw(k, events.Fact{Kind: events.FactStarted, Container: c, Run: 1}, events.Fact{Kind: events.FactExited, Container: c, Run: 1, Code: 42})
 	}
 	l.Saw(k, events.Fact{Kind: events.FactAnew, Container: "a", Run: 1})
-	if v := pod(t, l, k); v.Status.Phase != corev1.PodRunning {
-		t.Fatalf("it begins anew: %s", v.Status.Phase)
+	if v := pod(t, l, k); v.Status.Phase != corev1.PodRunning || v.Status.EphemeralContainerStatuses[0].State.Terminated == nil {
+		t.Fatalf("it begins anew, but for who looks in: %s, %+v", v.Status.Phase, v.Status.EphemeralContainerStatuses)
 	}
 	l.Saw(k, events.Fact{Kind: events.FactNotStarted, Container: "a", Run: 2, Code: 128, Reason: "StartError"}, events.Fact{Kind: events.FactExited, Container: "b", Run: 2, Reason: "Completed"})
 	v := pod(t, l, k)

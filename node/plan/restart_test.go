@@ -183,7 +183,7 @@ func TestAllBeginAnew(t *testing.T) {
 			for _, want := range []string{
 				"report " + source + " exited run 1 (Error)\nreport " + source + " anew run 1\n",
 				"stop " + others + " within 0s\n",
-				"exited run 1 (RestartingAllContainers)",
+				"b killing run 1 (RestartingAllContainers)", "b exited run 1 (RestartingAllContainers)",
 				"start i run 2\nreport i started run 2, i exited run 2 (Completed)\n",
 				"start s run 2\n", "start j run 2\n", "start a run 2\n", "start b run 2\n",
 			} {
@@ -247,6 +247,11 @@ func TestWhoIsAboutToBeginComesFirst(t *testing.T) {
 	o = toldOf(row, o)
 	if got := Decide(row, o, Node{}, t0).String(); got != "start b run 1\n" {
 		t.Errorf("b begins first: %s", got)
+	}
+	side := anewRow("s")
+	alone := toldOf(side, toldOf(side, began.Put(running("e", 1))).Put(exited("s", 1, 42, 0)))
+	if got := Decide(side, alone, Node{}, t0).String(); got != "start b run 1\n" {
+		t.Errorf("b begins first, and the sidecar not by itself: %s", got)
 	}
 	waits := o.Remember("b", func(k *Known) { k.Waiting = "ImagePullBackOff: no" })
 	if got := Decide(row, waits, Node{}, t0).Ops[0].String(); got != "report a anew run 1" {
