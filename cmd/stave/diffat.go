@@ -76,8 +76,9 @@ func (c *between) everything(kinds events.Catalogue) []target {
 // gather reads the objects of one moment, of the kinds that there were then. Pods and replica sets follow from others:
 // they are compared when they are named.
 func (c *between) gather(ctx context.Context, s *session, targets []target, at wire.Moment) (side, error) {
+	done := s.longAgo(at) // what is read after it is made already
 	reply, err := ask[wire.KindsReply](ctx, s, wire.VerbKinds, wire.KindsRequest{At: at})
-	if err == nil {
+	if done(); err == nil {
 		err = refused(reply.Error)
 	}
 	if err != nil {

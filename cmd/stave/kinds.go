@@ -31,7 +31,9 @@ type catalogue struct {
 // askBy has the cluster of a session asked.
 func (c *catalogue) askBy(ctx context.Context, s *session) {
 	c.ask = func() (wire.KindsReply, error) {
+		done := s.longAgo(s.at.Moment)
 		reply, err := ask[wire.KindsReply](ctx, s, wire.VerbKinds, wire.KindsRequest{At: s.at.Moment})
+		done()
 		if err == nil {
 			err = refused(reply.Error)
 		}

@@ -44,23 +44,6 @@ type parts struct {
 	progress    func(doing string, done, of int) // may be nil
 }
 
-// slowly tells of what takes long, once in a while.
-func (p *parts) slowly(s *session) {
-	if !s.hints() {
-		return
-	}
-	next := time.Now().Add(progressPause)
-	p.progress = func(doing string, done, of int) {
-		if now := time.Now(); now.After(next) {
-			next = now.Add(progressPause)
-			fmt.Fprintf(s.err, "%s: %d of %d\n", doing, done, of)
-		}
-	}
-}
-
-// progressPause is how long nothing is said.
-const progressPause = 2 * time.Second
-
 func (p parts) tell(doing string, done, of int) {
 	if p.progress != nil {
 		p.progress(doing, done, of)
@@ -179,7 +162,7 @@ func (c *logVerifyCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	p.slowly(s)
+	p.progress = s.slowly()
 	found, err := p.verify(ctx, s.out, c.Fold)
 	if err == nil && c.Dir != "" {
 		found.segments += p.beyond(s.out)

@@ -65,7 +65,7 @@ func (c *logArchiveCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	p.slowly(s)
+	p.progress = s.slowly()
 	found, err := p.verify(ctx, s.out, false)
 	if errors.Is(err, context.Canceled) {
 		return brokenOff(err, fmt.Sprintf("%d files were copied to %s; that they are whole 'stave log verify %s' tells", copied, c.Dir, c.Dir))
@@ -121,7 +121,7 @@ func (c *logRestoreCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	p.slowly(s)
+	p.progress = s.slowly()
 	found, err := p.verify(ctx, s.out, false)
 	if err != nil {
 		return brokenOff(err, nothingRestored)

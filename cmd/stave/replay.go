@@ -152,10 +152,16 @@ func (c *replayCmd) write(ctx context.Context, s *session) (err error) {
 	if err := os.MkdirAll(c.Into, 0o700); err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	path, n := filepath.Join(c.Into, "events.jsonl"), 0
+	cluster, err := ask[wire.ClusterReply](ctx, s, wire.VerbCluster, wire.ClusterRequest{})
+	if err != nil {
+		return err
+	}
+	path, n, progress := filepath.Join(c.Into, "events.jsonl"), 0, s.slowly()
 	err = writeNew(path, func(out io.Writer) error {
-		return c.read(ctx, s, func(_ wire.TailEvent, raw []byte) error {
-			n++
+		return c.read(ctx, s, func(e wire.TailEvent, raw []byte) error {
+			if n++; progress != nil {
+				progress("writing", int(e.Seq), int(cluster.Durable))
+			}
 			_, err := out.Write(append(raw, '\n'))
 			return err
 		})

@@ -44,9 +44,13 @@ func (c *replayCmd) check(ctx context.Context, s *session) error {
 			fmt.Fprint(s.out, told(f))
 		}
 	})
+	progress := s.slowly()
 	if state.Seq < cluster.Durable { // else there is nothing after it
 		err = c.readFrom(ctx, s, wire.Moment{Seq: state.Seq + 1}, func(e wire.TailEvent, _ []byte) error {
 			again.Take(e.Envelope())
+			if progress != nil {
+				progress("deciding again", int(e.Seq), int(cluster.Durable))
+			}
 			return nil
 		})
 	}
@@ -106,6 +110,7 @@ func (s *session) checkFrom(ctx context.Context, from wire.Moment, cluster wire.
 // state is the whole state of the cluster at a moment; the empty one for a
 // moment before the log.
 func (s *session) state(ctx context.Context, at wire.Moment) (projections.State, error) {
+	defer s.longAgo(at)()
 	none := projections.Empty()
 	stream, err := s.dial(ctx, wire.Subject(s.user, wire.VerbState), wire.StateRequest{At: at})
 	if errors.Is(err, bus.ErrNoServer) {

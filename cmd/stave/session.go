@@ -182,6 +182,7 @@ func (s *session) read(ctx context.Context, r wire.ReadRequest) (wire.ReadReply,
 	if r.At.IsZero() {
 		r.At = s.at.Moment
 	}
+	defer s.longAgo(r.At)()
 	reply, err := ask[wire.ReadReply](ctx, s, wire.VerbRead, r)
 	if err != nil {
 		return reply, err
