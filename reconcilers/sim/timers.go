@@ -164,7 +164,7 @@ func (j *judge) forgets(e events.Envelope) {
 		return
 	}
 	t, _ := owner.timingAt(e.Basis)
-	if o.end == "" {
+	if o.end == "" || o.ended > e.Basis {
 		if t.Policy != "Replace" {
 			j.w.fail("timers", "%s goes on and shall go (%s)", k, t.Policy)
 		}
