@@ -30,7 +30,7 @@ type Reconciler struct{}
 func (Reconciler) Name() string { return "autoscale" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 1 }
+func (Reconciler) Version() int { return 2 }
 
 // targets are Stave's own kinds that have replicas.
 var targets = []events.Resource{events.Deployments, events.ReplicaSets, events.StatefulSets, events.Controllers}

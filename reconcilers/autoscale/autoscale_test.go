@@ -386,6 +386,17 @@ func TestAutoscalersKeepTheirBounds(t *testing.T) {
 	})
 }
 
+// A policy that lets as many come as can be written lets them come.
+func TestBehaviorWithoutBounds(t *testing.T) {
+	for _, policy := range []string{`{"type":"Pods","value":2147483647,"periodSeconds":60}`, `{"type":"Percent","value":2147483647,"periodSeconds":60}`} {
+		w := newWorld(2, `"minReplicas":1,"maxReplicas":9,"behavior":{"scaleUp":{"stabilizationWindowSeconds":0,"selectPolicy":"Max","policies":[`+policy+`]}},`+cpuHalf)
+		w.load(200)
+		if w.tick(t); w.replicas() != 8 {
+			t.Errorf("%s: %d replicas", policy, w.replicas())
+		}
+	}
+}
+
 // What the manifest's defaults make of a behavior is what is followed.
 func TestDefaults(t *testing.T) {
 	h := &autoscalingv2.HorizontalPodAutoscaler{Spec: autoscalingv2.HorizontalPodAutoscalerSpec{Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{}}}

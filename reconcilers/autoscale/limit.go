@@ -35,7 +35,7 @@ func (p *pass) usual(asked int32) int32 {
 	} else {
 		p.able("ReadyForNewScale", "recommended size matches current size")
 	}
-	limit := max(leapFactor*p.scale.Wanted, leapMinimum)
+	limit := bounded(max(leapFactor*int64(p.scale.Wanted), leapMinimum))
 	n, reason, said := most, "DesiredWithinRange", "the desired count is within the acceptable range"
 	switch top := min(p.spec.MaxReplicas, limit); {
 	case most < p.least():
@@ -160,24 +160,27 @@ func (p *pass) pace(r *autoscalingv2.HPAScalingRules, up bool) int32 {
 
 func (p *pass) allowed(x autoscalingv2.HPAScalingPolicy, up bool) int32 {
 	period := time.Duration(x.PeriodSeconds) * time.Second
-	began := p.scale.Wanted
+	began := int64(p.scale.Wanted)
 	for _, s := range p.o.Scaler.Scales {
 		if s.At.After(p.now.Add(-period)) {
-			began -= s.To - s.From
+			began -= int64(s.To) - int64(s.From)
 			p.wake(s.At.Add(period))
 		}
 	}
 	percent := float64(x.Value) / 100
 	switch {
 	case x.Type == autoscalingv2.PodsScalingPolicy && up:
-		return began + x.Value
+		return bounded(began + int64(x.Value))
 	case x.Type == autoscalingv2.PodsScalingPolicy:
-		return began - x.Value
+		return bounded(began - int64(x.Value))
 	case up:
 		return ceil(float64(began) * (1 + percent))
 	}
-	return int32(float64(began) * (1 - percent))
+	return bounded(int64(float64(began) * (1 - percent)))
 }
+
+// bounded is a number of replicas as objects write it: what does not fit is the most, or the least, that does.
+func bounded(n int64) int32 { return int32(max(math.MinInt32, min(n, math.MaxInt32))) }
 
 // refresh is how long figures may be old that lead to nothing.
 const refresh = 5 * time.Minute
