@@ -38,6 +38,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.whole(e)
 	j.buried(e)
 	j.evicted(e)
+	j.wavered(e)
 	j.stored(e)
 	j.forgets(e)
 	j.once(e)
@@ -49,6 +50,7 @@ func (j *judge) landed(e events.Envelope, before, after projections.State, chang
 	j.timely(e)
 	j.within(e)
 	j.allowed(e)
+	j.l.allows(e)
 	j.scaled(e)
 	j.daemons(e)
 	switch e.Subject.Class() {

@@ -119,7 +119,7 @@ func (j *judge) placed(w run.Work, at events.Seq) {
 	p := placing{j: j, at: at, nodes: map[string]map[string]string{}, there: map[*life]string{}, maybe: map[*life]string{}}
 	for name, turns := range j.l.member { //stave:sorted each has an entry of its own
 		if last(turns, at).yes {
-			p.nodes[name] = j.l.labels[name]
+			p.nodes[name] = j.l.groundAt(name, at).Metadata.Labels
 		}
 	}
 	for _, l := range j.l.order {

@@ -25,13 +25,13 @@ type ledger struct {
 	silent    map[string][]turn // by node: fell silent, came back
 	member    map[string][]turn // by node: joined, was deleted
 	asked     map[events.ChangeID]*asked
-	labels    map[string]map[string]string // of nodes
-	grounds   map[string][]ground          // by node: labels and taints
-	stores    map[events.Key]binding       // claims and volumes
-	rations   map[string]hard              // by namespace: what its quota allows
-	ranges    map[string]int64             // by namespace: how much of a core its limit range allows a container, in thousandths
-	ops       map[events.OpID]bool         // what landed
-	scaler    *scaler                      // the newest autoscaler; nil before the first
+	grounds   map[string][]ground    // by node: labels and taints
+	stores    map[events.Key]binding // claims and volumes
+	rations   map[string]hard        // by namespace: what its quota allows
+	ranges    map[string]int64       // by namespace: how much of a core its limit range allows a container, in thousandths
+	fickle    []allowance            // what the budget said that people change
+	ops       map[events.OpID]bool   // what landed
+	scaler    *scaler                // the newest autoscaler; nil before the first
 }
 
 // entry is an object that is there.
@@ -150,7 +150,7 @@ type workload struct {
 func newLedger() *ledger {
 	return &ledger{objects: map[events.Key]*entry{}, pods: map[events.UID]*life{}, templates: map[string]*podBody{},
 		nodes: map[string]room{}, verdicts: map[events.Key]string{}, silent: map[string][]turn{}, member: map[string][]turn{},
-		asked: map[events.ChangeID]*asked{}, labels: map[string]map[string]string{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ranges: map[string]int64{}, ops: map[events.OpID]bool{}}
+		asked: map[events.ChangeID]*asked{}, grounds: map[string][]ground{}, stores: map[events.Key]binding{}, rations: map[string]hard{}, ranges: map[string]int64{}, ops: map[events.OpID]bool{}}
 }
 
 // void tells whether an event was written under a lease that is over.
@@ -291,9 +291,6 @@ func (l *ledger) change(seq events.Seq, k events.Key, b wish) {
 		read(b.Object, &s)
 		o.crews = append(o.crews, s.crew(seq))
 	case events.Nodes:
-		var n podBody
-		read(b.Object, &n)
-		l.labels[k.Name] = n.Metadata.Labels
 		g := ground{seq: seq}
 		read(b.Object, &g.grounding)
 		l.grounds[k.Name] = append(l.grounds[k.Name], g)

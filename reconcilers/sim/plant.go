@@ -23,6 +23,7 @@ type Plant struct {
 	script    func(uint64, int) []Action           // that shows it; nil: Script
 	blind     bool                                 // wishes that land together do not see each other
 	trusting  bool                                 // who asks together with others is told that it is done when nobody says so
+	outdated  bool                                 // evictions go by what a budget said once
 	heedless  bool                                 // who drains deletes
 	rash      bool                                 // what others were asked about is made, though nobody wishes for it any more
 	record    func(*events.Envelope)               // on its way to the log

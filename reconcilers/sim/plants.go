@@ -63,6 +63,8 @@ func Plants() []Plant {
 		{Name: "a CronJob forgets all that is too much at once", Judge: "contract", swap: bend("cronjob", thorough), script: Straining},
 		{Name: "the times of @every slip", Judge: "timers", swap: bend("cronjob", otherwise(slipping)), script: Straining},
 		{Name: "pods that are held back are placed", Judge: "place", swap: bend("schedule", ungated), script: Straining},
+		{Name: "an eviction goes by what its budget said once", Judge: "budget", outdated: true, script: Straining},
+		{Name: "nodes are where they were when they joined", Judge: "place", swap: bend("schedule", homesick), script: Straining},
 		{Name: "a set makes pods larger than they may be", Judge: "limits", swap: bend("replicaset", unranged), script: Straining},
 		{Name: "a set keeps pods that bear its labels no more", Judge: "settle", swap: bend("replicaset", clinging), script: Straining},
 		{Name: "a verdict every time", Judge: "verdict", swap: bend("schedule", talkative)},

@@ -91,6 +91,35 @@ func slipping(spec map[string]any) {
 	}
 }
 
+// lenient is a view in which the budget that people change says still what it said before anything was in it.
+func lenient(v reconcilers.View) reconcilers.View {
+	o, ok := v.Get(fickleKey)
+	if !ok {
+		return v
+	}
+	b := reconcilers.Same(o)
+	b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) {
+		spec := reconcilers.Field(object, "spec")
+		delete(spec, "maxUnavailable")
+		spec["minAvailable"] = 0
+	})
+	c := reconcilers.Change(o, b)
+	return pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body})
+}
+
+// homesick sees nodes where they were when they joined.
+func homesick(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
+	for o := range v.List(events.Nodes, "") {
+		b := reconcilers.Same(o)
+		b.Object = reconcilers.Edit(o.Raw, func(object map[string]any) {
+			reconcilers.Field(reconcilers.Field(object, "metadata"), "labels")["topology.kubernetes.io/zone"] = (&node{name: o.Key.Name}).zone()
+		})
+		c := reconcilers.Change(o, b)
+		v = pretend(v, events.Envelope{Subject: c.Subject, Type: c.Type, Body: c.Body})
+	}
+	return r.Decide(v, k, now)
+}
+
 // clinging keeps the pods of a set that bear its labels no more.
 func clinging(r reconcilers.Reconciler, v reconcilers.View, k events.Key, now time.Time) reconcilers.Decision {
 	d := r.Decide(v, k, now)

@@ -79,7 +79,7 @@ func Growing(seed uint64, n int) []Action {
 
 // Straining is Script with people who write numbers at the ends of their types, have very many of a kind, and change rules in flight.
 func Straining(seed uint64, n int) []Action {
-	return inserted(Script(seed, n), "strain", n/3, rand.New(rand.NewPCG(seed, 19)))
+	return inserted(Script(seed, n), "strain", n/2, rand.New(rand.NewPCG(seed, 19)))
 }
 
 // Scripts are what there is to play, by name.

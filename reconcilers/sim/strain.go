@@ -18,7 +18,7 @@ var wildKey = events.Key{Resource: events.Namespaces, Name: wild}
 
 // strain is somebody who does what few do: numbers at the ends of their types, very many of a kind at once, rules changed in flight.
 func (w *World) strain(r uint64, rng *rand.Rand) {
-	switch n := rng.IntN(32); {
+	switch n := rng.IntN(42); {
 	case n == 0:
 		w.throng(r, rng)
 	case n == 1:
@@ -34,6 +34,10 @@ func (w *World) strain(r uint64, rng *rand.Rand) {
 		w.ranges(r, rng)
 	case n < 21:
 		w.relabel(r, rng)
+	case n < 28:
+		w.waver(r, rng)
+	case n < 31:
+		w.move(r, rng)
 	default:
 		w.extreme(r, rng)
 	}
@@ -90,8 +94,9 @@ func (w *World) extreme(r uint64, rng *rand.Rand) {
 }
 
 // manifest is one of them, of whose numbers so many of five are mistyped.
+// None has the label of the deployment: a set that it adopts has as many pods as it wants until it is sized.
 func (x mistake) manifest(rng *rand.Rand, wrong int) string {
-	body := fmt.Sprintf("{"+x.body+"}", fmt.Sprintf(`"metadata":{"name":"x","namespace":%q,"labels":{"x":%q}}`, wild, []string{"d", "r", "s"}[rng.IntN(3)]))
+	body := fmt.Sprintf("{"+x.body+"}", fmt.Sprintf(`"metadata":{"name":"x","namespace":%q,"labels":{"x":%q}}`, wild, []string{"r", "s"}[rng.IntN(2)]))
 	return mistyped(body, wrong, rng)
 }
 

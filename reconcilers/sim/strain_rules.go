@@ -117,16 +117,14 @@ func (w *World) ungate(id uint64, most int) {
 func (w *World) ranges(r uint64, rng *rand.Rand) {
 	w.fence(r, rng)
 	k := events.Key{Resource: events.LimitRanges, Namespace: wild, Name: "l"}
-	switch rng.IntN(4) {
+	switch rng.IntN(5) {
 	case 0:
 		w.ask(r, wire.ChangeRequest{Operation: wire.Delete, Items: []wire.Item{{Key: k}}})
-	case 1, 2:
+	case 1, 2, 3:
 		w.ask(r, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(fmt.Sprintf(
 			`{"apiVersion":"v1","kind":"LimitRange","metadata":{"name":"l","namespace":%q},"spec":{"limits":[{"type":"Container","max":{"cpu":"%dm"},"defaultRequest":{"cpu":"20m"}}]}}`, wild, 50*(1+rng.IntN(8))))}}})
-	default:
-		x := ranged
-		w.ask(r, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(x.manifest(1+rng.IntN(3), images[rng.IntN(3)]))}}})
 	}
+	w.ask(r+3, wire.ChangeRequest{Operation: wire.Apply, Items: []wire.Item{{Object: []byte(ranged.manifest(1+rng.IntN(3), images[rng.IntN(3)]))}}})
 }
 
 // ranged is the deployment whose pods are as large as may be, or larger.
@@ -183,7 +181,9 @@ func (w *World) relabel(r uint64, rng *rand.Rand) {
 	default:
 		var all []*projections.Object
 		for o := range w.newest().List(events.Pods, wild) {
-			all = append(all, o)
+			if o.PodLabels()["x"] == "r" || rng.IntN(4) == 0 {
+				all = append(all, o)
+			}
 		}
 		if len(all) == 0 {
 			return
@@ -192,7 +192,7 @@ func (w *World) relabel(r uint64, rng *rand.Rand) {
 		raw := reconcilers.Edit(events.MustBody(o.Typed()), func(object map[string]any) {
 			meta := reconcilers.Field(object, "metadata")
 			delete(meta, "resourceVersion")
-			reconcilers.Field(meta, "labels")["x"] = []string{"r", "none"}[rng.IntN(2)]
+			reconcilers.Field(meta, "labels")["x"] = []string{"r", "none", "none"}[rng.IntN(3)]
 		})
 		w.ask(r, wire.ChangeRequest{Operation: wire.Replace, Items: []wire.Item{{Object: raw, UID: o.UID}}})
 	}
