@@ -48,7 +48,7 @@ func (f *folding) rollout(r Rollout, before, o *Object) Rollout {
 	if r.Began.IsZero() || before.Changed != o.Changed && !sameTemplate(before, o) {
 		r.Began, r.Complete = f.mark(), Mark{}
 	}
-	if before != nil && (o.Tally.Pods != before.Tally.Pods || o.Tally.Ready > before.Tally.Ready) {
+	if before != nil && (o.Tally.Pods != before.Tally.Pods || o.Tally.Ready > before.Tally.Ready || resumed(before, o)) {
 		r.Moved = f.mark()
 	}
 	if enough := o.Tally.Ready >= MinAvailable(d); r.Turned.IsZero() || enough != r.Enough {
@@ -61,6 +61,11 @@ func (f *folding) rollout(r Rollout, before, o *Object) Rollout {
 		}
 	}
 	return r
+}
+
+// resumed tells whether a deployment goes on that was paused: what it is given to move counts from there.
+func resumed(before, o *Object) bool {
+	return before.Changed != o.Changed && before.decoded().(*appsv1.Deployment).Spec.Paused && !o.decoded().(*appsv1.Deployment).Spec.Paused
 }
 
 func sameTemplate(a, b *Object) bool {

@@ -82,6 +82,11 @@ func TestDeploymentOnItsWay(t *testing.T) {
 		l.Pass(time.Second).CreateChild(foldtest.Pod(i), foldtest.ReplicaSet, rs, foldtest.Template(""))
 	}
 	check("pods", "False MinimumReplicasUnavailable, True ReplicaSetUpdated", 2, 0, 0, 2)
+	l.Change(foldtest.Deployment, foldtest.Person, foldtest.DeploymentJSON(2, `,"minReadySeconds":30,"paused":true`))
+	l.Pass(601 * time.Second)
+	check("paused", "False MinimumReplicasUnavailable, Unknown DeploymentPaused", 2, 0, 0, 2)
+	l.Change(foldtest.Deployment, foldtest.Person, foldtest.DeploymentJSON(2, `,"minReadySeconds":30`))
+	check("resumed", "False MinimumReplicasUnavailable, True ReplicaSetUpdated", 2, 0, 0, 2) // the deadline counts from here
 	l.Assign("n1", foldtest.Pod(0), foldtest.Pod(1))
 	l.Saw(foldtest.Pod(0), foldtest.Up("nginx", "10.244.0.5", l.Now)...)
 	l.Pass(601 * time.Second)
