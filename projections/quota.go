@@ -53,6 +53,16 @@ func (s State) LimitRanges(namespace string) []*corev1.LimitRange {
 	return out
 }
 
+// Security is what a namespace wants of its pods.
+func (s State) Security(namespace string) ration.Security {
+	o, ok := s.Get(events.Key{Resource: events.Namespaces, Name: namespace})
+	if !ok {
+		return ration.Security{}
+	}
+	out, _ := ration.SecurityOf(o.decoded().GetLabels()) // what cannot be read wants the most
+	return out
+}
+
 // PriorityClasses are those of the cluster, by name. They are shared: never change one.
 func (s State) PriorityClasses() []*schedulingv1.PriorityClass {
 	var out []*schedulingv1.PriorityClass

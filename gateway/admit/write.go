@@ -284,6 +284,9 @@ func (w *writing) check(before events.Object) *refusal {
 		return invalid(w.key, errs)
 	}
 	w.warnings = append(w.warnings, manifest.Warnings(before, w.next)...)
+	if err := w.secure(before); err != nil {
+		return err
+	}
 	return w.oneDefault()
 }
 

@@ -1,6 +1,6 @@
 // Package birth is what stands between a controller and what it makes, above all pods:
-// priority and runtime classes and limit ranges fill in what a pod leaves open, limits, quotas
-// and policies may forbid it, and webhooks are asked first. What people make meets the same at the door (gateway/admit).
+// priority and runtime classes and limit ranges fill in what a pod leaves open, limits, quotas,
+// the labels of its namespace and policies may forbid it, and webhooks are asked first. What people make meets the same at the door (gateway/admit).
 package birth
 
 import (
@@ -48,12 +48,13 @@ type Desk struct {
 	classless string // why no pod of the template may be made; "" when it may
 	ranges    []*corev1.LimitRange
 	quotas    []ration.Quota
+	security  ration.Security
 	guard     Guard
 }
 
 // In is the desk of a namespace, with no guard.
 func In(v projections.State, namespace string) *Desk {
-	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace)}
+	return &Desk{classes: v.PriorityClasses(), runtimes: v.RuntimeClass, ranges: v.LimitRanges(namespace), quotas: v.Quotas(namespace), security: v.Security(namespace)}
 }
 
 // Claim says why a claim must not be made, in Kubernetes' words, "" when it may; then it is counted. One that others are
@@ -95,7 +96,7 @@ func (d *Desk) object(k events.Key, whole func() events.Object, count func() str
 // Open tells whether every pod of the template that was shown may be made: nobody
 // has to look at each.
 func (d *Desk) Open() bool {
-	return d.classless == "" && len(d.ranges) == 0 && len(d.quotas) == 0 && d.guard.Bars == nil && d.guard.Asks == nil
+	return d.classless == "" && len(d.ranges) == 0 && len(d.quotas) == 0 && d.security.Lax() && d.guard.Bars == nil && d.guard.Asks == nil
 }
 
 // Template is a template with what its pods are given; the same one when that is
@@ -135,7 +136,7 @@ func (d *Desk) classed() bool {
 func (d *Desk) Bars(pod *corev1.Pod) string {
 	said := d.classless
 	if said == "" && !d.asks(pod) {
-		if said = ration.Breach(&pod.Spec, d.ranges); said == "" && d.guard.Bars != nil {
+		if said = cmp.Or(ration.Breach(&pod.Spec, d.ranges), d.security.Enforced(pod.Annotations, &pod.Spec)); said == "" && d.guard.Bars != nil {
 			if refused := d.guard.Bars(pod); refused != "" {
 				return refused
 			}

@@ -1,6 +1,7 @@
 package birth
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -89,6 +90,24 @@ func TestPriorities(t *testing.T) {
 	w.Apply(events.Key{Resource: events.PriorityClasses, Name: "usual"}, `{"metadata":{"name":"usual"},"value":7,"globalDefault":true}`)
 	if shaped := In(w.State, "default").Template(template("")); shaped.Spec.PriorityClassName != "usual" || *shaped.Spec.Priority != 7 {
 		t.Errorf("%+v", shaped.Spec)
+	}
+}
+
+// A namespace's labels bar what its pods may not get at.
+func TestPodSecurity(t *testing.T) {
+	w := stage.New()
+	is := func(level string) *Desk {
+		w.Apply(events.Key{Resource: events.Namespaces, Name: "default"}, `{"metadata":{"name":"default","labels":{"pod-security.kubernetes.io/enforce":"`+level+`"}}}`)
+		return In(w.State, "default")
+	}
+	if d := is("restricted"); d.Open() || !strings.HasPrefix(d.Bars(pod("p")), `pods "p" is forbidden: violates PodSecurity "restricted:latest": `) {
+		t.Error(d.Open(), d.Bars(pod("p")))
+	}
+	if d := is("baseline"); d.Open() || d.Bars(pod("p")) != "" {
+		t.Error(d.Open(), d.Bars(pod("p")))
+	}
+	if d := is("privileged"); !d.Open() || d.Bars(pod("p")) != "" {
+		t.Error(d.Open(), d.Bars(pod("p")))
 	}
 }
 
