@@ -25,7 +25,7 @@ func Decode(name string, data []byte) ([]Doc, []*Problem) {
 // cluster to say.
 func DecodeOf(kinds events.Catalogue, name string, data []byte) ([]Doc, []*Problem) {
 	d := decoder{kinds: kinds, problems: problems{file: name}}
-	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
+	data = asUTF8(data)
 	switch first := bytes.TrimLeft(data, " \t\r\n"); {
 	case len(data) > MaxBytes:
 		d.add(position{}, "", "split the file", "%d MiB, at most %d are read", len(data)>>20, MaxBytes>>20)
