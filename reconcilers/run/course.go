@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// course is how the cluster's time goes on. It never runs back, and never behind what the log says has happened: a clock that
+// Course is how the cluster's time goes on. It never runs back, and never behind what the log says has happened: a clock that
 // was set back, at a restart too, or that of the process that had the lease before, which was ahead. From there it goes on at
 // half the clock's speed until the clock has caught up, so that what shall happen in a while does, and what is to happen at an
 // hour of the day is right again some time. A clock that is set forward is believed, because the log's times are.
-type course struct {
+// The zero Course is at its beginning; it is safe for concurrent use.
+type Course struct {
 	mu     sync.Mutex
 	raw    time.Time // what the clock said last
-	latest time.Time // what now said last
+	latest time.Time // what Now said last
 	told   bool      // that the clock is behind
 }
 
@@ -22,9 +23,9 @@ const slower = 2
 // farBehind is from when on it is worth a word that the clock is behind.
 const farBehind = 10 * time.Second
 
-// now is the time at which the clock says t and the log's newest event was at logged. behind is how far the clock is behind;
+// Now is the time at which the clock says t and the log's newest event was at logged. behind is how far the clock is behind;
 // news tells that a person should hear of it.
-func (c *course) now(t, logged time.Time) (now time.Time, behind time.Duration, news bool) {
+func (c *Course) Now(t, logged time.Time) (now time.Time, behind time.Duration, news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := t.Round(0)
@@ -46,7 +47,7 @@ func (c *course) now(t, logged time.Time) (now time.Time, behind time.Duration, 
 
 // Now is the cluster's time, which never runs back.
 func (l *Loop) Now() time.Time {
-	now, behind, news := l.time.now(l.Clock.Now(), l.Source.Ahead().Time)
+	now, behind, news := l.time.Now(l.Clock.Now(), l.Source.Ahead().Time)
 	switch {
 	case news && behind > 0:
 		l.Logger.Warn("this machine's clock is behind the log's: it was set back, or the log was written under another one. Until it has caught up time goes at half its speed, "+

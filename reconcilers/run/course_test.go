@@ -13,14 +13,14 @@ import (
 )
 
 func TestTimeNeverRunsBack(t *testing.T) {
-	var c course
+	var c Course
 	for _, step := range []struct{ clock, logged, want, behind time.Duration }{
 		{0, 0, 0, 0}, {5, 5, 5, 0}, {5, 5, 5, 0},
 		{-3600, 5, 5, 3605}, {-3598, 5, 6, 3604}, {-3590, 5, 10, 3600}, // set back: it goes on at half speed
 		{-3580, 20, 20, 3600},                                         // somebody wrote under a later time
 		{3620, 30, 3620, 0}, {3621, 30, 3621, 0}, {9000, 40, 9000, 0}, // the clock has caught up
 	} {
-		now, behind, _ := c.now(stage.Start.Add(step.clock*time.Second), stage.Start.Add(step.logged*time.Second))
+		now, behind, _ := c.Now(stage.Start.Add(step.clock*time.Second), stage.Start.Add(step.logged*time.Second))
 		if got := now.Sub(stage.Start) / time.Second; got != step.want || behind != step.behind*time.Second {
 			t.Errorf("the clock says %d, the log %d: it is %d, %s ahead; want %d, %ds", step.clock, step.logged, got, behind, step.want, step.behind)
 		}
@@ -29,10 +29,10 @@ func TestTimeNeverRunsBack(t *testing.T) {
 
 // What is far behind is said once, and that it has caught up.
 func TestClockBehindIsTold(t *testing.T) {
-	var c course
+	var c Course
 	var told []time.Duration
 	for clock := range time.Duration(200) {
-		if _, behind, news := c.now(stage.Start.Add(clock*time.Second), stage.Start.Add(time.Minute)); news {
+		if _, behind, news := c.Now(stage.Start.Add(clock*time.Second), stage.Start.Add(time.Minute)); news {
 			told = append(told, clock)
 			if (behind > 0) != (clock == 0) {
 				t.Errorf("at %d: %s behind", clock, behind)

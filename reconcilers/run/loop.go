@@ -84,7 +84,7 @@ type Loop struct {
 	waiting []*submission // taken from asked, the first first
 	apart   int           // so many of those are decided one by one
 	closed  chan struct{} // closed when Run has returned
-	time    course        // the cluster's time
+	time    Course        // the cluster's time
 	brief   int           // turns in a row that left out the keys that were cut short
 	resume  time.Time     // when to go on with a wish that had to wait; zero: there is none
 }

@@ -173,7 +173,7 @@ func (j *judge) verdict(e events.Envelope) {
 }
 
 // forward: a pod keeps its node, an end stays, and runs and their phases only
-// move on.
+// move on. A run may come to its end and wait for the next one in what a node tells at once.
 func (j *judge) forward(c projections.Change) {
 	b, a := c.PodBefore, c.PodAfter
 	if b == nil || a == nil || b.UID != a.UID {
@@ -182,8 +182,8 @@ func (j *judge) forward(c projections.Change) {
 	back := b.Node != "" && a.Node != b.Node || !b.Stopped.IsZero() && a.Stopped.IsZero() || b.Failed != nil && a.Failed == nil
 	for _, was := range b.Containers {
 		is, ok := a.Container(was.Name)
-		back = back || !ok || is.Run < was.Run || is.Run == was.Run && was.Phase == projections.Running && is.Phase == projections.Waiting ||
-			is.Run == was.Run && was.Phase == projections.Terminated && is.Phase == projections.Running
+		back = back || !ok || is.Run < was.Run || is.Run == was.Run && (was.Phase == projections.Running && is.Phase == projections.Waiting && is.Exit == nil ||
+			was.Phase == projections.Terminated && is.Phase == projections.Running)
 	}
 	if back {
 		j.w.fail("forward", "%s went back: %+v, then %+v", c.Key, *b, *a)

@@ -50,7 +50,7 @@ func (p *pace) over() bool { return time.Since(p.began) > maxTime || p.allocated
 // paced is the next decision of a replica, which has to be cheap and to lead to something.
 func (r *replica) paced(v reconcilers.View) (run.Work, bool) {
 	r.pace.begin()
-	w, ok := r.step.Next(v, r.clock())
+	w, ok := r.step.Next(v, r.time())
 	if !ok {
 		return w, false
 	}

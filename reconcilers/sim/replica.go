@@ -30,6 +30,7 @@ type replica struct {
 	cut    bool      // it reaches neither the log nor anybody else
 	newer  bool      // it runs another version of the reconcilers
 	skew   time.Duration
+	course run.Course // of time, since it was started
 	works  []run.Work
 	basis  projections.State // of works
 	feeder feeder
@@ -63,7 +64,7 @@ func (r *replica) kill() {
 // fourth time, else on a checkpoint of some moment and the events after it. Which
 // one is not drawn: the seeds of old findings must go on meaning the same.
 func (r *replica) boot() {
-	r.alive, r.boots, r.until = true, r.boots+1, time.Time{}
+	r.alive, r.boots, r.until, r.course = true, r.boots+1, time.Time{}, run.Course{}
 	r.view = r.w.views[len(r.w.views)-1]
 	if n := len(r.w.views); r.boots%4 != 0 {
 		r.view = r.w.restored(r.w.views[max((n/2+7919*r.boots)%n, int(r.w.store.first))])
@@ -133,7 +134,7 @@ func (r *replica) lead() {
 		return
 	}
 	e := events.Envelope{Subject: events.LeaseSubject, Type: events.LeaseTaken, Version: 1, Actor: events.Controller("run"),
-		Basis: r.view.Seq, Now: r.clock(), Body: events.MustBody(events.Lease{Holder: r.holder()})}
+		Basis: r.view.Seq, Now: r.time(), Body: events.MustBody(events.Lease{Holder: r.holder()})}
 	seq, err := r.w.store.append(r.w.now, []bus.Record{bus.Expecting(e, r.view.Epoch)})
 	if err != nil {
 		r.foldAll() // a lease that this view lacks
@@ -238,12 +239,10 @@ func (r *replica) open() bool {
 	return r.able() && r.holds() && len(r.works) == 0 && (len(r.step.Rest(r.view)) == 0 || r.w.plant.half)
 }
 
-// time is when requests are decided: not before what was decided on.
+// time is when it decides, as Loop has it: not before what it decides on.
 func (r *replica) time() time.Time {
-	if now := r.clock(); !r.view.Time.After(now) {
-		return now
-	}
-	return r.view.Time
+	now, _, _ := r.course.Now(r.clock(), r.view.Time)
+	return now
 }
 
 // submit lets somebody's request in between decisions, as Loop does. It tells

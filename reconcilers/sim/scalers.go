@@ -61,8 +61,8 @@ func (w *World) measure() {
 		if !ok || o.Deletion != nil || w.fate(12) == 0 {
 			continue
 		}
-		m, err := autoscale.Measure(r.view, o, w.samples(), r.clock())
-		if err != nil || !autoscale.Moved(o, m, r.clock()) {
+		m, err := autoscale.Measure(r.view, o, w.samples(), r.time())
+		if err != nil || !autoscale.Moved(o, m, r.time()) {
 			continue
 		}
 		r.submit(run.Request{Actor: events.Controller("measure"), ID: r.holder() + "/" + w.now.Format(time.RFC3339Nano), Key: o.Key,

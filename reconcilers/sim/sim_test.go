@@ -90,6 +90,8 @@ func TestFoundBefore(t *testing.T) {
 		{202233, actions, Script, "a node that was deleted rebooted, heard nobody, and began from its own disk a StatefulSet's pod that ran elsewhere by then"},
 		{306913, actions, Script, "the judge of places: DaemonSets' pods, each of a node, were taken for equal ones, so for sooner than others between them"},
 		{308456, actions, Script, "a DaemonSet with maxSurge changed again in the middle of a rollout: of a node's two old pods the one that answered had to go"},
+		{75, actions, Script, "the judge of budgets counted by the log's clock, who decided by that of a writer which was ahead"},
+		{800048, 90, Script, "the judge of what goes back: a run of a pod that begins anew ended and waited in one event"},
 	} {
 		if r := Simulate(f.seed, f.script(f.seed, f.actions), Plant{}, false); r.Failure != nil {
 			t.Errorf("again: %s\n%s", f.bug, Shrink(r, Plant{}, nil).Format())
