@@ -98,6 +98,22 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// Where pods do not wait for each other, nor does what becomes of their claims wait for them to be ready.
+func TestRetentionDoesNotWaitInParallel(t *testing.T) {
+	for policy, want := range map[appsv1.PodManagementPolicyType]string{appsv1.ParallelPodManagement: "StatefulSet/web", appsv1.OrderedReadyPodManagement: ""} {
+		b := begin(t, func(s *appsv1.StatefulSetSpec) {
+			stored(1, keep, keep)(s)
+			s.PodManagementPolicy = policy
+		})
+		b.decide()
+		b.edit(func(s *appsv1.StatefulSetSpec) { s.PersistentVolumeClaimRetentionPolicy.WhenDeleted = drop })
+		b.decide()
+		if got := b.owners("data-web-0"); got != want {
+			t.Errorf("%s: the claim of a pod that is not ready is owned by %q, want %q", policy, got, want)
+		}
+	}
+}
+
 // A claim that goes with its pod is waited for: the next pod of the name begins with an
 // empty volume, or not at all.
 func TestAClaimThatGoesIsWaitedFor(t *testing.T) {

@@ -35,7 +35,9 @@ func (p *pass) serve() bool {
 			}
 			held = true
 		} else {
-			held = p.tend(m)
+			if held = p.tend(m); !held || !p.ordered && !m.Over {
+				p.retain(m)
+			}
 		}
 		if held && p.ordered {
 			p.clear()
@@ -73,7 +75,6 @@ func (p *pass) tend(m *projections.SetMember) bool {
 		return true
 	}
 	p.named(m)
-	p.retain(m)
 	return false
 }
 

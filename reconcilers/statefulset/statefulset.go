@@ -30,7 +30,7 @@ type Reconciler struct {
 func (Reconciler) Name() string { return "statefulset" }
 
 // Version implements reconcilers.Reconciler.
-func (Reconciler) Version() int { return 4 }
+func (Reconciler) Version() int { return 5 }
 
 // Reads implements reconcilers.Reconciler.
 func (Reconciler) Reads() []events.Resource {
