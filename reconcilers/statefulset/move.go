@@ -1,6 +1,7 @@
 package statefulset
 
 import (
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -160,7 +161,7 @@ func (p *pass) roll() {
 func (p *pass) take(n int, picks func(*projections.SetMember) bool) {
 	for i := len(p.replicas) - 1; i >= p.partition() && n > 0; i-- {
 		m := p.replicas[i]
-		if m == nil || m.Revision == p.update || m.Pod.Deletion != nil || !picks(m) {
+		if m == nil || m.Revision == p.update || m.Pod.Deletion != nil || !picks(m) || p.writes(m) {
 			continue
 		}
 		if !p.retire(m) {
@@ -168,6 +169,11 @@ func (p *pass) take(n int, picks func(*projections.SetMember) bool) {
 		}
 		n--
 	}
+}
+
+// writes tells whether the decision writes a pod already: no decision does so twice, and the next one sees to it.
+func (p *pass) writes(m *projections.SetMember) bool {
+	return slices.ContainsFunc(p.d.Events, func(d reconcilers.Draft) bool { return d.Subject == events.SpecSubject(m.Pod.Key) })
 }
 
 // partition is how many of the first pods stay as they are.

@@ -386,6 +386,36 @@ func TestMinReadySeconds(t *testing.T) {
 	}
 }
 
+// A pod of an older template that is over, or lacks the label of its name, is written once a decision: the set would be stuck.
+func TestRollsWhatItWritesOnce(t *testing.T) {
+	for name, before := range map[string]func(b *bench){
+		"over": func(b *bench) {
+			b.See(b.pod("web-0"), events.Fact{Kind: events.FactFailed, Reason: "Evicted"}, events.Fact{Kind: events.FactStopped})
+		},
+		"adopted": func(b *bench) {
+			o := b.pod("web-0")
+			body := reconcilers.Same(o)
+			body.Object = reconcilers.Edit(events.MustBody(o.Typed()), func(object map[string]any) {
+				delete(reconcilers.Field(reconcilers.Field(object, "metadata"), "labels"), appsv1.StatefulSetPodNameLabel)
+			})
+			body.Template = ""
+			b.Do(reconcilers.Change(o, body))
+		},
+	} {
+		b := begin(t, func(s *appsv1.StatefulSetSpec) {
+			s.Replicas, s.PodManagementPolicy = n(1), appsv1.ParallelPodManagement
+		})
+		b.decide()
+		b.up("web-0")
+		before(b)
+		b.Now = b.Now.Add(time.Minute)
+		b.edit(image("two"))
+		if b.decide(); b.pod("web-0").Deletion == nil {
+			t.Errorf("%s: it stays", name)
+		}
+	}
+}
+
 // Pods that match by name and labels are taken in and get their labels; one whose
 // labels say otherwise is let go, and holds its name for as long as it is there.
 func TestAdoptionAndRelease(t *testing.T) {
