@@ -61,10 +61,8 @@ func loadOrCreate(dir string, want Credential) (Credential, error) {
 	switch {
 	case err == nil && c.User != want.User:
 		return c, fmt.Errorf("credential %s is of user %s"+remedy, path, c.User)
-	case errors.As(err, new(*unreadable)):
-		return c, fmt.Errorf("%w"+remedy, err)
 	case !errors.Is(err, fs.ErrNotExist):
-		return c, err
+		return c, remedied(err)
 	}
 	if want.Password, err = newPassword(); err != nil {
 		return Credential{}, err
@@ -77,6 +75,13 @@ func loadOrCreate(dir string, want Credential) (Credential, error) {
 
 // remedy is what to do about a credential of which this machine can make another.
 const remedy = "; put it back from a copy, or remove it to have another one made: whoever has a copy elsewhere needs the new one then"
+
+func remedied(err error) error {
+	if errors.As(err, new(*unreadable)) {
+		return fmt.Errorf("%w"+remedy, err)
+	}
+	return err
+}
 
 // unreadable is the error of a credential whose content is none.
 type unreadable struct {

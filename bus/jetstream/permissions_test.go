@@ -243,6 +243,9 @@ func TestDamagedCredentials(t *testing.T) {
 		if _, err := LoadOrCreate(dir, "ann"); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it to have another one made") {
 			t.Errorf("%s: %v", how, err)
 		}
+		if _, err := LoadAll(dir); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it to have another one made") {
+			t.Errorf("%s, as one of all: %v", how, err)
+		}
 		if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o755)); err != nil {
 			t.Fatal(err)
 		}

@@ -109,8 +109,11 @@ func LoadAll(dir string) ([]Credential, error) {
 			continue // one that was being written when its process died
 		}
 		c, err := LoadCredential(filepath.Join(dir, e.Name()))
+		if err == nil && CredentialPath(dir, c.User) != filepath.Join(dir, e.Name()) {
+			err = &unreadable{filepath.Join(dir, e.Name()), fmt.Errorf("it is of user %s", c.User)}
+		}
 		if err != nil {
-			return nil, err
+			return nil, remedied(err)
 		}
 		out = append(out, c)
 	}

@@ -42,7 +42,7 @@ func (l layout) fleet() (fleet, error) {
 		err = json.Unmarshal(raw, &f)
 	}
 	if err != nil {
-		return f, fmt.Errorf("read nodes of the cluster: %w", err)
+		return f, fmt.Errorf("read nodes of the cluster: %s: %w\nhelp: put it back from a copy, or remove it: 'stave up --nodes=N' makes it anew, and 'stave node add' what it had beyond those", l.fleetFile(), err)
 	}
 	return f, nil
 }
