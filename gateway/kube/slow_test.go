@@ -14,11 +14,11 @@ import (
 )
 
 // hurried serves one request whose body is read, and says how that ended.
-func hurried(t *testing.T, bodyTime time.Duration, verb string) (address string, ended <-chan error) {
+func hurried(t *testing.T, bodyTime time.Duration, subresource string) (address string, ended <-chan error) {
 	t.Helper()
 	out := make(chan error, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hurry(w, r, &request.RequestInfo{Verb: verb, IsResourceRequest: true}, bodyTime, time.Minute)
+		hurry(w, r, &request.RequestInfo{Verb: "create", Subresource: subresource, IsResourceRequest: true}, bodyTime, time.Minute)
 		_, err := io.ReadAll(r.Body)
 		out <- err
 	}))
@@ -41,7 +41,7 @@ func say(t *testing.T, address, text string) net.Conn {
 }
 
 func TestSlowBodiesAreCutOff(t *testing.T) {
-	address, ended := hurried(t, 200*time.Millisecond, "create")
+	address, ended := hurried(t, 200*time.Millisecond, "")
 	say(t, address, "12345")
 	select {
 	case err := <-ended:
@@ -54,7 +54,7 @@ func TestSlowBodiesAreCutOff(t *testing.T) {
 }
 
 func TestWholeBodiesHaveNoDeadlineBehindThem(t *testing.T) {
-	address, ended := hurried(t, time.Minute, "create")
+	address, ended := hurried(t, time.Minute, "")
 	c := say(t, address, "1234567890")
 	if err := <-ended; err != nil {
 		t.Errorf("the body ended with %v", err)
@@ -65,7 +65,7 @@ func TestWholeBodiesHaveNoDeadlineBehindThem(t *testing.T) {
 }
 
 func TestLongRequestsTakeTheirTime(t *testing.T) {
-	address, ended := hurried(t, time.Millisecond, "watch")
+	address, ended := hurried(t, time.Millisecond, "exec")
 	c := say(t, address, "12345")
 	select {
 	case err := <-ended:
