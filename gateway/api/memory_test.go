@@ -2,6 +2,7 @@ package api
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stave-run/stave/events"
@@ -32,4 +33,25 @@ func TestKeptStatesSpread(t *testing.T) {
 	if v := m.before(wire.Moment{Time: start.Add(90 * time.Second)}); v.Time.After(start.Add(90 * time.Second)) {
 		t.Errorf("begins at %s, which is too late", v.Time)
 	}
+}
+
+// What nobody asks about any more costs no memory.
+func TestKeptStatesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m memory
+		v := projections.Empty()
+		v.Seq = 7
+		m.keep(v)
+		for range 3 { // questions keep it
+			time.Sleep(keptFor - time.Second)
+			if got := m.before(wire.Moment{Seq: 9}); got.Seq != 7 {
+				t.Fatalf("forgotten while it is asked for: %d", got.Seq)
+			}
+		}
+		time.Sleep(keptFor + time.Second)
+		synctest.Wait()
+		if len(m.kept) > 0 {
+			t.Error("kept for ever")
+		}
+	})
 }

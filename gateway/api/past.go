@@ -20,31 +20,38 @@ const (
 	keptStates = 16
 	// keepEvery is how many events lie between two states that a refolding keeps.
 	keepEvery = 4096
+	// keptFor is how long they are kept after the last question: who asks about
+	// the past asks again, and what changed since each of them stays in memory.
+	keptFor = time.Minute
 )
 
 // memory is the states that were refolded, by sequence. Its zero value is empty.
 type memory struct {
 	mu   sync.Mutex
 	kept []projections.State
+	end  *time.Timer // forgets them
 }
 
-// follow keeps states as the log grows, so that a question about what this
-// process lived through is folded from nearby.
-func (m *memory) follow(views Views) (stop func()) {
-	if v := views.Durable(); v.Seq > 0 {
-		m.keep(v)
+// forget drops all states.
+func (m *memory) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kept = nil
+}
+
+// asked puts off forgetting; m.mu is held.
+func (m *memory) asked() {
+	if m.end == nil {
+		m.end = time.AfterFunc(keptFor, m.forget)
 	}
-	return views.OnDurable(func(v projections.State, _ events.Envelope, _ []projections.Change) {
-		if v.Seq%keepEvery == 0 {
-			m.keep(v)
-		}
-	})
+	m.end.Reset(keptFor)
 }
 
 // before is the newest kept state that the moment has not passed, else the empty one.
 func (m *memory) before(at wire.Moment) projections.State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked()
 	for _, v := range slices.Backward(m.kept) {
 		if !later(at, v.Seq, v.Time) {
 			return v
@@ -58,6 +65,7 @@ func (m *memory) before(at wire.Moment) projections.State {
 func (m *memory) keep(v projections.State) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked()
 	i, there := slices.BinarySearchFunc(m.kept, v.Seq, func(s projections.State, seq events.Seq) int { return int(int64(s.Seq) - int64(seq)) })
 	if there {
 		return

@@ -124,7 +124,6 @@ func Serve(o Options) (*Server, error) {
 		wire.VerbEvents: s.happenings, wire.VerbStatus: s.status, wire.VerbTree: s.tree, wire.VerbKinds: s.kinds, wire.VerbToken: s.token, wire.VerbExpel: s.expel,
 	}
 	maps.Copy(verbs, s.ofTime())
-	s.stops = append(s.stops, s.memory.follow(o.Views))
 	for verb, answer := range verbs {
 		serve := o.Wires.Serve
 		if verb == wire.VerbChange {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -89,15 +90,26 @@ func (o *objects) nextPage(ctx context.Context, token string) (page, error) {
 	return page{view: v, position: t.Position, from: &t}, err
 }
 
-// keptPages bounds the states that are kept for lists under way; those of older
-// ones are folded again.
-const keptPages = 8
+// keptPages bounds the states that are kept for lists under way, and keptFor for
+// how long after the last page; those of older ones are folded again.
+const (
+	keptPages = 8
+	keptFor   = time.Minute
+)
 
 // pages are the states of lists that are read page by page, newest last. The
 // zero value is empty.
 type pages struct {
 	mu   sync.Mutex
 	kept []projections.State
+	end  *time.Timer // forgets them: what changed since each of them stays in memory
+}
+
+// forget drops all states.
+func (p *pages) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = nil
 }
 
 func (p *pages) get(seq events.Seq) (projections.State, bool) {
@@ -119,6 +131,10 @@ func (p *pages) keep(at page, namespace, name string) string {
 		p.kept = slices.Delete(p.kept, 0, 1)
 	}
 	p.kept = append(p.kept, at.view)
+	if p.end == nil {
+		p.end = time.AfterFunc(keptFor, p.forget)
+	}
+	p.end.Reset(keptFor)
 	p.mu.Unlock()
 	return pageToken{at.position, namespace, name}.String()
 }
