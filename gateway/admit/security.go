@@ -22,14 +22,19 @@ func (w *writing) secure(before events.Object) *refusal {
 		if was, ok := before.(*corev1.Pod); ok && !ration.Resecured(&was.Spec, &next.Spec) {
 			return nil
 		}
-		if said := w.v.Security(w.key.Namespace).Enforced(next.Annotations, &next.Spec); said != "" {
+	}
+	t := podsOf(w.next)
+	if t == nil {
+		return nil
+	}
+	wants := w.v.Security(w.key.Namespace)
+	if w.key.Resource == events.Pods {
+		if said := wants.Enforced(t.Annotations, &t.Spec); said != "" {
 			return forbidden(w.key, said)
 		}
 	}
-	if t := podsOf(w.next); t != nil {
-		if said := w.v.Security(w.key.Namespace).Warned(t.Annotations, &t.Spec); said != "" {
-			w.warnings = append(w.warnings, said)
-		}
+	if said := wants.Warned(t.Annotations, &t.Spec); said != "" {
+		w.warnings = append(w.warnings, said)
 	}
 	return nil
 }
